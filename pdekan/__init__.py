@@ -1,0 +1,1 @@
+"""pdekan: partial differential equations in, trained Kolmogorov-Arnold networks and honest errors out."""

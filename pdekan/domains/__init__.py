@@ -1,0 +1,1 @@
+"""Domains: where a problem lives, its named boundary pieces, and quadrature on both."""

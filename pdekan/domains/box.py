@@ -1,0 +1,92 @@
+"""Boxes in any number of dimensions; a coordinate named t is time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pdekan.domains.quadrature import Quadrature, sobol, tensor_gauss
+from pdekan.jets import TIME
+
+TENSOR_DIMENSIONS = 3  # up to here points are tensor Gauss rules, above scrambled Sobol
+
+
+@dataclass(frozen=True)
+class Box:
+    """The product of intervals lower[k] < upper[k].
+
+    vector: the name under which all coordinates form one field with components (`x` beside x1 … x10), or None.
+    Faces are "x-", "x+", …; "boundary" means all of them but those of time.
+    Raises ValueError for an empty or infinite interval and for names that repeat.
+    """
+
+    coordinates: tuple[str, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    vector: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (len(self.coordinates) == len(self.lower) == len(self.upper) > 0):
+            raise ValueError("a box needs at least one coordinate, and one interval for each")
+        if len(set(self.coordinates)) < len(self.coordinates):
+            raise ValueError(f"coordinates repeat: {', '.join(self.coordinates)}")
+        if self.coordinates == (TIME,):
+            raise ValueError("a box needs a space coordinate beside t")
+        for name, a, b in zip(self.coordinates, self.lower, self.upper, strict=True):
+            if not (np.isfinite(a) and np.isfinite(b) and a < b):
+                raise ValueError(f"interval of {name} is [{a}, {b}]; it needs finite ends, the first below the second")
+
+    @property
+    def dimension(self) -> int:
+        return len(self.coordinates)
+
+    @property
+    def measure(self) -> float:
+        """∏ (upper - lower), in the units of the coordinates."""
+        return float(np.prod(np.subtract(self.upper, self.lower)))
+
+    @property
+    def faces(self) -> tuple[str, ...]:
+        """Names of all faces, those of time included."""
+        return tuple(name + side for name in self.coordinates for side in "-+")
+
+    def resolve(self, on: str) -> tuple[str, ...]:
+        """The faces that a name of the boundary stands for. Raises ValueError for a name that is none."""
+        if on == "boundary":
+            return tuple(face for face in self.faces if face[:-1] != TIME)
+        if on not in self.faces:
+            raise ValueError(f"no face {on!r}; the faces are {', '.join(self.faces)}, and boundary for all but time's")
+        return (on,)
+
+    def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
+        """Gauss rule of `cells` × `order` points an axis, or above three dimensions at least `count` Sobol points."""
+        if self.dimension <= TENSOR_DIMENSIONS:
+            return tensor_gauss(self.lower, self.upper, [cells] * self.dimension, order)
+        return sobol(self.lower, self.upper, count, seed)
+
+    def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
+        """The same on a face, with its outward normals."""
+        (name,) = self.resolve(name) if name != "boundary" else (name,)
+        k, side = self.coordinates.index(name[:-1]), name[-1]
+        rest = [j for j in range(self.dimension) if j != k]
+        lower, upper = [self.lower[j] for j in rest], [self.upper[j] for j in rest]
+        if self.dimension <= TENSOR_DIMENSIONS:
+            rule = tensor_gauss(lower, upper, [cells] * len(rest), order)
+        else:
+            rule = sobol(lower, upper, count, seed)
+        points = np.insert(rule.points, k, self.lower[k] if side == "-" else self.upper[k], axis=1)
+        normals = np.zeros_like(points)
+        normals[:, k] = -1.0 if side == "-" else 1.0
+        return Quadrature(points, rule.weights, normals)
+
+
+def box(**bounds: tuple[float, float]) -> Box:
+    """A box from its intervals: ``box(x=(-1, 1), y=(-1, 1))``; t is time."""
+    return Box(tuple(bounds), tuple(float(a) for a, _ in bounds.values()), tuple(float(b) for _, b in bounds.values()))
+
+
+def hypercube(dimension: int, lower: float, upper: float) -> Box:
+    """[lower, upper]^dimension with coordinates x1, x2, … and x as their vector."""
+    names = tuple(f"x{k + 1}" for k in range(dimension))
+    return Box(names, (float(lower),) * dimension, (float(upper),) * dimension, vector="x")

@@ -1,0 +1,56 @@
+"""Quadrature rules on intervals' products: composite Gauss-Legendre, and scrambled Sobol where dimensions are many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """Points ``(n, d)`` and weights ``(n,)`` with Σ weights = measure; normals ``(n, d)`` on a boundary."""
+
+    points: Array
+    weights: Array
+    normals: Array | None = None
+
+
+def gauss(lower: float, upper: float, cells: int, order: int) -> tuple[Array, Array]:
+    """Composite Gauss-Legendre rule: `order` points in each of `cells` equal cells, exact to degree 2·order - 1 in each.
+
+    Source: Abramowitz and Stegun, 25.4.29-30.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    width = (upper - lower) / cells
+    starts = lower + width * np.arange(cells)
+    points = starts[:, None] + width * (nodes + 1.0) / 2.0
+    return points.ravel(), np.tile(weights * width / 2.0, cells)
+
+
+def tensor_gauss(lower: Sequence[float], upper: Sequence[float], cells: Sequence[int], order: int) -> Quadrature:
+    """Tensor product of composite Gauss-Legendre rules; a product over no dimension is the single point of weight one."""
+    rules = [gauss(a, b, count, order) for a, b, count in zip(lower, upper, cells, strict=True)]
+    if not rules:
+        return Quadrature(np.zeros((1, 0)), np.ones(1))
+    points = np.stack([axis.ravel() for axis in np.meshgrid(*(rule[0] for rule in rules), indexing="ij")], axis=1)
+    weights = rules[0][1]
+    for rule in rules[1:]:
+        weights = np.multiply.outer(weights, rule[1])
+    return Quadrature(points, weights.ravel())
+
+
+def sobol(lower: Sequence[float], upper: Sequence[float], count: int, seed: int) -> Quadrature:
+    """Scrambled Sobol points, at least `count` (rounded up to a power of two, which their balance needs), equal weights.
+
+    Source: Owen, J. Complexity 14 (1998) 466-489; implementation scipy.stats.qmc.
+    """
+    a, b = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
+    power = max(0, int(np.ceil(np.log2(count))))
+    points = a + (b - a) * qmc.Sobol(len(a), rng=seed).random_base2(power)
+    return Quadrature(points, np.full(len(points), np.prod(b - a) / len(points)))

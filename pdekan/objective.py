@@ -1,0 +1,279 @@
+"""The residual rows of a problem and a network: weighted so that their sum of squares is the loss, with their Jacobian.
+
+Each term of the loss is a weighted mean square, w Σ_i ω_i r_i² / Σ_i ω_i with quadrature weights ω; row i is multiplied by the
+square root of its factor, so that the sum of squares approximates the integral.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from pdekan.domains.quadrature import Quadrature
+from pdekan.jets import Derivatives, Frame, Jet
+from pdekan.networks.base import Network
+from pdekan.operators import d
+from pdekan.problems import Condition, Environment, Field, Formula, Problem, ProblemError, PythonField, RightHandSide, Weights, as_field
+
+# The paper's balance (arXiv:2404.19756, section 3.4: α = 0.01), here between nondimensional residuals.
+EQUATION_WEIGHT = 0.01
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How points are laid: `cells` × `order` Gauss points an axis up to three dimensions, else about `count` Sobol points."""
+
+    cells: int
+    order: int
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """operator(u) - target at points; on periodic faces the points are those of both, and the residual is the jump.
+
+    points: ``(sides · n, d)``. target, share: ``(n,)``, share being ω / Σ ω. unit: what a residual of "one" means, for
+    balancing. group: "equation" or "conditions".
+    """
+
+    name: str
+    group: str
+    operator: Field
+    points: Tensor
+    target: Tensor
+    share: Tensor
+    frame: Frame
+    environment: Environment
+    unknown: str
+    sides: int = 1
+
+    def residual(self, u: Jet) -> Tensor:
+        """Unweighted residual ``(n,)`` from the unknown's jet at the points."""
+        value = self.operator({**self.environment, self.unknown: u}).value
+        if self.sides == 2:
+            first, second = value.reshape(2, -1)
+            value = first - second
+        return value - self.target
+
+    def linearised(self, u: Jet) -> tuple[Tensor, Jet]:
+        """The residual, and its derivative by the unknown's jet point by point: one pass of autograd serves any operator."""
+        parts = [None if p is None else p.detach().clone().requires_grad_() for p in (u.value, u.gradient, u.second)]
+        wanted = [p for p in parts if p is not None]
+        with torch.enable_grad():
+            residual = self.residual(Jet(self.frame, *parts))  # type: ignore[arg-type]
+            slopes = torch.autograd.grad(residual.sum(), wanted, allow_unused=True, materialize_grads=True)
+        return residual.detach(), Jet(self.frame, *slopes)
+
+
+def terms(problem: Problem, sampling: Sampling, device: str | torch.device = "cpu") -> list[Term]:
+    """The equation's term, then one for every face of every condition (two for a periodic pair).
+
+    Raises ProblemError where a right-hand side is not finite, naming the point.
+    """
+    domain = problem.domain
+    rule = domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed)
+    equation = as_field(problem.equation)
+    out = [_term(problem, "equation", "equation", equation, problem.source, rule, device)]
+    faces = [(c, face) for c in problem.conditions for name in c.on for face in domain.resolve(name)]
+    share = -(-sampling.count // max(1, len(faces)))
+    for number, (condition, face) in enumerate(faces):
+        rule = domain.face(face, sampling.cells, sampling.order, share, sampling.seed + 1 + number)
+        label = f"{condition.kind} on {face}"
+        if condition.kind != "periodic":
+            assert condition.operator is not None
+            out.append(_term(problem, label, "conditions", condition.operator, condition.value, rule, device))
+        elif face.endswith("-"):
+            out.extend(_periodic(problem, condition, face, rule, device))
+    return out
+
+
+def _periodic(problem: Problem, condition: Condition, face: str, rule: Quadrature, device: str | torch.device) -> list[Term]:
+    """The jumps of u and of its derivative across a pair of faces."""
+    k = problem.domain.coordinates.index(face[:-1])
+    opposite = rule.points.copy()
+    opposite[:, k] = problem.domain.upper[k]
+    pair = Quadrature(np.concatenate([rule.points, opposite]), rule.weights)
+    label = f"periodic in {face[:-1]}"
+
+    value = PythonField(lambda u: u, (problem.unknown,))
+    slope = PythonField(lambda u: d(u, face[:-1]), (problem.unknown,))
+    return [
+        _term(problem, label, "conditions", value, 0.0, pair, device, sides=2),
+        _term(problem, label + ", slope", "conditions", slope, 0.0, pair, device, sides=2),
+    ]
+
+
+def _term(
+    problem: Problem,
+    name: str,
+    group: str,
+    operator: Field,
+    value: Formula | RightHandSide,
+    rule: Quadrature,
+    device: str | torch.device,
+    sides: int = 1,
+) -> Term:
+    points = torch.as_tensor(rule.points, dtype=torch.float64, device=device)
+    normals = None if rule.normals is None else torch.as_tensor(rule.normals, dtype=torch.float64, device=device)
+    level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
+    n = len(points) // sides
+    target = problem.right_hand_side(value, operator, points[:n], level, normals)
+    bad = ~torch.isfinite(target)
+    if bool(bad.any()):
+        where = ", ".join(f"{c} = {v:g}" for c, v in zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True))
+        raise ProblemError(f"{name}: the right-hand side is not finite at {where}")
+    share = torch.as_tensor(rule.weights / rule.weights.sum(), dtype=torch.float64, device=device)
+    environment = problem.environment(points, level, normals)
+    frame = Frame(problem.domain.coordinates, level, normals)
+    return Term(name, group, operator, points, target, share, frame, environment, problem.unknown, sides)
+
+
+def unit(term: Term, problem: Problem) -> float:
+    """The size of a term's residual when u and its derivatives, in half-lengths of the domain, are of size one.
+
+    The root mean square of ∂r/∂u, ∂r/∂∇u and ∂r/∂∇²u, each times 1/H once for each derivative, at u = a linear function:
+    it makes losses nondimensional whatever the domain's size and the coefficients' units.
+    """
+    lower, upper = term.points.new_tensor(problem.domain.lower), term.points.new_tensor(problem.domain.upper)
+    per_length = 2.0 / (upper - lower)
+    position = (term.points - lower) * per_length - 1.0
+    frame, n = term.frame, len(term.points)
+    u = frame.constant(1.0, term.points)
+    gradient = None if u.gradient is None else (per_length / len(lower)).expand(n, -1)
+    slope = term.linearised(Jet(frame, 1.0 + position.mean(1), gradient, u.second))[1]
+    size = slope.value**2
+    if slope.gradient is not None:
+        size = size + (slope.gradient * per_length).square().sum(1)
+    if slope.second is not None:
+        size = size + (slope.second * frame.pair(per_length, per_length)).square().sum(1)
+    share = term.share.repeat(term.sides) / term.sides
+    return float((share * size).sum().sqrt()) or 1.0
+
+
+def is_affine(term: Term) -> bool:
+    """Whether the residual is affine in the unknown's jet, tried at random jets: r((u + v)/2) = (r(u) + r(v))/2."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(like: Tensor | None) -> Tensor | None:
+        return None if like is None else torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+    zero = term.frame.constant(0.0, term.points)
+    u = [draw(p) for p in (zero.value, zero.gradient, zero.second)]
+    v = [draw(p) for p in (zero.value, zero.gradient, zero.second)]
+    middle = [None if p is None or q is None else 0.5 * (p + q) for p, q in zip(u, v, strict=True)]
+    ru, rv, rm = (term.residual(Jet(term.frame, *parts)) for parts in (u, v, middle))  # type: ignore[arg-type]
+    scale = float(torch.maximum(ru.abs(), rv.abs()).max()) + 1e-300
+    return bool(((0.5 * (ru + rv) - rm).abs() <= 1e-11 * scale).all())
+
+
+class Objective:
+    """The least-squares problem that optimizers see: weighted residual rows as functions of the flat parameters.
+
+    It works on its own copy of the network; parameters ``(P,)`` go in and out as vectors.
+    """
+
+    def __init__(self, problem: Problem, network: Network, terms: list[Term], weights: Weights | None = None) -> None:
+        self.network = deepcopy(network)
+        self.terms = terms
+        self.factors = row_factors(problem, terms, weights)
+        self.affine = all(is_affine(term) for term in terms)
+        self.linear = self.network.linear_parameters
+        self._points = torch.cat([term.points for term in terms])
+        self._prepared: list[object] | None = None
+        self._slopes: list[tuple[Tensor, Jet]] | None = None
+
+    def load(self, theta: Tensor) -> Network:
+        """The network with these parameters; valid until the next call."""
+        vector_to_parameters(theta, self.network.parameters())
+        return self.network
+
+    @torch.no_grad()
+    def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
+        """Residual rows ``(n,)`` and their Jacobian ``(n, P)``, or its trailing columns only."""
+        network = self.load(theta)
+        if self._prepared is None:
+            self._prepared = [network.prepare(term.points, term.frame) for term in self.terms]
+        residuals, jacobians = [], []
+        for k, (term, factor, prepared) in enumerate(zip(self.terms, self.factors, self._prepared, strict=True)):
+            trace = network.trace(prepared)
+            residual, slope = self._linearised(k, _scalar(trace.jet))
+            rows = trace.rows(_column(slope), only_linear)
+            if term.sides == 2:
+                rows = rows.reshape(2, len(residual), -1).sum(0)
+            residuals.append(factor * residual)
+            jacobians.append(factor[:, None] * rows)
+        return torch.cat(residuals), torch.cat(jacobians)
+
+    def _linearised(self, k: int, u: Jet) -> tuple[Tensor, Jet]:
+        """Residual and slope of term k; where all terms are affine the slopes are worked out once."""
+        if not self.affine:
+            return self.terms[k].linearised(u)
+        if self._slopes is None:
+            origins = [term.frame.constant(0.0, term.points) for term in self.terms]
+            self._slopes = [term.linearised(origin) for term, origin in zip(self.terms, origins, strict=True)]
+        origin, slope = self._slopes[k]
+        change = slope.value * u.value
+        if slope.gradient is not None and u.gradient is not None:
+            change = change + (slope.gradient * u.gradient).sum(1)
+        if slope.second is not None and u.second is not None:
+            change = change + (slope.second * u.second).sum(1)
+        if self.terms[k].sides == 2:
+            change = change.reshape(2, -1).sum(0)
+        return origin + change, slope
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
+        """‖rows‖² and its gradient ``(P,)``, by autograd through the network's jets."""
+        network = self.load(theta)
+        total = theta.new_zeros(())
+        for term, factor in zip(self.terms, self.factors, strict=True):
+            u = _scalar(network.jet(term.points, term.frame))
+            total = total + (factor * term.residual(u)).square().sum()
+        slopes = torch.autograd.grad(total, list(network.parameters()), allow_unused=True, materialize_grads=True)
+        return float(total.detach()), parameters_to_vector(slopes)
+
+    def normalise(self, theta: Tensor) -> Tensor:
+        """Hidden nodes brought back to their range over all training points; see `Network.normalise`."""
+        network = self.load(theta)
+        network.normalise(self._points)
+        return parameters_to_vector(network.parameters()).detach()
+
+
+def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) -> list[Tensor]:
+    """Square roots of the rows' factors, ``(n,)`` a term; weights None balances nondimensional residuals."""
+    faces = max(1, sum(term.group == "conditions" for term in terms))
+    factors = []
+    for term in terms:
+        if weights is None:
+            weight = (EQUATION_WEIGHT if term.group == "equation" else 1.0) / unit(term, problem) ** 2
+        else:
+            weight = weights.equation if term.group == "equation" else weights.conditions
+        if term.group == "conditions":
+            weight = weight / faces
+        factors.append((weight * term.share).sqrt())
+    return factors
+
+
+def _scalar(u: Jet) -> Jet:
+    return u[0]
+
+
+def _column(u: Jet) -> Jet:
+    """A scalar's jet as a field with one component."""
+    parts = (None if p is None else p[:, None] for p in (u.gradient, u.second))
+    return Jet(u.frame, u.value[:, None], *parts)
+
+
+def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int = 8192) -> Jet:
+    """The network's scalar jet at any number of points, in chunks, without autograd's graph."""
+    parts = []
+    for piece in points.split(chunk):
+        u = network.jet(piece, Frame(frame.coordinates, frame.level))
+        parts.append([None if p is None else p.detach()[:, 0] for p in (u.value, u.gradient, u.second)])
+    joined = [None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)]  # type: ignore[arg-type]
+    return Jet(frame, *joined)  # type: ignore[arg-type]

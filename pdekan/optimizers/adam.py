@@ -1,0 +1,41 @@
+"""Adam: torch's, with a learning rate that falls geometrically, for any network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Options of the method: the learning rate goes from first to last over the steps; the watch sees every `burst` steps."""
+
+    first: float = 1e-2
+    last: float = 1e-4
+    burst: int = 20
+
+    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
+        """Minimise from theta ``(P,)`` with `steps` steps; the best finite point is kept."""
+        leaf = problem.normalise(theta).clone().requires_grad_()
+        optimizer = torch.optim.Adam([leaf], lr=self.first)
+        decay = (self.last / self.first) ** (1.0 / max(1, steps))
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
+        best, best_loss = leaf.detach().clone(), float("inf")
+        for step in range(steps + 1):
+            loss, leaf.grad = problem.loss_and_gradient(leaf.detach())
+            if loss < best_loss:
+                best, best_loss = leaf.detach().clone(), loss
+            if not torch.isfinite(leaf.grad).all():
+                return Outcome(best, best_loss, step, "diverged")
+            if step == steps:
+                break
+            optimizer.step()
+            schedule.step()
+            reason = watch(Step(best, best_loss, {})) if step % self.burst == 0 else None
+            if reason is not None:
+                return Outcome(best, best_loss, step, reason)
+        return Outcome(best, best_loss, steps, "steps")

@@ -1,0 +1,53 @@
+"""What every optimizer is given and gives back; none of them knows what a network or an equation is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+class LeastSquares(Protocol):
+    """Half of nothing, the whole sum of squares: minimise ‖r(θ)‖² over θ ``(P,)``."""
+
+    @property
+    def linear(self) -> int:
+        """How many trailing entries of θ the model is linear in."""
+
+    @property
+    def affine(self) -> bool:
+        """Whether r is affine in those entries, so that one linear solve finds the best of them."""
+
+    def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
+        """Residual ``(n,)`` and Jacobian ``(n, P)``, or only its trailing linear columns."""
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
+        """‖r‖² and its gradient ``(P,)``."""
+
+    def normalise(self, theta: Tensor) -> Tensor:
+        """An equivalent, better scaled θ: equal but for the linear entries, which are to be solved for again."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One accepted step: its parameters, the loss there, and a sentence's worth of detail for the log."""
+
+    theta: Tensor
+    loss: float
+    detail: dict[str, float]
+
+
+# called after every accepted step; returns a reason to stop, or None to go on
+Watch = Callable[[Step], str | None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where an optimizer ended and why: "stalled", "steps", "singular", or what its watch said."""
+
+    theta: Tensor
+    loss: float
+    steps: int
+    reason: str

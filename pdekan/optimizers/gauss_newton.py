@@ -1,0 +1,125 @@
+"""Gauss-Newton with variable projection, column-scaled damping and a ridge that is reduced in stages.
+
+Write θ = (a, c) with c the entries that the model is linear in. For every a the best c is found by an orthogonal solve, and
+steps are taken on a alone with Kaufman's projected Jacobian (Golub and Pereyra, SIAM J. Numer. Anal. 10 (1973) 413-432;
+Kaufman, BIT 15 (1975) 49-57). Minimised is ‖r‖² + ridge ‖c‖². All factorisations are of J itself, never of JᵀJ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+
+
+@dataclass(frozen=True)
+class GaussNewton:
+    """Options of the method.
+
+    ridges: taken one after the other, each until a step gains less than `gain` of the loss. damping: the first
+    Levenberg-Marquardt parameter, relative to columns scaled to length one. trials: rejected steps before giving up.
+    """
+
+    ridges: tuple[float, ...] = (1e-6, 1e-8, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16)
+    damping: float = 1e-2
+    gain: float = 0.1
+    trials: int = 10
+
+    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
+        """Minimise from theta ``(P,)`` with at most `steps` accepted steps; the result is never worse, and never NaN."""
+        level, damping = 0, self.damping
+        state = _project(problem, problem.normalise(theta), self.ridges[0])
+        if state is None:
+            return Outcome(theta, float("inf"), 0, "singular")
+        for step in count(1):
+            trial, damping = self._step(problem, state, self.ridges[level], damping)
+            gained = trial is not None and trial.cost < (1.0 - self.gain) * state.cost
+            if trial is not None:
+                state = trial
+                detail = {"damping": damping, "ridge": self.ridges[level]}
+                reason = watch(Step(state.theta, state.loss, detail))
+                if reason is not None:
+                    return Outcome(state.theta, state.loss, step, reason)
+            if not gained:
+                level += 1
+                if level == len(self.ridges):
+                    return Outcome(state.theta, state.loss, step, "stalled")
+                softer = _project(problem, state.theta, self.ridges[level])
+                state = softer or state
+            if step == steps:
+                return Outcome(state.theta, state.loss, step, "steps")
+        raise AssertionError("unreachable")
+
+    def _step(self, problem: LeastSquares, state: _State, ridge: float, damping: float) -> tuple[_State | None, float]:
+        """The first damped step that lowers the cost, and the next damping; None where no trial does."""
+        inner = len(state.theta) - problem.linear
+        if inner == 0:
+            return None, damping
+        residual, jacobian = problem.rows(state.theta)
+        jacobian = jacobian[:, :inner]
+        rows = len(residual)
+        projected = torch.cat([jacobian, jacobian.new_zeros(len(state.residual) - rows, inner)])
+        projected = projected - state.q @ (state.q[:rows].T @ jacobian)
+        scale = projected.norm(dim=0)
+        scale = scale.clamp_min(max(1e-6 * float(scale.max()), 1e-300))
+        triangle = torch.linalg.qr(torch.cat([projected / scale, state.residual[:, None]], dim=1), mode="r").R
+        if not bool(torch.isfinite(triangle).all()):
+            return None, damping
+        u, s, vt = torch.linalg.svd(triangle[:inner, :inner])
+        along = u.T @ triangle[:inner, inner]
+        for _ in range(self.trials):
+            step = -(vt.T @ (s / (s**2 + damping) * along)) / scale
+            theta = state.theta.clone()
+            theta[:inner] += step
+            trial = _project(problem, problem.normalise(theta), ridge)
+            if trial is not None and trial.cost < state.cost:
+                return trial, damping / 5.0
+            damping *= 4.0
+        return None, damping
+
+
+@dataclass(frozen=True)
+class _State:
+    """Parameters with the best linear part; residual and orthonormal basis include the ridge's rows."""
+
+    theta: Tensor
+    residual: Tensor
+    q: Tensor
+    cost: float
+    loss: float
+
+
+def _project(problem: LeastSquares, theta: Tensor, ridge: float) -> _State | None:
+    """Solve for the linear part of theta; None where the numbers do not stay finite."""
+    inner = len(theta) - problem.linear
+    best: _State | None = None
+    for _ in range(20):
+        residual, a = problem.rows(theta, only_linear=True)
+        eye = ridge**0.5 * torch.eye(problem.linear, dtype=a.dtype, device=a.device)
+        right = torch.cat([residual, ridge**0.5 * theta[inner:]])
+        if not bool(torch.isfinite(right).all() & torch.isfinite(a).all()):
+            return best
+        q, r = torch.linalg.qr(torch.cat([a, eye]))
+        along = q.T @ right
+        step = torch.linalg.solve_triangular(r, -along[:, None], upper=True)[:, 0]
+        if not bool(torch.isfinite(step).all()):
+            return best
+        cost = float(right @ right)
+        if best is not None and not cost < best.cost:
+            return best
+        theta = theta.clone()
+        if problem.affine:
+            theta[inner:] += step
+            right = right - q @ along
+            cost, loss = float(right @ right), float(right[: len(residual)].square().sum())
+            return _State(theta, right, q, cost, loss)
+        converged = best is not None and cost > 0.99 * best.cost
+        best = _State(theta.clone(), right, q, cost, float(residual @ residual))
+        if converged:
+            return best
+        theta[inner:] += step
+    return best

@@ -1,0 +1,63 @@
+"""L-BFGS with a strong Wolfe line search: torch's, for any network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Options of the method: iterations are taken in bursts, between which hidden nodes are brought back to their range."""
+
+    history: int = 50
+    burst: int = 20
+
+    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
+        """Minimise from theta ``(P,)`` with at most `steps` iterations; the best finite point is kept."""
+        theta = problem.normalise(theta)
+        best, best_loss = theta, problem.loss_and_gradient(theta)[0]
+        leaf, optimizer = self._restart(theta)
+        done = idle = 0
+        while done < steps:
+
+            def closure() -> float:
+                loss, leaf.grad = problem.loss_and_gradient(leaf.detach())
+                return loss
+
+            before = _iterations(optimizer, leaf)
+            optimizer.step(closure)  # type: ignore[arg-type]
+            taken = _iterations(optimizer, leaf) - before
+            done += max(taken, 1)
+            loss = problem.loss_and_gradient(leaf.detach())[0]
+            idle = 0 if loss < (1.0 - 1e-6) * best_loss else idle + 1
+            if loss < best_loss:
+                best, best_loss = leaf.detach().clone(), loss
+                reason = watch(Step(best, best_loss, {}))
+                if reason is not None:
+                    return Outcome(best, best_loss, done, reason)
+            if idle == 3:
+                return Outcome(best, best_loss, done, "stalled")
+            if idle or not loss <= best_loss:  # stuck or not finite: forget the curvature, go on from the best
+                leaf, optimizer = self._restart(best)
+        return Outcome(best, best_loss, done, "steps")
+
+    def _restart(self, theta: Tensor) -> tuple[Tensor, torch.optim.LBFGS]:
+        leaf = theta.clone().requires_grad_()
+        optimizer = torch.optim.LBFGS(
+            [leaf],
+            max_iter=self.burst,
+            history_size=self.history,
+            line_search_fn="strong_wolfe",
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+        )
+        return leaf, optimizer
+
+
+def _iterations(optimizer: torch.optim.LBFGS, leaf: Tensor) -> int:
+    return int(optimizer.state[leaf].get("n_iter", 0))

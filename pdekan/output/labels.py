@@ -1,0 +1,54 @@
+"""Text on figures: names as mathematics, numbers at a readable length, and where a slice cuts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import floor, isfinite, log10
+
+_GREEK = re.compile(
+    "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|chi|psi|omega"
+)
+# more names than this are abbreviated: x3 = ... = x100
+_NAMES_IN_FULL = 3
+
+
+def symbol(name: str) -> str:
+    """A name as mathtext, or as it is where it is a word: x -> $x$, x12 -> $x_{12}$, theta -> $\\theta$."""
+    match = re.fullmatch(r"([A-Za-z]+?)_?(\d*)", name)
+    if match is None or not (len(match[1]) == 1 or _GREEK.fullmatch(match[1])):
+        return name
+    letter = match[1] if len(match[1]) == 1 else "\\" + match[1]
+    return f"${letter}_{{{match[2]}}}$" if match[2] else f"${letter}$"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number of a few significant digits: 0.5, or $3.2 \\times 10^{-9}$ where the plain form would be long."""
+    if value == 0.0 or not isfinite(value):
+        return f"{value:g}"
+    exponent = floor(log10(abs(value)))
+    if -3 <= exponent < 5:
+        return f"{value:.{max(digits, exponent + 1)}g}".replace("-", "\N{MINUS SIGN}")
+    mantissa, exponent_text = f"{value:.{digits - 2}e}".split("e")
+    return rf"${mantissa} \times 10^{{{int(exponent_text)}}}$"
+
+
+def cut_text(cut: Mapping[str, float]) -> str:
+    """Where a slice cuts: "x3 = x4 = 0.5, t = 1", coordinates of one value together, a long list by its ends."""
+    together: dict[float, list[str]] = {}
+    for name, value in cut.items():
+        together.setdefault(value, []).append(name)
+    order = list(cut)
+    parts = [f"{_equal_names(names, order)} = {number(value)}" for value, names in together.items()]
+    if len(parts) <= _NAMES_IN_FULL:
+        return ", ".join(parts)
+    return f"{parts[0]}, {parts[1]}, … {parts[-1]}"
+
+
+def _equal_names(names: list[str], order: list[str]) -> str:
+    if len(names) <= _NAMES_IN_FULL:
+        return " = ".join(map(symbol, names))
+    first, last = order.index(names[0]), order.index(names[-1])
+    if last - first + 1 == len(names):
+        return rf"{symbol(names[0])} = … = {symbol(names[-1])}"
+    return f"{len(names)} coordinates"

@@ -1,0 +1,116 @@
+"""Record: all that is needed to rebuild a trained solution and to know how it came about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import h5py  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from pdekan.output.samples import OutputError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A run, as plain data.
+
+    problem_text: the problem file, to the letter; None for a problem that was stated in Python.
+    config, errors, environment: whatever JSON holds. errors: None without an exact solution.
+    parameters: the network's arrays by name, any shape. history: columns of equal length, one row a step.
+    Raises OutputError for arrays that are not of real numbers, names that HDF5 would split, columns of unequal length.
+    """
+
+    problem_text: str | None
+    config: Mapping[str, Any]
+    parameters: Mapping[str, NDArray[Any]]
+    history: Mapping[str, NDArray[Any]]
+    errors: Mapping[str, Any] | None
+    environment: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for attribute in ("parameters", "history"):
+            arrays = {name: np.asarray(values) for name, values in getattr(self, attribute).items()}
+            object.__setattr__(self, attribute, arrays)
+            for name, values in arrays.items():
+                if "/" in name or name in ("", "."):
+                    raise OutputError(f"{attribute}: {name!r} cannot name an array: '/' separates groups in HDF5")
+                if values.dtype.kind not in "biuf":
+                    raise OutputError(f"{attribute}: {name!r} holds {values.dtype}, not real numbers")
+        shapes = {name: values.shape for name, values in self.history.items()}
+        if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
+            raise OutputError(f"history: columns of one length are needed, not {shapes}")
+
+
+def store(group: h5py.Group, record: Record) -> None:
+    """Write a record into an empty HDF5 group; raises OutputError for what JSON or HDF5's strings cannot hold."""
+    group.attrs["schema"] = SCHEMA
+    _store_text(group, "problem", record.problem_text)
+    for name in ("config", "errors", "environment"):
+        _store_text(group, name, _as_json(name, getattr(record, name)))
+    for name in ("parameters", "history"):
+        # the order in which the arrays were given is the network's own
+        arrays = group.create_group(name, track_order=True)
+        for key, values in getattr(record, name).items():
+            arrays.create_dataset(key, data=values)
+
+
+def load(group: h5py.Group) -> Record:
+    """The record in an HDF5 group, equal to the stored one to the bit; raises OutputError for what is missing."""
+    schema = group.attrs.get("schema")
+    if schema != SCHEMA:
+        raise OutputError(f"{group.name} has schema {schema}; this version of pdekan reads {SCHEMA}")
+    config, environment = (_from_json(name, _load_text(group, name)) for name in ("config", "environment"))
+    return Record(
+        problem_text=_load_text(group, "problem") if "problem" in group else None,
+        config=config,
+        parameters=_load_arrays(group, "parameters"),
+        history=_load_arrays(group, "history"),
+        errors=_from_json("errors", _load_text(group, "errors")) if "errors" in group else None,
+        environment=environment,
+    )
+
+
+def _store_text(group: h5py.Group, name: str, text: str | None) -> None:
+    if text is None:
+        return
+    if "\0" in text:
+        raise OutputError(f"{name}: HDF5 strings end at a NUL character, and this one holds one")
+    # a dataset: an attribute of more than 64 KB is refused
+    group.create_dataset(name, data=text, dtype=h5py.string_dtype("utf-8"))
+
+
+def _load_text(group: h5py.Group, name: str) -> str:
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset) or h5py.check_string_dtype(dataset.dtype) is None:
+        raise OutputError(f"no text {group.name}/{name}")
+    return str(dataset.asstr()[()])
+
+
+def _load_arrays(group: h5py.Group, name: str) -> dict[str, NDArray[Any]]:
+    arrays = group.get(name)
+    if not isinstance(arrays, h5py.Group):
+        raise OutputError(f"no group {group.name}/{name}")
+    return {key: np.asarray(dataset[()]) for key, dataset in arrays.items()}
+
+
+def _as_json(name: str, value: Mapping[str, Any] | None) -> str | None:
+    try:
+        return None if value is None else json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise OutputError(f"{name}: {error}; only what JSON holds can be stored") from error
+
+
+def _from_json(name: str, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise OutputError(f"{name} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise OutputError(f"{name} is not a JSON object")
+    return value

@@ -1,0 +1,326 @@
+"""solve(problem) -> Solution: stages of training, refinement, and the judgement on points that training never saw."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import parameters_to_vector
+
+from pdekan import errors as errors_module
+from pdekan.domains.quadrature import Quadrature
+from pdekan.networks.base import ModuleNetwork, Network
+from pdekan.networks.kan import KAN
+from pdekan.networks.mlp import MLP
+from pdekan.objective import Objective, Sampling, Term, evaluate, terms, unit
+from pdekan.optimizers.adam import Adam
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+from pdekan.optimizers.gauss_newton import GaussNewton
+from pdekan.optimizers.lbfgs import LBFGS
+from pdekan.plan import Stage, stages, training_points, unseen_points
+from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
+from pdekan.solution import Solution, environment
+
+# The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.
+ACCEPTED = 1e-4
+# Steps of a stage where the user names no number.
+STEPS = {"gauss-newton": 60, "lbfgs": 2000, "adam": 5000}
+# Later stages start from a good solution: a large ridge would only throw it away.
+LATER_RIDGES = tuple(ridge for ridge in GaussNewton().ridges if ridge <= 1e-8)
+HISTORY_RULES = {1: (37, 5, 0), 2: (13, 4, 0), 3: (4, 4, 0)}
+
+REASONS = {
+    "tolerance": "the residual on unseen points met the tolerance",
+    "stalled": "no step lowers the loss any further",
+    "steps": "the steps allowed were used up",
+    "budget": "the time allowed was used up",
+    "interrupted": "interrupted",
+    "singular": "the first least-squares problem was singular or not finite",
+    "diverged": "the loss stopped being finite",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a watcher sees after every step: where training stands, and the network as it is (do not change it)."""
+
+    stage: int
+    stages: int
+    step: int
+    steps: int
+    seconds: float
+    budget: float
+    loss: float
+    relative_residual: float
+    l2_relative: float
+    network: Network
+
+
+# called after every step; a reason, such as "interrupted", stops the training
+Watcher = Callable[[Progress], str | None]
+
+
+class Optimizer(Protocol):
+    """See `optimizers.base`."""
+
+    def minimise(self, problem: LeastSquares, theta: torch.Tensor, steps: int, watch: Watch) -> Outcome: ...
+
+
+def solve(
+    problem: Problem,
+    *,
+    network: Network | nn.Module | NetworkOptions | None = None,
+    training: TrainingOptions | None = None,
+    resume: Solution | None = None,
+    device: str = "cpu",
+    watch: Watcher | None = None,
+) -> Solution:
+    """Train a network to solve the problem and measure how wrong it is.
+
+    network: options, or a network (any torch module from ``(n, d)`` to ``(n, 1)``) that is trained as it stands; by default
+    the problem's own options. resume: a solution of the same problem to go on from. Raises ProblemError for options that do
+    not fit the problem. The caller's network is not changed.
+    """
+    if isinstance(network, NetworkOptions):
+        problem = replace(problem, network=network)
+    if training is not None:
+        problem = replace(problem, training=training)
+    given = None
+    if isinstance(network, nn.Module):
+        given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension)
+    return _Run(problem, given, device, watch, resume).solution()
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A network with its root mean square residuals on unseen points."""
+
+    network: Network
+    stage: int
+    residual: float = math.inf
+    condition_residual: float = math.inf
+    relative: float = math.inf
+
+
+class _Run:
+    """One training: the clock, the history and the best network so far."""
+
+    def __init__(
+        self, problem: Problem, given: Network | None, device: str, watch: Watcher | None, resume: Solution | None
+    ) -> None:
+        self.problem, self.given, self.device, self.watch = problem, given, torch.device(device), watch
+        self.options = problem.training
+        self.tolerance = self.options.tolerance or ACCEPTED
+        self.plan: tuple[Stage | None, ...] = (None,) if given is not None else stages(problem)
+        self.first = 0
+        self.history: dict[str, list[float]] = {name: [] for name in _COLUMNS}
+        self.spent = 0.0
+        self.best: _Judged | None = None
+        self.history_rule = _history_rule(problem)
+        if resume is not None:
+            self.first = min(resume.stage, len(self.plan) - 1)
+            self.history = {name: resume.history[name].tolist() for name in _COLUMNS}
+            self.spent = resume.seconds
+            network = resume.network.to(self.device)
+            self.best = replace(_Judged(network, self.first), relative=resume.relative_residual)
+        self.budget = self.spent * (resume is not None) + self.options.seconds
+
+    def solution(self) -> Solution:
+        """Train stage by stage, keep the network that does best on unseen points, and measure its errors."""
+        reason = "stalled"
+        for index in range(self.first, len(self.plan)):
+            stage = self.plan[index]
+            if stage is not None and stage.growth and self.best is not None and self.best.relative <= self.tolerance:
+                break
+            reason = self._stage(index)
+            if reason in ("tolerance", "budget", "interrupted") or self._steps_left(index) <= 0:
+                break
+        assert self.best is not None
+        return self._finished(self.best, reason)
+
+    def _stage(self, index: int) -> str:
+        """Train one stage from every start, judge the best of them; returns the reason of its end."""
+        stage = self.plan[index]
+        starts = 1 if self.best is not None or self.given is not None else (self.options.starts or 1)
+        outcome: Outcome | None = None
+        for start in range(starts):
+            seed = self.options.seed + start
+            network = self._network(stage, seed)
+            sampling = self._sampling(stage, network)
+            training = terms(self.problem, sampling, self.device)
+            unseen = terms(self.problem, unseen_points(sampling), self.device)
+            objective = Objective(self.problem, network, training, self.options.weights)
+            theta = parameters_to_vector(network.parameters()).detach()
+            watch = self._watcher(index, objective, unseen, time.perf_counter())
+            attempt = self._optimizer().minimise(objective, theta, self._steps_left(index), watch)
+            if outcome is None or attempt.loss < outcome.loss:
+                outcome, network_best, unseen_best = attempt, objective.load(attempt.theta), unseen
+            if attempt.reason in ("tolerance", "budget", "interrupted"):
+                break
+        assert outcome is not None
+        judged = _judge(self.problem, network_best, unseen_best, index)
+        if self.best is None or judged.relative < self.best.relative or not math.isfinite(self.best.relative):
+            self.best = judged
+        return outcome.reason
+
+    def _network(self, stage: Stage | None, seed: int) -> Network:
+        """The stage's network to start from: the user's, the best so far carried over, or a fresh one."""
+        if stage is None:
+            assert self.given is not None
+            return self.best.network if self.best is not None else self.given.to(self.device)
+        generator = torch.Generator().manual_seed(seed)
+        if self.best is not None:
+            network = self.best.network
+            if isinstance(network, KAN):
+                if network.widths[1:-1] != stage.hidden:
+                    network = network.widened(stage.hidden, generator)
+                network = network.refined(stage.degree, stage.intervals)
+            return network
+        domain = self.problem.domain
+        widths = stage.widths(domain.dimension)
+        fresh: KAN | MLP
+        if stage.kind == "mlp":
+            fresh = MLP(widths, domain.lower, domain.upper)
+        else:
+            fresh = KAN(widths, stage.degree, stage.intervals, stage.base, domain.lower, domain.upper)
+        fresh.initialise(generator)
+        return fresh.to(self.device)
+
+    def _sampling(self, stage: Stage | None, network: Network) -> Sampling:
+        if stage is None:
+            count = sum(p.numel() for p in network.parameters())
+            stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
+        return training_points(self.problem, stage, self.options.seed)
+
+    def _optimizer(self) -> Optimizer:
+        name = self.options.optimizer
+        if name == "gauss-newton":
+            if isinstance(self.given, ModuleNetwork):
+                raise ProblemError(
+                    "gauss-newton needs a network whose Jacobian is known in closed form (KAN or MLP); "
+                    "choose optimizer lbfgs or adam for other torch modules"
+                )
+            return GaussNewton() if self.best is None else GaussNewton(ridges=LATER_RIDGES)
+        return LBFGS() if name == "lbfgs" else Adam()
+
+    def _steps_left(self, index: int) -> int:
+        if self.options.steps is not None:
+            return self.options.steps - len(self.history["step"])
+        return STEPS[self.options.optimizer]
+
+    def _watcher(self, index: int, objective: Objective, unseen: list[Term], started: float) -> Watch:
+        """Records every step and says when to stop. Time spent on errors, which training does not need, is not counted."""
+        before, aside = self.spent, 0.0
+
+        def watch(step: Step) -> str | None:
+            nonlocal aside
+            network = objective.load(step.theta)
+            judged = _judge(self.problem, network, unseen, index)
+            self.spent = before + time.perf_counter() - started - aside
+            pause = time.perf_counter()
+            l2, h1 = math.nan, math.nan
+            if self.problem.exact is not None:
+                l2, h1 = errors_module.quick(self.problem, network, self.history_rule)
+            row = (len(self.history["step"]) + 1, self.spent, index, step.loss, judged.relative, l2, l2 + h1)
+            for name, value in zip(_COLUMNS, row, strict=True):
+                self.history[name].append(float(value))
+            reason = self.watch(self._progress(network)) if self.watch is not None else None
+            aside += time.perf_counter() - pause
+            if reason is not None:
+                return reason
+            if self.options.tolerance is not None and judged.relative <= self.tolerance:
+                return "tolerance"
+            return "budget" if self.spent >= self.budget else None
+
+        return watch
+
+    def _progress(self, network: Network) -> Progress:
+        last = {name: column[-1] for name, column in self.history.items()}
+        steps = self.options.steps or STEPS[self.options.optimizer] * len(self.plan)
+        return Progress(
+            stage=int(last["stage"]) + 1,
+            stages=len(self.plan),
+            step=int(last["step"]),
+            steps=steps,
+            seconds=last["seconds"],
+            budget=self.budget,
+            loss=last["loss"],
+            relative_residual=last["residual"],
+            l2_relative=math.nan,
+            network=network,
+        )
+
+    def _finished(self, best: _Judged, reason: str) -> Solution:
+        converged = best.relative <= self.tolerance
+        status = "stalled"
+        if reason == "interrupted":
+            status = "interrupted"
+        elif converged:
+            status = "converged"
+        elif reason in ("budget", "steps"):
+            status = "budget"
+        errors = None
+        if self.problem.exact is not None:
+            errors = {self.problem.unknown: errors_module.measure(self.problem, best.network)}
+        judgement = "within" if converged else "above"
+        return Solution(
+            domain=self.problem.domain,
+            unknown=self.problem.unknown,
+            network=best.network.requires_grad_(False),
+            problem=self.problem,
+            name=self.problem.name,
+            status=status,
+            reason=f"{REASONS[reason]}; the relative residual {best.relative:.1e} is {judgement} {self.tolerance:.0e}",
+            seed=self.options.seed,
+            iterations=len(self.history["step"]),
+            seconds=self.spent,
+            residual=best.residual,
+            condition_residual=best.condition_residual,
+            relative_residual=best.relative,
+            tolerance=self.tolerance,
+            stage=best.stage,
+            history={name: np.asarray(column) for name, column in self.history.items()},
+            errors=errors,
+            environment=environment() | {"device": str(self.device), "seed": self.options.seed},
+        )
+
+
+_COLUMNS = ("step", "seconds", "stage", "loss", "residual", "l2_mean_square", "h1_mean_square")
+
+
+def _history_rule(problem: Problem) -> Quadrature:
+    cells, order, count = HISTORY_RULES.get(problem.domain.dimension, (1, 1, 2048))
+    return problem.domain.interior(cells, order, count, 7919)
+
+
+@torch.no_grad()
+def _judge(problem: Problem, network: Network, unseen: list[Term], stage: int) -> _Judged:
+    """Root mean square residuals on unseen points, and the larger of both relative to the size of its terms.
+
+    The size of the equation is the larger of its source and unit · u (see `objective.unit`), of a condition unit · u, with u
+    the root mean square of the solution or of the conditions' data, whichever is larger.
+    """
+    squares, data, units = [], [], []
+    u_size = 0.0
+    for term in unseen:
+        u = evaluate(network, term.points, term.frame)
+        squares.append(float(term.share @ term.residual(u) ** 2))
+        data.append(float(term.share @ term.target**2) ** 0.5)
+        units.append(unit(term, problem))
+        if term.group == "equation":
+            u_size = float(term.share @ u.value**2) ** 0.5
+    u_size = max([u_size, *(size / one for term, size, one in zip(unseen, data, units, strict=True) if term.group != "equation")])
+    tiny = 1e-300
+    equation = squares[0] ** 0.5
+    relative = equation / max(data[0], units[0] * u_size, tiny)
+    conditions = [square / max(one * u_size, tiny) ** 2 for square, one in zip(squares[1:], units[1:], strict=True)]
+    mean = math.sqrt(sum(conditions) / max(1, len(conditions)))
+    relative = max(relative, mean)
+    condition_residual = math.sqrt(sum(squares[1:]) / max(1, len(squares) - 1))
+    return _Judged(network, stage, equation, condition_residual, relative if math.isfinite(relative) else math.inf)

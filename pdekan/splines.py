@@ -1,0 +1,158 @@
+"""Uniform-knot B-splines on [-1, 1]: basis values and derivatives by span, knot refinement, least-squares fit.
+
+With n intervals of width h = 2/n the knots are t_j = -1 + j h, j = -k … n + k, not clamped, and all n + k basis functions
+are shifts of one cardinal B-spline (de Boor, A Practical Guide to Splines, 2001, ch. IX; Schoenberg 1969). On a span the
+k + 1 functions that do not vanish are polynomials in the local coordinate, the same ones on every span, so a basis is one
+small matrix product. Local coordinates are centred, u in [-1/2, 1/2], which keeps the polynomials' coefficients harmless
+up to degree 12.
+
+Beyond [-1, 1] a spline continues as its tangent: the function and its slope are continuous, all higher derivatives vanish.
+"""
+
+from __future__ import annotations
+
+import functools
+from fractions import Fraction
+from math import comb
+
+import torch
+from torch import Tensor
+
+MAX_DEGREE = 12
+
+
+def count(degree: int, intervals: int) -> int:
+    """Dimension of the spline space: intervals + degree."""
+    return intervals + degree
+
+
+@functools.cache
+def local_polynomials(degree: int) -> Tensor:
+    """Coefficients ``(degree + 1, degree + 1)``: row p, column b is the factor of u^p in the b-th B-spline of a span.
+
+    Built in exact rational arithmetic by the recursion of Cox and de Boor for cardinal B-splines,
+    k M_k(s) = s M_{k-1}(s) + (k + 1 - s) M_{k-1}(s - 1)  (de Boor 2001, ch. IX, with s = b + v on the b-th piece).
+    """
+    pieces: list[list[Fraction]] = [[Fraction(1)]]  # piece b of M_k as a polynomial in v in [0, 1]
+    for k in range(1, degree + 1):
+        raised = []
+        for b in range(k + 1):
+            piece = [Fraction(0)] * (k + 1)
+            left = pieces[b] if b < k else []
+            right = pieces[b - 1] if b > 0 else []
+            for p, c in enumerate(left):  # (b + v) M_{k-1} on piece b
+                piece[p] += c * b / k
+                piece[p + 1] += c / k
+            for p, c in enumerate(right):  # (k + 1 - b - v) M_{k-1} on piece b - 1
+                piece[p] += c * (k + 1 - b) / k
+                piece[p + 1] -= c / k
+            raised.append(piece)
+        pieces = raised
+    # v = u + 1/2; the first function of a span is at its last piece
+    matrix = [[_shifted(pieces[degree - b], p) for b in range(degree + 1)] for p in range(degree + 1)]
+    return torch.tensor([[float(entry) for entry in row] for row in matrix], dtype=torch.float64)
+
+
+def _shifted(polynomial: list[Fraction], power: int) -> Fraction:
+    """Coefficient of u^power in a polynomial of v = u + 1/2."""
+    terms = range(power, len(polynomial))
+    return sum((polynomial[q] * comb(q, power) * Fraction(1, 2) ** (q - power) for q in terms), Fraction(0))
+
+
+def basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) -> list[Tensor]:
+    """All basis functions at points x of any shape ``(...)``: a list of ``(..., n)``, one a derivative 0 … derivatives.
+
+    n = intervals + degree. Differentiable by autograd in x. Derivatives are with respect to x. Raises ValueError for a
+    degree outside 1 … 12, no interval, or more than three derivatives.
+    """
+    if not 1 <= degree <= MAX_DEGREE or intervals < 1 or not 0 <= derivatives <= 3:
+        raise ValueError(f"degree 1 … {MAX_DEGREE}, intervals >= 1, derivatives 0 … 3: got {degree}, {intervals}, {derivatives}")
+    inside = x.clamp(-1.0, 1.0)
+    beyond = (x - inside)[..., None]
+    scaled = (inside + 1.0) * (0.5 * intervals)
+    span = scaled.detach().floor().clamp(0, intervals - 1)
+    powers = torch.stack([torch.ones_like(scaled), *_powers(scaled - span - 0.5, degree)], dim=-1)
+    matrix = local_polynomials(degree).to(x)
+    exponents = torch.arange(degree + 1, dtype=x.dtype, device=x.device)
+    index = span.long()[..., None] + torch.arange(degree + 1, device=x.device)
+    shape = (*x.shape, count(degree, intervals))
+    dense = []
+    for _ in range(max(derivatives, 1) + 1):
+        rows = len(matrix)  # one fewer for each derivative; none beyond the degree, where all vanish
+        local = powers[..., :rows] @ matrix
+        dense.append(torch.zeros(shape, dtype=x.dtype, device=x.device).scatter(-1, index, local))
+        matrix = exponents[1:rows, None] * matrix[1:] * (0.5 * intervals)
+    outside = beyond != 0.0
+    if bool(outside.any()):
+        dense[0] = dense[0] + beyond * dense[1]
+        dense[2:] = [torch.where(outside, 0.0, part) for part in dense[2:]]
+    return dense[: derivatives + 1]
+
+
+def _powers(u: Tensor, degree: int) -> list[Tensor]:
+    powers = [u]
+    for _ in range(degree - 1):
+        powers.append(powers[-1] * u)
+    return powers
+
+
+def greville(degree: int, intervals: int) -> Tensor:
+    """Greville abscissae ``(n,)``: the coefficients of the function x (de Boor 2001, ch. IX, eq. 48)."""
+    j = torch.arange(count(degree, intervals), dtype=torch.float64)
+    return -1.0 + (2.0 / intervals) * (j - (degree - 1) / 2.0)
+
+
+def sample_points(degree: int, intervals: int) -> Tensor:
+    """Points for fits ``(m,)``, at least twice as many as coefficients: Chebyshev points of every interval."""
+    m = degree + 2
+    local = torch.cos(torch.pi * (2 * torch.arange(m, dtype=torch.float64) + 1) / (2 * m)).flip(0)
+    starts = -1.0 + (2.0 / intervals) * torch.arange(intervals, dtype=torch.float64)
+    return (starts[:, None] + (local + 1.0) / intervals).reshape(-1)
+
+
+def fit(x: Tensor, y: Tensor, degree: int, intervals: int) -> Tensor:
+    """Least-squares coefficients ``(n, ...)`` of data y ``(m, ...)`` at points x ``(m,)``; minimum norm where data are few."""
+    design = basis(x, degree, intervals)[0]
+    flat = torch.linalg.lstsq(design.cpu(), y.reshape(len(x), -1).cpu(), rcond=1e-14, driver="gelsd").solution
+    return flat.to(y).reshape(-1, *y.shape[1:])
+
+
+@functools.cache
+def _refinement(degree: int, intervals: int, new_degree: int, new_intervals: int) -> Tensor:
+    """The matrix ``(n_new, n_old)`` that carries coefficients over."""
+    if new_degree == degree and new_intervals % intervals == 0:
+        return _knot_insertion(degree, intervals, new_intervals // intervals)
+    x = sample_points(max(degree, new_degree), max(intervals, new_intervals))
+    return fit(x, basis(x, degree, intervals)[0], new_degree, new_intervals)
+
+
+def _knot_insertion(degree: int, intervals: int, ratio: int) -> Tensor:
+    """Exact refinement: M_k(s) = ratio^-k Σ_j a_j M_k(ratio s - j), (Σ_j a_j z^j) = ((1 - z^ratio) / (1 - z))^(k + 1).
+
+    Source: the two-scale relation of cardinal B-splines, de Boor 2001, ch. IX; Chui, An Introduction to Wavelets, eq. 4.3.
+    """
+    mask = torch.ones(1, dtype=torch.float64)
+    for _ in range(degree + 1):
+        widened = torch.zeros(len(mask) + ratio - 1, dtype=torch.float64)
+        for shift in range(ratio):
+            widened[shift : shift + len(mask)] += mask
+        mask = widened
+    mask = mask / float(ratio) ** degree
+    matrix = torch.zeros(count(degree, ratio * intervals), count(degree, intervals), dtype=torch.float64)
+    # old function b starts at knot b - degree, which is fine knot ratio (b - degree); fine function i starts at i - degree
+    for b in range(matrix.shape[1]):
+        first = ratio * (b - degree) + degree
+        for j, weight in enumerate(mask):
+            if 0 <= first + j < matrix.shape[0]:
+                matrix[first + j, b] = weight
+    return matrix
+
+
+def refine(coefficients: Tensor, degree: int, intervals: int, new_degree: int, new_intervals: int) -> Tensor:
+    """Coefficients ``(n, ...)`` of the same function on another spline space ``(n_new, ...)``.
+
+    Exact to round-off where the spaces are nested (the same degree, new_intervals a multiple of intervals); else the
+    least-squares fit.
+    """
+    matrix = _refinement(degree, intervals, new_degree, new_intervals).to(coefficients)
+    return torch.tensordot(matrix, coefficients, dims=1)
