@@ -1,1 +1,64 @@
-"""pdekan: partial differential equations in, trained Kolmogorov-Arnold networks and honest errors out."""
+"""pdekan: partial differential equations in, trained Kolmogorov-Arnold networks and honest errors out.
+
+    import pdekan as pk
+
+    problem = pk.Problem(
+        domain=pk.box(x=(-1, 1), y=(-1, 1)),
+        equation=lambda u: pk.laplacian(u),
+        source=lambda x, y: -2 * pk.pi**2 * pk.sin(pk.pi * x) * pk.sin(pk.pi * y),
+        conditions=[pk.dirichlet(0.0)],
+    )
+    solution = pk.solve(problem)
+    solution([[0.5, 0.5]])
+
+Names are loaded when they are first used, so that ``import pdekan`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pdekan.domains.box import Box, box, hypercube
+    from pdekan.errors import Errors
+    from pdekan.jets import Derivatives, Frame, Jet, acos, asin, atan, atan2, cos, cosh, erf, exp, log, log10, product
+    from pdekan.jets import sign, sin, sinh, sqrt, tan, tanh, total, where
+    from pdekan.networks.base import ModuleNetwork, Network
+    from pdekan.networks.kan import KAN
+    from pdekan.networks.mlp import MLP
+    from pdekan.operators import d, div, dot, dt, dx, dy, dz, grad, laplacian, normal
+    from pdekan.problem_file import ProblemFileError, load_problem
+    from pdekan.problems import EXACT, NetworkOptions, Problem, ProblemError, TrainingOptions, Weights
+    from pdekan.problems import dirichlet, initial, neumann, periodic, robin
+    from pdekan.solution import Solution, load_solution
+    from pdekan.solver import Progress, solve
+
+pi = math.pi
+
+_HOMES = {
+    "domains.box": "Box box hypercube",
+    "errors": "Errors",
+    "jets": "Derivatives Frame Jet acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh total where",
+    "networks.base": "ModuleNetwork Network",
+    "networks.kan": "KAN",
+    "networks.mlp": "MLP",
+    "operators": "d div dot dt dx dy dz grad laplacian normal",
+    "problem_file": "ProblemFileError load_problem",
+    "problems": "EXACT NetworkOptions Problem ProblemError TrainingOptions Weights dirichlet initial neumann periodic robin",
+    "solution": "Solution load_solution",
+    "solver": "Progress solve",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+__all__ = ["pi", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pdekan' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"pdekan.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

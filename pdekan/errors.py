@@ -81,10 +81,9 @@ def _close(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=2e-4)
 
 
-def quick(problem: Problem, network: Network, rule: Quadrature) -> tuple[float, float]:
-    """Mean squares ∫e²/|Ω| and ∫|∇e|²/|Ω| on one given quadrature, for the training history."""
-    sums = _sums(problem, network, rule)
-    return sums.error / problem.domain.measure, sums.error_slope / problem.domain.measure
+def quick(problem: Problem, network: Network, rule: Quadrature) -> Errors:
+    """The errors on one given quadrature, for the training history."""
+    return _errors(_sums(problem, network, rule), problem.domain.measure)
 
 
 @torch.no_grad()

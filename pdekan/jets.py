@@ -398,18 +398,25 @@ _FOREIGN = ELEMENTARY | {
 
 
 def where(condition: Tensor, a: Jet | float, b: Jet | float) -> Jet:
-    """The field a where the condition ``(n,)`` holds, b elsewhere; derivatives are those of the field chosen."""
+    """The field a where the condition holds, b elsewhere; derivatives are those of the field chosen.
+
+    condition: ``(n,)``, or ``(n, m)`` for fields with m components.
+    """
     if not isinstance(a, Jet):
         if not isinstance(b, Jet):
             raise TypeError("where(condition, a, b): a or b must be a field")
         a = b.frame.constant(float(a), b.value)
     a, b = _aligned(a, b)
+    if condition.ndim > 1 and a.components is None:
+        a, b = _repeated(a), _repeated(b)
 
     def choose(p: Tensor, q: Tensor) -> Tensor:
         return torch.where(condition.reshape(condition.shape + (1,) * (p.ndim - condition.ndim)), p, q)
 
     gradient, second = _both(choose, a.gradient, b.gradient), _both(choose, a.second, b.second)
-    return Jet(a.frame, choose(a.value, b.value), gradient, second, _known(a, b), _both(choose, a.divergence, b.divergence))
+    # a choice made component by component has no divergence that the two divergences would tell
+    divergence = _both(choose, a.divergence, b.divergence) if condition.ndim == 1 else None
+    return Jet(a.frame, choose(a.value, b.value), gradient, second, _known(a, b), divergence)
 
 
 def atan2(y: Jet | float, x: Jet | float) -> Jet | float:

@@ -115,3 +115,11 @@ def unseen_points(training: Sampling) -> Sampling:
     axis = training.cells * training.order
     cells = next(n for n in (7, 5, 3, 11) if training.cells % n)
     return Sampling(cells, max(2, math.ceil(1.1 * axis / cells)), training.count, training.seed + 104729)
+
+
+def memory(problem: Problem, stage: Stage) -> int:
+    """About how many bytes a step of Gauss-Newton needs: the Jacobian's rows, and the six arrays of their size around them."""
+    sampling, d = training_points(problem, stage, 0), problem.domain.dimension
+    inside = (sampling.cells * sampling.order) ** d if d <= TENSOR_DIMENSIONS else 2 ** math.ceil(math.log2(sampling.count))
+    faces = 2 * d * (sampling.cells * sampling.order) ** (d - 1) if d <= TENSOR_DIMENSIONS else inside
+    return 8 * 7 * (inside + faces) * stage.parameters(d)

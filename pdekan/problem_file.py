@@ -21,7 +21,7 @@ from pdekan.expressions import CONSTANTS, Expression, Kind, Scope, dependency_or
 from pdekan.jets import TIME
 from pdekan.library import library
 from pdekan.problem_schema import ProblemFile
-from pdekan.problem_text import ProblemFileError, Source, read, understand, written
+from pdekan.problem_text import MAX_MESSAGES, ProblemFileError, Source, read, understand, written
 from pdekan.problems import (
     EXACT,
     Condition,
@@ -75,7 +75,7 @@ def _problem(source: Source) -> Problem:
     try:
         file = ProblemFile.model_validate(source.data)
     except ValidationError as error:
-        for item in error.errors(include_url=False):
+        for item in error.errors(include_url=False)[:MAX_MESSAGES]:
             path = tuple(part for part in item["loc"] if part != "[key]")
             source.add(path, _in_words(item, path))
         source.check()
@@ -132,6 +132,8 @@ class _Resolver:
     def noting(self, *path: str | int) -> Iterator[None]:
         try:
             yield
+        except ProblemFileError:
+            raise  # noted already
         except ValueError as error:
             self.source.add(path, str(error))
 

@@ -40,7 +40,7 @@ def _not_yet(what: str) -> Callable[[Any], Any]:
 def _formula(value: Any) -> Any:
     """A number may stand where a formula may."""
     if isinstance(value, list):
-        raise refusal("systems of several equations are not supported yet; write one formula")
+        raise refusal("systems of several formulas are not supported yet; write one formula")
     return repr(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
@@ -61,6 +61,19 @@ def _printable(text: str) -> str:
     if not text.isprintable():
         raise refusal("control characters and line breaks are not allowed")
     return text
+
+
+def _whole(value: Any) -> Any:
+    # to Python, and so to pydantic, true and 1.0 equal 1
+    if type(value) is not int:
+        raise refusal("expected the whole number 1")
+    return value
+
+
+def _single(names: list[str]) -> list[str]:
+    if len(names) != 1:
+        raise refusal(f"found {len(names)} names; exactly one is needed, several are not supported yet")
+    return names
 
 
 def _interval(ends: list[float]) -> list[float]:
@@ -247,11 +260,11 @@ class Training(Table):
 class ProblemFile(Table):
     """A problem file."""
 
-    version: Literal[1] = Field(alias="schema", description="version of the format")
+    version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(alias="schema", description="version of the format")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)
     title: Title = ""
     reference: Title = ""
-    unknowns: list[Name] = ["u"]
+    unknowns: Annotated[list[Name], AfterValidator(_single)] = ["u"]
     domain: Domain
     parameters: dict[Name, Annotated[float, BeforeValidator(_parameter)]] = Field(default={}, max_length=200)
     functions: dict[Name, Formula] = Field(default={}, max_length=200)
@@ -261,9 +274,3 @@ class ProblemFile(Table):
     exact: dict[Name, Formula] = {}
     network: Network = Network()
     training: Training = Training()
-
-    @model_validator(mode="after")
-    def _one_unknown(self) -> Self:
-        if len(self.unknowns) != 1:
-            raise refusal(f"unknowns = {self.unknowns}: exactly one is needed; several are not supported yet")
-        return self

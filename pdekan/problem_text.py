@@ -18,16 +18,19 @@ from pdekan.tokens import shortened
 
 MAX_BYTES = 1_000_000
 MAX_LINE = 20_000  # twice the longest expression; tomllib takes quadratic time for a key of very many parts
-MAX_KEY = 8  # parts of a dotted key
+MAX_KEY = 20  # parts of a dotted key
+MAX_LEVELS = 12  # tables in tables
+MAX_MESSAGES = 20  # more are not read
 
-Path_ = tuple[str | int, ...]
+Key = tuple[str | int, ...]
 
-_PART = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _KEY = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
 _TABLES = re.compile(rf"\s*\[\[\s*({_KEY})\s*\]\]")
 _TABLE = re.compile(rf"\s*\[\s*({_KEY})\s*\]\s*(?:#.*)?$")
 _ENTRY = re.compile(rf"\s*({_KEY})\s*=")
-_LONG_KEY = re.compile(rf"^\s*\[*\s*{_PART}(?:[ \t]*\.[ \t]*{_PART}){{{MAX_KEY},}}", re.MULTILINE)
+# anywhere: inline tables have dotted keys too; the look-behind keeps the search from starting inside a part
+_LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*\.[ \t]*{_PART}){{{MAX_KEY},}}")
 
 
 class ProblemFileError(ProblemError):
@@ -48,11 +51,11 @@ class Source:
     where: str
     text: str
     data: dict[str, Any]
-    lines: dict[Path_, int]
-    overridden: tuple[Path_, ...] = ()
+    lines: dict[Key, int]
+    overridden: tuple[Key, ...] = ()
     messages: list[str] = field(default_factory=list)
 
-    def add(self, path: Path_, message: str) -> None:
+    def add(self, path: Key, message: str) -> None:
         """Note something wrong at a key."""
         key = ".".join(str(part) for part in path)
         if any(path[: len(start)] == start for start in self.overridden):
@@ -64,7 +67,7 @@ class Source:
         if entry not in self.messages:
             self.messages.append(entry)
 
-    def refuse(self, path: Path_, message: str) -> NoReturn:
+    def refuse(self, path: Key, message: str) -> NoReturn:
         """Note it and raise ProblemFileError."""
         self.add(path, message)
         raise ProblemFileError(self.messages)
@@ -72,7 +75,7 @@ class Source:
     def check(self) -> None:
         """Raise ProblemFileError if anything was noted."""
         if self.messages:
-            raise ProblemFileError(self.messages[:20])
+            raise ProblemFileError(self.messages[:MAX_MESSAGES])
 
 
 def read(problem: str | Path) -> tuple[str, str]:
@@ -112,7 +115,7 @@ def understand(text: str, where: str, overrides: Mapping[str, Any] | Sequence[st
         _override(data, path, value)
     if changes:
         source.overridden = tuple(changes)
-        source.text = tomli_w.dumps(data)
+        source.text = _dumped(data, where)
     return source
 
 
@@ -135,7 +138,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         at = text.count("\n", 0, long.end()) + 1
         raise ProblemFileError([f"{where}:{at}: a key of more than {MAX_KEY} parts"])
     try:
-        return tomllib.loads(text)
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message = str(error)
         found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
@@ -146,17 +149,39 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         raise ProblemFileError([f"{where}: not a problem file: brackets are nested too deeply"]) from None
     except ValueError as error:  # an integer of thousands of digits
         raise ProblemFileError([f"{where}: not TOML: {shortened(str(error), 100)}"]) from None
+    _check_depth(data, where)
+    return data
+
+
+def _dumped(data: dict[str, Any], where: str) -> str:
+    _check_depth(data, where)
+    try:
+        return tomli_w.dumps(data)
+    except TypeError as error:  # an override from Python whose value TOML does not have
+        raise ProblemFileError(
+            [f"{where} (overridden): {error}; numbers, text, lists and tables are allowed"]
+        ) from None
+
+
+def _check_depth(data: object, where: str) -> None:
+    """Refuse tables and lists that nest so deep that what recurses into them may fail."""
+    level: list[object] = [data]
+    for _ in range(MAX_LEVELS):
+        holders = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in holders for part in (item.values() if isinstance(item, dict) else item)]
+    if level:
+        raise ProblemFileError([f"{where}: not a problem file: tables are nested more than {MAX_LEVELS} deep"])
 
 
 def _split(key: str) -> tuple[str, ...]:
     return tuple(part.strip("\"'") for part in re.findall(_PART, key))
 
 
-def _key_lines(text: str) -> dict[Path_, int]:
+def _key_lines(text: str) -> dict[Key, int]:
     """The line of each key and table: a scan by eye that knows headers, entries and multi-line strings."""
-    lines: dict[Path_, int] = {}
-    counts: dict[Path_, int] = {}
-    table: Path_ = ()
+    lines: dict[Key, int] = {}
+    counts: dict[Key, int] = {}
+    table: Key = ()
     quoted = False
     for number, line in enumerate(text.split("\n"), 1):
         marks = line.count('"""') + line.count("'''")
@@ -176,10 +201,10 @@ def _key_lines(text: str) -> dict[Path_, int]:
     return lines
 
 
-def _changes(overrides: Mapping[str, Any] | Sequence[str]) -> dict[Path_, Any]:
+def _changes(overrides: Mapping[str, Any] | Sequence[str]) -> dict[Key, Any]:
     if isinstance(overrides, Mapping):
         return {_override_path(key, key): value for key, value in overrides.items()}
-    changes: dict[Path_, Any] = {}
+    changes: dict[Key, Any] = {}
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
@@ -190,7 +215,7 @@ def _changes(overrides: Mapping[str, Any] | Sequence[str]) -> dict[Path_, Any]:
     return changes
 
 
-def _override_path(key: str, override: str) -> Path_:
+def _override_path(key: str, override: str) -> Key:
     parts = key.split(".")
     if not all(parts) or len(parts) > MAX_KEY:
         raise ProblemFileError(
@@ -208,7 +233,7 @@ def _override_value(value: str) -> Any:
     return parsed["value"] if len(parsed) == 1 else value
 
 
-def _override(data: dict[str, Any], path: Path_, value: Any) -> None:
+def _override(data: dict[str, Any], path: Key, value: Any) -> None:
     holder: Any = data
     for part, following in zip(path, [*path[1:], None], strict=True):
         listed = isinstance(holder, list) and isinstance(part, int) and part < len(holder)

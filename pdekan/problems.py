@@ -58,14 +58,28 @@ class PythonField(Field):
         return like.frame.constant(float(value), like.value)
 
 
+@dataclass(frozen=True)
+class Constant(Field):
+    """The same number everywhere."""
+
+    number: float
+
+    def __call__(self, environment: Environment) -> Jet:
+        like = next(iter(environment.values()))
+        return like.frame.constant(self.number, like.value)
+
+
+def _itself(u: Jet) -> Jet:
+    return u
+
+
 def as_field(formula: Formula | Field) -> Field:
     """A plain Python function of named coordinates and unknowns, or a number, as a Field; a Field stays what it is."""
     if isinstance(formula, Field):
         return formula
     if callable(formula):
         return PythonField(formula, tuple(inspect.signature(formula).parameters))
-    number = float(formula)
-    return PythonField(lambda: number, ())
+    return Constant(float(formula))
 
 
 Kind = Literal["dirichlet", "neumann", "robin", "periodic", "initial"]
@@ -91,7 +105,7 @@ def _names(on: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
 
 def dirichlet(value: Formula | RightHandSide = 0.0, on: str | tuple[str, ...] = "boundary", unknown: str = "u") -> Condition:
     """u = value."""
-    return Condition("dirichlet", _names(on), PythonField(lambda u: u, (unknown,)), _right(value))
+    return Condition("dirichlet", _names(on), PythonField(_itself, (unknown,)), _right(value))
 
 
 def neumann(value: Formula | RightHandSide = 0.0, on: str | tuple[str, ...] = "boundary", unknown: str = "u") -> Condition:
@@ -111,7 +125,7 @@ def periodic(coordinate: str) -> Condition:
 
 def initial(value: Formula | RightHandSide = 0.0, operator: Formula | None = None, unknown: str = "u") -> Condition:
     """u = value at the start of time; `operator` for another initial condition, as ``lambda u: dt(u)`` of a wave."""
-    field = PythonField(lambda u: u, (unknown,)) if operator is None else as_field(operator)
+    field = PythonField(_itself, (unknown,)) if operator is None else as_field(operator)
     return Condition("initial", (TIME + "-",), field, _right(value))
 
 
@@ -188,6 +202,8 @@ class Problem:
             raise ProblemError("a source or value is taken from the exact solution, but there is no exact solution")
         for condition in self.conditions:
             for name in condition.on:
+                if name == TIME + "-" and TIME not in self.domain.coordinates:
+                    raise ProblemError(f"{condition.kind} condition: the domain has no time; name one of its coordinates {TIME}")
                 try:
                     self.domain.resolve(name)
                 except ValueError as error:
@@ -219,7 +235,9 @@ class Problem:
         if value is EXACT:
             exact = self.exact_jet(points, level, normals)
             return operator(self.environment(points, level, normals, exact)).value
-        return as_field(value)(self.environment(points, Derivatives.VALUE, normals)).value  # type: ignore[arg-type]
+        written = as_field(value)  # type: ignore[arg-type]
+        level = self.level_of(written, points[:2], None if normals is None else normals[:2])
+        return written(self.environment(points, level, normals)).value
 
     def level_of(self, operator: Field, points: Tensor, normals: Tensor | None = None) -> Derivatives:
         """The cheapest level of derivatives with which the operator can be evaluated, found by trying.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan import errors as errors_module
 from pdekan.domains.quadrature import Quadrature
+from pdekan.errors import Errors
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
@@ -32,7 +34,7 @@ ACCEPTED = 1e-4
 # Steps of a stage where the user names no number.
 STEPS = {"gauss-newton": 60, "lbfgs": 2000, "adam": 5000}
 # Later stages start from a good solution: a large ridge would only throw it away.
-LATER_RIDGES = tuple(ridge for ridge in GaussNewton().ridges if ridge <= 1e-8)
+LATER_RIDGES = tuple(ridge for ridge in GaussNewton().ridges if ridge <= 1e-12)
 HISTORY_RULES = {1: (37, 5, 0), 2: (13, 4, 0), 3: (4, 4, 0)}
 
 REASONS = {
@@ -48,7 +50,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Progress:
-    """What a watcher sees after every step: where training stands, and the network as it is (do not change it)."""
+    """What a watcher sees after every step: where training stands. snapshot() is the solution as it is."""
 
     stage: int
     stages: int
@@ -59,7 +61,7 @@ class Progress:
     loss: float
     relative_residual: float
     l2_relative: float
-    network: Network
+    snapshot: Callable[[], Solution]
 
 
 # called after every step; a reason, such as "interrupted", stops the training
@@ -128,8 +130,8 @@ class _Run:
             self.history = {name: resume.history[name].tolist() for name in _COLUMNS}
             self.spent = resume.seconds
             network = resume.network.to(self.device)
-            self.best = replace(_Judged(network, self.first), relative=resume.relative_residual)
-        self.budget = self.spent * (resume is not None) + self.options.seconds
+            self.best = _Judged(network, self.first, resume.residual, resume.condition_residual, resume.relative_residual)
+        self.budget = self.spent + self.options.seconds
 
     def solution(self) -> Solution:
         """Train stage by stage, keep the network that does best on unseen points, and measure its errors."""
@@ -142,7 +144,9 @@ class _Run:
             if reason in ("tolerance", "budget", "interrupted") or self._steps_left(index) <= 0:
                 break
         assert self.best is not None
-        return self._finished(self.best, reason)
+        self.best.network.requires_grad_(False)
+        errors = errors_module.measure(self.problem, self.best.network) if self.problem.exact is not None else None
+        return self._finished(self.best, reason, errors)
 
     def _stage(self, index: int) -> str:
         """Train one stage from every start, judge the best of them; returns the reason of its end."""
@@ -224,13 +228,9 @@ class _Run:
             judged = _judge(self.problem, network, unseen, index)
             self.spent = before + time.perf_counter() - started - aside
             pause = time.perf_counter()
-            l2, h1 = math.nan, math.nan
-            if self.problem.exact is not None:
-                l2, h1 = errors_module.quick(self.problem, network, self.history_rule)
-            row = (len(self.history["step"]) + 1, self.spent, index, step.loss, judged.relative, l2, l2 + h1)
-            for name, value in zip(_COLUMNS, row, strict=True):
-                self.history[name].append(float(value))
-            reason = self.watch(self._progress(network)) if self.watch is not None else None
+            errors = errors_module.quick(self.problem, network, self.history_rule) if self.problem.exact is not None else None
+            self._record(index, step.loss, judged, errors)
+            reason = self.watch(self._progress(judged, errors)) if self.watch is not None else None
             aside += time.perf_counter() - pause
             if reason is not None:
                 return reason
@@ -240,23 +240,36 @@ class _Run:
 
         return watch
 
-    def _progress(self, network: Network) -> Progress:
-        last = {name: column[-1] for name, column in self.history.items()}
-        steps = self.options.steps or STEPS[self.options.optimizer] * len(self.plan)
+    def _record(self, index: int, loss: float, judged: _Judged, errors: Errors | None) -> None:
+        """Append a row to the history; nan where there is no exact solution."""
+        l2, h1 = math.nan, math.nan
+        if errors is not None:
+            l2, h1 = errors.l2_mean_square, errors.l2_mean_square + errors.h1_seminorm_mean_square
+        row = (len(self.history["step"]) + 1, self.spent, index, loss, judged.relative, l2, h1)
+        for name, value in zip(_COLUMNS, row, strict=True):
+            self.history[name].append(float(value))
+
+    def _progress(self, judged: _Judged, errors: Errors | None) -> Progress:
+        def snapshot() -> Solution:
+            better = self.best is None or judged.relative <= self.best.relative
+            best = judged if better or self.best is None else self.best
+            return self._finished(replace(best, network=deepcopy(best.network)), "interrupted", errors)
+
         return Progress(
-            stage=int(last["stage"]) + 1,
+            stage=judged.stage + 1,
             stages=len(self.plan),
-            step=int(last["step"]),
-            steps=steps,
-            seconds=last["seconds"],
+            step=len(self.history["step"]),
+            steps=self.options.steps or STEPS[self.options.optimizer] * len(self.plan),
+            seconds=self.spent,
             budget=self.budget,
-            loss=last["loss"],
-            relative_residual=last["residual"],
-            l2_relative=math.nan,
-            network=network,
+            loss=self.history["loss"][-1],
+            relative_residual=judged.relative,
+            l2_relative=math.nan if errors is None else errors.l2_relative,
+            snapshot=snapshot,
         )
 
-    def _finished(self, best: _Judged, reason: str) -> Solution:
+    def _finished(self, best: _Judged, reason: str, errors: Errors | None) -> Solution:
+        """The solution that the best network makes, named by how training ended."""
         converged = best.relative <= self.tolerance
         status = "stalled"
         if reason == "interrupted":
@@ -265,14 +278,11 @@ class _Run:
             status = "converged"
         elif reason in ("budget", "steps"):
             status = "budget"
-        errors = None
-        if self.problem.exact is not None:
-            errors = {self.problem.unknown: errors_module.measure(self.problem, best.network)}
         judgement = "within" if converged else "above"
         return Solution(
             domain=self.problem.domain,
             unknown=self.problem.unknown,
-            network=best.network.requires_grad_(False),
+            network=best.network,
             problem=self.problem,
             name=self.problem.name,
             status=status,
@@ -286,7 +296,7 @@ class _Run:
             tolerance=self.tolerance,
             stage=best.stage,
             history={name: np.asarray(column) for name, column in self.history.items()},
-            errors=errors,
+            errors=None if errors is None else {self.problem.unknown: errors},
             environment=environment() | {"device": str(self.device), "seed": self.options.seed},
         )
 

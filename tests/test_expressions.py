@@ -297,7 +297,7 @@ def test_refused_at_once_with_a_message(text: str, message: str) -> None:
     start = time.perf_counter()
     with pytest.raises(ExpressionError, match=message) as caught:
         parse(text, SCOPE)
-    assert time.perf_counter() - start < 1.0
+    assert time.perf_counter() - start < 5.0  # no text makes it hang; most take a millisecond
     assert len(str(caught.value)) < 600
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class LeastSquares(Protocol):
-    """Half of nothing, the whole sum of squares: minimise ‖r(θ)‖² over θ ``(P,)``."""
+    """Minimise ‖r(θ)‖² over θ ``(P,)``."""
 
     @property
     def linear(self) -> int:
@@ -32,11 +32,10 @@ class LeastSquares(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One accepted step: its parameters, the loss there, and a sentence's worth of detail for the log."""
+    """One accepted step: its parameters and the loss there."""
 
     theta: Tensor
     loss: float
-    detail: dict[str, float]
 
 
 # called after every accepted step; returns a reason to stop, or None to go on

@@ -8,7 +8,6 @@ Kaufman, BIT 15 (1975) 49-57). Minimised is ‖r‖² + ridge ‖c‖². All fac
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import count
 
 import torch
 from torch import Tensor
@@ -20,39 +19,41 @@ from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 class GaussNewton:
     """Options of the method.
 
-    ridges: taken one after the other, each until a step gains less than `gain` of the loss. damping: the first
-    Levenberg-Marquardt parameter, relative to columns scaled to length one. trials: rejected steps before giving up.
+    ridges: taken one after the other, each until a step gains less than `gain` of the cost; the last until `patience` steps
+    in a row gain less than `least`. damping: the first Levenberg-Marquardt parameter, relative to columns scaled to length one. trials: rejected
+    steps before giving up on a ridge.
     """
 
     ridges: tuple[float, ...] = (1e-6, 1e-8, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16)
     damping: float = 1e-2
     gain: float = 0.1
+    least: float = 0.02
     trials: int = 10
+    patience: int = 3
 
     def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
         """Minimise from theta ``(P,)`` with at most `steps` accepted steps; the result is never worse, and never NaN."""
-        level, damping = 0, self.damping
         state = _project(problem, problem.normalise(theta), self.ridges[0])
         if state is None:
             return Outcome(theta, float("inf"), 0, "singular")
-        for step in count(1):
+        damping, level, taken, idle = self.damping, 0, 0, 0
+        while taken < steps:
             trial, damping = self._step(problem, state, self.ridges[level], damping)
-            gained = trial is not None and trial.cost < (1.0 - self.gain) * state.cost
+            gain = 0.0 if trial is None else 1.0 - trial.cost / state.cost
             if trial is not None:
-                state = trial
-                detail = {"damping": damping, "ridge": self.ridges[level]}
-                reason = watch(Step(state.theta, state.loss, detail))
+                state, taken = trial, taken + 1
+                reason = watch(Step(state.theta, state.loss))
                 if reason is not None:
-                    return Outcome(state.theta, state.loss, step, reason)
-            if not gained:
-                level += 1
-                if level == len(self.ridges):
-                    return Outcome(state.theta, state.loss, step, "stalled")
-                softer = _project(problem, state.theta, self.ridges[level])
-                state = softer or state
-            if step == steps:
-                return Outcome(state.theta, state.loss, step, "steps")
-        raise AssertionError("unreachable")
+                    return Outcome(state.theta, state.loss, taken, reason)
+            if level < len(self.ridges) - 1:
+                if gain < self.gain:
+                    level += 1
+                    state = _project(problem, state.theta, self.ridges[level]) or state
+            else:
+                idle = idle + 1 if gain < self.least else 0
+                if trial is None or idle == self.patience:
+                    return Outcome(state.theta, state.loss, taken, "stalled")
+        return Outcome(state.theta, state.loss, taken, "steps")
 
     def _step(self, problem: LeastSquares, state: _State, ridge: float, damping: float) -> tuple[_State | None, float]:
         """The first damped step that lowers the cost, and the next damping; None where no trial does."""

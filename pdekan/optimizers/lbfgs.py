@@ -37,7 +37,7 @@ class LBFGS:
             idle = 0 if loss < (1.0 - 1e-6) * best_loss else idle + 1
             if loss < best_loss:
                 best, best_loss = leaf.detach().clone(), loss
-                reason = watch(Step(best, best_loss, {}))
+                reason = watch(Step(best, best_loss))
                 if reason is not None:
                     return Outcome(best, best_loss, done, reason)
             if idle == 3:

@@ -1,0 +1,119 @@
+"""Runs: a directory with all that one solve left behind."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from pdekan.output import figures
+from pdekan.output.atomic import write_text
+from pdekan.output.samples import OutputError
+from pdekan.solution import Solution, load_solution
+from pdekan.solver import Progress
+
+SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
+CHECKPOINT_SECONDS = 15.0
+CHECKPOINT_POINTS = 9  # an axis: a checkpoint is for going on, not for looking at
+
+
+def fresh_directory(name: str, root: Path = Path("outputs")) -> Path:
+    """A new, empty directory root/name/NNN, numbered from 001; safe against other processes that do the same."""
+    parent = root / name
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(p.name) for p in parent.iterdir() if p.name.isdigit()), default=0)
+    while True:
+        directory = parent / f"{number:03d}"
+        try:
+            directory.mkdir()
+            return directory
+        except FileExistsError:
+            number += 1
+
+
+def latest_directory(name: str, root: Path = Path("outputs")) -> Path:
+    """The newest run of a problem. Raises OutputError where there is none."""
+    runs = [path for path in (root / name).glob("*") if (path / SOLUTION).is_file()]
+    if not runs:
+        raise OutputError(f"no run of {name} under {root / name}: there is nothing to resume")
+    return max(runs, key=lambda path: (path / SOLUTION).stat().st_mtime)
+
+
+def claim_directory(path: Path, force: bool) -> Path:
+    """The directory a user asks for, made if need be. Raises OutputError where it holds something and force is off."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} exists and is not a directory")
+    if path.is_dir() and any(path.iterdir()) and not force:
+        raise OutputError(f"{path} exists and is not empty; choose another directory, --resume it, or --force to overwrite it")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def find(path: Path) -> Path:
+    """The solution file of a run, given as its directory or as the file. Raises OutputError where there is none."""
+    file = path / SOLUTION if path.is_dir() else path
+    if not file.is_file():
+        raise OutputError(f"{path}: no run here ({SOLUTION} is missing); `pdekan solve` prints where it left one")
+    return file
+
+
+class Checkpoints:
+    """Saves the solution as it stands every now and then, so that a killed training can go on."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / SOLUTION
+        self._next = time.monotonic() + CHECKPOINT_SECONDS
+
+    def __call__(self, progress: Progress) -> None:
+        """Save, if the last time is long enough ago."""
+        if time.monotonic() < self._next:
+            return
+        solution = progress.snapshot()
+        axes = min(solution.domain.dimension, 3 if solution.domain.dimension <= 3 else 2)
+        solution.save(self._path, (CHECKPOINT_POINTS,) * axes)
+        self._next = time.monotonic() + CHECKPOINT_SECONDS
+
+
+def write(solution: Solution, directory: Path) -> dict[str, str]:
+    """Write all files of a run; returns their paths by what they are: solution, history, problem, summary, figures."""
+    samples = solution.sample()
+    solution.save(directory / SOLUTION)
+    write_text(directory / HISTORY, _history_lines(solution))
+    files = {"solution": directory / SOLUTION, "history": directory / HISTORY}
+    if solution.problem is not None and solution.problem.text is not None:
+        write_text(directory / PROBLEM, solution.problem.text)
+        files["problem"] = directory / PROBLEM
+    has_exact = solution.problem is not None and solution.problem.exact is not None
+    drawn = figures.write_all(directory, samples, solution.history, has_exact)
+    files |= {f"figure_{name}": path for name, path in drawn.items()}
+    files["summary"] = directory / SUMMARY
+    named = {name: os.fspath(path) for name, path in files.items()}
+    write_text(directory / SUMMARY, json.dumps(report(solution, directory, named), indent=2) + "\n")
+    return named
+
+
+def report(solution: Solution, directory: Path, files: dict[str, str]) -> dict[str, Any]:
+    """What `summary.json` holds and `pdekan solve --json` prints."""
+    return solution.summary() | {"run": os.fspath(directory), "environment": dict(solution.environment), "files": files}
+
+
+def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
+    """Draw a run's figures again into a directory. Raises OutputError where there is no run."""
+    solution = load_solution(find(run))
+    has_exact = solution.problem is not None and solution.problem.exact is not None
+    directory.mkdir(parents=True, exist_ok=True)
+    drawn = figures.write_all(directory, solution.sample(), solution.history, has_exact, suffix)
+    return {name: os.fspath(path) for name, path in drawn.items()}
+
+
+def _history_lines(solution: Solution) -> str:
+    """One JSON object a step; what was not measured is null."""
+    columns = {name: values.tolist() for name, values in solution.history.items()}
+    lines = []
+    for row in zip(*columns.values(), strict=True):
+        cells = {k: (v if math.isfinite(v) else None) for k, v in zip(columns, row, strict=True)}
+        lines.append(json.dumps(cells | {name: int(cells[name]) for name in ("step", "stage")}))
+    return "".join(line + "\n" for line in lines)

@@ -1,0 +1,421 @@
+"""Networks: jets and Jacobian rows against autograd, and what refining, widening and normalising must keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from pdekan import splines
+from pdekan.jets import Derivatives, Frame, Jet
+from pdekan.networks.base import ModuleNetwork, Network
+from pdekan.networks.kan import MARGIN, KAN, SplineLayer
+from pdekan.networks.mlp import MLP
+
+LEVELS = list(Derivatives)
+NAMES = ("x", "t", "y", "z")  # the second is time: it takes no part in the summed second derivative
+BASES = ["none", "silu"]
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+
+
+def shaken[N: Network](network: N, seed: int = 0, size: float = 0.3) -> N:
+    """The network with random parameters, so that hidden nodes leave the knots here and there."""
+    theta = parameters_to_vector(network.parameters()).detach()
+    vector_to_parameters(theta + size * random(len(theta), seed=seed), network.parameters())
+    return network
+
+
+def kan(widths: tuple[int, ...], base: str = "none", degree: int | tuple[int, ...] = 5, intervals: int | tuple[int, ...] = 4) -> KAN:
+    d = widths[0]
+    network = KAN(widths, degree, intervals, base, [-1.0 + 0.2 * k for k in range(d)], [1.5 + 0.3 * k for k in range(d)])
+    network.initialise(generator(1))
+    return shaken(network)
+
+
+def mlp(widths: tuple[int, ...]) -> MLP:
+    d = widths[0]
+    network = MLP(widths, [-1.0 + 0.2 * k for k in range(d)], [1.5 + 0.3 * k for k in range(d)])
+    network.initialise(generator(1))
+    return shaken(network)
+
+
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "kan without hidden nodes": lambda: kan((2, 1)),
+    "kan without hidden nodes, silu": lambda: kan((2, 2), "silu"),
+    "kan, one variable": lambda: kan((1, 4, 1), degree=4),
+    "kan": lambda: kan((2, 3, 1), degree=(5, 4), intervals=(4, 6)),
+    "kan, silu": lambda: kan((2, 3, 1), "silu", degree=(4, 6)),
+    "kan, two outputs": lambda: kan((3, 4, 2)),
+    "kan, three layers": lambda: kan((3, 3, 2, 2), degree=(5, 4, 6), intervals=(2, 5, 4)),
+    "kan, three layers, silu": lambda: kan((2, 3, 2, 1), "silu"),
+    "mlp without hidden nodes": lambda: mlp((2, 2)),
+    "mlp": lambda: mlp((2, 5, 1)),
+    "mlp, three layers": lambda: mlp((3, 4, 3, 2)),
+}
+every_network = pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS.keys())
+every_level = pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name.lower())
+
+
+def points_for(network: Network, n: int = 9, seed: int = 3) -> Tensor:
+    """Random points in the network's box and a little beyond it."""
+    lower, upper = network.get_buffer("lower"), network.get_buffer("upper")
+    unit = torch.rand(n, network.inputs, generator=generator(seed), dtype=torch.float64)
+    return lower + (1.2 * unit - 0.1) * (upper - lower)
+
+
+def parts(jet: Jet) -> list[Tensor]:
+    return [part for part in (jet.value, jet.gradient, jet.second) if part is not None]
+
+
+def assert_same_jet(ours: Jet, theirs: Jet, tolerance: float) -> None:
+    assert len(parts(ours)) == len(parts(theirs))
+    for a, b in zip(parts(ours), parts(theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * (1.0 + float(b.detach().abs().max())))
+
+
+@every_network
+@every_level
+def test_jets_agree_with_nested_autograd_of_the_values(build: Callable[[], Network], level: Derivatives) -> None:
+    network = build()
+    points, frame = points_for(network), Frame(NAMES[: network.inputs], level)
+    reference = ModuleNetwork(network, network.inputs, network.outputs)
+    assert_same_jet(network.jet(points, frame), reference.jet(points, frame), 1e-10)
+    torch.testing.assert_close(network(points), network.jet(points, frame).value, rtol=1e-14, atol=1e-14)
+    assert network(points).shape == (len(points), network.outputs)
+
+
+@every_network
+@every_level
+def test_rows_in_closed_form_agree_with_autograd_row_by_row(build: Callable[[], Network], level: Derivatives) -> None:
+    network = build()
+    points, frame = points_for(network, 6), Frame(NAMES[: network.inputs], level)
+    trace = network.trace(network.prepare(points, frame))
+    assert_same_jet(trace.jet, network.jet(points, frame), 1e-13)
+    cotangent = Jet(frame, *(random(*part.shape, seed=k) for k, part in enumerate(parts(trace.jet))))
+    rows = trace.rows(cotangent)
+    jet = network.jet(points, frame)
+    products = zip(parts(cotangent), parts(jet), strict=True)
+    by_point = sum((a * b).reshape(len(points), -1).sum(1) for a, b in products)
+    assert isinstance(by_point, Tensor)
+    for i, one in enumerate(by_point):
+        slopes = torch.autograd.grad(one, list(network.parameters()), retain_graph=True, materialize_grads=True)
+        expected = parameters_to_vector(slopes)
+        torch.testing.assert_close(rows[i], expected, rtol=1e-10, atol=1e-10 * (1.0 + float(expected.abs().max())))
+    torch.testing.assert_close(trace.rows(cotangent, only_linear=True), rows[:, -network.linear_parameters :], rtol=1e-14, atol=1e-14)
+
+
+@every_network
+def test_the_output_is_linear_in_the_trailing_parameters(build: Callable[[], Network]) -> None:
+    network = build()
+    theta = parameters_to_vector(network.parameters()).detach()
+    linear = network.linear_parameters
+    assert 0 < linear <= len(theta)
+    points, frame = points_for(network), Frame(NAMES[: network.inputs])
+
+    def jet_at(tail: Tensor) -> Jet:
+        vector_to_parameters(torch.cat([theta[:-linear], tail]), network.parameters())
+        return network.jet(points, frame)
+
+    a, b = random(linear, seed=1), random(linear, seed=2)
+    together, first, second, neither = jet_at(2.0 * a - 3.0 * b), jet_at(a), jet_at(b), jet_at(torch.zeros_like(a))
+    for whole, one, other, none in zip(parts(together), parts(first), parts(second), parts(neither), strict=True):
+        assert not none.any()
+        torch.testing.assert_close(whole, 2.0 * one - 3.0 * other, rtol=1e-11, atol=1e-11 * float(whole.detach().abs().max()))
+
+
+@every_network
+def test_parameters_start_with_the_first_layer_and_are_counted(build: Callable[[], Network]) -> None:
+    network = build()
+    sizes = list(zip(network.widths[:-1], network.widths[1:], strict=True))
+    if isinstance(network, KAN):
+        extra = 2 if network.base == "silu" else 0
+        counts = [a * b * (k + n + extra) for (a, b), k, n in zip(sizes, network.degree, network.intervals, strict=True)]
+        assert network.parameters_paper == sum(a * b * n for (a, b), n in zip(sizes, network.intervals, strict=True))
+        trailing = counts[-1] - (network.widths[-2] * network.outputs if extra else 0)  # all but the spline's weight w_s
+    else:
+        counts = [(a + 1) * b for a, b in sizes]
+        trailing = counts[-1]
+    assert sum(p.numel() for p in network.parameters()) == sum(counts)
+    assert network.linear_parameters == trailing
+    assert all(p.dtype == torch.float64 for p in network.parameters())
+
+
+# Module networks
+
+
+class Quadratic(nn.Module):
+    """Σ_ij A_ij x_i x_j + an output that does not depend on the point, and one that is linear."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(matrix)
+
+    def forward(self, x: Tensor) -> Tensor:
+        quadratic = torch.einsum("ni,ij,nj->n", x, self.matrix, x)
+        return torch.stack([quadratic, self.matrix[0, 0].expand(len(x)), x[:, 1]], dim=1)
+
+
+@every_level
+def test_module_networks_differentiate_what_they_are_given(level: Derivatives) -> None:
+    matrix = random(3, 3)
+    symmetric = matrix + matrix.T
+    points, frame = random(5, 3, seed=1), Frame(("x", "t", "y"), level)
+    jet = ModuleNetwork(Quadratic(matrix), 3, 3).jet(points, frame)
+    torch.testing.assert_close(jet.value[:, 0], torch.einsum("ni,ij,nj->n", points, matrix, points))
+    if level >= Derivatives.GRADIENT:
+        torch.testing.assert_close(jet.gradient[:, 0], points @ symmetric)
+        assert not jet.gradient[:, 1].any()
+        torch.testing.assert_close(jet.gradient[0, 2], torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
+    if level >= Derivatives.SUMMED:
+        expected = {
+            Derivatives.SUMMED: (symmetric[0, 0] + symmetric[2, 2])[None],
+            Derivatives.DIAGONAL: symmetric.diagonal(),
+            Derivatives.FULL: symmetric[[0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]],
+        }[level]
+        torch.testing.assert_close(jet.second[:, 0], expected.expand(5, -1))
+        assert not jet.second[:, 1:].any()
+
+
+def test_module_networks_have_no_rows_and_say_what_to_use() -> None:
+    network = ModuleNetwork(nn.Linear(2, 1), 2)
+    assert network.linear_parameters == 0
+    for call in (lambda: network.prepare(random(3, 2), Frame(("x", "y"))), lambda: network.trace(None)):
+        with pytest.raises(NotImplementedError, match="lbfgs or adam"):
+            call()
+
+
+def test_module_networks_leave_the_module_they_are_given_as_it_is() -> None:
+    module = nn.Linear(2, 1)
+    ModuleNetwork(module, 2)
+    assert module.weight.dtype == torch.float32
+
+
+# KANs: refining, widening, normalising
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("widths", [(2, 1), (2, 3, 1), (2, 3, 2, 1)], ids=str)
+@pytest.mark.parametrize("ratio", [1, 2, 3])
+def test_refining_to_nested_knots_keeps_the_function(base: str, widths: tuple[int, ...], ratio: int) -> None:
+    coarse = kan(widths, base, 5, 4)
+    before = parameters_to_vector(coarse.parameters()).clone()
+    fine = coarse.refined(5, 4 * ratio)
+    assert fine.intervals == (4 * ratio,) * (len(widths) - 1)
+    points, frame = points_for(coarse, 40), Frame(("x", "y"))
+    assert_same_jet(fine.jet(points, frame), coarse.jet(points, frame), 1e-10)
+    torch.testing.assert_close(fine(points), coarse(points), rtol=1e-12, atol=1e-12 * float(coarse(points).abs().max()))
+    torch.testing.assert_close(parameters_to_vector(coarse.parameters()), before, rtol=0, atol=0)
+
+
+def test_raising_the_degree_of_a_well_resolved_network_all_but_keeps_it() -> None:
+    coarse = KAN((2, 3, 1), 5, 12)
+    fit_to_linear_waves(coarse)
+    points = 2.0 * torch.rand(50, 2, generator=generator(), dtype=torch.float64) - 1.0
+    finer = coarse.refined((7, 8), (16, 20))
+    torch.testing.assert_close(finer(points), coarse(points), rtol=0, atol=1e-5)
+
+
+def fit_to_linear_waves(network: KAN) -> None:
+    """Every edge a smooth function: tame enough for fits on other knots to be accurate."""
+    for k, layer in enumerate(network.layers):
+        t = splines.sample_points(layer.degree, layer.intervals)
+        for i in range(layer.inputs):
+            for o in range(layer.outputs):
+                wave = 0.4 * torch.sin((1.0 + 0.3 * i) * t + o + k) + 0.1 * t
+                layer.coefficients.data[i, o] = splines.fit(t, wave, layer.degree, layer.intervals)
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize(("widths", "hidden"), [((2, 3, 1), (7,)), ((2, 3, 1), (3,)), ((1, 2, 2, 2), (5, 4)), ((2, 3, 2, 1), (3, 6))])
+def test_widening_keeps_the_function_exactly(base: str, widths: tuple[int, ...], hidden: tuple[int, ...]) -> None:
+    network = kan(widths, base)
+    wider = network.widened(hidden, generator(5))
+    assert wider.widths == (widths[0], *hidden, widths[-1])
+    points, frame = points_for(network, 40), Frame(NAMES[: widths[0]])
+    assert_same_jet(wider.jet(points, frame), network.jet(points, frame), 1e-14)
+
+
+def test_widened_nodes_are_alive() -> None:
+    wider = kan((2, 3, 1)).widened((6,), generator(5))
+    (low, high), = wider.hidden_ranges(points_for(wider, 200))
+    assert (high - low).min() > 0.5
+
+
+@pytest.mark.parametrize("hidden", [(2,), (3, 3), ()])
+def test_widening_refuses_to_lose_nodes_or_change_the_depth(hidden: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="cannot be widened"):
+        kan((2, 3, 1)).widened(hidden, generator())
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("widths", [(2, 4, 1), (3, 4, 3, 1)], ids=str)
+def test_normalising_brings_the_last_hidden_nodes_onto_the_knots(base: str, widths: tuple[int, ...]) -> None:
+    network = kan(widths, base)
+    points = points_for(network, 300)
+    network.normalise(points)
+    low, high = network.hidden_ranges(points)[-1]
+    torch.testing.assert_close(low, torch.full_like(low, -MARGIN), rtol=0, atol=1e-10)
+    torch.testing.assert_close(high, torch.full_like(high, MARGIN), rtol=0, atol=1e-10)
+    for low, high in network.hidden_ranges(points)[:-1]:
+        assert low.min() >= -1.0
+        assert high.max() <= 1.0
+        assert (high - low).min() >= 1.0 - 1e-12
+    once = parameters_to_vector(network.parameters()).clone()
+    network.normalise(points)
+    again = network.hidden_ranges(points)[-1]
+    torch.testing.assert_close(again[0], torch.full_like(again[0], -MARGIN), rtol=0, atol=1e-10)
+    first = network.layers[0].coefficients.numel()
+    if base == "none":  # what is normalised stays as it is
+        torch.testing.assert_close(parameters_to_vector(network.parameters())[:first], once[:first], rtol=1e-9, atol=1e-9)
+
+
+def test_normalising_and_solving_again_loses_nothing() -> None:
+    """Shift and scale of a hidden node are a gauge: the linear layer can undo them."""
+    network = KAN((2, 3, 1), 5, (6, 24))
+    fit_to_linear_waves(network)
+    points = 2.0 * torch.rand(600, 2, generator=generator(), dtype=torch.float64) - 1.0
+    before = network(points).detach()
+    network.normalise(points)
+    torch.testing.assert_close(network(points).detach(), before, rtol=0, atol=1e-3)  # the fit on the same knots
+    frame = Frame(("x", "y"), Derivatives.VALUE)
+    rows = network.trace(network.prepare(points, frame)).rows(Jet(frame, torch.ones(600, 1, dtype=torch.float64)), only_linear=True)
+    best = torch.linalg.lstsq(rows, before, driver="gelsd").solution[:, 0]
+    theta = parameters_to_vector(network.parameters()).detach()
+    vector_to_parameters(torch.cat([theta[: -len(best)], best]), network.parameters())
+    assert float((network(points) - before).abs().max()) < 1e-7
+
+
+def test_a_hidden_node_that_does_not_vary_is_left_alone() -> None:
+    network = kan((2, 3, 1))
+    with torch.no_grad():
+        network.layers[0].coefficients[:, 1] = 0.2  # B-splines sum to one: a constant
+    points = points_for(network, 50)
+    network.normalise(points)
+    low, high = network.hidden_ranges(points)[-1]
+    assert float(low[1]) == pytest.approx(0.4, abs=1e-12)
+    assert float(high[0]) == pytest.approx(MARGIN)
+    assert torch.isfinite(parameters_to_vector(network.parameters())).all()
+
+
+def test_networks_that_need_no_normalising_are_left_alone() -> None:
+    for network in (mlp((2, 4, 1)), kan((2, 1))):
+        before = parameters_to_vector(network.parameters()).clone()
+        network.normalise(points_for(network, 30))
+        torch.testing.assert_close(parameters_to_vector(network.parameters()), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_outputs_are_rescaled_exactly(base: str) -> None:
+    network = kan((3, 2), base)
+    points = points_for(network)
+    before = network(points).detach()
+    scale, shift = random(2, seed=1), random(2, seed=2)
+    network.layers[0].rescale_outputs(scale, shift)
+    inside = ((points >= network.lower) & (points <= network.upper)).all(1)
+    assert inside.any()
+    torch.testing.assert_close(network(points).detach(), scale * before + shift, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_inputs_are_substituted_up_to_a_fit(base: str) -> None:
+    layer = SplineLayer(2, 3, 6, 20, base)
+    layer.base_weight.data.fill_(0.3) if base == "silu" else None
+    t = splines.sample_points(6, 20)
+    for i in range(2):
+        layer.coefficients.data[i] = splines.fit(t, torch.sin(t[:, None] * torch.tensor([1.0, 2.0, 3.0]) + i), 6, 20).T
+    x = 1.6 * torch.rand(30, 2, generator=generator(), dtype=torch.float64) - 0.8
+    frame = Frame(("x", "y"), Derivatives.VALUE)
+    before = layer(Jet(frame, x)).value.detach()
+    scale, shift = torch.tensor([0.9, 1.1], dtype=torch.float64), torch.tensor([0.05, -0.1], dtype=torch.float64)
+    layer.substitute_inputs(scale, shift)
+    torch.testing.assert_close(layer(Jet(frame, scale * x + shift)).value.detach(), before, rtol=0, atol=1e-7)
+
+
+# Beyond the box
+
+
+@pytest.mark.parametrize("network", [kan((2, 1)), kan((2, 3, 1)), kan((1, 3, 2, 1))], ids=["1 layer", "2 layers", "3 layers"])
+def test_beyond_the_knots_a_kan_grows_linearly(network: KAN) -> None:
+    direction = random(1, network.inputs)
+    far = torch.tensor([[1e4], [2e4], [3e4]], dtype=torch.float64) * direction
+    value = network(far).detach()
+    # by its first differences, which a polynomial of the degree of the splines would multiply
+    torch.testing.assert_close(value[2] - value[1], value[1] - value[0], rtol=1e-9, atol=1e-6)
+    jet = network.jet(far, Frame(NAMES[: network.inputs]))
+    assert not jet.second.any()
+
+
+# Initialisation
+
+
+@pytest.mark.parametrize("build", [lambda: KAN((2, 5, 1), 5, 6), lambda: KAN((3, 4, 2, 1), 4, 3), lambda: KAN((2, 5, 1), 3, 5, "silu"),
+                                   lambda: MLP((2, 8, 8, 1))], ids=["kan", "deep kan", "silu", "mlp"])  # fmt: skip
+def test_initialising_depends_on_the_generator_alone(build: Callable[[], KAN | MLP]) -> None:
+    state = torch.get_rng_state()
+    torch.manual_seed(1)
+    first, same, other = build(), build(), build()
+    outside = torch.get_rng_state()
+    first.initialise(generator(7))
+    assert torch.equal(torch.get_rng_state(), outside)
+    torch.rand(3)
+    same.initialise(generator(7))
+    other.initialise(generator(8))
+    torch.set_rng_state(state)
+    one, two, three = (parameters_to_vector(network.parameters()) for network in (first, same, other))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, three)
+    assert torch.isfinite(one).all()
+
+
+@pytest.mark.parametrize("build", [lambda: KAN((2, 5, 1)), lambda: MLP((2, 8, 1))], ids=["kan", "mlp"])
+def test_building_a_network_leaves_the_global_generator_alone(build: Callable[[], Network]) -> None:
+    before = torch.get_rng_state()
+    build()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_first_hidden_nodes_start_as_plane_waves_in_distinct_directions() -> None:
+    network = KAN((2, 6, 1), 5, 8)
+    network.initialise(generator(3))
+    jet = network.layers[0](network.prepare(torch.zeros(1, 2, dtype=torch.float64), Frame(("x", "y")))[0])
+    angles = torch.atan2(jet.gradient[0, :, 1], jet.gradient[0, :, 0]) % torch.pi
+    gaps = torch.sort(angles).values.diff()
+    assert gaps.min() > 0.2 * torch.pi / 6
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (((2,),), "at least one node"),
+        (((2, 0, 1),), "at least one node"),
+        (((2, 3, 1), 5, 10, "relu"), "'none' or 'silu'"),
+        (((2, 3, 1), (5, 5, 5)), "degree has 3 entries for 2 layers"),
+        (((2, 3, 1), 5, (4,)), "intervals has 1 entries for 2 layers"),
+    ],
+)
+def test_sizes_that_do_not_fit_together_are_refused(arguments: tuple[object, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        KAN(*arguments)
+
+
+def test_an_mlp_without_layers_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one node"):
+        MLP((2,))
+
+
+def test_more_than_the_highest_degree_is_refused_when_the_network_is_built() -> None:
+    with pytest.raises(ValueError, match="degree"):
+        KAN((2, 3, 1), 13)
