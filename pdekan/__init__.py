@@ -40,7 +40,8 @@ pi = math.pi
 _HOMES = {
     "domains.box": "Box box hypercube",
     "errors": "Errors",
-    "jets": "Derivatives Frame Jet acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh total where",
+    "jets": "Derivatives Frame Jet acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh total"
+    " where",
     "networks.base": "ModuleNetwork Network",
     "networks.kan": "KAN",
     "networks.mlp": "MLP",

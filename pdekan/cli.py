@@ -104,7 +104,11 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int],
 def _problem_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", metavar="FILE", help="a problem file, or the name of a library problem")
     command.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="replace a value of the file; may repeat"
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="replace a value of the file; may repeat",
     )
 
 
@@ -125,7 +129,9 @@ def _solve(options: argparse.Namespace) -> int:
     from pdekan.solver import solve
 
     overrides = list(options.set)
-    overrides += [f"training.{key}={getattr(options, key)}" for key in ("seed", "tolerance") if getattr(options, key) is not None]
+    overrides += [
+        f"training.{key}={getattr(options, key)}" for key in ("seed", "tolerance") if getattr(options, key) is not None
+    ]
     problem = load_problem(options.file, overrides)
     _check_device(options.device)
     earlier = None
@@ -198,7 +204,12 @@ def _progress_display(title: str) -> Iterator[Callable[[Progress], None]]:
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[detail]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[detail]}"),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title[:40], total=1.0, detail="starting")
         yield lambda progress: _advance(bar, task, progress)
@@ -239,10 +250,18 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
         ("status", f"{solution.status}: {solution.reason}"),
         ("network", f"{sizes}, {solution.parameters} parameters"),
         ("training", f"{solution.iterations} steps in {solution.seconds:.1f} s, seed {solution.seed}"),
-        ("residual", f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (root mean squares, unseen points)"),
+        (
+            "residual",
+            f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (root mean squares, unseen points)",
+        ),
     ]
     for name, e in (solution.errors or {}).items():
-        rows.append((f"error of {name}", f"L2 {e.l2_relative:.2e}, H1 seminorm {e.h1_seminorm_relative:.2e} (relative), max {e.linf:.2e}"))
+        rows.append(
+            (
+                f"error of {name}",
+                f"L2 {e.l2_relative:.2e}, H1 seminorm {e.h1_seminorm_relative:.2e} (relative), max {e.linf:.2e}",
+            )
+        )
         if e.sampling_error > 0.0:
             rows.append(("", f"on {e.points} quasi-random points; L2 is known to {100 * e.sampling_error:.2g} %"))
     if solution.errors is None:
@@ -328,7 +347,11 @@ def _print_checked(answer: dict[str, Any]) -> None:
         when = ", only if needed" if stage["only_if_needed"] else ""
         console.print(f"  stage {k + 1}     {sizes}: {stage['parameters']} parameters, {stage['memory_megabytes']} MB{when}")
     for place, value in answer["exact_residuals"].items():
-        console.print(f"  exact       satisfies {place} to {value:.1e}" if value < 1e-6 else f"  exact       misses {place} by {value:.2g}")
+        console.print(
+            f"  exact       satisfies {place} to {value:.1e}"
+            if value < 1e-6
+            else f"  exact       misses {place} by {value:.2g}"
+        )
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -97,7 +97,8 @@ def _sums(problem: Problem, network: Network, rule: Quadrature) -> _Sums:
         u, exact = network.jet(x, frame)[0], problem.exact_jet(x, Derivatives.GRADIENT)
         totals += torch.stack([*_squares(u - exact, w), *_squares(exact, w)])
         largest = max(largest, float((u.value - exact.value).abs().max()))
-    return _Sums(*totals.tolist(), largest, len(points))
+    error, error_slope, exact_square, exact_slope = totals.tolist()
+    return _Sums(error, error_slope, exact_square, exact_slope, largest, len(points))
 
 
 def _squares(u: Jet, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -131,9 +132,12 @@ def _replicated(problem: Problem, replicates: list[_Sums]) -> Errors:
     """The mean over independent replicates; the relative standard error of ∫e² halves for its root."""
     n = len(replicates)
     mean = _Sums(
-        *(sum(getattr(r, name) for r in replicates) / n for name in ("error", "error_slope", "exact", "exact_slope")),
-        max(r.largest for r in replicates),
-        sum(r.points for r in replicates),
+        error=sum(r.error for r in replicates) / n,
+        error_slope=sum(r.error_slope for r in replicates) / n,
+        exact=sum(r.exact for r in replicates) / n,
+        exact_slope=sum(r.exact_slope for r in replicates) / n,
+        largest=max(r.largest for r in replicates),
+        points=sum(r.points for r in replicates),
     )
     variance = sum((r.error - mean.error) ** 2 for r in replicates) / (n - 1) / n
     return _errors(mean, problem.domain.measure, 0.5 * _ratio(math.sqrt(variance), mean.error))

@@ -305,6 +305,4 @@ def _reachable(steps: list[Step], last: int) -> tuple[Step, ...]:
             needed.update(steps[place].arguments)
     kept = sorted(needed)
     number = {place: k for k, place in enumerate(kept)}
-    return tuple(
-        Step(s.operation, tuple(number[a] for a in s.arguments), s.value, s.kind) for s in (steps[k] for k in kept)
-    )
+    return tuple(Step(s.operation, tuple(number[a] for a in s.arguments), s.value, s.kind) for s in (steps[k] for k in kept))

@@ -29,7 +29,7 @@ TIME = "t"
 Derivatives3 = tuple[Tensor, Tensor, Tensor]
 
 
-class MissingDerivative(ValueError):
+class MissingDerivative(ValueError):  # noqa: N818 - reads as what it is
     """An operator asked for a derivative that its frame does not carry."""
 
 
@@ -97,7 +97,8 @@ class Frame:
             mask[self.space] = 1.0
             return weight * g * mask
         i, j = self.packed
-        out = torch.zeros(torch.broadcast_shapes(weight.shape[:-1], g.shape[:-1]) + (self.dimension,)).to(g)
+        shape = torch.broadcast_shapes(weight.shape[:-1], g.shape[:-1])
+        out = torch.zeros((*shape, self.dimension), dtype=g.dtype, device=g.device)
         index_i, index_j = torch.tensor(i, device=g.device), torch.tensor(j, device=g.device)
         out = out.index_add(-1, index_i, 0.5 * weight * g[..., j])
         return out.index_add(-1, index_j, 0.5 * weight * g[..., i])
@@ -163,30 +164,23 @@ class Jet:
         """How many components the field has; None for a scalar."""
         return self.value.shape[1] if self.value.ndim > 1 else None
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> Jet:
+        """The jet whose value, gradient and second derivatives are changed in the same way: a linear map of the field."""
+        gradient = None if self.gradient is None else change(self.gradient)
+        second = None if self.second is None else change(self.second)
+        return Jet(self.frame, change(self.value), gradient, second, self.known)
+
     def __getitem__(self, k: int) -> Jet:
         """Component k as a scalar field."""
         if self.components is None:
             raise TypeError("a scalar field has no components")
-        gradient, second = self.gradient, self.second
-        return Jet(
-            self.frame,
-            self.value[:, k],
-            None if gradient is None else gradient[:, k],
-            None if second is None else second[:, k],
-            self.known,
-        )
+        return self.each(lambda part: part[:, k])
 
     def __add__(self, other: Jet | float) -> Jet:
         a, b = _aligned(self, other)
-        both = a.divergence is not None and b.divergence is not None
-        return Jet(
-            a.frame,
-            a.value + b.value,
-            _both(torch.add, a.gradient, b.gradient),
-            _both(torch.add, a.second, b.second),
-            _known(a, b),
-            a.divergence + b.divergence if both else None,  # type: ignore[operator]
-        )
+        pairs = (a.gradient, b.gradient), (a.second, b.second), (a.divergence, b.divergence)
+        gradient, second, divergence = (_both(torch.add, p, q) for p, q in pairs)
+        return Jet(a.frame, a.value + b.value, gradient, second, _known(a, b), divergence)
 
     def __mul__(self, other: Jet | float) -> Jet:
         if isinstance(other, (int, float)):
@@ -252,7 +246,11 @@ class Jet:
 
     @classmethod
     def __torch_function__(
-        cls, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+        cls,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
     ) -> object:
         """torch's functions act on jets too: ``torch.exp(-x**2)``."""
         function = _FOREIGN.get(getattr(func, "__name__", ""))
@@ -260,10 +258,8 @@ class Jet:
 
 
 def _map(a: Jet, linear: Callable[[Tensor], Tensor]) -> Jet:
-    """A linear map applied to every part of a jet."""
-    parts = (None if part is None else linear(part) for part in (a.gradient, a.second))
-    divergence = None if a.divergence is None else linear(a.divergence)
-    return Jet(a.frame, linear(a.value), *parts, known=a.known, divergence=divergence)
+    """A multiple of a jet, its divergence included."""
+    return replace(a.each(linear), divergence=None if a.divergence is None else linear(a.divergence))
 
 
 def _both(combine: Callable[[Tensor, Tensor], Tensor], a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -289,8 +285,7 @@ def _aligned(a: Jet, b: Jet | float) -> tuple[Jet, Jet]:
 
 
 def _repeated(a: Jet) -> Jet:
-    parts = (None if part is None else part[:, None] for part in (a.gradient, a.second))
-    return Jet(a.frame, a.value[:, None], *parts, known=a.known, divergence=a.divergence)
+    return replace(a.each(lambda part: part[:, None]), divergence=a.divergence)
 
 
 def _divergence_of_product(a: Jet, b: Jet) -> Tensor | None:
@@ -388,7 +383,8 @@ sinh, cosh, tanh = ELEMENTARY["sinh"], ELEMENTARY["cosh"], ELEMENTARY["tanh"]
 exp, log, log10, sqrt = ELEMENTARY["exp"], ELEMENTARY["log"], ELEMENTARY["log10"], ELEMENTARY["sqrt"]
 erf, sign = ELEMENTARY["erf"], ELEMENTARY["sign"]
 # the names that numpy and torch give to the same functions
-_FOREIGN = ELEMENTARY | {
+_FOREIGN: dict[str, Callable[..., object]] = {
+    **ELEMENTARY,
     "absolute": ELEMENTARY["abs"], "fabs": ELEMENTARY["abs"], "arcsin": asin, "arccos": acos, "arctan": atan,
     "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
     "true_divide": operator.truediv, "power": operator.pow, "pow": operator.pow, "square": lambda a: a * a,
@@ -437,8 +433,7 @@ def atan2(y: Jet | float, x: Jet | float) -> Jet | float:
 
 def total(v: Jet) -> Jet:
     """Sum of a field's components (`sum` of the problem file)."""
-    parts = (None if part is None else part.sum(1) for part in (v.gradient, v.second))
-    return Jet(v.frame, v.value.sum(1), *parts, known=v.known)
+    return v.each(lambda part: part.sum(1))
 
 
 def product(v: Jet) -> Jet:

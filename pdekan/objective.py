@@ -18,7 +18,18 @@ from pdekan.domains.quadrature import Quadrature
 from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.operators import d
-from pdekan.problems import Condition, Environment, Field, Formula, Problem, ProblemError, PythonField, RightHandSide, Weights, as_field
+from pdekan.problems import (
+    Condition,
+    Environment,
+    Field,
+    Formula,
+    Problem,
+    ProblemError,
+    PythonField,
+    RightHandSide,
+    Weights,
+    as_field,
+)
 
 # The paper's balance (arXiv:2404.19756, section 3.4: α = 0.01), here between nondimensional residuals.
 EQUATION_WEIGHT = 0.01
@@ -68,7 +79,8 @@ class Term:
         with torch.enable_grad():
             residual = self.residual(Jet(self.frame, *parts))  # type: ignore[arg-type]
             slopes = torch.autograd.grad(residual.sum(), wanted, allow_unused=True, materialize_grads=True)
-        return residual.detach(), Jet(self.frame, *slopes)
+        gradient, second = [*slopes[1:], None, None][:2]
+        return residual.detach(), Jet(self.frame, slopes[0], gradient, second)
 
 
 def terms(problem: Problem, sampling: Sampling, device: str | torch.device = "cpu") -> list[Term]:
@@ -202,12 +214,12 @@ class Objective:
         residuals, jacobians = [], []
         for k, (term, factor, prepared) in enumerate(zip(self.terms, self.factors, self._prepared, strict=True)):
             trace = network.trace(prepared)
-            residual, slope = self._linearised(k, _scalar(trace.jet))
-            rows = trace.rows(_column(slope), only_linear)
+            residual, slope = self._linearised(k, trace.jet[0])
+            rows = trace.rows(slope.each(_as_column), only_linear)
             if term.sides == 2:
                 rows = rows.reshape(2, len(residual), -1).sum(0)
             residuals.append(factor * residual)
-            jacobians.append(factor[:, None] * rows)
+            jacobians.append(rows.mul_(factor[:, None]))
         return torch.cat(residuals), torch.cat(jacobians)
 
     def _linearised(self, k: int, u: Jet) -> tuple[Tensor, Jet]:
@@ -232,7 +244,7 @@ class Objective:
         network = self.load(theta)
         total = theta.new_zeros(())
         for term, factor in zip(self.terms, self.factors, strict=True):
-            u = _scalar(network.jet(term.points, term.frame))
+            u = network.jet(term.points, term.frame)[0]
             total = total + (factor * term.residual(u)).square().sum()
         slopes = torch.autograd.grad(total, list(network.parameters()), allow_unused=True, materialize_grads=True)
         return float(total.detach()), parameters_to_vector(slopes)
@@ -259,21 +271,19 @@ def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) ->
     return factors
 
 
-def _scalar(u: Jet) -> Jet:
-    return u[0]
+def _as_column(part: Tensor) -> Tensor:
+    """A scalar's part as that of a field with one component."""
+    return part[:, None]
 
 
-def _column(u: Jet) -> Jet:
-    """A scalar's jet as a field with one component."""
-    parts = (None if p is None else p[:, None] for p in (u.gradient, u.second))
-    return Jet(u.frame, u.value[:, None], *parts)
-
-
+@torch.no_grad()
 def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int = 8192) -> Jet:
     """The network's scalar jet at any number of points, in chunks, without autograd's graph."""
-    parts = []
-    for piece in points.split(chunk):
-        u = network.jet(piece, Frame(frame.coordinates, frame.level))
-        parts.append([None if p is None else p.detach()[:, 0] for p in (u.value, u.gradient, u.second)])
-    joined = [None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)]  # type: ignore[arg-type]
-    return Jet(frame, *joined)  # type: ignore[arg-type]
+    inner = Frame(frame.coordinates, frame.level)
+    pieces = [network.jet(piece, inner)[0].each(Tensor.detach) for piece in torch.split(points, chunk)]
+    gradient = second = None
+    if frame.level >= Derivatives.GRADIENT:
+        gradient = torch.cat([piece.gradient for piece in pieces if piece.gradient is not None])
+    if frame.level > Derivatives.GRADIENT:
+        second = torch.cat([piece.second for piece in pieces if piece.second is not None])
+    return Jet(frame, torch.cat([piece.value for piece in pieces]), gradient, second)

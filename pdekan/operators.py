@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pdekan.jets import Derivatives, Jet, MissingDerivative
+from pdekan.jets import Derivatives, Jet, MissingDerivative, total
 
 
 def d(u: Jet, coordinate: str) -> Jet:
@@ -97,7 +97,8 @@ def laplacian(u: Jet) -> Jet:
     if u.frame.level is Derivatives.DIAGONAL:
         return Jet(u.frame, u.second[:, u.frame.space].sum(-1))
     i, j = u.frame.packed
-    diagonal = [slot for slot, (row, column) in enumerate(zip(i, j, strict=True)) if row == column in u.frame.space]
+    slots = enumerate(zip(i, j, strict=True))
+    diagonal = [slot for slot, (row, column) in slots if row == column and row in u.frame.space]
     return Jet(u.frame, u.second[:, diagonal].sum(-1))
 
 
@@ -105,9 +106,7 @@ def dot(a: Jet, b: Jet) -> Jet:
     """a · b, a scalar field."""
     if a.components is None or a.components != b.components:
         raise TypeError("dot(a, b) acts on two vectors of the same length")
-    both = a * b
-    parts = (None if part is None else part.sum(1) for part in (both.gradient, both.second))
-    return Jet(a.frame, both.value.sum(1), *parts, known=both.known)
+    return total(a * b)
 
 
 def normal(u: Jet) -> Jet:

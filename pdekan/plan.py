@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.objective import Sampling
@@ -40,9 +41,9 @@ class Stage:
         """How many trainable numbers the network has."""
         widths = self.widths(dimension)
         if self.kind == "mlp":
-            return sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+            return sum((a + 1) * b for a, b in pairwise(widths))
         extra = 2 if self.base == "silu" else 0
-        edges = (a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+        edges = (a * b for a, b in pairwise(widths))
         sizes = (n + k + extra for k, n in zip(self.degree, self.intervals, strict=True))
         return sum(count * size for count, size in zip(edges, sizes, strict=True))
 
@@ -52,7 +53,9 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
     options, d = problem.network, problem.domain.dimension
     hidden = options.hidden if options.hidden is not None else (default_hidden(d),)
     layers = len(hidden) + 1
-    degree = _spread(options.degree if options.degree is not None else (DEGREE if d <= TENSOR_DIMENSIONS else 7), layers, "degree")
+    degree = _spread(
+        options.degree if options.degree is not None else (DEGREE if d <= TENSOR_DIMENSIONS else 7), layers, "degree"
+    )
     if options.kind == "mlp":
         return (Stage("mlp", hidden, (), (), "none"),)
     first = Stage("kan", hidden, degree, (), options.base)
@@ -120,6 +123,8 @@ def unseen_points(training: Sampling) -> Sampling:
 def memory(problem: Problem, stage: Stage) -> int:
     """About how many bytes a step of Gauss-Newton needs: the Jacobian's rows, and the six arrays of their size around them."""
     sampling, d = training_points(problem, stage, 0), problem.domain.dimension
-    inside = (sampling.cells * sampling.order) ** d if d <= TENSOR_DIMENSIONS else 2 ** math.ceil(math.log2(sampling.count))
-    faces = 2 * d * (sampling.cells * sampling.order) ** (d - 1) if d <= TENSOR_DIMENSIONS else inside
-    return 8 * 7 * (inside + faces) * stage.parameters(d)
+    axis = sampling.cells * sampling.order
+    inside, faces = axis**d, 2 * d * axis ** max(0, d - 1)
+    if d > TENSOR_DIMENSIONS:
+        inside = faces = 2 ** math.ceil(math.log2(sampling.count))
+    return int(8 * 7 * (inside + faces) * stage.parameters(d))

@@ -148,9 +148,7 @@ class Domain(Table):
         kind = table.get("type") if isinstance(table, dict) else None
         if isinstance(kind, str) and kind != "box":
             known = f"the types are {', '.join(DOMAINS)}"
-            raise refusal(
-                f"type {kind[:40]!r} is {'not supported yet; use box' if kind in DOMAINS else f'unknown; {known}'}"
-            )
+            raise refusal(f"type {kind[:40]!r} is {'not supported yet; use box' if kind in DOMAINS else f'unknown; {known}'}")
         return table
 
     @model_validator(mode="after")
@@ -223,9 +221,7 @@ class Network(Table):
             values = getattr(self, key)
             if self.hidden is not None and values is not None and len(values) not in (1, len(self.hidden) + 1):
                 layers = len(self.hidden) + 1
-                raise refusal(
-                    f"{key} has {len(values)} numbers; write one number, or one for each of the {layers} layers"
-                )
+                raise refusal(f"{key} has {len(values)} numbers; write one number, or one for each of the {layers} layers")
         return self
 
 

@@ -94,9 +94,7 @@ def read(problem: str | Path) -> tuple[str, str]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ProblemFileError([f"{shortened(str(problem))!r}: cannot be read: {reason}"]) from None
     if len(content) > MAX_BYTES:
-        raise ProblemFileError(
-            [f"{path}: more than {MAX_BYTES} bytes; a problem file is small: data belong in [[data]] files"]
-        )
+        raise ProblemFileError([f"{path}: more than {MAX_BYTES} bytes; a problem file is small: data belong in [[data]] files"])
     try:
         return str(path), content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -131,9 +129,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         raise ProblemFileError([f"{where}: more than {MAX_BYTES} characters; a problem file is small"])
     for number, line in enumerate(text.split("\n"), 1):
         if len(line) > MAX_LINE:
-            raise ProblemFileError(
-                [f"{where}:{number}: a line of {len(line)} characters; at most {MAX_LINE} are allowed"]
-            )
+            raise ProblemFileError([f"{where}:{number}: a line of {len(line)} characters; at most {MAX_LINE} are allowed"])
     if long := _LONG_KEY.search(text):
         at = text.count("\n", 0, long.end()) + 1
         raise ProblemFileError([f"{where}:{at}: a key of more than {MAX_KEY} parts"])
@@ -158,9 +154,7 @@ def _dumped(data: dict[str, Any], where: str) -> str:
     try:
         return tomli_w.dumps(data)
     except TypeError as error:  # an override from Python whose value TOML does not have
-        raise ProblemFileError(
-            [f"{where} (overridden): {error}; numbers, text, lists and tables are allowed"]
-        ) from None
+        raise ProblemFileError([f"{where} (overridden): {error}; numbers, text, lists and tables are allowed"]) from None
 
 
 def _check_depth(data: object, where: str) -> None:
@@ -208,9 +202,7 @@ def _changes(overrides: Mapping[str, Any] | Sequence[str]) -> dict[Key, Any]:
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
-            raise ProblemFileError(
-                [f"override {shortened(override)!r}: write section.key=value, such as training.seed=1"]
-            )
+            raise ProblemFileError([f"override {shortened(override)!r}: write section.key=value, such as training.seed=1"])
         changes[_override_path(key.strip(), override)] = _override_value(value.strip())
     return changes
 
@@ -218,9 +210,7 @@ def _changes(overrides: Mapping[str, Any] | Sequence[str]) -> dict[Key, Any]:
 def _override_path(key: str, override: str) -> Key:
     parts = key.split(".")
     if not all(parts) or len(parts) > MAX_KEY:
-        raise ProblemFileError(
-            [f"override {shortened(override)!r}: the key is written section.key, such as training.seed"]
-        )
+        raise ProblemFileError([f"override {shortened(override)!r}: the key is written section.key, such as training.seed"])
     return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 9 else part for part in parts)
 
 

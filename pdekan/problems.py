@@ -203,7 +203,9 @@ class Problem:
         for condition in self.conditions:
             for name in condition.on:
                 if name == TIME + "-" and TIME not in self.domain.coordinates:
-                    raise ProblemError(f"{condition.kind} condition: the domain has no time; name one of its coordinates {TIME}")
+                    raise ProblemError(
+                        f"{condition.kind} condition: the domain has no time; name one of its coordinates {TIME}"
+                    )
                 try:
                     self.domain.resolve(name)
                 except ValueError as error:
@@ -229,13 +231,18 @@ class Problem:
         return as_field(self.exact)(self.environment(points, level, normals))
 
     def right_hand_side(
-        self, value: Formula | RightHandSide, operator: Field, points: Tensor, level: Derivatives, normals: Tensor | None
+        self,
+        value: Formula | RightHandSide,
+        operator: Field,
+        points: Tensor,
+        level: Derivatives,
+        normals: Tensor | None,
     ) -> Tensor:
         """Values ``(n,)`` of a source or of a condition's value; EXACT is the operator applied to the exact solution."""
         if value is EXACT:
             exact = self.exact_jet(points, level, normals)
             return operator(self.environment(points, level, normals, exact)).value
-        written = as_field(value)  # type: ignore[arg-type]
+        written = as_field(value)
         level = self.level_of(written, points[:2], None if normals is None else normals[:2])
         return written(self.environment(points, level, normals)).value
 

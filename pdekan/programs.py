@@ -122,10 +122,7 @@ OPERATIONS: dict[str, Operation] = {
     "**": Operation(operator.pow, _TWO, number=math.pow),
     "negative": Operation(operator.neg, ("field",), number=operator.neg),
     "derivative": Operation(d, ("scalar",), Kind.SCALAR),
-    **{
-        name: Operation(_compare(relation), _TWO, Kind.CONDITION, number=relation)
-        for name, relation in _RELATIONS.items()
-    },
+    **{name: Operation(_compare(relation), _TWO, Kind.CONDITION, number=relation) for name, relation in _RELATIONS.items()},
 }
 
 

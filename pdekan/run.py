@@ -114,6 +114,7 @@ def _history_lines(solution: Solution) -> str:
     columns = {name: values.tolist() for name, values in solution.history.items()}
     lines = []
     for row in zip(*columns.values(), strict=True):
-        cells = {k: (v if math.isfinite(v) else None) for k, v in zip(columns, row, strict=True)}
-        lines.append(json.dumps(cells | {name: int(cells[name]) for name in ("step", "stage")}))
+        cells = dict(zip(columns, row, strict=True))
+        whole = {name: int(cells[name]) for name in ("step", "stage")}
+        lines.append(json.dumps({k: (v if math.isfinite(v) else None) for k, v in cells.items()} | whole))
     return "".join(line + "\n" for line in lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -125,10 +124,12 @@ class Solution:
         operator = as_field(self.problem.equation)
         level = self.problem.level_of(operator, x[:2])
         parts = []
-        for piece in x.split(8192):
+        for piece in torch.split(x, 8192):
             u = evaluate(self.network, piece, Frame(self.domain.coordinates, level))
             left = operator(self.problem.environment(piece, level, None, u)).value
-            parts.append((left - self.problem.right_hand_side(self.problem.source, operator, piece, level, None)).detach().cpu())
+            parts.append(
+                (left - self.problem.right_hand_side(self.problem.source, operator, piece, level, None)).detach().cpu()
+            )
         out["residual"] = torch.cat(parts).numpy()
         return out
 
@@ -176,6 +177,10 @@ class Solution:
         return Record(text, config, state, self.history, errors, self.environment)
 
 
+def _number(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -212,7 +217,6 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
     try:
         summary, box = record.config["summary"], record.config["domain"]
         network = _rebuilt(summary["network"], record.parameters, path)
-        numbers = {k: math.nan if summary[k] is None else summary[k] for k in ("residual", "condition_residual", "relative_residual")}
         errors = None
         if record.errors is not None:
             errors = {name: Errors(**values) for name, values in record.errors.items()}
@@ -224,8 +228,16 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
             unknown=record.config["unknown"],
             network=network,
             problem=problem,
-            **{k: summary[k] for k in ("name", "status", "reason", "seed", "iterations", "seconds", "tolerance")},
-            **numbers,
+            name=summary["name"],
+            status=summary["status"],
+            reason=summary["reason"],
+            seed=summary["seed"],
+            iterations=summary["iterations"],
+            seconds=summary["seconds"],
+            residual=_number(summary["residual"]),
+            condition_residual=_number(summary["condition_residual"]),
+            relative_residual=_number(summary["relative_residual"]),
+            tolerance=summary["tolerance"],
             stage=record.config["stage"],
             history=record.history,
             errors=errors,

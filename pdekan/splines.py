@@ -66,7 +66,9 @@ def basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) -> list[
     degree outside 1 … 12, no interval, or more than three derivatives.
     """
     if not 1 <= degree <= MAX_DEGREE or intervals < 1 or not 0 <= derivatives <= 3:
-        raise ValueError(f"degree 1 … {MAX_DEGREE}, intervals >= 1, derivatives 0 … 3: got {degree}, {intervals}, {derivatives}")
+        raise ValueError(
+            f"degree 1 … {MAX_DEGREE}, intervals >= 1, derivatives 0 … 3: got {degree}, {intervals}, {derivatives}"
+        )
     inside = x.clamp(-1.0, 1.0)
     beyond = (x - inside)[..., None]
     scaled = (inside + 1.0) * (0.5 * intervals)
@@ -114,7 +116,8 @@ def fit(x: Tensor, y: Tensor, degree: int, intervals: int) -> Tensor:
     """Least-squares coefficients ``(n, ...)`` of data y ``(m, ...)`` at points x ``(m,)``; minimum norm where data are few."""
     design = basis(x, degree, intervals)[0]
     flat = torch.linalg.lstsq(design.cpu(), y.reshape(len(x), -1).cpu(), rcond=1e-14, driver="gelsd").solution
-    return flat.to(y).reshape(-1, *y.shape[1:])
+    coefficients: Tensor = flat.to(y).reshape(-1, *y.shape[1:])
+    return coefficients
 
 
 @functools.cache
@@ -155,4 +158,4 @@ def refine(coefficients: Tensor, degree: int, intervals: int, new_degree: int, n
     least-squares fit.
     """
     matrix = _refinement(degree, intervals, new_degree, new_intervals).to(coefficients)
-    return torch.tensordot(matrix, coefficients, dims=1)
+    return torch.einsum("ab,b...->a...", matrix, coefficients)

@@ -45,9 +45,7 @@ def shortened(text: str, length: int = 60) -> str:
 def check_tokens(text: str) -> None:
     """Refuse, before Python's parser sees it, what is long, deeply nested, or made of other characters."""
     if len(text) > MAX_CHARACTERS:
-        raise ExpressionError(
-            f"{len(text)} characters; at most {MAX_CHARACTERS} are allowed: break it up with [functions]"
-        )
+        raise ExpressionError(f"{len(text)} characters; at most {MAX_CHARACTERS} are allowed: break it up with [functions]")
     if not text.strip():
         raise ExpressionError("is empty; write a formula, such as 0")
     position = signs = 0
@@ -77,9 +75,7 @@ def check_tokens(text: str) -> None:
                 raise ExpressionError(f"')' at column {column} closes nothing")
             opened.pop()
         if max(len(opened), signs) > MAX_NESTING:
-            raise ExpressionError(
-                f"nested more than {MAX_NESTING} deep at column {column}; break it up with [functions]"
-            )
+            raise ExpressionError(f"nested more than {MAX_NESTING} deep at column {column}; break it up with [functions]")
         position = match.end()
     if opened:
         raise ExpressionError(f"'(' at column {opened[-1]} is never closed")

@@ -27,9 +27,7 @@ NUMPY = {
 }  # fmt: skip
 
 
-def environment(
-    level: Derivatives = Derivatives.FULL, normal: torch.Tensor | None = None, u: str = "0"
-) -> dict[str, Jet]:
+def environment(level: Derivatives = Derivatives.FULL, normal: torch.Tensor | None = None, u: str = "0") -> dict[str, Jet]:
     frame = Frame(("x", "y"), level, normal)
     names = {"x": frame.coordinate(POINTS, 0), "y": frame.coordinate(POINTS, 1)}
     return {**names, "u": parse(u, Scope(("x", "y")))(names)}
@@ -290,9 +288,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), REFUSED, ids=[text[:20].encode("unicode_escape").decode() for text, _ in REFUSED]
-)
+@pytest.mark.parametrize(("text", "message"), REFUSED, ids=[text[:20].encode("unicode_escape").decode() for text, _ in REFUSED])
 def test_refused_at_once_with_a_message(text: str, message: str) -> None:
     start = time.perf_counter()
     with pytest.raises(ExpressionError, match=message) as caught:

@@ -14,7 +14,22 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pdekan import jets
-from pdekan.jets import ELEMENTARY, Derivatives, Frame, Jet, MissingDerivative, atan2, cos, exp, log, product, sin, tanh, total, where
+from pdekan.jets import (
+    ELEMENTARY,
+    Derivatives,
+    Frame,
+    Jet,
+    MissingDerivative,
+    atan2,
+    cos,
+    exp,
+    log,
+    product,
+    sin,
+    tanh,
+    total,
+    where,
+)
 from pdekan.operators import d, div, dot, dt, dx, dy, dz, grad, hessian, laplacian, normal
 
 LEVELS = list(Derivatives)
@@ -94,7 +109,9 @@ def test_real_powers_of_positive_bases(power: float, x: float) -> None:
         assert float(part) == pytest.approx(number, rel=1e-12, abs=1e-14)
 
 
-@pytest.mark.parametrize(("power", "expected"), [(0, (1, 0, 0)), (1, (0, 1, 0)), (2, (0, 0, 2)), (3, (0, 0, 0)), (2.5, (0, 0, 0))])
+@pytest.mark.parametrize(
+    ("power", "expected"), [(0, (1, 0, 0)), (1, (0, 1, 0)), (2, (0, 0, 2)), (3, (0, 0, 0)), (2.5, (0, 0, 0))]
+)
 def test_powers_at_zero_have_finite_derivatives(power: float, expected: tuple[float, ...]) -> None:
     field = line(0.0) ** power
     assert (float(field.value), float(field.gradient), float(field.second)) == expected
@@ -397,16 +414,26 @@ def test_the_position_has_the_space_dimension_as_its_divergence() -> None:
         close(div(position + 2.0).value, torch.full((30,), 3.0, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("scale", [2.0, 2, np.float64(2.0), np.float32(2.0), np.int64(2), torch.tensor(2.0)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "scale", [2.0, 2, np.float64(2.0), np.float32(2.0), np.int64(2), torch.tensor(2.0)], ids=lambda s: type(s).__name__
+)
 def test_numbers_of_every_kind_multiply_and_add_from_the_right(scale: float) -> None:
     x = line(0.3, 0.7)
-    for ours, theirs in ((x * scale, x + x), (x + scale, 2.0 + x), (x - scale, x + -2.0), (x / scale, 0.5 * x), (x**scale, x * x)):
+    for ours, theirs in (
+        (x * scale, x + x),
+        (x + scale, 2.0 + x),
+        (x - scale, x + -2.0),
+        (x / scale, 0.5 * x),
+        (x**scale, x * x),
+    ):
         close(ours.value, theirs.value)
         close(ours.gradient, theirs.gradient)
         close(ours.second, theirs.second)
 
 
-@pytest.mark.parametrize("scale", [2.0, 2, np.float64(2.0), np.float32(2.0), np.int64(2), torch.tensor(2.0)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "scale", [2.0, 2, np.float64(2.0), np.float32(2.0), np.int64(2), torch.tensor(2.0)], ids=lambda s: type(s).__name__
+)
 def test_numbers_of_every_kind_multiply_and_add_from_the_left(scale: float) -> None:
     x = line(0.3, 0.7)
     for ours, theirs in ((scale * x, x + x), (scale + x, 2.0 + x), (scale - x, 2.0 + -x), (scale / x, 2.0 * x**-1)):
@@ -417,7 +444,12 @@ def test_numbers_of_every_kind_multiply_and_add_from_the_left(scale: float) -> N
 
 def test_functions_that_jets_do_not_know_are_refused_rather_than_wrong() -> None:
     x = line(0.3, 0.7)
-    for bad in (lambda: np.hypot(x, x), lambda: torch.sigmoid(x), lambda: np.add.reduce(x), lambda: np.add(x, x, out=np.zeros(2))):
+    for bad in (
+        lambda: np.hypot(x, x),
+        lambda: torch.sigmoid(x),
+        lambda: np.add.reduce(x),
+        lambda: np.add(x, x, out=np.zeros(2)),
+    ):
         with pytest.raises(TypeError):
             bad()
 
@@ -445,6 +477,22 @@ def test_jets_can_be_differentiated_by_autograd_too() -> None:
 
 def test_cosine_is_not_sine() -> None:
     """The module's names stand for the functions they say."""
-    for name in ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "exp", "log", "log10", "sqrt", "erf", "sign"):
+    for name in (
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "exp",
+        "log",
+        "log10",
+        "sqrt",
+        "erf",
+        "sign",
+    ):
         assert getattr(jets, name) is ELEMENTARY[name]
         assert repr(ELEMENTARY[name]) == f"pdekan.{name}"

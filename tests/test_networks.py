@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from pdekan.networks.mlp import MLP
 LEVELS = list(Derivatives)
 NAMES = ("x", "t", "y", "z")  # the second is time: it takes no part in the summed second derivative
 BASES = ["none", "silu"]
+N = TypeVar("N", bound=Network)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -28,14 +30,16 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
 
 
-def shaken[N: Network](network: N, seed: int = 0, size: float = 0.3) -> N:
+def shaken(network: N, seed: int = 0, size: float = 0.3) -> N:
     """The network with random parameters, so that hidden nodes leave the knots here and there."""
     theta = parameters_to_vector(network.parameters()).detach()
     vector_to_parameters(theta + size * random(len(theta), seed=seed), network.parameters())
     return network
 
 
-def kan(widths: tuple[int, ...], base: str = "none", degree: int | tuple[int, ...] = 5, intervals: int | tuple[int, ...] = 4) -> KAN:
+def kan(
+    widths: tuple[int, ...], base: str = "none", degree: int | tuple[int, ...] = 5, intervals: int | tuple[int, ...] = 4
+) -> KAN:
     d = widths[0]
     network = KAN(widths, degree, intervals, base, [-1.0 + 0.2 * k for k in range(d)], [1.5 + 0.3 * k for k in range(d)])
     network.initialise(generator(1))
@@ -109,9 +113,11 @@ def test_rows_in_closed_form_agree_with_autograd_row_by_row(build: Callable[[], 
     assert isinstance(by_point, Tensor)
     for i, one in enumerate(by_point):
         slopes = torch.autograd.grad(one, list(network.parameters()), retain_graph=True, materialize_grads=True)
-        expected = parameters_to_vector(slopes)
+        expected = torch.cat([slope.reshape(-1) for slope in slopes])
         torch.testing.assert_close(rows[i], expected, rtol=1e-10, atol=1e-10 * (1.0 + float(expected.abs().max())))
-    torch.testing.assert_close(trace.rows(cotangent, only_linear=True), rows[:, -network.linear_parameters :], rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(
+        trace.rows(cotangent, only_linear=True), rows[:, -network.linear_parameters :], rtol=1e-14, atol=1e-14
+    )
 
 
 @every_network
@@ -213,7 +219,8 @@ def test_refining_to_nested_knots_keeps_the_function(base: str, widths: tuple[in
     assert fine.intervals == (4 * ratio,) * (len(widths) - 1)
     points, frame = points_for(coarse, 40), Frame(("x", "y"))
     assert_same_jet(fine.jet(points, frame), coarse.jet(points, frame), 1e-10)
-    torch.testing.assert_close(fine(points), coarse(points), rtol=1e-12, atol=1e-12 * float(coarse(points).abs().max()))
+    value = coarse(points).detach()
+    torch.testing.assert_close(fine(points).detach(), value, rtol=1e-12, atol=1e-12 * float(value.abs().max()))
     torch.testing.assert_close(parameters_to_vector(coarse.parameters()), before, rtol=0, atol=0)
 
 
@@ -236,7 +243,9 @@ def fit_to_linear_waves(network: KAN) -> None:
 
 
 @pytest.mark.parametrize("base", BASES)
-@pytest.mark.parametrize(("widths", "hidden"), [((2, 3, 1), (7,)), ((2, 3, 1), (3,)), ((1, 2, 2, 2), (5, 4)), ((2, 3, 2, 1), (3, 6))])
+@pytest.mark.parametrize(
+    ("widths", "hidden"), [((2, 3, 1), (7,)), ((2, 3, 1), (3,)), ((1, 2, 2, 2), (5, 4)), ((2, 3, 2, 1), (3, 6))]
+)
 def test_widening_keeps_the_function_exactly(base: str, widths: tuple[int, ...], hidden: tuple[int, ...]) -> None:
     network = kan(widths, base)
     wider = network.widened(hidden, generator(5))
@@ -247,7 +256,7 @@ def test_widening_keeps_the_function_exactly(base: str, widths: tuple[int, ...],
 
 def test_widened_nodes_are_alive() -> None:
     wider = kan((2, 3, 1)).widened((6,), generator(5))
-    (low, high), = wider.hidden_ranges(points_for(wider, 200))
+    ((low, high),) = wider.hidden_ranges(points_for(wider, 200))
     assert (high - low).min() > 0.5
 
 
@@ -288,11 +297,13 @@ def test_normalising_and_solving_again_loses_nothing() -> None:
     network.normalise(points)
     torch.testing.assert_close(network(points).detach(), before, rtol=0, atol=1e-3)  # the fit on the same knots
     frame = Frame(("x", "y"), Derivatives.VALUE)
-    rows = network.trace(network.prepare(points, frame)).rows(Jet(frame, torch.ones(600, 1, dtype=torch.float64)), only_linear=True)
+    rows = network.trace(network.prepare(points, frame)).rows(
+        Jet(frame, torch.ones(600, 1, dtype=torch.float64)), only_linear=True
+    )
     best = torch.linalg.lstsq(rows, before, driver="gelsd").solution[:, 0]
     theta = parameters_to_vector(network.parameters()).detach()
     vector_to_parameters(torch.cat([theta[: -len(best)], best]), network.parameters())
-    assert float((network(points) - before).abs().max()) < 1e-7
+    assert float((network(points).detach() - before).abs().max()) < 1e-7
 
 
 def test_a_hidden_node_that_does_not_vary_is_left_alone() -> None:
@@ -301,7 +312,7 @@ def test_a_hidden_node_that_does_not_vary_is_left_alone() -> None:
         network.layers[0].coefficients[:, 1] = 0.2  # B-splines sum to one: a constant
     points = points_for(network, 50)
     network.normalise(points)
-    low, high = network.hidden_ranges(points)[-1]
+    low, high = (bound.detach() for bound in network.hidden_ranges(points)[-1])
     assert float(low[1]) == pytest.approx(0.4, abs=1e-12)
     assert float(high[0]) == pytest.approx(MARGIN)
     assert torch.isfinite(parameters_to_vector(network.parameters())).all()
@@ -333,10 +344,10 @@ def test_inputs_are_substituted_up_to_a_fit(base: str) -> None:
     t = splines.sample_points(6, 20)
     for i in range(2):
         layer.coefficients.data[i] = splines.fit(t, torch.sin(t[:, None] * torch.tensor([1.0, 2.0, 3.0]) + i), 6, 20).T
-    x = 1.6 * torch.rand(30, 2, generator=generator(), dtype=torch.float64) - 0.8
+    x = 1.4 * torch.rand(30, 2, generator=generator(), dtype=torch.float64) - 0.7
     frame = Frame(("x", "y"), Derivatives.VALUE)
     before = layer(Jet(frame, x)).value.detach()
-    scale, shift = torch.tensor([0.9, 1.1], dtype=torch.float64), torch.tensor([0.05, -0.1], dtype=torch.float64)
+    scale, shift = torch.tensor([1.1, 1.2], dtype=torch.float64), torch.tensor([0.05, -0.1], dtype=torch.float64)
     layer.substitute_inputs(scale, shift)
     torch.testing.assert_close(layer(Jet(frame, scale * x + shift)).value.detach(), before, rtol=0, atol=1e-7)
 

@@ -90,9 +90,7 @@ def test_titles() -> None:
 
 def test_what_a_file_says_is_what_the_problem_holds() -> None:
     network = '[network]\nhidden = [5, {sum = 3, product = 0}]\ndegree = 5\nintervals = [4, 8, 8]\nbase = "silu"\n'
-    more = (
-        'weights = {equation = 0.01}\nrefine = [5, 10]\nseed = 3\noptimizer = "adam"\nseconds = 5\ntolerance = 1e-6\n'
-    )
+    more = 'weights = {equation = 0.01}\nrefine = [5, 10]\nseed = 3\noptimizer = "adam"\nseconds = 5\ntolerance = 1e-6\n'
     problem = loads(BASE + more + network)
     assert problem.domain.coordinates == ("x", "y")
     assert problem.domain.upper == (1.0, 2.0)

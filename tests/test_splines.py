@@ -122,8 +122,12 @@ def test_knot_insertion_agrees_with_scipys_insert(degree: int) -> None:
         assert ours[0.0] == pytest.approx(theirs[0.0], abs=1e-13)
 
 
-@pytest.mark.parametrize(("degree", "intervals", "new_degree", "new_intervals"), [(2, 3, 5, 3), (5, 8, 5, 12), (7, 9, 4, 6), (1, 4, 1, 6)])
-def test_refinement_that_is_not_nested_is_the_least_squares_fit(degree: int, intervals: int, new_degree: int, new_intervals: int) -> None:
+@pytest.mark.parametrize(
+    ("degree", "intervals", "new_degree", "new_intervals"), [(2, 3, 5, 3), (5, 8, 5, 12), (7, 9, 4, 6), (1, 4, 1, 6)]
+)
+def test_refinement_that_is_not_nested_is_the_least_squares_fit(
+    degree: int, intervals: int, new_degree: int, new_intervals: int
+) -> None:
     coefficients = random(splines.count(degree, intervals), 3)
     moved = splines.refine(coefficients, degree, intervals, new_degree, new_intervals)
     x = splines.sample_points(max(degree, new_degree), max(intervals, new_intervals))
@@ -207,7 +211,10 @@ def test_fit_takes_many_functions_at_once_and_few_data() -> None:
     np.testing.assert_allclose(splines.fit(few, torch.tensor(target), 3, 4).numpy(), minimum_norm, atol=1e-12)
 
 
-@pytest.mark.parametrize(("degree", "intervals", "derivatives"), [(0, 4, 0), (13, 4, 0), (-1, 4, 0), (3, 0, 0), (3, -2, 0), (3, 4, 4), (3, 4, -1)])
+@pytest.mark.parametrize(
+    ("degree", "intervals", "derivatives"),
+    [(0, 4, 0), (13, 4, 0), (-1, 4, 0), (3, 0, 0), (3, -2, 0), (3, 4, 4), (3, 4, -1)],
+)
 def test_arguments_that_make_no_sense_are_refused(degree: int, intervals: int, derivatives: int) -> None:
     with pytest.raises(ValueError, match=f"got {degree}, {intervals}, {derivatives}"):
         splines.basis(torch.zeros(3, dtype=torch.float64), degree, intervals, derivatives)

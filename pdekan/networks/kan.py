@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -58,14 +59,12 @@ class SplineLayer(nn.Module):
     @torch.no_grad()
     def rescale_outputs(self, scale: Tensor, shift: Tensor) -> None:
         """Replace the outputs y by scale · y + shift ``(outputs,)``, exactly: B-splines sum to one."""
-        self.coefficients *= scale[:, None]
-        share = shift / self.inputs
+        self.coefficients.mul_(scale[:, None])
+        share = (shift / self.inputs).expand(self.inputs, -1)
         if self.base == "silu":
-            self.base_weight *= scale
+            self.base_weight.mul_(scale)
             share = share / self.spline_weight
-            self.coefficients += share[..., None]
-        else:
-            self.coefficients += share[:, None]
+        self.coefficients.add_(share[..., None])
 
     @torch.no_grad()
     def substitute_inputs(self, scale: Tensor, shift: Tensor) -> None:
@@ -117,7 +116,7 @@ class LayerTrace:
     phi: list[Tensor]
 
     def factors(self, cotangent: Jet) -> list[Tensor]:
-        """For each derivative r of an activation, the derivative of ⟨cotangent, output⟩ by φ^(r) ``(n, inputs or 1, outputs)``."""
+        """Derivatives of ⟨cotangent, output⟩ by φ, φ', φ'' (as far as they matter), each ``(n, inputs or 1, outputs)``."""
         factors = [cotangent.value[:, None]]
         if self.x.gradient is not None and cotangent.gradient is not None:
             first = torch.einsum("nod,nid->nio", cotangent.gradient, self.x.gradient)
@@ -131,9 +130,9 @@ class LayerTrace:
     def rows(self, factors: list[Tensor], only_linear: bool = False) -> Tensor:
         """Derivative by the layer's flat parameters ``(n, p)``."""
         n = len(self.x.value)
-        terms = zip(factors, self.bases.spline, strict=False)
-        spline = sum(factor[..., None] * basis[:, :, None] for factor, basis in terms)
-        assert isinstance(spline, Tensor)
+        spline = factors[0][..., None] * self.bases.spline[0][:, :, None]
+        for factor, basis in zip(factors[1:], self.bases.spline[1:], strict=False):
+            spline.addcmul_(factor[..., None], basis[:, :, None])
         if self.bases.base is None:
             return spline.reshape(n, -1)
         layer = self.layer
@@ -218,13 +217,18 @@ class KAN(Network):
         self.register_buffer("upper", b)
 
     @property
+    def spline_layers(self) -> list[SplineLayer]:
+        """The layers of edges, first to last."""
+        return cast("list[SplineLayer]", list(self.layers))
+
+    @property
     def linear_parameters(self) -> int:
-        return self.layers[-1].linear_parameters
+        return self.spline_layers[-1].linear_parameters
 
     @property
     def parameters_paper(self) -> int:
         """Edges × intervals, the count of arXiv:2404.19756."""
-        return sum(layer.inputs * layer.outputs * layer.intervals for layer in self.layers)
+        return sum(layer.inputs * layer.outputs * layer.intervals for layer in self.spline_layers)
 
     def _inputs(self, points: Tensor, frame: Frame) -> Jet:
         """The coordinates mapped to [-1, 1]."""
@@ -235,20 +239,20 @@ class KAN(Network):
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         x = self._inputs(points, frame)
-        for layer in self.layers:
+        for layer in self.spline_layers:
             x = layer(x)
         return x
 
     def prepare(self, points: Tensor, frame: Frame) -> tuple[Jet, Bases]:
         x = self._inputs(points, frame)
-        return x, self.layers[0].bases(x.value, 3)
+        return x, self.spline_layers[0].bases(x.value, 3)
 
     @torch.no_grad()
     def trace(self, prepared: object) -> KANTrace:
-        x, bases = prepared  # type: ignore[misc]
-        traces = []
-        for layer in self.layers:
-            if layer is not self.layers[0]:
+        x, bases = cast("tuple[Jet, Bases]", prepared)
+        traces: list[LayerTrace] = []
+        for layer in self.spline_layers:
+            if traces:
                 bases = layer.bases(x.value, 3)
             phi = layer.activations(bases)
             traces.append(LayerTrace(layer, x, bases, phi))
@@ -263,7 +267,7 @@ class KAN(Network):
         Math. J. 42 (1975) 645-659), so that the last layer's coefficients alone already fit well. With base "silu":
         Xavier's w_b and a spline near zero (arXiv:2404.19756, section 2.2).
         """
-        for k, layer in enumerate(self.layers):
+        for k, layer in enumerate(self.spline_layers):
             noise = torch.randn(layer.coefficients.shape, generator=generator, dtype=torch.float64)
             if self.base == "silu":
                 spread = math.sqrt(2.0 / (layer.inputs + layer.outputs))
@@ -282,7 +286,7 @@ class KAN(Network):
     def hidden_ranges(self, points: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Least and greatest value of every hidden node over points ``(n, inputs)``, layer by layer."""
         x, ranges = self._inputs(points, Frame(("",) * self.inputs, Derivatives.VALUE)), []
-        for layer in self.layers[:-1]:
+        for layer in self.spline_layers[:-1]:
             x = layer(x)
             ranges.append((x.value.amin(0), x.value.amax(0)))
         return ranges
@@ -295,17 +299,17 @@ class KAN(Network):
         other layers a node is left alone while its range stays on the knots and fills half of them.
         """
         x = self._inputs(points, Frame(("",) * self.inputs, Derivatives.VALUE))
-        for k, layer in enumerate(self.layers[:-1]):
+        for k, layer in enumerate(self.spline_layers[:-1]):
             value = layer(x).value
             low, high = value.amin(0), value.amax(0)
             scale = 2.0 * MARGIN / (high - low)
             keep = high - low < 1e-12
-            if k < len(self.layers) - 2:
+            if k < len(self.spline_layers) - 2:
                 keep |= (low >= -1.0) & (high <= 1.0) & (high - low >= 1.0)
             scale = torch.where(keep, 1.0, scale)
             shift = torch.where(keep, 0.0, -0.5 * scale * (low + high))
             layer.rescale_outputs(scale, shift)
-            self.layers[k + 1].substitute_inputs(scale, shift)
+            self.spline_layers[k + 1].substitute_inputs(scale, shift)
             x = layer(x)
 
     @torch.no_grad()
@@ -320,7 +324,7 @@ class KAN(Network):
         wider = KAN(widths, self.degree, self.intervals, self.base, self.lower.tolist(), self.upper.tolist())
         wider.initialise(generator)
         wider.to(self.lower.device)
-        for k, (old, new) in enumerate(zip(self.layers, wider.layers, strict=True)):
+        for k, (old, new) in enumerate(zip(self.spline_layers, wider.spline_layers, strict=True)):
             for name, values in old.named_parameters():
                 target = getattr(new, name)
                 if k > 0:  # what new nodes send on is nothing yet
@@ -333,7 +337,7 @@ class KAN(Network):
         finer = KAN(self.widths, degree, intervals, self.base, self.lower.tolist(), self.upper.tolist())
         finer.to(self.lower.device)
         with torch.no_grad():
-            for old, new in zip(self.layers, finer.layers, strict=True):
+            for old, new in zip(self.spline_layers, finer.spline_layers, strict=True):
                 moved = old.coefficients.permute(2, 0, 1)
                 moved = splines.refine(moved, old.degree, old.intervals, new.degree, new.intervals)
                 new.coefficients.copy_(moved.permute(1, 2, 0))
@@ -357,4 +361,5 @@ def _directions(inputs: int, outputs: int, generator: torch.Generator) -> Tensor
         angles = torch.pi * (torch.arange(outputs, dtype=torch.float64) + offset) / outputs
         return torch.stack([torch.cos(angles), torch.sin(angles)])
     normal = torch.randn(inputs, outputs, generator=generator, dtype=torch.float64)
-    return normal / normal.norm(dim=0)
+    length: Tensor = torch.linalg.vector_norm(normal, dim=0)
+    return normal / length

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -37,13 +39,18 @@ class MLP(Network):
         self.register_buffer("upper", b)
 
     @property
+    def linear_layers(self) -> list[nn.Linear]:
+        """The maps W x + b, first to last."""
+        return cast("list[nn.Linear]", list(self.layers))
+
+    @property
     def linear_parameters(self) -> int:
-        return sum(p.numel() for p in self.layers[-1].parameters())
+        return sum(p.numel() for p in self.linear_layers[-1].parameters())
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
         """Xavier's normal weights, zero biases but in the first layer, whose tanh are spread over the box."""
-        for k, layer in enumerate(self.layers):
+        for k, layer in enumerate(self.linear_layers):
             spread = (2.0 / (layer.in_features + layer.out_features)) ** 0.5
             layer.weight.copy_(spread * torch.randn(layer.weight.shape, generator=generator, dtype=torch.float64))
             layer.bias.zero_()
@@ -59,8 +66,8 @@ class MLP(Network):
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         x = self.prepare(points, frame)
-        for layer in self.layers:
-            x = _linear(layer, x if layer is self.layers[0] else tanh(x))
+        for layer in self.linear_layers:
+            x = _linear(layer, x if layer is self.linear_layers[0] else tanh(x))
         return x
 
     @torch.no_grad()
@@ -68,17 +75,17 @@ class MLP(Network):
         x = prepared
         assert isinstance(x, Jet)
         inputs, outputs = [], []
-        for layer in self.layers:
-            inputs.append(x if layer is self.layers[0] else tanh(x))
+        for layer in self.linear_layers:
+            inputs.append(x if layer is self.linear_layers[0] else tanh(x))
             outputs.append(_linear(layer, inputs[-1]))
             x = outputs[-1]
-        return MLPTrace(x, list(self.layers), inputs, outputs)
+        return MLPTrace(x, self.linear_layers, inputs, outputs)
 
 
-def _linear(layer: nn.Module, x: Jet) -> Jet:
+def _linear(layer: nn.Linear, x: Jet) -> Jet:
     """W x + b on jets."""
-    parts = (None if p is None else torch.einsum("oi,nik->nok", layer.weight, p) for p in (x.gradient, x.second))
-    return Jet(x.frame, x.value @ layer.weight.T + layer.bias, *parts)
+    y = x.each(lambda part: torch.einsum("oi,ni...->no...", layer.weight, part))
+    return replace(y, value=y.value + layer.bias)
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class MLPTrace:
     """An MLP evaluated at points; see `base.Trace`. inputs, outputs: jets before and after each layer's W x + b."""
 
     jet: Jet
-    layers: list[nn.Module]
+    layers: list[nn.Linear]
     inputs: list[Jet]
     outputs: list[Jet]
 
@@ -95,18 +102,15 @@ class MLPTrace:
         blocks: list[Tensor] = []
         for k in reversed(range(len(self.layers))):
             x, n = self.inputs[k], len(cotangent.value)
-            weight = cotangent.value[:, :, None] * x.value[:, None]
+            rows = cotangent.value[:, :, None] * x.value[:, None]
             for slope, part in ((cotangent.gradient, x.gradient), (cotangent.second, x.second)):
                 if slope is not None and part is not None:
-                    weight = weight + torch.einsum("nok,nik->noi", slope, part)
-            blocks.insert(0, torch.cat([weight.reshape(n, -1), cotangent.value], dim=1))
+                    rows = rows + torch.einsum("nok,nik->noi", slope, part)
+            blocks.insert(0, torch.cat([rows.reshape(n, -1), cotangent.value], dim=1))
             if only_linear or k == 0:
                 break
-            parts = (
-                None if p is None else torch.einsum("oi,nok->nik", self.layers[k].weight, p)
-                for p in (cotangent.gradient, cotangent.second)
-            )
-            back = Jet(cotangent.frame, cotangent.value @ self.layers[k].weight, *parts)
+            weight = self.layers[k].weight
+            back = cotangent.each(partial(torch.einsum, "oi,no...->ni...", weight))
             cotangent = _tanh_pullback(self.outputs[k - 1], back)
         return torch.cat(blocks, dim=1)
 

@@ -20,8 +20,8 @@ class GaussNewton:
     """Options of the method.
 
     ridges: taken one after the other, each until a step gains less than `gain` of the cost; the last until `patience` steps
-    in a row gain less than `least`. damping: the first Levenberg-Marquardt parameter, relative to columns scaled to length one. trials: rejected
-    steps before giving up on a ridge.
+    in a row gain less than `least`. damping: the first Levenberg-Marquardt parameter, relative to columns scaled to length
+    one. trials: rejected steps before giving up on a ridge.
     """
 
     ridges: tuple[float, ...] = (1e-6, 1e-8, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16)

@@ -12,7 +12,7 @@ from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 
 @dataclass(frozen=True)
 class LBFGS:
-    """Options of the method: iterations are taken in bursts, between which hidden nodes are brought back to their range."""
+    """Options of the method: iterations are taken in bursts, after each of which the watch looks."""
 
     history: int = 50
     burst: int = 20
@@ -24,15 +24,7 @@ class LBFGS:
         leaf, optimizer = self._restart(theta)
         done = idle = 0
         while done < steps:
-
-            def closure() -> float:
-                loss, leaf.grad = problem.loss_and_gradient(leaf.detach())
-                return loss
-
-            before = _iterations(optimizer, leaf)
-            optimizer.step(closure)  # type: ignore[arg-type]
-            taken = _iterations(optimizer, leaf) - before
-            done += max(taken, 1)
+            done += _burst(problem, leaf, optimizer)
             loss = problem.loss_and_gradient(leaf.detach())[0]
             idle = 0 if loss < (1.0 - 1e-6) * best_loss else idle + 1
             if loss < best_loss:
@@ -42,8 +34,8 @@ class LBFGS:
                     return Outcome(best, best_loss, done, reason)
             if idle == 3:
                 return Outcome(best, best_loss, done, "stalled")
-            if idle or not loss <= best_loss:  # stuck or not finite: forget the curvature, go on from the best
-                leaf, optimizer = self._restart(best)
+            if idle:  # stuck or not finite: forget the curvature, bring hidden nodes to their range, go on from the best
+                leaf, optimizer = self._restart(problem.normalise(best))
         return Outcome(best, best_loss, done, "steps")
 
     def _restart(self, theta: Tensor) -> tuple[Tensor, torch.optim.LBFGS]:
@@ -59,5 +51,13 @@ class LBFGS:
         return leaf, optimizer
 
 
-def _iterations(optimizer: torch.optim.LBFGS, leaf: Tensor) -> int:
-    return int(optimizer.state[leaf].get("n_iter", 0))
+def _burst(problem: LeastSquares, leaf: Tensor, optimizer: torch.optim.LBFGS) -> int:
+    """As many iterations as the optimizer takes at a time; returns their number, at least one."""
+
+    def closure() -> float:
+        loss, leaf.grad = problem.loss_and_gradient(leaf.detach())
+        return loss
+
+    before = int(optimizer.state[leaf].get("n_iter", 0))
+    optimizer.step(closure)
+    return max(1, int(optimizer.state[leaf]["n_iter"]) - before)

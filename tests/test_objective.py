@@ -1,0 +1,322 @@
+"""Residual rows: against finite differences, against autograd, and their sum of squares against the integral."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from scipy.integrate import dblquad, quad
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from pdekan import splines
+from pdekan.domains.box import box, hypercube
+from pdekan.jets import Derivatives, Frame, Jet, cos, exp, log, sin, where
+from pdekan.networks.base import ModuleNetwork, Network
+from pdekan.networks.kan import KAN
+from pdekan.networks.mlp import MLP
+from pdekan.objective import EQUATION_WEIGHT, Objective, Sampling, evaluate, is_affine, terms, unit
+from pdekan.operators import div, dot, dt, dx, dy, grad, laplacian, normal
+from pdekan.problems import EXACT, Problem, ProblemError, Weights, dirichlet, initial, neumann, periodic, robin
+
+SAMPLING = Sampling(cells=3, order=3, count=64, seed=0)
+SQUARE = box(x=(-1, 1), y=(0, 1.5))
+
+# name -> (problem, whether its rows are affine in the linear parameters)
+PROBLEMS: dict[str, tuple[Problem, bool]] = {
+    "poisson": (Problem(SQUARE, lambda u: laplacian(u), lambda x, y: sin(x) * y, (dirichlet(lambda x, y: x * y),)), True),
+    "variable coefficient": (
+        Problem(SQUARE, lambda u, x: div(exp(x) * grad(u)) - 2.0 * u + 1.0, 1.0, (dirichlet(1.0, on=("x-", "y+")),)), True,
+    ),
+    "mixed derivatives": (Problem(SQUARE, lambda u: dx(dy(u)) + 3.0 * dx(dx(u)), 0.0, (dirichlet(0.0),)), True),
+    "neumann and robin": (
+        Problem(SQUARE, lambda u: laplacian(u) - u, 0.0,
+                (neumann(lambda y: y, on="x+"), robin(lambda u, y: normal(u) + (2.0 + y) * u, 1.0, on=("x-", "y-")))), True,
+    ),
+    "periodic": (Problem(SQUARE, lambda u: laplacian(u) - u, lambda x: sin(math.pi * x), (periodic("x"), dirichlet(0.0, on="y-"))), True),
+    "heat": (Problem(box(x=(0, 1), t=(0, 0.5)), lambda u: dt(u) - laplacian(u), 0.0, (initial(lambda x: sin(x)), dirichlet(0.0))), True),
+    "wave": (Problem(box(x=(0, 1), t=(0, 0.5)), lambda u: dt(dt(u)) - dx(dx(u)), 0.0,
+                     (initial(1.0), initial(0.0, operator=lambda u: dt(u)))), True),
+    "cubic": (Problem(SQUARE, lambda u: laplacian(u) + u**3, 1.0, (dirichlet(0.0),)), False),
+    "burgers": (Problem(box(x=(0, 1), t=(0, 0.5)), lambda u: dt(u) + u * dx(u) - 0.1 * dx(dx(u)), 0.0, (initial(1.0),)), False),
+    "quasilinear": (Problem(SQUARE, lambda u: div((1.0 + u**2) * grad(u)), 1.0, (dirichlet(0.0),)), False),
+    "radiation": (Problem(SQUARE, lambda u: laplacian(u), 0.0, (robin(lambda u: normal(u) + u**4, 1.0),)), False),
+    "eikonal": (Problem(SQUARE, lambda u: dot(grad(u), grad(u)), 1.0, (dirichlet(0.0, on="x-"),)), False),
+    "five dimensions": (Problem(hypercube(5, 0.0, 1.0), lambda u: laplacian(u), 1.0, (dirichlet(0.0),)), True),
+}  # fmt: skip
+every_problem = pytest.mark.parametrize("name", PROBLEMS)
+
+
+def network_for(problem: Problem, base: str = "none", mlp: bool = False) -> KAN | MLP:
+    domain = problem.domain
+    network: KAN | MLP
+    if mlp:
+        network = MLP((domain.dimension, 4, 1), domain.lower, domain.upper)
+    else:
+        network = KAN((domain.dimension, 3, 1), (5, 6), (2, 4), base, domain.lower, domain.upper)
+    network.initialise(torch.Generator().manual_seed(0))
+    return network
+
+
+def objective_for(problem: Problem, network: Network | None = None, weights: Weights | None = None) -> tuple[Objective, Tensor]:
+    network = network or network_for(problem)
+    objective = Objective(problem, network, terms(problem, SAMPLING), weights)
+    return objective, parameters_to_vector(network.parameters()).detach()
+
+
+@every_problem
+@pytest.mark.parametrize("kind", ["none", "silu", "mlp"])
+def test_jacobian_agrees_with_finite_differences_of_the_residual(name: str, kind: str) -> None:
+    problem, _ = PROBLEMS[name]
+    objective, theta = objective_for(problem, network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp"))
+    residual, jacobian = objective.rows(theta)
+    assert jacobian.shape == (len(residual), len(theta))
+    scale = float(jacobian.abs().max())
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(3):
+        direction = torch.randn(len(theta), generator=generator, dtype=torch.float64)
+        h = 1e-3 / float(direction.norm())
+        # Richardson: two central differences, error h⁴
+        coarse = (objective.rows(theta + h * direction)[0] - objective.rows(theta - h * direction)[0]) / (2 * h)
+        fine = (objective.rows(theta + 0.5 * h * direction)[0] - objective.rows(theta - 0.5 * h * direction)[0]) / h
+        difference = (4.0 * fine - coarse) / 3.0
+        torch.testing.assert_close(jacobian @ direction, difference, rtol=1e-6, atol=1e-7 * scale * float(direction.norm()))
+    linear = objective.rows(theta, only_linear=True)
+    torch.testing.assert_close(linear[0], residual, rtol=0, atol=0)
+    torch.testing.assert_close(linear[1], jacobian[:, -objective.linear :], rtol=1e-14, atol=1e-14 * scale)
+
+
+@every_problem
+@pytest.mark.parametrize("kind", ["none", "silu", "mlp"])
+def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str) -> None:
+    problem, _ = PROBLEMS[name]
+    objective, theta = objective_for(problem, network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp"))
+    residual, jacobian = objective.rows(theta)
+    loss, gradient = objective.loss_and_gradient(theta)
+    assert loss == pytest.approx(float(residual @ residual), rel=1e-12)
+    expected = 2.0 * jacobian.T @ residual
+    torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-10 * float(expected.abs().max()))
+
+
+@every_problem
+def test_affine_terms_are_told_from_the_others(name: str) -> None:
+    problem, affine = PROBLEMS[name]
+    objective, theta = objective_for(problem)
+    assert objective.affine == affine
+    assert all(map(is_affine, objective.terms)) == affine
+    # what it promises: the residual is affine in the trailing parameters, so that one solve finds the best of them
+    residual, a = objective.rows(theta, only_linear=True)
+    change = torch.zeros_like(theta)
+    change[-objective.linear :] = torch.linspace(-1.0, 1.0, objective.linear, dtype=torch.float64)
+    moved = objective.rows(theta + change)[0]
+    predicted = residual + a @ change[-objective.linear :]
+    error = float((moved - predicted).abs().max() / moved.abs().max())
+    assert (error < 1e-12) == affine
+
+
+@pytest.mark.parametrize(
+    ("equation", "affine"),
+    [
+        (lambda u: dx(u) * 2.0 - u / 3.0 + 1.0, True),
+        (lambda u, x: where(x.value > 0.0, u, dx(u)), True),
+        (lambda u, x: dx(exp(x) * u), True),
+        (lambda u: u * u, False),
+        (lambda u: dx(u * u), False),
+        (lambda u: sin(u), False),
+        (lambda u: where(u.value > 0.0, u, 2.0 * u), False),
+        (lambda u: laplacian(u) + 1e-6 * u**2, False),
+        (lambda u: u**0.5, False),
+    ],
+)
+def test_is_affine(equation: Callable[..., Jet], affine: bool) -> None:
+    (term,) = terms(Problem(SQUARE, equation), SAMPLING)
+    assert is_affine(term) == affine
+
+
+def test_the_network_and_parameters_that_come_in_are_not_changed() -> None:
+    problem = PROBLEMS["cubic"][0]
+    network = network_for(problem)
+    before = parameters_to_vector(network.parameters()).detach().clone()
+    objective, theta = objective_for(problem, network)
+    theta += 0.1
+    kept = theta.clone()
+    objective.rows(theta)
+    objective.loss_and_gradient(theta)
+    objective.normalise(theta)
+    torch.testing.assert_close(theta, kept, rtol=0, atol=0)
+    torch.testing.assert_close(parameters_to_vector(network.parameters()).detach(), before, rtol=0, atol=0)
+
+
+def test_normalising_parameters_normalises_the_network() -> None:
+    problem = PROBLEMS["poisson"][0]
+    objective, theta = objective_for(problem)
+    network = objective.load(objective.normalise(theta))
+    assert isinstance(network, KAN)
+    points = torch.cat([term.points for term in objective.terms])
+    low, high = network.hidden_ranges(points)[0]
+    assert low.tolist() == pytest.approx([-0.97] * 3)
+    assert high.tolist() == pytest.approx([0.97] * 3)
+
+
+def test_the_sum_of_squares_approximates_the_integrals() -> None:
+    """Loss = w_e ∫ r² / |Ω| + w_c Σ_faces ∫_face r² / |face| / faces for the user's weights; u is linear, by its Greville abscissae."""
+    conditions = (dirichlet(lambda x: cos(x), on="y-"), neumann(lambda y: y**3, on="x+"))
+    problem = Problem(SQUARE, lambda u, x: laplacian(u) + x * u**2, lambda x, y: exp(x) * y, conditions)
+    network = KAN((2, 1), 5, 3, "none", SQUARE.lower, SQUARE.upper)
+    for edge, slope in zip(network.layers[0].coefficients.data, (0.7, -1.2), strict=True):
+        edge[0] = slope * splines.greville(5, 3)
+    objective = Objective(problem, network, terms(problem, Sampling(4, 6, 0, 0)), Weights(equation=0.3, conditions=2.0))
+    theta = parameters_to_vector(network.parameters()).detach()
+    loss = float(objective.rows(theta)[0].square().sum())
+
+    def u(x: float, y: float) -> float:
+        return 0.7 * x - 1.2 * (y / 0.75 - 1.0)
+
+    inside = dblquad(lambda y, x: (x * u(x, y) ** 2 - math.exp(x) * y) ** 2, -1, 1, 0, 1.5)[0] / SQUARE.measure
+    bottom = quad(lambda x: (u(x, 0.0) - math.cos(x)) ** 2, -1, 1)[0] / 2.0
+    right = quad(lambda y: (0.7 - y**3) ** 2, 0, 1.5)[0] / 1.5
+    assert loss == pytest.approx(0.3 * inside + 2.0 * 0.5 * (bottom + right), rel=1e-10)
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.1, 1.0, 37.0, 1e6])
+@pytest.mark.parametrize("kind", ["poisson", "convection", "heat", "periodic"])
+def test_rows_are_invariant_under_a_change_of_length(size: float, kind: str) -> None:
+    """u(x/L) on [0, L] gives the same weighted rows up to sign as u on [0, 1]: the balance knows no units."""
+
+    def build(length: float) -> Problem:
+        if kind == "heat":  # diffusivity in units of length² / time
+            domain = box(x=(0, length), t=(0, 1))
+            equation = lambda u: dt(u) - length**2 * laplacian(u)  # noqa: E731
+            return Problem(domain, equation, lambda x: sin(x / length), (initial(lambda x: cos(x / length)), dirichlet(0.0)))
+        domain = box(x=(0, length), y=(0, 2 * length))
+        conditions = (dirichlet(lambda x: x / length, on=("x-", "y-")), neumann(lambda y: y / length**2, on="x+"))
+        if kind == "periodic":
+            conditions = (periodic("x"), dirichlet(1.0, on="y+"))
+        if kind == "convection":
+            equation = lambda u: -laplacian(u) + (3.0 / length) * dx(u) + 2.0 / length**2 * u  # noqa: E731
+        else:
+            equation = lambda u: -laplacian(u)  # noqa: E731
+        return Problem(domain, equation, lambda x: sin(x / length) / length**2, conditions)
+
+    rows = []
+    for length in (1.0, size):
+        objective, theta = objective_for(build(length))
+        rows.append(objective.rows(theta)[0])
+    torch.testing.assert_close(rows[1].abs(), rows[0].abs(), rtol=1e-7, atol=1e-9)
+    assert rows[0].abs().max() > 1e-3
+
+
+def test_rows_do_not_depend_on_the_units_of_the_coefficients() -> None:
+    """The equation times 1000 is the same equation."""
+    losses = []
+    for factor in (1.0, 1e3):
+        problem = Problem(SQUARE, lambda u, c=factor: c * laplacian(u), factor, (dirichlet(0.0),))
+        objective, theta = objective_for(Problem(SQUARE, _times(factor), factor, problem.conditions))
+        losses.append(float(objective.rows(theta)[0].square().sum()))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-12)
+
+
+def _times(factor: float) -> Callable[[Jet], Jet]:
+    return lambda u: factor * laplacian(u)
+
+
+def test_unit_of_known_operators() -> None:
+    """Half-lengths 1 and 0.75: each derivative counts 1/H once."""
+    hx, hy = 1.0, 0.75
+    expected: list[tuple[Callable[..., Jet], float]] = [
+        (lambda u: 3.0 * u, 3.0),
+        (lambda u: dx(u), 1 / hx),
+        (lambda u: -2.0 * dy(u), 2 / hy),
+        (lambda u: dx(dx(u)), 1 / hx**2),
+        (lambda u: dy(dy(u)) + 2.0 * u, math.hypot(1 / hy**2, 2.0)),
+        (lambda u: dx(u) + dy(u), math.hypot(1 / hx, 1 / hy)),
+    ]
+    for equation, size in expected:
+        problem = Problem(SQUARE, equation)
+        (term,) = terms(problem, SAMPLING)
+        assert unit(term, problem) == pytest.approx(size, rel=1e-12)
+
+
+def test_default_weights_balance_nondimensional_mean_squares() -> None:
+    problem = Problem(SQUARE, lambda u: 5.0 * u, 10.0, (dirichlet(3.0, on=("x-", "x+")),))
+    network = KAN((2, 1), 3, 2, "none", SQUARE.lower, SQUARE.upper)  # zero: residuals are -10 inside, -3 on the faces
+    objective, theta = objective_for(problem, network)
+    assert float(objective.rows(theta)[0].square().sum()) == pytest.approx(
+        EQUATION_WEIGHT * (10.0 / 5.0) ** 2 + 3.0**2, rel=1e-12
+    )
+
+
+def test_a_periodic_pair_gives_the_jumps_of_value_and_slope() -> None:
+    problem = PROBLEMS["periodic"][0]
+    found = terms(problem, SAMPLING)
+    assert [term.name for term in found] == ["equation", "periodic in x", "periodic in x, slope", "dirichlet on y-"]
+    network = network_for(problem)
+    for term, derivative in zip(found[1:3], (False, True), strict=True):
+        left, right = term.points.reshape(2, -1, 2)
+        assert (left[:, 0] == -1).all()
+        assert (right[:, 0] == 1).all()
+        torch.testing.assert_close(left[:, 1], right[:, 1])
+        jump = term.residual(network.jet(term.points, term.frame)[0])
+        ends = [network.jet(side, Frame(("x", "y"))) for side in (left, right)]
+        values = [end.gradient[:, 0, 0] if derivative else end.value[:, 0] for end in ends]
+        torch.testing.assert_close(jump, values[0] - values[1], rtol=1e-12, atol=1e-12)
+
+
+def test_exact_right_hand_sides_make_the_exact_solution_solve_the_problem() -> None:
+    exact = ModuleNetwork(Wave(), 2)
+    problem = Problem(
+        SQUARE,
+        lambda u, x: div((1.0 + x**2 + u**2) * grad(u)) + dx(dy(u)),
+        EXACT,
+        (dirichlet(EXACT, on="x-"), neumann(EXACT, on="x+"), robin(lambda u: normal(u) + u**2, EXACT, on=("y-", "y+"))),
+        exact=lambda x, y: sin(2.0 * x) * exp(y),
+    )
+    for term in terms(problem, SAMPLING):
+        residual = term.residual(evaluate(exact, term.points, term.frame))
+        assert residual.abs().max() < 1e-12 * max(1.0, float(term.target.abs().max()))
+        assert term.target.abs().max() > 0.1
+
+
+class Wave(torch.nn.Module):
+    """sin(2x) exp(y), with one parameter so that it counts as a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.one * torch.sin(2.0 * x[:, 0]) * torch.exp(x[:, 1]))[:, None]
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (Problem(box(x=(-1, 1)), lambda u: u, lambda x: log(x)), r"equation: the right-hand side is not finite at x = -0\.\d+"),
+        (
+            Problem(box(x=(-1, 1), y=(0, 1)), lambda u: u, lambda x, y: (x - 2.0) ** 0.5 + y),
+            r"equation: .* not finite at x = -0\.\d+, y = 0\.\d+",
+        ),
+        (
+            Problem(box(x=(-1, 1)), lambda u: u, 0.0, (dirichlet(lambda x: (-x) ** 0.5),)),
+            r"dirichlet on x\+: .* not finite at x = 1",
+        ),
+        (Problem(box(x=(-1, 1)), lambda u: u, math.inf), "not finite"),
+    ],
+)
+def test_right_hand_sides_that_are_not_finite_name_the_point(problem: Problem, message: str) -> None:
+    with pytest.raises(ProblemError, match=message):
+        terms(problem, SAMPLING)
+
+
+def test_evaluating_in_chunks_changes_nothing_and_keeps_no_graph() -> None:
+    network = network_for(PROBLEMS["poisson"][0])
+    points = 0.5 * torch.rand(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for level in Derivatives:
+        whole, pieces = (evaluate(network, points, Frame(("x", "y"), level), chunk) for chunk in (100, 7))
+        for a, b in ((whole.value, pieces.value), (whole.gradient, pieces.gradient), (whole.second, pieces.second)):
+            assert (a is None) == (b is None)
+            if a is not None and b is not None:
+                assert not a.requires_grad
+                torch.testing.assert_close(a, b, rtol=1e-14, atol=1e-14)

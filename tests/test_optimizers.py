@@ -1,0 +1,346 @@
+"""Optimizers on small least-squares problems without networks: known answers, SciPy, and inputs that are out to break them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import least_squares
+from torch import Tensor
+
+from pdekan.optimizers.adam import Adam
+from pdekan.optimizers.base import Outcome, Step, Watch
+from pdekan.optimizers.gauss_newton import GaussNewton
+from pdekan.optimizers.lbfgs import LBFGS
+
+Residual = Callable[[Tensor], Tensor]
+NO_RIDGE_TO_SPEAK_OF = (1e-8, 1e-16, 1e-20)
+
+
+def tensor(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+@dataclass
+class Written:
+    """A least-squares problem from its residual, differentiated by autograd."""
+
+    residual: Residual
+    linear: int = 0
+    affine: bool = True
+
+    def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
+        leaf = theta.clone().requires_grad_()
+        residual = self.residual(leaf)
+        cotangent = torch.ones_like(residual).requires_grad_()
+        # Jᵀ times a cotangent, differentiated by the cotangent: a column a parameter instead of a row a residual
+        (pulled,) = torch.autograd.grad(residual, leaf, cotangent, create_graph=True)
+        columns = [torch.autograd.grad(one, cotangent, retain_graph=True)[0] for one in pulled]
+        jacobian = torch.stack(columns, dim=1)
+        return residual.detach(), jacobian[:, len(theta) - self.linear :] if only_linear else jacobian
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
+        leaf = theta.clone().requires_grad_()
+        loss = self.residual(leaf).square().sum()
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        return float(loss.detach()), gradient
+
+    def normalise(self, theta: Tensor) -> Tensor:
+        return theta
+
+    def loss(self, theta: Tensor) -> float:
+        return float(self.residual(theta).square().sum())
+
+
+@dataclass
+class Recorder:
+    """A watch that keeps every step and stops after some."""
+
+    stop_after: int = 10**9
+    steps: list[Step] = field(default_factory=list)
+
+    def __call__(self, step: Step) -> str | None:
+        self.steps.append(Step(step.theta.clone(), step.loss))
+        return "interrupted" if len(self.steps) >= self.stop_after else None
+
+
+def silent(step: Step) -> None:
+    return None
+
+
+def exponentials(noise: float = 0.0, affine: bool = True) -> Written:
+    """Fit c_1 exp(-a_1 t) + c_2 exp(-a_2 t); θ = (a_1, a_2, c_1, c_2). The data come from a = (0.7, 3), c = (2, -1)."""
+    t = torch.linspace(0.0, 4.0, 60, dtype=torch.float64)
+    data = 2.0 * torch.exp(-0.7 * t) - torch.exp(-3.0 * t)
+    data = data + noise * torch.randn(60, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return Written(lambda theta: torch.exp(-t[:, None] * theta[:2]) @ theta[2:] - data, 2, affine)
+
+
+def rosenbrock(linear: int = 0) -> Written:
+    return Written(lambda theta: torch.stack([10.0 * (theta[1] - theta[0] ** 2), 1.0 - theta[0]]), linear)
+
+
+def assert_sound(problem: Written, start: Tensor, outcome: Outcome) -> None:
+    """Finite, what it says it is, and no worse than the start."""
+    assert torch.isfinite(outcome.theta).all()
+    assert outcome.loss == pytest.approx(problem.loss(outcome.theta), rel=1e-6, abs=1e-25)
+    assert outcome.loss <= problem.loss(start) * (1.0 + 1e-12) or not math.isfinite(problem.loss(start))
+
+
+# Gauss-Newton
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_gauss_newton_finds_the_rates_of_a_sum_of_exponentials(affine: bool) -> None:
+    problem, start = exponentials(affine=affine), tensor(0.2, 5.0, 0.0, 0.0)
+    outcome = GaussNewton(NO_RIDGE_TO_SPEAK_OF).minimise(problem, start, 100, silent)
+    assert_sound(problem, start, outcome)
+    assert outcome.theta.tolist() == pytest.approx([0.7, 3.0, 2.0, -1.0], rel=1e-6)
+    assert outcome.reason == "stalled"
+    assert outcome.loss < 1e-16
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_gauss_newton_ends_at_a_stationary_point_of_the_full_problem(affine: bool) -> None:
+    """Kaufman's projected Jacobian leaves out a term that vanishes with the gradient, not the gradient itself."""
+    problem = exponentials(noise=0.05, affine=affine)
+    start = tensor(0.2, 5.0, 0.0, 0.0)
+    outcome = GaussNewton(NO_RIDGE_TO_SPEAK_OF, patience=12).minimise(problem, start, 200, silent)
+    residual, jacobian = problem.rows(outcome.theta)
+    cosines = (jacobian.T @ residual) / (jacobian.norm(dim=0) * residual.norm())
+    assert outcome.loss > 0.05  # the data cannot be met: large-residual problem
+    assert cosines.abs().max() < 1e-6
+    scipy = least_squares(lambda x: problem.residual(torch.tensor(x)).numpy(), start.numpy() + [0, 0, 1, -0.5], xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    assert outcome.loss == pytest.approx(2.0 * scipy.cost, rel=1e-9)
+    np.testing.assert_allclose(outcome.theta.numpy(), scipy.x, rtol=1e-4)
+
+
+def test_projecting_takes_fewer_steps_than_stepping_in_all_parameters() -> None:
+    """The point of variable projection (Golub and Pereyra): compared with the same method that knows of no linear part."""
+    steps = []
+    for linear in (2, 0):
+        problem, recorder = exponentials(), Recorder()
+        problem.linear = linear
+        GaussNewton(NO_RIDGE_TO_SPEAK_OF).minimise(problem, tensor(0.2, 5.0, 1.0, 1.0), 200, recorder)
+        steps.append(next(k for k, step in enumerate(recorder.steps) if step.loss < 1e-10))
+    assert steps[0] < steps[1]
+
+
+def test_gauss_newton_solves_a_linear_problem_at_once() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((30, 6), (30,)))
+    problem = Written(lambda theta: a @ theta - b, 6)
+    for start in (torch.zeros(6, dtype=torch.float64), 1e3 * torch.ones(6, dtype=torch.float64)):
+        outcome = GaussNewton(NO_RIDGE_TO_SPEAK_OF).minimise(problem, start, 20, silent)
+        assert_sound(problem, start, outcome)
+        np.testing.assert_allclose(outcome.theta.numpy(), np.linalg.lstsq(a.numpy(), b.numpy(), rcond=None)[0], rtol=1e-9)
+        assert outcome.steps == 0
+        assert outcome.reason == "stalled"
+
+
+def test_the_ridge_is_tikhonovs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((30, 6), (30,)))
+    outcome = GaussNewton((0.5,)).minimise(Written(lambda theta: a @ theta - b, 6), torch.ones(6, dtype=torch.float64), 20, silent)
+    expected = torch.linalg.solve(a.T @ a + 0.5 * torch.eye(6, dtype=torch.float64), a.T @ b)
+    torch.testing.assert_close(outcome.theta, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("linear", [0, 1])
+def test_gauss_newton_with_and_without_a_linear_part_solves_rosenbrock(linear: int) -> None:
+    problem, start = rosenbrock(linear), tensor(-1.2, 1.0)
+    outcome = GaussNewton(NO_RIDGE_TO_SPEAK_OF).minimise(problem, start, 200, silent)
+    assert_sound(problem, start, outcome)
+    assert outcome.theta.tolist() == pytest.approx([1.0, 1.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("start", [(0.5, 4.0), (-1.0, 2.0), (3.0, -2.0)])
+def test_gauss_newton_agrees_with_scipy_on_a_nonlinear_fit(start: tuple[float, float]) -> None:
+    """A sum of a resonance and a slope; nothing in it is linear."""
+    t = torch.linspace(-2.0, 2.0, 41, dtype=torch.float64)
+    data = torch.atan(1.5 * t) + 0.3 * torch.cos(5.0 * t)
+    problem = Written(lambda theta: torch.atan(theta[0] * t + theta[1]) - data)
+    outcome = GaussNewton(NO_RIDGE_TO_SPEAK_OF, patience=10).minimise(problem, tensor(*start), 300, silent)
+    scipy = least_squares(lambda x: problem.residual(torch.tensor(x)).numpy(), outcome.theta.numpy(), xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    assert_sound(problem, tensor(*start), outcome)
+    assert outcome.loss == pytest.approx(2.0 * scipy.cost, rel=1e-8)
+
+
+def test_the_units_of_the_inner_parameters_do_not_matter() -> None:
+    """Damping is relative to columns of length one, so steps are the same in any units."""
+    losses = []
+    for units in (tensor(1.0, 1.0, 1.0, 1.0), tensor(1e-2, 1e2, 1.0, 1.0)):
+        problem, recorder = in_units(exponentials(), units), Recorder()
+        GaussNewton(NO_RIDGE_TO_SPEAK_OF).minimise(problem, tensor(0.2, 5.0, 0.0, 0.0) / units, 8, recorder)
+        losses.append([step.loss for step in recorder.steps])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+def in_units(problem: Written, units: Tensor) -> Written:
+    return Written(lambda theta: problem.residual(theta * units), problem.linear)
+
+
+def test_gauss_newton_steps_never_raise_the_cost_and_the_watch_sees_them_all() -> None:
+    recorder = Recorder()
+    problem = exponentials(noise=0.05)
+    outcome = GaussNewton((1e-20,)).minimise(problem, tensor(0.2, 5.0, 0.0, 0.0), 60, recorder)
+    losses = [step.loss for step in recorder.steps]
+    assert len(losses) == outcome.steps
+    assert losses == sorted(losses, reverse=True)
+    assert recorder.steps[-1].loss == outcome.loss
+    for step in recorder.steps:
+        assert step.loss == pytest.approx(problem.loss(step.theta), rel=1e-10)
+
+
+def test_gauss_newton_on_a_function_that_is_not_a_number_in_part_of_the_space() -> None:
+    """log(a) + c = 0 with a full step that would cross a = 0."""
+    t = torch.linspace(0.1, 1.0, 20, dtype=torch.float64)
+    problem = Written(lambda theta: theta[1] * torch.log(theta[0] * t) - torch.log(1e-3 * t), 1)
+    start = tensor(2.0, 0.5)
+    outcome = GaussNewton(NO_RIDGE_TO_SPEAK_OF).minimise(problem, start, 200, silent)
+    assert_sound(problem, start, outcome)
+    assert outcome.theta[0] > 0
+    assert outcome.loss < 1e-3 * problem.loss(start)
+
+
+@pytest.mark.parametrize("method", [GaussNewton(), LBFGS(), Adam()], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_start_that_is_not_finite_is_named_and_gives_no_number_for_one(method: GaussNewton | LBFGS | Adam, bad: float) -> None:
+    problem = Written(lambda theta: torch.stack([theta[0] * bad, theta[1] - 1.0]), 1)
+    start = tensor(1.0, 0.0)
+    outcome = method.minimise(problem, start, 10, silent)
+    assert outcome.reason in ("singular", "diverged")
+    assert not math.isnan(outcome.loss)
+    torch.testing.assert_close(outcome.theta, start)
+
+
+@pytest.mark.parametrize("method", [GaussNewton(), LBFGS(burst=5), Adam(first=0.5, last=0.5, burst=1)], ids=lambda method: type(method).__name__)
+def test_a_gradient_that_stops_being_finite_ends_at_the_best_finite_point(method: GaussNewton | LBFGS | Adam) -> None:
+    """sqrt(θ + 2) has a wall at -2, and the descent leads there."""
+    problem = Written(lambda theta: torch.stack([torch.sqrt(theta[0] + 2.0) + 0.1, 0.01 * theta[1]]), 1)
+    start = tensor(0.0, 1.0)
+    outcome = method.minimise(problem, start, 300, silent)
+    assert_sound(problem, start, outcome)
+    assert outcome.theta[0] >= -2.0
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_gauss_newton_with_a_singular_jacobian(affine: bool) -> None:
+    """Two inner parameters that act as one, two linear ones that act as one, and one of each that does nothing."""
+    t = torch.linspace(0.0, 2.0, 30, dtype=torch.float64)
+
+    def residual(theta: Tensor) -> Tensor:
+        return (theta[3] + theta[4]) * torch.exp(-(theta[0] + theta[1]) * t) - 3.0 * torch.exp(-1.3 * t) + 0.0 * (theta[2] + theta[5])
+
+    problem, start = Written(residual, 3, affine), tensor(0.1, 0.2, 0.3, 0.0, 0.0, 0.0)
+    outcome = GaussNewton().minimise(problem, start, 100, silent)
+    assert_sound(problem, start, outcome)
+    assert float(outcome.theta[0] + outcome.theta[1]) == pytest.approx(1.3, abs=1e-5)
+    assert float(outcome.theta[3] + outcome.theta[4]) == pytest.approx(3.0, abs=1e-4)
+    assert float(outcome.theta[3]) == pytest.approx(float(outcome.theta[4]), abs=1e-5)  # the ridge picks the least norm
+    assert float(outcome.theta[2]) == pytest.approx(0.3)
+
+
+def test_gauss_newton_with_fewer_rows_than_parameters() -> None:
+    problem = Written(lambda theta: torch.stack([theta[0] * theta[2] - 1.0, theta[1] + theta[3] - 2.0]), 2)
+    start = tensor(0.5, 0.5, 0.0, 0.0)
+    outcome = GaussNewton().minimise(problem, start, 50, silent)
+    assert_sound(problem, start, outcome)
+    assert outcome.loss < 1e-8
+
+
+def test_gauss_newton_from_the_solution_stays_there() -> None:
+    problem, start = exponentials(), tensor(0.7, 3.0, 2.0, -1.0)
+    outcome = GaussNewton().minimise(problem, start, 50, silent)
+    assert outcome.theta.tolist() == pytest.approx([0.7, 3.0, 2.0, -1.0], rel=1e-4)
+    assert outcome.loss < 1e-8
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_gauss_newton_is_never_worse_than_its_start_whatever_the_ridge(steps: int) -> None:
+    """A good start must not be thrown away by the first, large ridge."""
+    problem, start = exponentials(), tensor(0.7, 3.0, 2.0, -1.0 + 1e-9)
+    outcome = GaussNewton().minimise(problem, start, steps, silent)
+    assert_sound(problem, start, outcome)
+
+
+# What all three share
+
+
+def quadratic() -> Written:
+    """Affine, with the condition number 1e4 of JᵀJ, minimum 0.25 at (1, -2)."""
+    return Written(lambda theta: torch.stack([theta[0] - 1.0, 100.0 * (theta[1] + 2.0), theta[0] * 0.0 + 0.5]), 1)
+
+
+METHODS = {
+    "gauss-newton": (GaussNewton(NO_RIDGE_TO_SPEAK_OF), 50, 1e-7),
+    "lbfgs": (LBFGS(), 200, 1e-6),
+    "adam": (Adam(first=0.1, last=1e-3), 800, 1e-2),
+}
+every_method = pytest.mark.parametrize(("method", "steps", "accuracy"), METHODS.values(), ids=METHODS.keys())
+
+
+@every_method
+def test_every_method_finds_the_minimum_of_a_quadratic(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+    problem, start = quadratic(), tensor(0.0, 0.0)
+    outcome = method.minimise(problem, start, steps, silent)
+    assert_sound(problem, start, outcome)
+    assert outcome.theta.tolist() == pytest.approx([1.0, -2.0], abs=accuracy)
+    assert outcome.loss == pytest.approx(0.25, rel=accuracy)
+
+
+@pytest.mark.parametrize(("method", "steps", "accuracy"), [(LBFGS(), 200, 1e-4), (Adam(first=0.1, last=1e-2), 1500, 0.1)], ids=["lbfgs", "adam"])
+def test_first_order_methods_find_rosenbrocks_valley_floor(method: LBFGS | Adam, steps: int, accuracy: float) -> None:
+    problem, start = rosenbrock(), tensor(-1.2, 1.0)
+    outcome = method.minimise(problem, start, steps, silent)
+    assert_sound(problem, start, outcome)
+    assert outcome.theta.tolist() == pytest.approx([1.0, 1.0], abs=accuracy)
+
+
+@every_method
+def test_every_method_stops_when_its_watch_says_so(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+    recorder: Watch = Recorder(stop_after=1)
+    problem, start = rosenbrock(), tensor(-1.2, 1.0)
+    outcome = method.minimise(problem, start, steps, recorder)
+    assert outcome.reason == "interrupted"
+    assert outcome.steps <= 20
+    assert_sound(problem, start, outcome)
+
+
+@every_method
+@pytest.mark.parametrize("allowed", [0, 1, 7, 30])
+def test_no_method_takes_more_steps_than_allowed(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float, allowed: int) -> None:
+    problem, start = rosenbrock(), tensor(-1.2, 1.0)
+    outcome = method.minimise(problem, start, allowed, silent)
+    assert outcome.steps <= allowed
+    assert outcome.reason in ("steps", "stalled")
+    assert_sound(problem, start, outcome)
+
+
+@every_method
+def test_watches_see_losses_that_never_rise(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+    recorder = Recorder()
+    outcome = method.minimise(rosenbrock(), tensor(-1.2, 1.0), 60, recorder)
+    losses = [step.loss for step in recorder.steps]
+    assert losses
+    assert losses == sorted(losses, reverse=True)
+    assert outcome.loss <= losses[-1]
+
+
+@every_method
+def test_no_method_changes_the_start_it_is_given(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+    start = tensor(-1.2, 1.0)
+    method.minimise(rosenbrock(), start, 5, silent)
+    assert start.tolist() == [-1.2, 1.0]
+
+
+@every_method
+def test_a_flat_function_is_stalled_or_used_up(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+    outcome = method.minimise(Written(lambda theta: 0.0 * theta + 1.0, 1), tensor(0.3, 0.4), 40, silent)
+    assert outcome.loss == pytest.approx(2.0)
+    assert outcome.reason in ("stalled", "steps")
+    assert torch.isfinite(outcome.theta).all()
