@@ -13,7 +13,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from pdekan import splines
 from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import ModuleNetwork, Network
-from pdekan.networks.kan import MARGIN, KAN, SplineLayer
+from pdekan.networks.kan import KAN, MARGIN, SplineLayer
 from pdekan.networks.mlp import MLP
 
 LEVELS = list(Derivatives)
@@ -340,7 +340,8 @@ def test_outputs_are_rescaled_exactly(base: str) -> None:
 @pytest.mark.parametrize("base", BASES)
 def test_inputs_are_substituted_up_to_a_fit(base: str) -> None:
     layer = SplineLayer(2, 3, 6, 20, base)
-    layer.base_weight.data.fill_(0.3) if base == "silu" else None
+    if base == "silu":
+        layer.base_weight.data.fill_(0.3)
     t = splines.sample_points(6, 20)
     for i in range(2):
         layer.coefficients.data[i] = splines.fit(t, torch.sin(t[:, None] * torch.tensor([1.0, 2.0, 3.0]) + i), 6, 20).T
@@ -369,8 +370,16 @@ def test_beyond_the_knots_a_kan_grows_linearly(network: KAN) -> None:
 # Initialisation
 
 
-@pytest.mark.parametrize("build", [lambda: KAN((2, 5, 1), 5, 6), lambda: KAN((3, 4, 2, 1), 4, 3), lambda: KAN((2, 5, 1), 3, 5, "silu"),
-                                   lambda: MLP((2, 8, 8, 1))], ids=["kan", "deep kan", "silu", "mlp"])  # fmt: skip
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: KAN((2, 5, 1), 5, 6),
+        lambda: KAN((3, 4, 2, 1), 4, 3),
+        lambda: KAN((2, 5, 1), 3, 5, "silu"),
+        lambda: MLP((2, 8, 8, 1)),
+    ],
+    ids=["kan", "deep kan", "silu", "mlp"],
+)
 def test_initialising_depends_on_the_generator_alone(build: Callable[[], KAN | MLP]) -> None:
     state = torch.get_rng_state()
     torch.manual_seed(1)
