@@ -133,13 +133,15 @@ def _probe_sides(sample: _Sample, operator: Field, value: Formula | RightHandSid
 
 
 def exact_residuals(problem: Problem, cells: int = 3, order: int = 5, count: int = 256) -> dict[Place, float]:
-    """How far the exact solution is from solving the problem: the largest |operator(u) - value| of each requirement.
+    """How far the exact solution is from solving the problem: the largest |operator(u) - value| of each requirement,
+    relative to the largest of either side, or of the operator at waves as high as u.
 
     cells, order, count: the points, as for the domain's quadrature. Raises ProblemError without an exact solution.
     """
     domain = problem.domain
     inside = _Sample.of(problem, domain.interior(cells, order, count, seed=1))
-    result: dict[Place, float] = {("equation",): _mismatch(inside, as_field(problem.equation), problem.source)}
+    height = float(problem.exact_jet(inside.points, Derivatives.VALUE).value.abs().max())
+    result: dict[Place, float] = {("equation",): _mismatch(inside, as_field(problem.equation), problem.source, height)}
     for k, condition in enumerate(problem.conditions):
         names = _faces(problem, condition)
         faces = [_Sample.of(problem, domain.face(name, cells, order, count, seed=1)) for name in names]
@@ -147,17 +149,28 @@ def exact_residuals(problem: Problem, cells: int = 3, order: int = 5, count: int
             result["conditions", k] = _periodic_mismatch(faces, condition.on[0][:-1])
         else:
             operator = condition.operator
-            result["conditions", k] = max(_mismatch(face, operator, condition.value) for face in faces)
+            result["conditions", k] = max(_mismatch(face, operator, condition.value, height) for face in faces)
     return result
 
 
-def _mismatch(sample: _Sample, operator: Field, value: Formula | RightHandSide) -> float:
+def _mismatch(sample: _Sample, operator: Field, value: Formula | RightHandSide, height: float) -> float:
     level = sample.level(operator)
-    return float((sample.right(EXACT, operator, level) - sample.right(value, operator, level)).abs().max())
+    left, right = sample.right(EXACT, operator, level), sample.right(value, operator, level)
+    problem, domain = sample.problem, sample.problem.domain
+    environment = problem.environment(sample.points, level, sample.normals)
+    # terms may cancel, and u may vanish on a face: the size is that of the operator at waves as high as u and as long
+    # as the domain
+    sizes = [left, right]
+    for name, a, b in zip(domain.coordinates, domain.lower, domain.upper, strict=True):
+        wave = (sin((environment[name] - a) * (3.0 / (b - a))) + 1.0) * height
+        sizes.append(operator({**environment, problem.unknown: wave}).value)
+    size = max(float(values.abs().nan_to_num(0.0).max()) for values in sizes)
+    return float((left - right).abs().max()) / size if size > 0.0 else 0.0
 
 
 def _periodic_mismatch(faces: list[_Sample], coordinate: str) -> float:
     """Of value and derivative by the coordinate, between opposite faces."""
     exact = [face.problem.exact_jet(face.points, Derivatives.GRADIENT) for face in faces]
     first, second = (torch.stack([jet.value, d(jet, coordinate).value]) for jet in exact)
-    return float((first - second).abs().max())
+    size = float(torch.stack([first, second]).abs().max())
+    return float((first - second).abs().max()) / size if size > 0.0 else 0.0

@@ -155,8 +155,7 @@ def _solve(options: argparse.Namespace) -> int:
 
             solution = solve(problem, resume=earlier, device=options.device, watch=watch)
     except BaseException:
-        if not any(directory.iterdir()):  # nothing was written, so nothing shall be left
-            directory.rmdir()
+        run.discard(directory)
         raise
     files = run.write(solution, directory)
     summary = run.report(solution, directory, files)
@@ -252,7 +251,7 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
         ("training", f"{solution.iterations} steps in {solution.seconds:.1f} s, seed {solution.seed}"),
         (
             "residual",
-            f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (root mean squares, unseen points)",
+            f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (mean, on unseen points)",
         ),
     ]
     for name, e in (solution.errors or {}).items():

@@ -240,9 +240,8 @@ class Jet:
         """numpy's functions act on jets, so that plain Python formulas work: ``np.sin(np.pi * x)``."""
         if method != "__call__" or options:
             return NotImplemented
-        arguments = [item.item() if isinstance(item, np.generic) else item for item in inputs]
         function = _FOREIGN.get(ufunc.__name__)
-        return NotImplemented if function is None else function(*arguments)
+        return NotImplemented if function is None else function(*map(_field_or_number, inputs))
 
     @classmethod
     def __torch_function__(
@@ -254,7 +253,16 @@ class Jet:
     ) -> object:
         """torch's functions act on jets too: ``torch.exp(-x**2)``."""
         function = _FOREIGN.get(getattr(func, "__name__", ""))
-        return NotImplemented if function is None or kwargs else function(*args)
+        return NotImplemented if function is None or kwargs else function(*map(_field_or_number, args))
+
+
+def _field_or_number(item: object) -> Jet | float:
+    """What arithmetic takes: fields, and numbers in whatever wrapping. Raises TypeError for arrays."""
+    if isinstance(item, Jet):
+        return item
+    if isinstance(item, (int, float, np.generic)) or (isinstance(item, (np.ndarray, Tensor)) and item.ndim == 0):
+        return float(item)
+    raise TypeError(f"fields are combined with fields and numbers, not with {type(item).__name__}s of many values")
 
 
 def _map(a: Jet, linear: Callable[[Tensor], Tensor]) -> Jet:
@@ -275,7 +283,7 @@ def _known(a: Jet, b: Jet) -> frozenset[int] | None:
 def _aligned(a: Jet, b: Jet | float) -> tuple[Jet, Jet]:
     """Both as jets with the same number of axes: a scalar field is repeated over the other's components."""
     if not isinstance(b, Jet):
-        constant = a.frame.constant(float(b), a.value)
+        constant = a.frame.constant(float(_field_or_number(b)), a.value)  # type: ignore[arg-type]
         b = replace(constant, divergence=torch.zeros_like(constant.value))
     if a.components is None and b.components is not None:
         return _repeated(a), b

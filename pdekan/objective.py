@@ -202,7 +202,7 @@ class Objective:
 
     def load(self, theta: Tensor) -> Network:
         """The network with these parameters; valid until the next call."""
-        vector_to_parameters(theta, self.network.parameters())
+        vector_to_parameters(theta.clone(), self.network.parameters())  # which would share theta's memory
         return self.network
 
     @torch.no_grad()
@@ -247,7 +247,7 @@ class Objective:
             u = network.jet(term.points, term.frame)[0]
             total = total + (factor * term.residual(u)).square().sum()
         slopes = torch.autograd.grad(total, list(network.parameters()), allow_unused=True, materialize_grads=True)
-        return float(total.detach()), parameters_to_vector(slopes)
+        return float(total.detach()), torch.cat([slope.reshape(-1) for slope in slopes])
 
     def normalise(self, theta: Tensor) -> Tensor:
         """Hidden nodes brought back to their range over all training points; see `Network.normalise`."""

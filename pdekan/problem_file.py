@@ -205,6 +205,7 @@ class _Resolver:
 
     def formula(self, text: str, scope: Scope, *path: str | int, of_unknown: bool) -> Expression | float:
         """A scalar formula that does, or does not, depend on the unknown."""
+        found: list[Expression] = []
         with self.noting(*path):
             expression = parse(text, scope)
             if expression.kind is Kind.VECTOR:
@@ -213,8 +214,8 @@ class _Resolver:
                 raise ProblemError(f"does not mention the unknown {self.unknown}")
             if not of_unknown and self.unknown in expression.names:
                 raise ProblemError(f"depends on the unknown {self.unknown}; move that to the operator")
-            return expression
-        return 0.0  # never used: something was noted
+            found.append(expression)
+        return found[0] if found else 0.0  # a number stands in where a fault was noted, which check() raises
 
     def right(self, text: str, keyword: str, scope: Scope, *path: str | int) -> Expression | RightHandSide | float:
         if text != keyword:

@@ -34,6 +34,16 @@ def fresh_directory(name: str, root: Path = Path("outputs")) -> Path:
             number += 1
 
 
+def discard(directory: Path, root: Path = Path("outputs")) -> None:
+    """Remove a run's directory in which nothing was written, and what that leaves empty up to the root of all runs."""
+    for folder in (directory, *directory.parents):
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()
+        if root not in folder.parents:
+            return
+
+
 def latest_directory(name: str, root: Path = Path("outputs")) -> Path:
     """The newest run of a problem. Raises OutputError where there is none."""
     runs = [path for path in (root / name).glob("*") if (path / SOLUTION).is_file()]
@@ -90,6 +100,8 @@ def write(solution: Solution, directory: Path) -> dict[str, str]:
     drawn = figures.write_all(directory, samples, solution.history, has_exact)
     files |= {f"figure_{name}": path for name, path in drawn.items()}
     files["summary"] = directory / SUMMARY
+    for path in _ours(directory) - set(files.values()):  # of an earlier run that was overwritten
+        path.unlink(missing_ok=True)
     named = {name: os.fspath(path) for name, path in files.items()}
     write_text(directory / SUMMARY, json.dumps(report(solution, directory, named), indent=2) + "\n")
     return named
@@ -98,6 +110,14 @@ def write(solution: Solution, directory: Path) -> dict[str, str]:
 def report(solution: Solution, directory: Path, files: dict[str, str]) -> dict[str, Any]:
     """What `summary.json` holds and `pdekan solve --json` prints."""
     return solution.summary() | {"run": os.fspath(directory), "environment": dict(solution.environment), "files": files}
+
+
+def _ours(directory: Path) -> set[Path]:
+    """All files that a run may consist of."""
+    return {
+        directory / name
+        for name in (SOLUTION, HISTORY, PROBLEM, SUMMARY, *(f"{n}.png" for n in ("solution", "exact", "error", "history")))
+    }
 
 
 def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:

@@ -71,7 +71,7 @@ class Solution:
         return self._jet(points, Derivatives.GRADIENT)[1]
 
     def _jet(self, points: ArrayLike, level: Derivatives) -> tuple[Array, Array]:
-        x = np.atleast_2d(np.asarray(points, dtype=np.float64))
+        x = np.atleast_2d(np.array(points, dtype=np.float64))
         if x.ndim != 2 or x.shape[1] != self.domain.dimension:
             wanted = f"(n, {self.domain.dimension}), columns {', '.join(self.domain.coordinates)}"
             raise ValueError(f"points have shape {np.shape(points)}; needed is {wanted}")

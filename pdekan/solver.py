@@ -129,14 +129,18 @@ class _Run:
         self.first = 0
         self.history: dict[str, list[float]] = {name: [] for name in _COLUMNS}
         self.spent = 0.0
+        self.taken = 0
         self.best: _Judged | None = None
         self.history_rule = _history_rule(problem)
         if resume is not None:
+            _check_resumable(problem, resume, self.plan)
             self.first = min(resume.stage, len(self.plan) - 1)
             self.history = {name: resume.history[name].tolist() for name in _COLUMNS}
-            self.spent = resume.seconds
+            self.spent, self.taken = resume.seconds, resume.iterations
             network = resume.network.to(self.device)
-            self.best = _Judged(network, self.first, resume.residual, resume.condition_residual, resume.relative_residual)
+            # judged anew: the problem may have changed since
+            unseen = terms(problem, unseen_points(self._sampling(self.plan[self.first], network)), self.device)
+            self.best = _judge(problem, network, unseen, self.first)
         self.budget = self.spent + self.options.seconds
 
     def solution(self) -> Solution:
@@ -169,8 +173,10 @@ class _Run:
             theta = parameters_to_vector(network.parameters()).detach()
             watch = self._watcher(index, objective, unseen, time.perf_counter())
             entries = sum(len(term.target) for term in training) * len(theta)
+            before = self.taken
             with _threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
                 attempt = self._optimizer().minimise(objective, theta, self._steps_left(index), watch)
+            self.taken = before + attempt.steps
             if outcome is None or attempt.loss < outcome.loss:
                 outcome, network_best, unseen_best = attempt, objective.load(attempt.theta), unseen
             if attempt.reason in ("tolerance", "budget", "interrupted"):
@@ -223,20 +229,21 @@ class _Run:
 
     def _steps_left(self, index: int) -> int:
         if self.options.steps is not None:
-            return self.options.steps - len(self.history["step"])
+            return self.options.steps - self.taken
         return STEPS[self.options.optimizer]
 
     def _watcher(self, index: int, objective: Objective, unseen: list[Term], started: float) -> Watch:
         """Records every step and says when to stop. Time spent on errors, which training does not need, is not counted."""
-        before, aside = self.spent, 0.0
+        before, aside, taken = self.spent, 0.0, self.taken
 
         def watch(step: Step) -> str | None:
             nonlocal aside
+            self.taken = taken + step.taken
             network = objective.load(step.theta)
             judged = _judge(self.problem, network, unseen, index)
             self.spent = before + time.perf_counter() - started - aside
             pause = time.perf_counter()
-            errors = errors_module.quick(self.problem, network, self.history_rule) if self.problem.exact is not None else None
+            errors = self._quick_errors(network)
             self._record(index, step.loss, judged, errors)
             reason = self.watch(self._progress(judged, errors)) if self.watch is not None else None
             aside += time.perf_counter() - pause
@@ -248,25 +255,32 @@ class _Run:
 
         return watch
 
+    def _quick_errors(self, network: Network) -> Errors | None:
+        if self.problem.exact is None:
+            return None
+        return errors_module.quick(self.problem, network, self.history_rule)
+
     def _record(self, index: int, loss: float, judged: _Judged, errors: Errors | None) -> None:
         """Append a row to the history; nan where there is no exact solution."""
         l2, h1 = math.nan, math.nan
         if errors is not None:
             l2, h1 = errors.l2_mean_square, errors.l2_mean_square + errors.h1_seminorm_mean_square
-        row = (len(self.history["step"]) + 1, self.spent, index, loss, judged.relative, l2, h1)
+        row = (self.taken, self.spent, index, loss, judged.relative, l2, h1)
         for name, value in zip(_COLUMNS, row, strict=True):
             self.history[name].append(float(value))
 
     def _progress(self, judged: _Judged, errors: Errors | None) -> Progress:
         def snapshot() -> Solution:
             better = self.best is None or judged.relative <= self.best.relative
-            best = judged if better or self.best is None else self.best
-            return self._finished(replace(best, network=deepcopy(best.network)), "interrupted", errors)
+            if self.best is None or better:
+                return self._finished(replace(judged, network=deepcopy(judged.network)), "interrupted", errors)
+            earlier = self._quick_errors(self.best.network)
+            return self._finished(replace(self.best, network=deepcopy(self.best.network)), "interrupted", earlier)
 
         return Progress(
             stage=judged.stage + 1,
             stages=len(self.plan),
-            step=len(self.history["step"]),
+            step=self.taken,
             steps=self.options.steps or STEPS[self.options.optimizer] * len(self.plan),
             seconds=self.spent,
             budget=self.budget,
@@ -286,7 +300,7 @@ class _Run:
             status = "converged"
         elif reason in ("budget", "steps"):
             status = "budget"
-        judgement = "within" if converged else "above"
+        judgement = f"relative residual {best.relative:.1e} is {'within' if converged else 'above'} {self.tolerance:.0e}"
         return Solution(
             domain=self.problem.domain,
             unknown=self.problem.unknown,
@@ -294,9 +308,9 @@ class _Run:
             problem=self.problem,
             name=self.problem.name,
             status=status,
-            reason=f"{REASONS[reason]}; the relative residual {best.relative:.1e} is {judgement} {self.tolerance:.0e}",
+            reason=f"{REASONS.get(reason, reason)}; the {judgement}",
             seed=self.options.seed,
-            iterations=len(self.history["step"]),
+            iterations=self.taken,
             seconds=self.spent,
             residual=best.residual,
             condition_residual=best.condition_residual,
@@ -326,6 +340,29 @@ _COLUMNS = ("step", "seconds", "stage", "loss", "residual", "l2_mean_square", "h
 def _history_rule(problem: Problem) -> Quadrature:
     cells, order, count = HISTORY_RULES.get(problem.domain.dimension, (1, 1, 2048))
     return problem.domain.interior(cells, order, count, 7919)
+
+
+def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | None, ...]) -> None:
+    """Raises ProblemError where the network of an earlier solution does not fit the problem or what it asks for."""
+    if (resume.domain, resume.unknown) != (problem.domain, problem.unknown):
+        raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
+    last, network = plan[-1], resume.network
+    if last is None:
+        return
+    kind = "kan" if isinstance(network, KAN) else "mlp" if isinstance(network, MLP) else "module"
+    if kind != last.kind:
+        raise ProblemError(f"the run to resume has a network of kind {kind!r}, not {last.kind!r}; start a new one")
+    if not isinstance(network, (KAN, MLP)):
+        return
+    hidden = network.widths[1:-1]
+    fits = hidden == last.hidden
+    if isinstance(network, KAN) and network.base == last.base:
+        fits = len(hidden) == len(last.hidden) and all(a <= b for a, b in zip(hidden, last.hidden, strict=True))
+    if not fits:
+        raise ProblemError(
+            f"the run to resume has hidden nodes {list(hidden)}, which cannot become network.hidden = {list(last.hidden)} "
+            f"with base {last.base!r}; start a new one"
+        )
 
 
 @torch.no_grad()

@@ -21,6 +21,14 @@ from torch import Tensor
 MAX_DEGREE = 12
 
 
+def check_sizes(degree: int, intervals: int) -> None:
+    """Raises ValueError for a degree outside 1 … 12 and for no interval."""
+    if not 1 <= degree <= MAX_DEGREE:
+        raise ValueError(f"degree {degree}: splines of degree 1 … {MAX_DEGREE} are known")
+    if intervals < 1:
+        raise ValueError(f"{intervals} intervals: at least one is needed")
+
+
 def count(degree: int, intervals: int) -> int:
     """Dimension of the spline space: intervals + degree."""
     return intervals + degree
@@ -65,25 +73,20 @@ def basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) -> list[
     n = intervals + degree. Differentiable by autograd in x. Derivatives are with respect to x. Raises ValueError for a
     degree outside 1 … 12, no interval, or more than three derivatives.
     """
-    if not 1 <= degree <= MAX_DEGREE or intervals < 1 or not 0 <= derivatives <= 3:
-        raise ValueError(
-            f"degree 1 … {MAX_DEGREE}, intervals >= 1, derivatives 0 … 3: got {degree}, {intervals}, {derivatives}"
-        )
+    check_sizes(degree, intervals)
+    if not 0 <= derivatives <= 3:
+        raise ValueError(f"{derivatives} derivatives: 0 … 3 are known")
     inside = x.clamp(-1.0, 1.0)
     beyond = (x - inside)[..., None]
     scaled = (inside + 1.0) * (0.5 * intervals)
-    span = scaled.detach().floor().clamp(0, intervals - 1)
-    powers = torch.stack([torch.ones_like(scaled), *_powers(scaled - span - 0.5, degree)], dim=-1)
-    matrix = local_polynomials(degree).to(x)
-    exponents = torch.arange(degree + 1, dtype=x.dtype, device=x.device)
+    span = scaled.detach().floor().clamp(0, intervals - 1).nan_to_num(0.0)  # nan stays nan, in the values
+    local = (scaled - span - 0.5)[..., None]
+    powers = torch.cat([torch.ones_like(local), local.expand(*x.shape, degree).cumprod(-1)], dim=-1)
+    orders = max(derivatives, 1) + 1
+    pieces = powers @ _derivative_polynomials(degree, intervals, orders).to(x)
     index = span.long()[..., None] + torch.arange(degree + 1, device=x.device)
     shape = (*x.shape, count(degree, intervals))
-    dense = []
-    for _ in range(max(derivatives, 1) + 1):
-        rows = len(matrix)  # one fewer for each derivative; none beyond the degree, where all vanish
-        local = powers[..., :rows] @ matrix
-        dense.append(torch.zeros(shape, dtype=x.dtype, device=x.device).scatter(-1, index, local))
-        matrix = exponents[1:rows, None] * matrix[1:] * (0.5 * intervals)
+    dense = [x.new_zeros(shape).scatter(-1, index, piece) for piece in pieces.split(degree + 1, dim=-1)]
     outside = beyond != 0.0
     if bool(outside.any()):
         dense[0] = dense[0] + beyond * dense[1]
@@ -91,11 +94,16 @@ def basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) -> list[
     return dense[: derivatives + 1]
 
 
-def _powers(u: Tensor, degree: int) -> list[Tensor]:
-    powers = [u]
-    for _ in range(degree - 1):
-        powers.append(powers[-1] * u)
-    return powers
+@functools.cache
+def _derivative_polynomials(degree: int, intervals: int, orders: int) -> Tensor:
+    """The local polynomials and their derivatives by x side by side, ``(degree + 1, orders · (degree + 1))``."""
+    matrix, columns = local_polynomials(degree), []
+    exponents = torch.arange(1, degree + 1, dtype=torch.float64)[:, None]
+    for _ in range(orders):
+        columns.append(matrix)
+        lowered = exponents * matrix[1:] * (0.5 * intervals)
+        matrix = torch.cat([lowered, torch.zeros_like(matrix[:1])])
+    return torch.cat(columns, dim=1)
 
 
 def greville(degree: int, intervals: int) -> Tensor:

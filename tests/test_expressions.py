@@ -50,7 +50,7 @@ def reference(text: str) -> np.ndarray:
         "1 - 2*3 + 4/8 - 2**3**0.5", "x*kappa", "exp(-x**2 - y**2)*cos(2*x*y)", "tan(x/3)", "asin(x/2)", "acos(x/2)",
         "atan(x - y)", "atan2(y - 1, x - 1)", "atan2(1, x)", "atan2(x, 1)", "sinh(x)", "cosh(x*y)", "tanh(3*(x - y))",
         "log(x + y)", "log10(x)", "sqrt(x*y)", "abs(x - y)", "sign(x - y)", "erf(x - 1)", "min(x, y)", "max(x, 0.8)",
-        "x**y", "1/x", "e**x", "(x + 1)**-2", "where(x < y, sin(x), cos(y))", "where(x >= 1, 1, 0)", 
+        "x**y", "1/x", "e**x", "(x + 1)**-2", "where(x < y, sin(x), cos(y))", "where(x >= 1, 1, 0)",
         "where(1 > 2, x, y)",
         "where(x != y, 1, x)", "where(0.5 == x, 1, x)", "1e-3*x + .5 + 2.", "\n x\n  + y\t",
         "log(2) + sqrt(2) + erf(1)",

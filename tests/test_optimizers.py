@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ class Recorder:
     steps: list[Step] = field(default_factory=list)
 
     def __call__(self, step: Step) -> str | None:
-        self.steps.append(Step(step.theta.clone(), step.loss))
+        self.steps.append(replace(step, theta=step.theta.clone()))
         return "interrupted" if len(self.steps) >= self.stop_after else None
 
 

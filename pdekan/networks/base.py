@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import deepcopy
 from typing import Protocol
 
 import torch
@@ -58,11 +59,11 @@ class Network(nn.Module, ABC):
 
 
 class ModuleNetwork(Network):
-    """Any `torch.nn.Module` from ``(n, inputs)`` to ``(n, outputs)``, differentiated by nested autograd."""
+    """A float64 copy of any `torch.nn.Module` from ``(n, inputs)`` to ``(n, outputs)``, differentiated by nested autograd."""
 
     def __init__(self, module: nn.Module, inputs: int, outputs: int = 1) -> None:
         super().__init__()
-        self.module = module.double()
+        self.module = deepcopy(module).double()
         self.inputs, self.outputs = inputs, outputs
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:

@@ -26,6 +26,7 @@ class SplineLayer(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, degree: int, intervals: int, base: str = "none") -> None:
         super().__init__()
+        splines.check_sizes(degree, intervals)
         self.inputs, self.outputs, self.degree, self.intervals, self.base = inputs, outputs, degree, intervals, base
         if base == "silu":
             self.spline_weight = nn.Parameter(torch.ones(inputs, outputs, dtype=torch.float64))

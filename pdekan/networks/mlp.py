@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -17,7 +18,7 @@ from pdekan.networks.base import Network
 class MLP(Network):
     """tanh network of widths [inputs, hidden…, outputs] on the box lower … upper, which is mapped to [-1, 1].
 
-    Raises ValueError for sizes that do not fit together.
+    Parameters start at zero; `initialise` gives a start to train from. Raises ValueError for sizes that do not fit together.
     """
 
     def __init__(
@@ -28,9 +29,9 @@ class MLP(Network):
             raise ValueError(f"widths {list(widths)}: a network needs inputs, outputs and at least one node in each layer")
         self.widths = tuple(widths)
         self.inputs, self.outputs = self.widths[0], self.widths[-1]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b, dtype=torch.float64) for a, b in zip(self.widths[:-1], self.widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, a, b, dtype=torch.float64) for a, b in pairwise(self.widths))
+        for parameter in self.parameters():  # torch's own initialisation would draw from the global generator
+            nn.init.zeros_(parameter)
         self.lower: Tensor
         self.upper: Tensor
         a = torch.tensor([-1.0] * self.inputs if lower is None else list(lower), dtype=torch.float64)

@@ -35,7 +35,7 @@ class Adam:
                 break
             optimizer.step()
             schedule.step()
-            reason = watch(Step(best, best_loss)) if step % self.burst == 0 else None
+            reason = watch(Step(best, best_loss, step + 1)) if step % self.burst == 0 else None
             if reason is not None:
-                return Outcome(best, best_loss, step, reason)
+                return Outcome(best, best_loss, step + 1, reason)
         return Outcome(best, best_loss, steps, "steps")

@@ -32,10 +32,11 @@ class LeastSquares(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One accepted step: its parameters and the loss there."""
+    """Parameters that a step, or a burst of them, led to, the loss there, and how many steps were taken so far."""
 
     theta: Tensor
     loss: float
+    taken: int = 0
 
 
 # called after every accepted step; returns a reason to stop, or None to go on

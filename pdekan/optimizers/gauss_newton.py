@@ -7,6 +7,7 @@ Kaufman, BIT 15 (1975) 49-57). Minimised is ‖r‖² + ridge ‖c‖². All fac
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +28,7 @@ class GaussNewton:
     ridges: tuple[float, ...] = (1e-6, 1e-8, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16)
     damping: float = 1e-2
     gain: float = 0.1
-    least: float = 0.02
+    least: float = 0.05
     trials: int = 10
     patience: int = 3
 
@@ -35,16 +36,19 @@ class GaussNewton:
         """Minimise from theta ``(P,)`` with at most `steps` accepted steps; the result is never worse, and never NaN."""
         state = _project(problem, problem.normalise(theta), self.ridges[0])
         if state is None:
-            return Outcome(theta, float("inf"), 0, "singular")
-        damping, level, taken, idle = self.damping, 0, 0, 0
+            return Outcome(theta, math.inf, 0, "singular")
+        start = problem.rows(theta, only_linear=True)[0]
+        best = theta, float(start @ start)
+        damping, level, taken, idle, reason = self.damping, 0, 0, 0, "steps"
         while taken < steps:
             trial, damping = self._step(problem, state, self.ridges[level], damping)
             gain = 0.0 if trial is None else 1.0 - trial.cost / state.cost
             if trial is not None:
                 state, taken = trial, taken + 1
-                reason = watch(Step(state.theta, state.loss))
-                if reason is not None:
-                    return Outcome(state.theta, state.loss, taken, reason)
+                wish = watch(Step(state.theta, state.loss, taken))
+                if wish is not None:
+                    reason = wish
+                    break
             if level < len(self.ridges) - 1:
                 if gain < self.gain:
                     level += 1
@@ -52,8 +56,11 @@ class GaussNewton:
             else:
                 idle = idle + 1 if gain < self.least else 0
                 if trial is None or idle == self.patience:
-                    return Outcome(state.theta, state.loss, taken, "stalled")
-        return Outcome(state.theta, state.loss, taken, "steps")
+                    reason = "stalled"
+                    break
+        # the first, large ridge may have thrown away a better start
+        theta, loss = best if best[1] < state.loss else (state.theta, state.loss)
+        return Outcome(theta, loss, taken, reason)
 
     def _step(self, problem: LeastSquares, state: _State, ridge: float, damping: float) -> tuple[_State | None, float]:
         """The first damped step that lowers the cost, and the next damping; None where no trial does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,15 +22,18 @@ class LBFGS:
         """Minimise from theta ``(P,)`` with at most `steps` iterations; the best finite point is kept."""
         theta = problem.normalise(theta)
         best, best_loss = theta, problem.loss_and_gradient(theta)[0]
+        if not math.isfinite(best_loss):
+            return Outcome(best, math.inf, 0, "singular")
         leaf, optimizer = self._restart(theta)
         done = idle = 0
         while done < steps:
+            optimizer.param_groups[0]["max_iter"] = min(self.burst, steps - done)
             done += _burst(problem, leaf, optimizer)
             loss = problem.loss_and_gradient(leaf.detach())[0]
             idle = 0 if loss < (1.0 - 1e-6) * best_loss else idle + 1
             if loss < best_loss:
                 best, best_loss = leaf.detach().clone(), loss
-                reason = watch(Step(best, best_loss))
+                reason = watch(Step(best, best_loss, done))
                 if reason is not None:
                     return Outcome(best, best_loss, done, reason)
             if idle == 3:

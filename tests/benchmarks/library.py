@@ -1,0 +1,80 @@
+"""Solve every problem of the library with its defaults and write the README's table and picture.
+
+    python tests/benchmarks/library.py
+
+The table says which machine, versions and commit made it. Times are of training alone and depend on the machine.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from pdekan import run
+from pdekan.library import library
+from pdekan.problem_file import load_problem
+from pdekan.solution import Solution
+from pdekan.solver import solve
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PICTURE = ROOT / "outputs" / "figures" / "poisson_kan_paper.png"
+HEADER = """| problem | status | parameters | seconds | relative L2 | relative H1 seminorm | max error |
+|---|---|---|---|---|---|---|
+"""
+
+
+def row(name: str, solution: Solution) -> str:
+    """One line of the table."""
+    assert solution.errors is not None
+    e = solution.errors["u"]
+    numbers = f"{e.l2_relative:.1e} | {e.h1_seminorm_relative:.1e} | {e.linf:.1e}"
+    return f"| {name} | {solution.status} | {solution.parameters} | {solution.seconds:.1f} | {numbers} |\n"
+
+
+def origin() -> str:
+    """Machine, versions and commit."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{platform.machine()}, {torch.get_num_threads()} cores, {versions}, commit {commit.stdout.strip()}"
+
+
+def picture(solution: Solution, directory: Path) -> None:
+    """Solution, error and training history of the KAN paper's problem, side by side."""
+    run.write(solution, directory)
+    parts = [Image.open(directory / f"{name}.png").convert("RGB") for name in ("solution", "error", "history")]
+    height = min(part.height for part in parts)
+    parts = [part.resize((round(part.width * height / part.height), height)) for part in parts]
+    joined = Image.new("RGB", (sum(part.width for part in parts), height), "white")
+    left = 0
+    for part in parts:
+        joined.paste(part, (left, 0))
+        left += part.width
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    joined.resize((joined.width // 2, height // 2)).save(PICTURE, optimize=True)
+
+
+def main() -> None:
+    """Solve, print and write."""
+    lines = []
+    for name in library():
+        solution = solve(load_problem(name))
+        lines.append(row(name, solution))
+        sys.stdout.write(lines[-1])
+        if name == "poisson_kan_paper":
+            picture(solution, run.fresh_directory(name, ROOT / "outputs"))
+    table = (
+        f"<!-- library -->\n{HEADER}{''.join(lines)}\nMade by `python tests/benchmarks/library.py` ({origin()}).\n<!-- end -->"
+    )
+    text = README.read_text("utf-8")
+    README.write_text(re.sub(r"<!-- library -->.*<!-- end -->", lambda _: table, text, flags=re.S), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
