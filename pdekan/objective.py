@@ -191,7 +191,7 @@ class Objective:
     """
 
     def __init__(self, problem: Problem, network: Network, terms: list[Term], weights: Weights | None = None) -> None:
-        self.network = deepcopy(network)
+        self.network = deepcopy(network).requires_grad_(True)
         self.terms = terms
         self.factors = row_factors(problem, terms, weights)
         self.affine = all(is_affine(term) for term in terms)
