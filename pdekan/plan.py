@@ -70,7 +70,10 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
 
 
 def _default(first: Stage, options: NetworkOptions, d: int) -> tuple[Stage, ...]:
-    """Inner splines of 4, then 8 intervals, outer ones of twice as many; then, while it is needed, more nodes and intervals."""
+    """Inner splines of 4, then 8 intervals, outer ones of twice as many; then, while it is needed, more nodes and intervals.
+
+    The second stage is refined anyway where it is cheap, in one and two dimensions.
+    """
     inner = len(first.hidden)
 
     def at(n: int, hidden: tuple[int, ...] = first.hidden, growth: bool = False) -> Stage:
@@ -78,7 +81,7 @@ def _default(first: Stage, options: NetworkOptions, d: int) -> tuple[Stage, ...]
 
     if d > TENSOR_DIMENSIONS:
         return (at(2), at(4, growth=True)) if d > 20 else (at(4), at(8, growth=True))
-    plan = [at(4), at(8)]
+    plan = [at(4), at(8, growth=d == TENSOR_DIMENSIONS)]
     if options.hidden is None:
         wide = tuple(2 * n for n in first.hidden)
         plan += [at(8, wide, growth=True), at(16, wide, growth=True)]

@@ -218,7 +218,7 @@ def test_fit_takes_many_functions_at_once_and_few_data() -> None:
     [(0, 4, 0), (13, 4, 0), (-1, 4, 0), (3, 0, 0), (3, -2, 0), (3, 4, 4), (3, 4, -1)],
 )
 def test_arguments_that_make_no_sense_are_refused(degree: int, intervals: int, derivatives: int) -> None:
-    with pytest.raises(ValueError, match="degree|intervals|derivatives"):
+    with pytest.raises(ValueError, match=r"degree|intervals|derivatives"):
         splines.basis(torch.zeros(3, dtype=torch.float64), degree, intervals, derivatives)
 
 
