@@ -213,9 +213,9 @@ class Objective:
             self._prepared = [network.prepare(term.points, term.frame) for term in self.terms]
         residuals, jacobians = [], []
         for k, (term, factor, prepared) in enumerate(zip(self.terms, self.factors, self._prepared, strict=True)):
-            trace = network.trace(prepared)
+            trace = network.trace(prepared, only_linear)
             residual, slope = self._linearised(k, trace.jet[0])
-            rows = trace.rows(slope.each(_as_column), only_linear)
+            rows = trace.rows(slope.each(_as_column))
             if term.sides == 2:
                 rows = rows.reshape(2, len(residual), -1).sum(0)
             residuals.append(factor * residual)

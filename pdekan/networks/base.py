@@ -19,11 +19,8 @@ class Trace(Protocol):
     def jet(self) -> Jet:
         """The output, with m components."""
 
-    def rows(self, cotangent: Jet, only_linear: bool = False) -> Tensor:
-        """Derivative ``(n, P)`` by the flat parameters of Σ_i ⟨cotangent_i, jet_i⟩, row i from point i alone.
-
-        only_linear: the trailing columns of the parameters in which the network is linear, nothing else.
-        """
+    def rows(self, cotangent: Jet) -> Tensor:
+        """Derivative ``(n, P)`` by the flat parameters of Σ_i ⟨cotangent_i, jet_i⟩, row i from point i alone."""
 
 
 class Network(nn.Module, ABC):
@@ -50,8 +47,11 @@ class Network(nn.Module, ABC):
         """What does not change while points stay: worked out once, then passed to `trace`."""
         raise NotImplementedError(f"{type(self).__name__} has no Jacobian in closed form; train it with lbfgs or adam")
 
-    def trace(self, prepared: object) -> Trace:
-        """Evaluate at prepared points, keeping what the Jacobian's rows need."""
+    def trace(self, prepared: object, only_linear: bool = False) -> Trace:
+        """Evaluate at prepared points, keeping what the Jacobian's rows need.
+
+        only_linear: of the rows, only the trailing columns of the parameters in which the network is linear.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no Jacobian in closed form; train it with lbfgs or adam")
 
     def normalise(self, points: Tensor) -> None:

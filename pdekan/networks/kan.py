@@ -52,10 +52,9 @@ class SplineLayer(nn.Module):
         pairs = zip(spline, bases.base, strict=True)
         return [self.spline_weight * phi + self.base_weight * base[..., None] for phi, base in pairs]
 
-    def forward(self, x: Jet, bases: Bases | None = None) -> Jet:
+    def forward(self, x: Jet) -> Jet:
         """The nodes' jets from the inputs'."""
-        needed = min(int(x.frame.level), 2)
-        return combine(self.activations(bases or self.bases(x.value, needed)), x)
+        return combine(self.activations(self.bases(x.value, _orders(x.frame))), x)
 
     @torch.no_grad()
     def rescale_outputs(self, scale: Tensor, shift: Tensor) -> None:
@@ -96,6 +95,11 @@ def combine(phi: list[Tensor], x: Jet) -> Jet:
         pair = x.frame.pair(x.gradient, x.gradient)
         second = torch.einsum("nio,nis->nos", phi[2], pair) + torch.einsum("nio,nis->nos", phi[1], x.second)
     return Jet(x.frame, phi[0].sum(1), gradient, second)
+
+
+def _orders(frame: Frame) -> int:
+    """The highest derivative of an activation that a jet's composition takes."""
+    return min(int(frame.level), 2)
 
 
 def _silu(x: Tensor) -> list[Tensor]:
@@ -167,14 +171,15 @@ class KANTrace:
 
     jet: Jet
     layers: list[LayerTrace]
+    only_linear: bool
 
-    def rows(self, cotangent: Jet, only_linear: bool = False) -> Tensor:
+    def rows(self, cotangent: Jet) -> Tensor:
         """Rows of the Jacobian, layer by layer from the last to the first (reverse mode on jets)."""
         blocks: list[Tensor] = []
         for trace in reversed(self.layers):
             factors = trace.factors(cotangent)
-            blocks.insert(0, trace.rows(factors, only_linear))
-            if only_linear:
+            blocks.insert(0, trace.rows(factors, self.only_linear))
+            if self.only_linear:
                 break
             if trace is not self.layers[0]:
                 cotangent = trace.pullback(factors, cotangent)
@@ -246,19 +251,21 @@ class KAN(Network):
 
     def prepare(self, points: Tensor, frame: Frame) -> tuple[Jet, Bases]:
         x = self._inputs(points, frame)
-        return x, self.spline_layers[0].bases(x.value, 3)
+        return x, self.spline_layers[0].bases(x.value, _orders(frame))
 
     @torch.no_grad()
-    def trace(self, prepared: object) -> KANTrace:
+    def trace(self, prepared: object, only_linear: bool = False) -> KANTrace:
         x, bases = cast("tuple[Jet, Bases]", prepared)
+        # a pullback to a layer's inputs takes one derivative more than its output
+        orders = _orders(x.frame) + (0 if only_linear else 1)
         traces: list[LayerTrace] = []
         for layer in self.spline_layers:
             if traces:
-                bases = layer.bases(x.value, 3)
+                bases = layer.bases(x.value, orders)
             phi = layer.activations(bases)
             traces.append(LayerTrace(layer, x, bases, phi))
             x = combine(phi, x)
-        return KANTrace(x, traces)
+        return KANTrace(x, traces, only_linear)
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

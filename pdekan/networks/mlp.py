@@ -72,7 +72,7 @@ class MLP(Network):
         return x
 
     @torch.no_grad()
-    def trace(self, prepared: object) -> MLPTrace:
+    def trace(self, prepared: object, only_linear: bool = False) -> MLPTrace:
         x = prepared
         assert isinstance(x, Jet)
         inputs, outputs = [], []
@@ -80,7 +80,7 @@ class MLP(Network):
             inputs.append(x if layer is self.linear_layers[0] else tanh(x))
             outputs.append(_linear(layer, inputs[-1]))
             x = outputs[-1]
-        return MLPTrace(x, self.linear_layers, inputs, outputs)
+        return MLPTrace(x, self.linear_layers, inputs, outputs, only_linear)
 
 
 def _linear(layer: nn.Linear, x: Jet) -> Jet:
@@ -97,8 +97,9 @@ class MLPTrace:
     layers: list[nn.Linear]
     inputs: list[Jet]
     outputs: list[Jet]
+    only_linear: bool
 
-    def rows(self, cotangent: Jet, only_linear: bool = False) -> Tensor:
+    def rows(self, cotangent: Jet) -> Tensor:
         """Rows of the Jacobian, layer by layer from the last to the first (reverse mode on jets)."""
         blocks: list[Tensor] = []
         for k in reversed(range(len(self.layers))):
@@ -108,7 +109,7 @@ class MLPTrace:
                 if slope is not None and part is not None:
                     rows = rows + torch.einsum("nok,nik->noi", slope, part)
             blocks.insert(0, torch.cat([rows.reshape(n, -1), cotangent.value], dim=1))
-            if only_linear or k == 0:
+            if self.only_linear or k == 0:
                 break
             weight = self.layers[k].weight
             back = cotangent.each(partial(torch.einsum, "oi,no...->ni...", weight))
