@@ -6,6 +6,7 @@ Coarse networks are cheap and have few local minima; each next one takes the las
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -51,7 +52,7 @@ class Stage:
 def stages(problem: Problem) -> tuple[Stage, ...]:
     """The plan that the problem's [network] and [training] ask for, or the default of its dimension."""
     options, d = problem.network, problem.domain.dimension
-    hidden = options.hidden if options.hidden is not None else (default_hidden(d),)
+    hidden = tuple(options.hidden) if options.hidden is not None else (default_hidden(d),)
     layers = len(hidden) + 1
     degree = _spread(
         options.degree if options.degree is not None else (DEGREE if d <= TENSOR_DIMENSIONS else 7), layers, "degree"
@@ -97,7 +98,7 @@ def default_hidden(dimension: int) -> int:
     return max(2, min(10, PARAMETERS // (dimension * (4 + 7))))
 
 
-def _spread(value: int | tuple[int, ...], layers: int, what: str) -> tuple[int, ...]:
+def _spread(value: int | Sequence[int], layers: int, what: str) -> tuple[int, ...]:
     values = (value,) * layers if isinstance(value, int) else tuple(value)
     if len(values) != layers:
         raise ProblemError(f"network.{what} has {len(values)} entries; give one number, or one for each of {layers} layers")
@@ -119,8 +120,10 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
 def unseen_points(training: Sampling) -> Sampling:
     """Points that training has not seen, about as many: other cells, another seed."""
     axis = training.cells * training.order
-    cells = next(n for n in (7, 5, 3, 11) if training.cells % n)
-    return Sampling(cells, max(2, math.ceil(1.1 * axis / cells)), training.count, training.seed + 104729)
+    cells = training.cells + 1
+    order = math.ceil(1.1 * axis / cells)
+    # of two odd orders both would have a point in the middle of an odd number of cells
+    return Sampling(cells, max(2, order + order % 2), training.count, training.seed + 104729)
 
 
 def memory(problem: Problem, stage: Stage) -> int:

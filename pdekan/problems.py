@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -129,6 +129,11 @@ def initial(value: Formula | RightHandSide = 0.0, operator: Formula | None = Non
     return Condition("initial", (TIME + "-",), field, _right(value))
 
 
+def _frozen(sizes: int | Sequence[int] | None) -> int | tuple[int, ...] | None:
+    """Sizes as they are kept: lists become tuples."""
+    return sizes if sizes is None or isinstance(sizes, int) else tuple(sizes)
+
+
 @dataclass(frozen=True)
 class NetworkOptions:
     """The network that represents the unknown; None leaves the choice to the solver.
@@ -138,10 +143,14 @@ class NetworkOptions:
     """
 
     kind: Literal["kan", "mlp"] = "kan"
-    hidden: tuple[int, ...] | None = None
-    degree: int | tuple[int, ...] | None = None
-    intervals: int | tuple[int, ...] | None = None
+    hidden: Sequence[int] | None = None
+    degree: int | Sequence[int] | None = None
+    intervals: int | Sequence[int] | None = None
     base: Literal["none", "silu"] = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "degree", "intervals"):
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -165,12 +174,15 @@ class TrainingOptions:
     optimizer: Literal["gauss-newton", "lbfgs", "adam"] = "gauss-newton"
     points: int | None = None
     weights: Weights | None = None
-    refine: tuple[int, ...] | None = None
+    refine: Sequence[int] | None = None
     seed: int = 0
     starts: int | None = None
     seconds: float = 60.0
     steps: int | None = None
     tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refine", _frozen(self.refine))
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def greville(degree: int, intervals: int) -> Tensor:
 
 
 def sample_points(degree: int, intervals: int) -> Tensor:
-    """Points for fits ``(m,)``, at least twice as many as coefficients: Chebyshev points of every interval."""
+    """Points for fits ``(m,)``, more than coefficients: degree + 2 Chebyshev points of every interval."""
     m = degree + 2
     local = torch.cos(torch.pi * (2 * torch.arange(m, dtype=torch.float64) + 1) / (2 * m)).flip(0)
     starts = -1.0 + (2.0 / intervals) * torch.arange(intervals, dtype=torch.float64)

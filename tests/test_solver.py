@@ -222,9 +222,11 @@ def test_any_other_reason_of_a_watcher_stops_as_well() -> None:
         steps.append(progress.step)
         return "enough"
 
-    solution = solve(LINE, network=TINY, watch=watch)
+    solution = solve(LINE, network=TINY, training=TrainingOptions(refine=(2, 4), starts=2), watch=watch)
     assert_sound(solution)
-    assert steps == [1]
+    assert steps == [1]  # neither the next start nor the next stage is tried
+    assert solution.status == "interrupted"
+    assert "enough" in solution.reason
 
 
 def test_a_snapshot_is_a_solution_of_its_own() -> None:

@@ -240,7 +240,7 @@ class KAN(Network):
         """The coordinates mapped to [-1, 1]."""
         scale = 2.0 / (self.upper - self.lower)
         position = frame.position(points)
-        gradient = None if position.gradient is None else position.gradient * scale[:, None]
+        gradient = None if position.gradient is None else torch.diag(scale).expand(position.gradient.shape)
         return Jet(frame, (points - self.lower) * scale - 1.0, gradient, position.second)
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:

@@ -62,7 +62,7 @@ class MLP(Network):
     def prepare(self, points: Tensor, frame: Frame) -> Jet:
         scale = 2.0 / (self.upper - self.lower)
         position = frame.position(points)
-        gradient = None if position.gradient is None else position.gradient * scale[:, None]
+        gradient = None if position.gradient is None else torch.diag(scale).expand(position.gradient.shape)
         return Jet(frame, (points - self.lower) * scale - 1.0, gradient, position.second)
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:

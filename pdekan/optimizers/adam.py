@@ -35,7 +35,8 @@ class Adam:
                 break
             optimizer.step()
             schedule.step()
-            reason = watch(Step(best, best_loss, step + 1)) if step % self.burst == 0 else None
+            seen = step % self.burst == 0 or step == steps - 1
+            reason = watch(Step(best, best_loss, step + 1)) if seen else None
             if reason is not None:
                 return Outcome(best, best_loss, step + 1, reason)
         return Outcome(best, best_loss, steps, "steps")
