@@ -18,10 +18,11 @@ from torch.nn.utils import parameters_to_vector
 from pdekan import errors as errors_module
 from pdekan.domains.quadrature import Quadrature
 from pdekan.errors import Errors
+from pdekan.judgement import Judge, Residuals
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.objective import Objective, Sampling, Term, evaluate, terms, unit
+from pdekan.objective import Objective, Sampling, terms
 from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton
@@ -36,8 +37,8 @@ ACCEPTED = 1e-4
 STEPS = {"gauss-newton": 60, "lbfgs": 2000, "adam": 5000}
 # Later stages start from a good solution: a large ridge would only throw it away.
 LATER_RIDGES = tuple(ridge for ridge in GaussNewton().ridges if ridge <= 1e-12)
-# Entries of the Jacobian from which on more threads are used. Measured on two cores: at 2·10⁶ two are as quick as one, at
-# 6·10⁶ a third quicker when idle, and ten times slower when another process keeps one core busy.
+# Entries of the Jacobian from which on more threads are used. Measured on two cores at 2·10⁶ entries: two threads are 1.4
+# times as quick as one on an idle machine, and 2.6 times slower where another process computes.
 PARALLEL_ENTRIES = 30_000_000
 HISTORY_RULES = {1: (37, 5, 0), 2: (13, 4, 0), 3: (4, 4, 0)}
 
@@ -109,13 +110,15 @@ def solve(
 
 @dataclass(frozen=True)
 class _Judged:
-    """A network with its root mean square residuals on unseen points."""
+    """A network of a stage, with its residuals on unseen points."""
 
     network: Network
     stage: int
-    residual: float = math.inf
-    condition_residual: float = math.inf
-    relative: float = math.inf
+    residuals: Residuals
+
+    @property
+    def relative(self) -> float:
+        return self.residuals.relative
 
 
 class _Run:
@@ -142,8 +145,8 @@ class _Run:
             self.spent, self.taken = resume.seconds, resume.iterations
             network = resume.network.to(self.device)
             # judged anew: the problem may have changed since
-            unseen = terms(problem, unseen_points(self._sampling(self.plan[self.first], network)), self.device)
-            self.best = _judge(problem, network, unseen, self.first)
+            judge = Judge.of(problem, unseen_points(self._sampling(self.plan[self.first], network)), self.device)
+            self.best = _Judged(network, self.first, judge.residuals(network))
         self.budget = self.spent + self.options.seconds
 
     def solution(self) -> Solution:
@@ -171,21 +174,21 @@ class _Run:
             network = self._network(stage, seed)
             sampling = self._sampling(stage, network)
             training = terms(self.problem, sampling, self.device)
-            unseen = terms(self.problem, unseen_points(sampling), self.device)
+            judge = Judge.of(self.problem, unseen_points(sampling), self.device)
             objective = Objective(self.problem, network, training, self.options.weights)
             theta = parameters_to_vector(network.parameters()).detach()
-            watch = self._watcher(index, objective, unseen, time.perf_counter())
+            watch = self._watcher(index, objective, judge, time.perf_counter())
             entries = sum(len(term.target) for term in training) * len(theta)
             before = self.taken
             with _threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
                 attempt = self._optimizer().minimise(objective, theta, self._steps_left(index), watch)
             self.taken = before + attempt.steps
             if outcome is None or attempt.loss < outcome.loss:
-                outcome, network_best, unseen_best = attempt, objective.load(attempt.theta), unseen
+                outcome, trained = attempt, objective.load(attempt.theta)
+                judged = _Judged(trained, index, judge.residuals(trained))
             if attempt.reason not in ENDS_OF_A_STAGE:
                 break
         assert outcome is not None
-        judged = _judge(self.problem, network_best, unseen_best, index)
         if self.best is None or judged.relative < self.best.relative or not math.isfinite(self.best.relative):
             self.best = judged
         return outcome.reason
@@ -235,7 +238,7 @@ class _Run:
             return self.options.steps - self.taken
         return STEPS[self.options.optimizer]
 
-    def _watcher(self, index: int, objective: Objective, unseen: list[Term], started: float) -> Watch:
+    def _watcher(self, index: int, objective: Objective, judge: Judge, started: float) -> Watch:
         """Records every step and says when to stop. Time spent on errors, which training does not need, is not counted."""
         before, aside, taken = self.spent, 0.0, self.taken
 
@@ -243,7 +246,7 @@ class _Run:
             nonlocal aside
             self.taken = taken + step.taken
             network = objective.load(step.theta)
-            judged = _judge(self.problem, network, unseen, index)
+            judged = _Judged(network, index, judge.residuals(network))
             self.spent = before + time.perf_counter() - started - aside
             pause = time.perf_counter()
             errors = self._quick_errors(network)
@@ -315,8 +318,8 @@ class _Run:
             seed=self.options.seed,
             iterations=self.taken,
             seconds=self.spent,
-            residual=best.residual,
-            condition_residual=best.condition_residual,
+            residual=best.residuals.equation,
+            condition_residual=best.residuals.conditions,
             relative_residual=best.relative,
             tolerance=self.tolerance,
             stage=best.stage,
@@ -366,32 +369,3 @@ def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | Non
             f"the run to resume has hidden nodes {list(hidden)}, which cannot become network.hidden = {list(last.hidden)} "
             f"with base {last.base!r}; start a new one"
         )
-
-
-@torch.no_grad()
-def _judge(problem: Problem, network: Network, unseen: list[Term], stage: int) -> _Judged:
-    """Root mean square residuals on unseen points, and the larger of both relative to the size of its terms.
-
-    The size of the equation is the larger of its source and unit · u (see `objective.unit`), of a condition unit · u, with u
-    the root mean square of the solution or of the conditions' data, whichever is larger.
-    """
-    squares, data, units = [], [], []
-    u_size = 0.0
-    for term in unseen:
-        u = evaluate(network, term.points, term.frame)
-        squares.append(float(term.share @ term.residual(u) ** 2))
-        data.append(float(term.share @ term.target**2) ** 0.5)
-        units.append(unit(term, problem))
-        if term.group == "equation":
-            u_size = float(term.share @ u.value**2) ** 0.5
-    u_size = max(
-        [u_size, *(size / one for term, size, one in zip(unseen, data, units, strict=True) if term.group != "equation")]
-    )
-    tiny = 1e-300
-    equation = squares[0] ** 0.5
-    relative = equation / max(data[0], units[0] * u_size, tiny)
-    conditions = [square / max(one * u_size, tiny) ** 2 for square, one in zip(squares[1:], units[1:], strict=True)]
-    mean = math.sqrt(sum(conditions) / max(1, len(conditions)))
-    relative = max(relative, mean)
-    condition_residual = math.sqrt(sum(squares[1:]) / max(1, len(squares) - 1))
-    return _Judged(network, stage, equation, condition_residual, relative if math.isfinite(relative) else math.inf)

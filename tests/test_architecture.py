@@ -19,7 +19,7 @@ ORDER = (
     "domains.quadrature", "domains.box", "domains",
     "problems", "library", "tokens", "programs", "expressions", "checks",
     "problem_text", "problem_schema", "problem_file",
-    "objective", "plan", "errors", "bounds", "formulas",
+    "objective", "judgement", "plan", "errors", "bounds", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam", "optimizers",
     "output.atomic", "output.samples", "output.labels", "output.record", "output.vtkhdf", "output.panels", "output.figures",
     "output.report", "output",
