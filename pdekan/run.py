@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pdekan.output import figures
+from pdekan.output import figures, vtkhdf
 from pdekan.output.atomic import write_text
 from pdekan.output.samples import OutputError
 from pdekan.solution import Solution, load_solution
@@ -82,15 +82,14 @@ class Checkpoints:
         if time.monotonic() < self._next:
             return
         solution = progress.snapshot()
-        axes = min(solution.domain.dimension, 3 if solution.domain.dimension <= 3 else 2)
-        solution.save(self._path, (CHECKPOINT_POINTS,) * axes)
+        solution.save(self._path, (CHECKPOINT_POINTS,) * solution.sampled_axes)
         self._next = time.monotonic() + CHECKPOINT_SECONDS
 
 
 def write(solution: Solution, directory: Path) -> dict[str, str]:
     """Write all files of a run; returns their paths by what they are: solution, history, problem, summary, figures."""
     samples = solution.sample()
-    solution.save(directory / SOLUTION)
+    vtkhdf.write(directory / SOLUTION, samples, solution.record())
     write_text(directory / HISTORY, _history_lines(solution))
     files = {"solution": directory / SOLUTION, "history": directory / HISTORY}
     if solution.problem is not None and solution.problem.text is not None:

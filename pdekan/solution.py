@@ -87,6 +87,11 @@ class Solution:
         """How many trainable numbers the network has."""
         return sum(p.numel() for p in self.network.parameters())
 
+    @property
+    def sampled_axes(self) -> int:
+        """How many coordinates a grid of samples spans: all of them up to three, two above."""
+        return self.domain.dimension if self.domain.dimension in GRID else SLICE_AXES
+
     def sample(self, shape: Sequence[int] | None = None) -> Samples:
         """Solution, gradient, and exact solution, error and residual where known, on a tensor grid of the given shape.
 
@@ -94,7 +99,7 @@ class Solution:
         middle of all others. Raises ValueError for a shape with the wrong number of axes.
         """
         domain = self.domain
-        spanned = domain.dimension if domain.dimension in GRID else SLICE_AXES
+        spanned = self.sampled_axes
         shape = tuple(shape) if shape is not None else (GRID[spanned],) * spanned
         if len(shape) != spanned or min(shape) < 2:
             raise ValueError(f"grid {'x'.join(map(str, shape))}: it needs {spanned} numbers, each at least 2")

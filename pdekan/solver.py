@@ -362,8 +362,9 @@ def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | Non
         return
     hidden = network.widths[1:-1]
     fits = hidden == last.hidden
-    if isinstance(network, KAN) and network.base == last.base:
-        fits = len(hidden) == len(last.hidden) and all(a <= b for a, b in zip(hidden, last.hidden, strict=True))
+    if isinstance(network, KAN):  # which can be widened, but not given another depth or base
+        wider = len(hidden) == len(last.hidden) and all(a <= b for a, b in zip(hidden, last.hidden, strict=True))
+        fits = wider and network.base == last.base
     if not fits:
         raise ProblemError(
             f"the run to resume has hidden nodes {list(hidden)}, which cannot become network.hidden = {list(last.hidden)} "

@@ -455,3 +455,9 @@ def test_conditions_are_checked_when_a_problem_is_stated() -> None:
         replace(LINE, exact=None)
     with pytest.raises(ProblemError, match="initial condition: "):
         Problem(box(x=(0, 1)), lambda u: dx(u), 0.0, (initial(0.0),))
+
+
+def test_a_network_with_another_base_is_not_resumed() -> None:
+    first = solve(LINE, network=SMALL, training=TrainingOptions(steps=1, points=60))
+    with pytest.raises(ProblemError, match="silu"):
+        solve(LINE, network=replace(SMALL, base="silu"), training=TrainingOptions(steps=1, points=60), resume=first)

@@ -58,6 +58,14 @@ class Network(nn.Module, ABC):
         """Bring hidden nodes back to the range that the network is made for; nothing to do for most."""
 
 
+def to_unit_box(points: Tensor, frame: Frame, lower: Tensor, upper: Tensor) -> Jet:
+    """The coordinates of points ``(n, d)``, mapped from the box lower … upper to [-1, 1], as one field with d components."""
+    scale = 2.0 / (upper - lower)
+    position = frame.position(points)
+    gradient = None if position.gradient is None else torch.diag(scale).expand(position.gradient.shape)
+    return Jet(frame, (points - lower) * scale - 1.0, gradient, position.second)
+
+
 class ModuleNetwork(Network):
     """A float64 copy of any `torch.nn.Module` from ``(n, inputs)`` to ``(n, outputs)``, differentiated by nested autograd."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pdekan import splines
 from pdekan.jets import Derivatives, Frame, Jet
-from pdekan.networks.base import Network
+from pdekan.networks.base import Network, to_unit_box
 
 MARGIN = 0.97  # hidden nodes are mapped to [-MARGIN, MARGIN], so that unseen points stay on the knots [-1, 1]
 NOISE = 0.05  # relative departure of a fresh edge from a linear function
@@ -237,11 +237,7 @@ class KAN(Network):
         return sum(layer.inputs * layer.outputs * layer.intervals for layer in self.spline_layers)
 
     def _inputs(self, points: Tensor, frame: Frame) -> Jet:
-        """The coordinates mapped to [-1, 1]."""
-        scale = 2.0 / (self.upper - self.lower)
-        position = frame.position(points)
-        gradient = None if position.gradient is None else torch.diag(scale).expand(position.gradient.shape)
-        return Jet(frame, (points - self.lower) * scale - 1.0, gradient, position.second)
+        return to_unit_box(points, frame, self.lower, self.upper)
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         x = self._inputs(points, frame)

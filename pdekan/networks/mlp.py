@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pdekan.jets import Frame, Jet, tanh
-from pdekan.networks.base import Network
+from pdekan.networks.base import Network, to_unit_box
 
 
 class MLP(Network):
@@ -60,10 +60,7 @@ class MLP(Network):
                 layer.bias.copy_(2.0 * torch.rand(layer.bias.shape, generator=generator, dtype=torch.float64) - 1.0)
 
     def prepare(self, points: Tensor, frame: Frame) -> Jet:
-        scale = 2.0 / (self.upper - self.lower)
-        position = frame.position(points)
-        gradient = None if position.gradient is None else torch.diag(scale).expand(position.gradient.shape)
-        return Jet(frame, (points - self.lower) * scale - 1.0, gradient, position.second)
+        return to_unit_box(points, frame, self.lower, self.upper)
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         x = self.prepare(points, frame)
