@@ -55,7 +55,7 @@ class Judge:
         equation = sizes[0] / max(self.data[0], self.units[0] * height)
         conditions = [size / (one * height) for size, one in zip(sizes[1:], self.units[1:], strict=True)]
         relative = max(equation, _mean(conditions))
-        if not math.isfinite(equation + relative):
+        if not math.isfinite(sum(sizes)):  # asked of all of them: max() may pass a nan by
             return Residuals()
         return Residuals(sizes[0], _mean(sizes[1:]), relative)
 

@@ -1,0 +1,90 @@
+"""The judge's residuals against closed forms, and that its points are not the training's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pdekan.domains.box import box, hypercube
+from pdekan.errors import measure
+from pdekan.jets import sin
+from pdekan.judgement import Judge
+from pdekan.networks.base import ModuleNetwork
+from pdekan.objective import Sampling
+from pdekan.operators import laplacian
+from pdekan.plan import Stage, training_points, unseen_points
+from pdekan.problems import EXACT, Problem, dirichlet
+
+PROBLEM = Problem(box(x=(-1, 1)), lambda u: -laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x))
+SAMPLING = Sampling(8, 8, 0, 0)
+CPU = torch.device("cpu")
+
+
+class Formula(nn.Module):
+    """A function of the points as a module; torch asks for a parameter to know the device."""
+
+    def __init__(self, formula: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.formula, self.unused = formula, nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.formula(x)
+
+
+def network(formula: Callable[[Tensor], Tensor], inputs: int = 1) -> ModuleNetwork:
+    return ModuleNetwork(Formula(formula), inputs)
+
+
+def test_the_exact_solution_has_no_residual() -> None:
+    residuals = Judge.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: torch.sin(math.pi * x)))
+    assert residuals.equation < 1e-12
+    assert residuals.conditions < 1e-12
+    assert residuals.relative < 1e-12
+
+
+def test_conditions_that_are_missed_count_although_the_equation_holds() -> None:
+    """u + 1e-3 has the same second derivative; the solution's root mean square is 1/√2."""
+    residuals = Judge.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: torch.sin(math.pi * x) + 1e-3))
+    assert residuals.equation < 1e-11
+    assert residuals.conditions == pytest.approx(1e-3, rel=1e-9)
+    assert residuals.relative == pytest.approx(1e-3 * math.sqrt(2.0), rel=1e-2)
+
+
+def test_an_equation_that_is_missed_counts_although_the_conditions_hold() -> None:
+    """1.01 u: the residual is 0.01 of the source, whose root mean square is π²/√2."""
+    residuals = Judge.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: 1.01 * torch.sin(math.pi * x)))
+    assert residuals.equation == pytest.approx(0.01 * math.pi**2 / math.sqrt(2.0), rel=1e-9)
+    assert residuals.conditions < 1e-12
+    assert residuals.relative == pytest.approx(0.01, rel=1e-9)
+
+
+def test_what_is_no_number_is_infinitely_bad() -> None:
+    residuals = Judge.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: torch.log(x)))
+    assert residuals.relative == math.inf
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 5])
+@pytest.mark.parametrize("intervals", [1, 4, 5, 7, 8, 16])
+def test_unseen_points_are_none_of_the_training_points(dimension: int, intervals: int) -> None:
+    domain = hypercube(dimension, 0.0, 1.0)
+    problem = Problem(domain, lambda u: laplacian(u), 0.0, (dirichlet(0.0),))
+    stage = Stage("kan", (3,), (5, 5), (intervals, intervals), "none")
+    training = training_points(problem, stage, seed=0)
+    rules = [domain.interior(s.cells, s.order, s.count, s.seed).points for s in (training, unseen_points(training))]
+    seen = {tuple(point) for point in np.round(rules[0], 9)}
+    assert not seen & {tuple(point) for point in np.round(rules[1], 9)}
+    assert len(rules[1]) >= 0.5 * len(rules[0])
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_the_largest_error_is_found_on_the_boundary(dimension: int) -> None:
+    """An error of x₁⁴⁰⁰ is 1 on a face and 1/e already 0.0025 away from it, ahead of most quadrature points."""
+    names = {"x": (-1, 1), "y": (-1, 1)}
+    domain = box(**dict(list(names.items())[:dimension]))
+    problem = Problem(domain, lambda u: laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: 0.0 * x)
+    assert measure(problem, network(lambda x: x[:, :1] ** 400, dimension)).linf == pytest.approx(1.0, abs=1e-12)
