@@ -6,8 +6,9 @@ square root of its factor, so that the sum of squares approximates the integral.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -64,6 +65,20 @@ class Term:
     unknown: str
     sides: int = 1
 
+    def part(self, rows: Tensor) -> Term:
+        """The same for some of its residuals."""
+        points = torch.cat([rows + side * len(self.target) for side in range(self.sides)])
+        frame = self.frame if self.frame.normal is None else replace(self.frame, normal=self.frame.normal[points])
+        environment = {name: _at(jet, points, frame) for name, jet in self.environment.items()}
+        return replace(
+            self,
+            points=self.points[points],
+            target=self.target[rows],
+            share=self.share[rows],
+            frame=frame,
+            environment=environment,
+        )
+
     def residual(self, u: Jet) -> Tensor:
         """Unweighted residual ``(n,)`` from the unknown's jet at the points."""
         value = self.operator({**self.environment, self.unknown: u}).value
@@ -81,6 +96,12 @@ class Term:
             slopes = torch.autograd.grad(residual.sum(), wanted, allow_unused=True, materialize_grads=True)
         gradient, second = [*slopes[1:], None, None][:2]
         return residual.detach(), Jet(self.frame, slopes[0], gradient, second)
+
+
+def _at(jet: Jet, points: Tensor, frame: Frame) -> Jet:
+    """A jet at some of its points."""
+    divergence = None if jet.divergence is None else jet.divergence[points]
+    return replace(jet.each(lambda part: part[points]), frame=frame, divergence=divergence)
 
 
 def terms(problem: Problem, sampling: Sampling, device: str | torch.device = "cpu") -> list[Term]:
@@ -187,18 +208,29 @@ def is_affine(term: Term) -> bool:
 class Objective:
     """The least-squares problem that optimizers see: weighted residual rows as functions of the flat parameters.
 
-    It works on its own copy of the network; parameters ``(P,)`` go in and out as vectors.
+    It works on its own copy of the network; parameters ``(P,)`` go in and out as vectors. block: at most so many rows of the
+    Jacobian at a time.
     """
 
-    def __init__(self, problem: Problem, network: Network, terms: list[Term], weights: Weights | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        network: Network,
+        terms: list[Term],
+        weights: Weights | None = None,
+        block: int | None = None,
+    ) -> None:
         self.network = deepcopy(network).requires_grad_(True)
-        self.terms = terms
-        self.factors = row_factors(problem, terms, weights)
-        self.affine = all(is_affine(term) for term in terms)
+        factors = row_factors(problem, terms, weights)
+        pieces = zip(*(pair for term, factor in zip(terms, factors, strict=True) for pair in _pieces(term, factor, block)))
+        self.terms, self.factors = (list(column) for column in pieces)
         self.linear = self.network.linear_parameters
+        self.affine = self.linear > 0 and all(is_affine(term) for term in terms)
+        self._groups = _grouped([len(term.target) for term in self.terms], block)
         self._points = torch.cat([term.points for term in terms])
-        self._prepared: list[object] | None = None
-        self._slopes: list[tuple[Tensor, Jet]] | None = None
+        self._kept = len(self._groups) == 1  # there is room to keep what does not change
+        self._prepared: dict[int, object] = {}
+        self._slopes: dict[int, tuple[Tensor, Jet]] = {}
 
     def load(self, theta: Tensor) -> Network:
         """The network with these parameters; valid until the next call."""
@@ -208,36 +240,50 @@ class Objective:
     @torch.no_grad()
     def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
         """Residual rows ``(n,)`` and their Jacobian ``(n, P)``, or its trailing columns only."""
-        network = self.load(theta)
-        if self._prepared is None:
-            self._prepared = [network.prepare(term.points, term.frame) for term in self.terms]
-        residuals, jacobians = [], []
-        for k, (term, factor, prepared) in enumerate(zip(self.terms, self.factors, self._prepared, strict=True)):
-            trace = network.trace(prepared, only_linear)
-            residual, slope = self._linearised(k, trace.jet[0])
-            rows = trace.rows(slope.each(_as_column))
-            if term.sides == 2:
-                rows = rows.reshape(2, len(residual), -1).sum(0)
-            residuals.append(factor * residual)
-            jacobians.append(rows.mul_(factor[:, None]))
+        residuals, jacobians = zip(*self.blocks(theta, only_linear), strict=True)
         return torch.cat(residuals), torch.cat(jacobians)
 
-    def _linearised(self, k: int, u: Jet) -> tuple[Tensor, Jet]:
-        """Residual and slope of term k; where all terms are affine the slopes are worked out once."""
-        if not self.affine:
-            return self.terms[k].linearised(u)
-        if self._slopes is None:
-            origins = [term.frame.constant(0.0, term.points) for term in self.terms]
-            self._slopes = [term.linearised(origin) for term, origin in zip(self.terms, origins, strict=True)]
-        origin, slope = self._slopes[k]
-        change = slope.value * u.value
-        if slope.gradient is not None and u.gradient is not None:
-            change = change + (slope.gradient * u.gradient).sum(1)
-        if slope.second is not None and u.second is not None:
-            change = change + (slope.second * u.second).sum(1)
-        if self.terms[k].sides == 2:
-            change = change.reshape(2, -1).sum(0)
-        return origin + change, slope
+    def blocks(self, theta: Tensor, only_linear: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same, some rows at a time."""
+        network = self.load(theta)
+        linear = theta[len(theta) - self.linear :]
+        for group in self._groups:
+            residuals, jacobians = zip(*(self._piece(network, k, linear, only_linear) for k in group), strict=True)
+            yield torch.cat(residuals), torch.cat(jacobians)
+
+    @torch.no_grad()
+    def _piece(self, network: Network, k: int, linear: Tensor, only_linear: bool) -> tuple[Tensor, Tensor]:
+        """Residual and rows of one term. Affine residuals follow from the rows, in which the output is linear too."""
+        term, factor = self.terms[k], self.factors[k]
+        trace = network.trace(self._prepare(k), only_linear)
+        if self.affine:
+            residual, slope = self._at_zero(k)
+        else:
+            residual, slope = term.linearised(trace.jet[0])
+            residual, slope = factor * residual, _weighted(slope, factor, term)
+        rows = trace.rows(slope)
+        if term.sides == 2:
+            rows = rows.reshape(2, len(factor), -1).sum(0)
+        if self.affine:
+            residual = residual + rows[:, rows.shape[1] - self.linear :] @ linear
+        return residual, rows
+
+    def _prepare(self, k: int) -> object:
+        """What the network can work out once for the points of term k."""
+        if k in self._prepared:
+            return self._prepared[k]
+        prepared = self.network.prepare(self.terms[k].points, self.terms[k].frame)
+        if self._kept:
+            self._prepared[k] = prepared
+        return prepared
+
+    def _at_zero(self, k: int) -> tuple[Tensor, Jet]:
+        """Weighted residual and slope of term k for u = 0: where it is affine, the slope is the same for every u."""
+        if k not in self._slopes:
+            term, factor = self.terms[k], self.factors[k]
+            residual, slope = term.linearised(term.frame.constant(0.0, term.points))
+            self._slopes[k] = factor * residual, _weighted(slope, factor, term)
+        return self._slopes[k]
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖rows‖² and its gradient ``(P,)``, by autograd through the network's jets."""
@@ -271,9 +317,33 @@ def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) ->
     return factors
 
 
-def _as_column(part: Tensor) -> Tensor:
-    """A scalar's part as that of a field with one component."""
-    return part[:, None]
+def _weighted(slope: Jet, factor: Tensor, term: Term) -> Jet:
+    """A scalar's slope, each point's times the factor of its row, as that of a field with one component."""
+    factors = factor.repeat(term.sides)
+    return slope.each(lambda part: (part * factors.reshape(-1, *(1,) * (part.ndim - 1)))[:, None])
+
+
+def _pieces(term: Term, factor: Tensor, block: int | None) -> Iterator[tuple[Term, Tensor]]:
+    """A term and its rows' factors, cut into pieces of at most `block` rows."""
+    n = len(factor)
+    if block is None or n <= block:
+        yield term, factor
+        return
+    for rows in torch.arange(n, device=factor.device).split(block):
+        yield term.part(rows), factor[rows]
+
+
+def _grouped(sizes: list[int], block: int | None) -> list[list[int]]:
+    """Successive pieces put together while they have at most `block` rows."""
+    groups: list[list[int]] = [[]]
+    rows = 0
+    for k, size in enumerate(sizes):
+        if groups[-1] and block is not None and rows + size > block:
+            groups.append([])
+            rows = 0
+        groups[-1].append(k)
+        rows += size
+    return groups
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ Beyond [-1, 1] a spline continues as its tangent: the function and its slope are
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
 
@@ -67,11 +68,39 @@ def _shifted(polynomial: list[Fraction], power: int) -> Fraction:
     return sum((polynomial[q] * comb(q, power) * Fraction(1, 2) ** (q - power) for q in terms), Fraction(0))
 
 
-def basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) -> list[Tensor]:
-    """All basis functions at points x of any shape ``(...)``: a list of ``(..., n)``, one a derivative 0 … derivatives.
+@dataclass(frozen=True)
+class LocalBasis:
+    """The degree + 1 functions that do not vanish at each point, and which of all they are.
 
-    n = intervals + degree. Differentiable by autograd in x. Derivatives are with respect to x. Raises ValueError for a
-    degree outside 1 … 12, no interval, or more than three derivatives.
+    index: ``(..., degree + 1)``. pieces: their values and derivatives ``(..., degree + 1)``. count: of all functions.
+    """
+
+    index: Tensor
+    pieces: list[Tensor]
+    count: int
+
+    def spread(self, piece: Tensor) -> Tensor:
+        """Numbers ``(..., degree + 1)`` for the local functions, put in their places among all: ``(..., count)``."""
+        shape = piece.shape[:-1]
+        index = self.index.expand(*shape, -1)
+        return piece.new_zeros(*shape, self.count).scatter_(-1, index, piece)
+
+    def combine(self, coefficients: Tensor) -> list[Tensor]:
+        """Splines Σ_b c_iob B_b(x_i) and their derivatives ``(n, i, o)`` at x ``(n, i)``, for coefficients ``(i, o, b)``."""
+        inputs, outputs, _ = coefficients.shape
+        if outputs * self.index.shape[-1] < len(self.pieces) * self.count:  # fewer numbers are moved to the points
+            starts = torch.arange(inputs, device=self.index.device)[:, None, None]
+            columns = torch.arange(outputs, device=self.index.device)[:, None]
+            gathered = coefficients[starts, columns, self.index[:, :, None]]
+            return [torch.einsum("nib,niob->nio", piece, gathered) for piece in self.pieces]
+        return [torch.einsum("nib,iob->nio", self.spread(piece), coefficients) for piece in self.pieces]
+
+
+def local_basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) -> LocalBasis:
+    """The functions that do not vanish at points x of any shape ``(...)``, with derivatives 0 … derivatives.
+
+    Differentiable by autograd in x. Derivatives are with respect to x. Raises ValueError for a degree outside 1 … 12, no
+    interval, or more than three derivatives.
     """
     check_sizes(degree, intervals)
     if not 0 <= derivatives <= 3:
@@ -83,15 +112,22 @@ def basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) -> list[
     local = (scaled - span - 0.5)[..., None]
     powers = torch.cat([torch.ones_like(local), local.expand(*x.shape, degree).cumprod(-1)], dim=-1)
     orders = max(derivatives, 1) + 1
-    pieces = powers @ _derivative_polynomials(degree, intervals, orders).to(x)
-    index = span.long()[..., None] + torch.arange(degree + 1, device=x.device)
-    shape = (*x.shape, count(degree, intervals))
-    dense = [x.new_zeros(shape).scatter(-1, index, piece) for piece in pieces.split(degree + 1, dim=-1)]
+    pieces = list((powers @ _derivative_polynomials(degree, intervals, orders).to(x)).split(degree + 1, dim=-1))
     outside = beyond != 0.0
     if bool(outside.any()):
-        dense[0] = dense[0] + beyond * dense[1]
-        dense[2:] = [torch.where(outside, 0.0, part) for part in dense[2:]]
-    return dense[: derivatives + 1]
+        pieces[0] = pieces[0] + beyond * pieces[1]
+        pieces[2:] = [torch.where(outside, 0.0, piece) for piece in pieces[2:]]
+    index = span.long()[..., None] + torch.arange(degree + 1, device=x.device)
+    return LocalBasis(index, pieces[: derivatives + 1], count(degree, intervals))
+
+
+def basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) -> list[Tensor]:
+    """All basis functions at points x of any shape ``(...)``: a list of ``(..., n)``, one a derivative 0 … derivatives.
+
+    n = intervals + degree. See `local_basis`.
+    """
+    local = local_basis(x, degree, intervals, derivatives)
+    return [local.spread(piece) for piece in local.pieces]
 
 
 @functools.cache

@@ -13,7 +13,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from pdekan import splines
 from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import ModuleNetwork, Network
-from pdekan.networks.kan import KAN, MARGIN, SplineLayer
+from pdekan.networks.kan import KAN, MARGIN
+from pdekan.networks.layers import SplineLayer
 from pdekan.networks.mlp import MLP
 
 LEVELS = list(Derivatives)
@@ -38,10 +39,15 @@ def shaken(network: N, seed: int = 0, size: float = 0.3) -> N:
 
 
 def kan(
-    widths: tuple[int, ...], base: str = "none", degree: int | tuple[int, ...] = 5, intervals: int | tuple[int, ...] = 4
+    widths: tuple[int, ...],
+    base: str = "none",
+    degree: int | tuple[int, ...] = 5,
+    intervals: int | tuple[int, ...] = 4,
+    products: tuple[int, ...] | None = None,
 ) -> KAN:
     d = widths[0]
-    network = KAN(widths, degree, intervals, base, [-1.0 + 0.2 * k for k in range(d)], [1.5 + 0.3 * k for k in range(d)])
+    lower, upper = [-1.0 + 0.2 * k for k in range(d)], [1.5 + 0.3 * k for k in range(d)]
+    network = KAN(widths, degree, intervals, base, lower, upper, products)
     network.initialise(generator(1))
     return shaken(network)
 
@@ -62,6 +68,9 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "kan, two outputs": lambda: kan((3, 4, 2)),
     "kan, three layers": lambda: kan((3, 3, 2, 2), degree=(5, 4, 6), intervals=(2, 5, 4)),
     "kan, three layers, silu": lambda: kan((2, 3, 2, 1), "silu"),
+    "kan, product nodes": lambda: kan((3, 2, 1), products=(2,)),
+    "kan, sums and products": lambda: kan((2, 4, 3, 1), degree=(5, 4, 6), products=(2, 1)),
+    "kan, sums and products, silu": lambda: kan((3, 3, 2), "silu", products=(1,)),
     "mlp without hidden nodes": lambda: mlp((2, 2)),
     "mlp": lambda: mlp((2, 5, 1)),
     "mlp, three layers": lambda: mlp((3, 4, 3, 2)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -42,6 +42,12 @@ class Written:
         columns = [torch.autograd.grad(one, cotangent, retain_graph=True)[0] for one in pulled]
         jacobian = torch.stack(columns, dim=1)
         return residual.detach(), jacobian[:, len(theta) - self.linear :] if only_linear else jacobian
+
+    def blocks(self, theta: Tensor, only_linear: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        residual, jacobian = self.rows(theta, only_linear)
+        half = len(residual) // 2  # in two, as a problem that does not fit in memory would come
+        yield residual[:half], jacobian[:half]
+        yield residual[half:], jacobian[half:]
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         leaf = theta.clone().requires_grad_()

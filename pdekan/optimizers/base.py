@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,8 +20,8 @@ class LeastSquares(Protocol):
     def affine(self) -> bool:
         """Whether r is affine in those entries, so that one linear solve finds the best of them."""
 
-    def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
-        """Residual ``(n,)`` and Jacobian ``(n, P)``, or only its trailing linear columns."""
+    def blocks(self, theta: Tensor, only_linear: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        """Residual ``(n,)`` and Jacobian ``(n, P)``, or only its trailing linear columns, some rows at a time."""
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖r‖² and its gradient ``(P,)``."""

@@ -8,7 +8,7 @@ Kaufman, BIT 15 (1975) 49-57). Minimised is ‖r‖² + ridge ‖c‖². All fac
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -41,8 +41,8 @@ class GaussNewton:
         state = _project(problem, problem.normalise(theta), self.ridges[0])
         if state is None:
             return Outcome(theta, math.inf, 0, "singular")
-        start = problem.rows(theta, only_linear=True)[0]
-        best = theta, float(start @ start)
+        start = sum(_squared(residual) for residual, _ in problem.blocks(theta, only_linear=True))
+        best = theta, start
         damping, level, taken, idle, reason = self.damping, 0, 0, 0, "steps"
         while taken < steps:
             trial, damping = self._step(problem, state, self.ridges[level], damping)
@@ -68,25 +68,19 @@ class GaussNewton:
 
     def _step(self, problem: LeastSquares, state: _State, ridge: float, damping: float) -> tuple[_State | None, float]:
         """The first damped step that lowers the cost, and the next damping; None where no trial does."""
-        inner = len(state.theta) - problem.linear
+        linear, inner = problem.linear, len(state.theta) - problem.linear
         if inner == 0:
             return None, damping
-        residual, jacobian = problem.rows(state.theta)
-        jacobian = jacobian[:, :inner]
-        rows = len(residual)
-        projected = torch.cat([jacobian, jacobian.new_zeros(len(state.residual) - rows, inner)])
-        projected = projected - state.q @ (state.q[:rows].T @ jacobian)
+        triangle = _triangle(problem, state.theta, ridge)
+        if triangle is None:
+            return None, damping
+        # below the linear columns stands what their best choice leaves of the others: Kaufman's projected Jacobian
+        projected, residual = triangle[linear:-1, linear:-1], triangle[linear:-1, -1]
         scale = projected.norm(dim=0)
         scale = scale.clamp_min(max(1e-6 * float(scale.max()), 1e-300))
-        triangle = torch.linalg.qr(torch.cat([projected / scale, state.residual[:, None]], dim=1), mode="r").R
-        if not bool(torch.isfinite(triangle).all()):
-            return None, damping
-        u, s, vt = torch.linalg.svd(triangle[:inner, :inner])
-        along = u.T @ triangle[:inner, inner]
         for _ in range(self.trials):
-            step = -(vt.T @ (s / (s**2 + damping) * along)) / scale
             theta = state.theta.clone()
-            theta[:inner] += step
+            theta[:inner] += _damped(projected / scale, residual, damping) / scale
             trial = _project(problem, problem.normalise(theta), ridge, newton_steps=1)
             if trial is not None and trial.cost < state.cost:
                 return trial, damping / 5.0
@@ -96,18 +90,16 @@ class GaussNewton:
 
 @dataclass(frozen=True)
 class _State:
-    """Parameters, and the residual there; residual and orthonormal basis q of the linear columns include the ridge's rows.
+    """Parameters, and cost and loss there, with and without the ridge.
 
-    along: the residual's part that the linear columns can take away, as coordinates in q; linear_step: the step that does.
+    reducible: how much of the cost the best linear step takes away, were the residual affine in the linear parameters.
     """
 
     theta: Tensor
-    residual: Tensor
-    q: Tensor
-    along: Tensor
-    linear_step: Tensor
     cost: float
     loss: float
+    reducible: float
+    linear_step: Tensor
 
 
 def _project(problem: LeastSquares, theta: Tensor, ridge: float, newton_steps: int = NEWTON_STEPS) -> _State | None:
@@ -115,42 +107,78 @@ def _project(problem: LeastSquares, theta: Tensor, ridge: float, newton_steps: i
 
     Where the residual is not affine in it, take Gauss-Newton steps, halved until they lower the cost.
     """
-    inner = len(theta) - problem.linear
     state = _factorised(problem, theta, ridge)
     for _ in range(newton_steps):
         if state is None:
             return None
         step = state.linear_step
-        theta = torch.cat([state.theta[:inner], state.theta[inner:] + step])
         if problem.affine:
-            right = state.residual - state.q @ state.along
-            loss = float(right[: len(right) - problem.linear].square().sum())
-            return replace(state, theta=theta, residual=right, cost=float(right @ right), loss=loss)
-        if float(state.along @ state.along) <= NEWTON_GAIN * state.cost:
+            theta = _moved(state.theta, step)
+            cost = state.cost - state.reducible
+            return _State(theta, cost, cost - ridge * _squared(theta[len(theta) - problem.linear :]), 0.0, 0.0 * step)
+        if state.reducible <= NEWTON_GAIN * state.cost:
             return state
         for _ in range(HALVINGS):
-            trial = _factorised(problem, theta, ridge)
+            trial = _factorised(problem, _moved(state.theta, step), ridge)
             if trial is not None and trial.cost < state.cost:
                 break
             step = 0.5 * step
-            theta = torch.cat([state.theta[:inner], state.theta[inner:] + step])
         else:
             return state
         state = trial
     return state
 
 
+def _moved(theta: Tensor, linear_step: Tensor) -> Tensor:
+    """Parameters whose trailing, linear ones take a step."""
+    inner = len(theta) - len(linear_step)
+    return torch.cat([theta[:inner], theta[inner:] + linear_step])
+
+
+def _squared(x: Tensor) -> float:
+    return float(x @ x)
+
+
+def _damped(a: Tensor, b: Tensor, damping: float) -> Tensor:
+    """The s that minimises ‖a s + b‖² + damping ‖s‖²."""
+    n = a.shape[1]
+    eye = damping**0.5 * torch.eye(n, dtype=a.dtype, device=a.device)
+    stacked = torch.cat([torch.cat([a, b[:, None]], dim=1), torch.cat([eye, eye.new_zeros(n, 1)], dim=1)])
+    r = torch.linalg.qr(stacked, mode="r").R
+    step: Tensor = torch.linalg.solve_triangular(r[:n, :n], -r[:n, n:], upper=True)[:, 0]
+    return step
+
+
 def _factorised(problem: LeastSquares, theta: Tensor, ridge: float) -> _State | None:
-    """The state at theta as it stands, with the factorisation of its linear columns; None where it is not finite."""
-    residual, a = problem.rows(theta, only_linear=True)
-    linear = theta[len(theta) - problem.linear :]
-    eye = ridge**0.5 * torch.eye(problem.linear, dtype=a.dtype, device=a.device)
-    right = torch.cat([residual, ridge**0.5 * linear])
-    if not bool(torch.isfinite(right).all() & torch.isfinite(a).all()):
+    """The state at theta as it stands, and its best linear step; None where it is not finite."""
+    triangle = _triangle(problem, theta, ridge, only_linear=True)
+    if triangle is None:
         return None
-    q, r = torch.linalg.qr(torch.cat([a, eye]))
-    along = q.T @ right
-    step = torch.linalg.solve_triangular(r, -along[:, None], upper=True)[:, 0]
+    along, left = triangle[:-1, -1], float(triangle[-1, -1])
+    step = torch.linalg.solve_triangular(triangle[:-1, :-1], -along[:, None], upper=True)[:, 0]
     if not bool(torch.isfinite(step).all()):
         return None
-    return _State(theta, right, q, along, step, float(right @ right), float(residual @ residual))
+    reducible = _squared(along)
+    cost = left**2 + reducible
+    return _State(theta, cost, cost - ridge * _squared(theta[len(theta) - problem.linear :]), reducible, step)
+
+
+def _triangle(problem: LeastSquares, theta: Tensor, ridge: float, only_linear: bool = False) -> Tensor | None:
+    """The R of a QR factorisation of [J_linear, J_inner, r], the ridge's rows included; None where it is not finite.
+
+    Of the Jacobian or, only_linear, of its linear columns. Built block by block, so that memory is bounded by a block's.
+    """
+    linear = problem.linear
+    width = (linear if only_linear else len(theta)) + 1
+    triangle = theta.new_zeros(linear, width)
+    triangle.diagonal().fill_(ridge**0.5)
+    triangle[:, -1] = ridge**0.5 * theta[len(theta) - linear :]
+    for residual, jacobian in problem.blocks(theta, only_linear):
+        inner = jacobian.shape[1] - linear
+        rows = torch.cat([jacobian[:, inner:], jacobian[:, :inner], residual[:, None]], dim=1)
+        triangle = torch.linalg.qr(torch.cat([triangle, rows]), mode="r").R
+    if not bool(torch.isfinite(triangle).all()):
+        return None
+    square = theta.new_zeros(width, width)
+    square[: len(triangle)] = triangle
+    return square

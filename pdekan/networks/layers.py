@@ -1,0 +1,267 @@
+"""One layer of a Kolmogorov-Arnold network: a learnable spline on every edge, sums or products at the nodes.
+
+A sum node is Σ_i φ_io(x_i) (arXiv:2404.19756, eq. 2.5), a product node Π_i φ_io(x_i) (multiplication in KAN 2.0,
+arXiv:2408.10205, section 3, with one edge a factor).
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+
+from pdekan import splines
+from pdekan.jets import Frame, Jet
+
+
+class SplineLayer(nn.Module):
+    """One layer of edges φ_io = Σ_b c_iob B_b; node o sums them over the inputs i, the last `products` nodes multiply them.
+
+    With base "silu", φ = w_b silu + w_s Σ c B (arXiv:2404.19756, eq. 2.10). coefficients: ``(inputs, outputs, n)``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, degree: int, intervals: int, base: str = "none", products: int = 0) -> None:
+        super().__init__()
+        splines.check_sizes(degree, intervals)
+        self.inputs, self.outputs, self.degree, self.intervals, self.base = inputs, outputs, degree, intervals, base
+        self.products = products
+        if base == "silu":
+            self.spline_weight = nn.Parameter(torch.ones(inputs, outputs, dtype=torch.float64))
+            self.base_weight = nn.Parameter(torch.zeros(inputs, outputs, dtype=torch.float64))
+        size = splines.count(degree, intervals)
+        self.coefficients = nn.Parameter(torch.zeros(inputs, outputs, size, dtype=torch.float64))
+
+    @property
+    def sums(self) -> int:
+        """How many of the nodes are sums."""
+        return self.outputs - self.products
+
+    @property
+    def linear_parameters(self) -> int:
+        """How many trailing parameters of the layer its output is linear in, with the others held; of sum nodes only."""
+        return self.coefficients.numel() + (self.base_weight.numel() if self.base == "silu" else 0)
+
+    def bases(self, x: Tensor, derivatives: int) -> Bases:
+        """Basis values at x ``(n, inputs)``, and the base function's."""
+        base = _silu(x)[: derivatives + 1] if self.base == "silu" else None
+        return Bases(splines.local_basis(x, self.degree, self.intervals, derivatives), base)
+
+    def activations(self, bases: Bases) -> list[Tensor]:
+        """φ and its derivatives ``(n, inputs, outputs)``, as many as the bases hold."""
+        spline = bases.local.combine(self.coefficients)
+        if bases.base is None:
+            return spline
+        pairs = zip(spline, bases.base, strict=True)
+        return [self.spline_weight * phi + self.base_weight * base[..., None] for phi, base in pairs]
+
+    def nodes(self, phi: list[Tensor], x: Jet) -> Jet:
+        """The nodes' jets from the activations' values and derivatives ``(n, inputs, outputs)``."""
+        if not self.products:
+            return _sums(phi, x)
+        multiplied = reduce(operator.mul, _edges([part[..., self.sums :] for part in phi], x))
+        if not self.sums:
+            return multiplied
+        return _joined([_sums([part[..., : self.sums] for part in phi], x), multiplied], dim=1)
+
+    def forward(self, x: Jet) -> Jet:
+        """The nodes' jets from the inputs'."""
+        return self.nodes(self.activations(self.bases(x.value, orders(x.frame))), x)
+
+    @torch.no_grad()
+    def rescale_outputs(self, scale: Tensor, shift: Tensor) -> None:
+        """Replace the outputs y by scale · y + shift ``(outputs,)``, exactly: B-splines sum to one.
+
+        A product node's scale has to be positive, its shift zero.
+        """
+        factor = scale.repeat(self.inputs, 1)
+        factor[:, self.sums :] = factor[:, self.sums :] ** (1.0 / self.inputs)
+        self.coefficients.mul_(factor[..., None])
+        share = (shift / self.inputs).expand(self.inputs, -1)
+        if self.base == "silu":
+            self.base_weight.mul_(factor)
+            share = share / self.spline_weight
+        self.coefficients.add_(share[..., None])
+
+    @torch.no_grad()
+    def substitute_inputs(self, scale: Tensor, shift: Tensor) -> None:
+        """Change the activations so that they take scale · x + shift ``(inputs,)`` where they took x; a least-squares fit."""
+        t = splines.sample_points(self.degree, self.intervals).to(scale)
+        old = (t[:, None] - shift) / scale
+        target = self.activations(self.bases(old, 0))[0]
+        if self.base == "silu":
+            target = (target - self.base_weight * _silu(t)[0][:, None, None]) / self.spline_weight
+        fitted = splines.fit(t, target, self.degree, self.intervals)
+        self.coefficients.copy_(fitted.permute(1, 2, 0))
+
+
+@dataclass(frozen=True)
+class Bases:
+    """The spline basis with its derivatives at points, and the base function's values and derivatives ``(n, inputs)``."""
+
+    local: splines.LocalBasis
+    base: list[Tensor] | None
+
+
+def orders(frame: Frame) -> int:
+    """The highest derivative of an activation that a jet's composition takes."""
+    return min(int(frame.level), 2)
+
+
+def _sums(phi: list[Tensor], x: Jet) -> Jet:
+    """Σ_i φ_io(x_i)."""
+    gradient = second = None
+    if x.gradient is not None:
+        gradient = torch.einsum("nio,nid->nod", phi[1], x.gradient)
+    if x.gradient is not None and x.second is not None:
+        pair = x.frame.pair(x.gradient, x.gradient)
+        second = torch.einsum("nio,nis->nos", phi[2], pair) + torch.einsum("nio,nis->nos", phi[1], x.second)
+    return Jet(x.frame, phi[0].sum(1), gradient, second)
+
+
+def _edges(phi: list[Tensor], x: Jet) -> list[Jet]:
+    """φ_io(x_i) as a jet with as many components as there are nodes, for every input i."""
+    gradient = second = None
+    if x.gradient is not None:
+        gradient = phi[1][..., None] * x.gradient[:, :, None]
+    if x.gradient is not None and x.second is not None:
+        pair = x.frame.pair(x.gradient, x.gradient)
+        second = phi[2][..., None] * pair[:, :, None] + phi[1][..., None] * x.second[:, :, None]
+    together = Jet(x.frame, phi[0], gradient, second)
+    return [together.each(lambda part, i=i: part[:, i]) for i in range(phi[0].shape[1])]  # type: ignore[misc]
+
+
+def _joined(jets: list[Jet], dim: int) -> Jet:
+    """Jets side by side along an axis."""
+    parts = zip(*((jet.value, jet.gradient, jet.second) for jet in jets), strict=True)
+    value, gradient, second = (None if part[0] is None else torch.cat(part, dim) for part in parts)
+    assert value is not None
+    return Jet(jets[0].frame, value, gradient, second)
+
+
+def _cotangents_of_factors(factors: list[Jet], cotangent: Jet) -> Jet:
+    """Derivative of ⟨cotangent, Π_i factor_i⟩ by every factor's jet, ``(n, inputs, nodes, …)``.
+
+    With R the product of all others, ∂(Rf) = f ∂R + R ∂f and ∂²(Rf) = f ∂²R + 2 ∂R ⊙ ∂f + R ∂²f.
+    """
+    one = cotangent.frame.constant(1.0, cotangent.value).each(lambda part: part[:, None])
+    before = list(accumulate(factors[:-1], operator.mul, initial=one))
+    after = list(accumulate(factors[:0:-1], operator.mul, initial=one))[::-1]
+    pulled = [_pulled(cotangent, a * b) for a, b in zip(before, after, strict=True)]
+    return _joined([jet.each(lambda part: part[:, None]) for jet in pulled], dim=1)
+
+
+def _pulled(cotangent: Jet, rest: Jet) -> Jet:
+    """Derivative of ⟨cotangent, rest · f⟩ by the jet of f."""
+    value, gradient, second = cotangent.value * rest.value, None, None
+    if cotangent.gradient is not None and rest.gradient is not None:
+        value = value + (cotangent.gradient * rest.gradient).sum(-1)
+        gradient = cotangent.gradient * rest.value[..., None]
+        if cotangent.second is not None and rest.second is not None:
+            value = value + (cotangent.second * rest.second).sum(-1)
+            gradient = gradient + 2.0 * cotangent.frame.pair_pullback(cotangent.second, rest.gradient)
+            second = cotangent.second * rest.value[..., None]
+    return Jet(cotangent.frame, value, gradient, second)
+
+
+@dataclass(frozen=True)
+class EdgeCotangent:
+    """Derivative of ⟨cotangent, output⟩ by the edges' jets.
+
+    by_edge: ``(n, inputs, o, …)``, or with 1 in place of inputs where all edges into a node share it. factors: the same by
+    φ, φ', φ'' as numbers ``(n, inputs or 1, o)``, as far as they matter.
+    """
+
+    by_edge: Jet
+    factors: list[Tensor]
+
+    @classmethod
+    def of(cls, by_edge: Jet, x: Jet) -> EdgeCotangent:
+        """From the chain rule ∂φ(x) = φ' ∂x, ∂²φ(x) = φ'' ∂x ⊙ ∂x + φ' ∂²x."""
+        factors = [by_edge.value]
+        if x.gradient is not None and by_edge.gradient is not None:
+            first = torch.einsum("niod,nid->nio", by_edge.gradient, x.gradient)
+            if x.second is not None and by_edge.second is not None:
+                first = first + torch.einsum("nios,nis->nio", by_edge.second, x.second)
+                pair = x.frame.pair(x.gradient, x.gradient)
+                return cls(by_edge, [*factors, first, torch.einsum("nios,nis->nio", by_edge.second, pair)])
+            factors.append(first)
+        return cls(by_edge, factors)
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """A layer evaluated at a jet, ready for derivatives by its parameters and by its inputs."""
+
+    layer: SplineLayer
+    x: Jet
+    bases: Bases
+
+    @cached_property
+    def phi(self) -> list[Tensor]:
+        """Activations and their derivatives ``(n, inputs, outputs)``."""
+        return self.layer.activations(self.bases)
+
+    @cached_property
+    def output(self) -> Jet:
+        """The nodes' jets."""
+        return self.layer.nodes(self.phi, self.x)
+
+    def cotangents(self, cotangent: Jet) -> EdgeCotangent:
+        """From the nodes' cotangent to the edges'."""
+        layer, n, inputs = self.layer, len(self.x.value), self.layer.inputs
+        shared = cotangent.each(lambda part: part[:, None])
+        if not layer.products:
+            return EdgeCotangent.of(shared, self.x)
+        sums = layer.sums
+        edges = _edges([part[..., sums:] for part in self.phi], self.x)
+        multiplied = _cotangents_of_factors(edges, cotangent.each(lambda part: part[:, sums:]))
+        if not sums:
+            return EdgeCotangent.of(multiplied, self.x)
+        added = shared.each(lambda part: part[:, :, :sums].expand(n, inputs, *(-1,) * (part.ndim - 2)))
+        return EdgeCotangent.of(_joined([added, multiplied], dim=2), self.x)
+
+    def rows(self, cotangent: EdgeCotangent, only_linear: bool = False) -> Tensor:
+        """Derivative by the layer's flat parameters ``(n, p)``."""
+        n, factors, local = len(self.x.value), cotangent.factors, self.bases.local
+        piece = factors[0][..., None] * local.pieces[0][:, :, None]
+        for factor, part in zip(factors[1:], local.pieces[1:], strict=False):
+            piece.addcmul_(factor[..., None], part[:, :, None])
+        spline = splines.LocalBasis(local.index[:, :, None], [], local.count).spread(piece)
+        if self.bases.base is None:
+            return spline.reshape(n, -1)
+        layer = self.layer
+        pairs = zip(factors, self.bases.base, strict=False)
+        base = sum(factor * silu[..., None] for factor, silu in pairs)
+        assert isinstance(base, Tensor)
+        linear = [base.reshape(n, -1), (layer.spline_weight[..., None] * spline).reshape(n, -1)]
+        if only_linear:
+            return torch.cat(linear, dim=1)
+        weight = (spline * layer.coefficients).sum(-1)
+        return torch.cat([weight.reshape(n, -1), *linear], dim=1)
+
+    def pullback(self, cotangent: EdgeCotangent) -> Jet:
+        """Derivative of ⟨cotangent, output⟩ by the input's jet."""
+        phi, frame, by_edge = self.phi, self.x.frame, cotangent.by_edge
+        value = sum((factor * phi[r + 1]).sum(2) for r, factor in enumerate(cotangent.factors))
+        assert isinstance(value, Tensor)
+        gradient = second = None
+        if by_edge.gradient is not None:
+            gradient = torch.einsum("nio,niod->nid", phi[1], by_edge.gradient)
+        if by_edge.second is not None and gradient is not None and self.x.gradient is not None:
+            second = torch.einsum("nio,nios->nis", phi[1], by_edge.second)
+            curved = torch.einsum("nio,nios->nis", phi[2], by_edge.second)
+            gradient = gradient + 2.0 * frame.pair_pullback(curved, self.x.gradient)
+        return Jet(frame, value, gradient, second)
+
+
+def _silu(x: Tensor) -> list[Tensor]:
+    """silu(x) = x σ(x) and its first three derivatives."""
+    s = torch.sigmoid(x)
+    s1 = s * (1 - s)
+    s2 = s1 * (1 - 2 * s)
+    s3 = s2 * (1 - 2 * s) - 2 * s1**2
+    return [x * s, s + x * s1, 2 * s1 + x * s2, 3 * s2 + x * s3]
