@@ -222,7 +222,9 @@ class Objective:
     ) -> None:
         self.network = deepcopy(network).requires_grad_(True)
         factors = row_factors(problem, terms, weights)
-        pieces = zip(*(pair for term, factor in zip(terms, factors, strict=True) for pair in _pieces(term, factor, block)))
+        pieces = zip(
+            *(pair for term, factor in zip(terms, factors, strict=True) for pair in _pieces(term, factor, block)), strict=True
+        )
         self.terms, self.factors = (list(column) for column in pieces)
         self.linear = self.network.linear_parameters
         self.affine = self.linear > 0 and all(is_affine(term) for term in terms)

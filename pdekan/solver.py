@@ -35,8 +35,6 @@ from pdekan.solution import Solution, environment
 ACCEPTED = 1e-4
 # Steps of a stage where the user names no number.
 STEPS = {"gauss-newton": 60, "lbfgs": 2000, "adam": 5000}
-# Later stages start from a good solution: a large ridge would only throw it away.
-LATER_RIDGES = tuple(ridge for ridge in GaussNewton().ridges if ridge <= 1e-12)
 # Entries of the Jacobian from which on more threads are used. Measured on two cores at 2·10⁶ entries: two threads are 1.4
 # times as quick as one on an idle machine, and 2.6 times slower where another process computes.
 PARALLEL_ENTRIES = 30_000_000
@@ -230,7 +228,7 @@ class _Run:
                     "gauss-newton needs a network whose Jacobian is known in closed form (KAN or MLP); "
                     "choose optimizer lbfgs or adam for other torch modules"
                 )
-            return GaussNewton() if self.best is None else GaussNewton(ridges=LATER_RIDGES)
+            return GaussNewton()
         return LBFGS() if name == "lbfgs" else Adam()
 
     def _steps_left(self, index: int) -> int:
