@@ -52,7 +52,7 @@ solve directly do so anew for each size, and the quickest of three counts. One s
 | peer | how it is used |
 |---|---|
 | pdekan | its defaults, but for the budget; its own time for tracking the error is counted |
-| tanh MLP | our own baseline: pdekan with `network.kind = "mlp"` and `network.hidden = [64]`, as many steps as the budget allows |
+| tanh MLP | our own baseline: pdekan with `network.kind = "mlp"` and `network.hidden = [64]`, steps until the budget ends |
 | pykan | as its example "PDE accuracy": 51² points, its L-BFGS, 5, and after 50 steps or half of the budget 10 intervals |
 | jaxKAN | as its tutorial on PDEs: 4096 points, Adam at 1e-3 for 5000 steps or a quarter of the budget, L-BFGS; degree 12 |
 | DeepXDE | PyTorch; 2500 and 400 points, Adam at 1e-3 for 15 000 steps or a quarter of the budget, then L-BFGS |
