@@ -20,7 +20,7 @@ INSIDE, BOUNDARY = 2500, 400
 ADAM_STEPS, ADAM_PART = 15_000, 0.25
 # Iterations between two looks at the clock. They are the same iterations in whatever portions, but each portion takes three
 # evaluations of the loss more.
-PORTION = 50
+PORTION = 25
 
 
 class Watch(dde.callbacks.Callback):
