@@ -27,6 +27,7 @@ from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
+from pdekan.optimizers.ssbroyden import SSBroyden
 from pdekan.plan import Stage, stages, training_points, unseen_points
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
 from pdekan.solution import Solution, environment
@@ -34,7 +35,7 @@ from pdekan.solution import Solution, environment
 # The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.
 ACCEPTED = 1e-4
 # Steps of a stage where the user names no number.
-STEPS = {"gauss-newton": 60, "lbfgs": 2000, "adam": 5000}
+STEPS = {"gauss-newton": 60, "ssbroyden": 2000, "lbfgs": 2000, "adam": 5000}
 # Later stages start from a good solution: a large ridge would only throw it away.
 LATER_RIDGES = tuple(ridge for ridge in GaussNewton().ridges if ridge <= 1e-12)
 # Entries of the Jacobian from which on more threads are used. Measured on two cores at 2·10⁶ entries: two threads are 1.4
@@ -231,6 +232,8 @@ class _Run:
                     "choose optimizer lbfgs or adam for other torch modules"
                 )
             return GaussNewton() if self.best is None else GaussNewton(ridges=LATER_RIDGES)
+        if name == "ssbroyden":
+            return SSBroyden()
         return LBFGS() if name == "lbfgs" else Adam()
 
     def _steps_left(self, index: int) -> int:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, minimize
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector
 
+from pdekan.networks.kan import KAN
+from pdekan.objective import Objective, Sampling, terms
 from pdekan.optimizers.adam import Adam
-from pdekan.optimizers.base import Outcome, Step, Watch
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
+from pdekan.optimizers.ssbroyden import SSBroyden, scaling, update
+from pdekan.problem_file import load_problem
 
+Method = GaussNewton | SSBroyden | LBFGS | Adam
 Residual = Callable[[Tensor], Tensor]
 NO_RIDGE_TO_SPEAK_OF = (1e-8, 1e-16, 1e-20)
 
@@ -213,11 +221,9 @@ def test_gauss_newton_on_a_function_that_is_not_a_number_in_part_of_the_space() 
     assert outcome.loss < 1e-3 * problem.loss(start)
 
 
-@pytest.mark.parametrize("method", [GaussNewton(), LBFGS(), Adam()], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize("method", [GaussNewton(), SSBroyden(), LBFGS(), Adam()], ids=lambda method: type(method).__name__)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_start_that_is_not_finite_is_named_and_gives_no_number_for_one(
-    method: GaussNewton | LBFGS | Adam, bad: float
-) -> None:
+def test_a_start_that_is_not_finite_is_named_and_gives_no_number_for_one(method: Method, bad: float) -> None:
     problem = Written(lambda theta: torch.stack([theta[0] * bad, theta[1] - 1.0]), 1)
     start = tensor(1.0, 0.0)
     outcome = method.minimise(problem, start, 10, silent)
@@ -227,9 +233,11 @@ def test_a_start_that_is_not_finite_is_named_and_gives_no_number_for_one(
 
 
 @pytest.mark.parametrize(
-    "method", [GaussNewton(), LBFGS(burst=5), Adam(first=0.5, last=0.5, burst=1)], ids=lambda method: type(method).__name__
+    "method",
+    [GaussNewton(), SSBroyden(burst=5), LBFGS(burst=5), Adam(first=0.5, last=0.5, burst=1)],
+    ids=lambda method: type(method).__name__,
 )
-def test_a_gradient_that_stops_being_finite_ends_at_the_best_finite_point(method: GaussNewton | LBFGS | Adam) -> None:
+def test_a_gradient_that_stops_being_finite_ends_at_the_best_finite_point(method: Method) -> None:
     """sqrt(θ + 2) has a wall at -2, and the descent leads there."""
     problem = Written(lambda theta: torch.stack([torch.sqrt(theta[0] + 2.0) + 0.1, 0.01 * theta[1]]), 1)
     start = tensor(0.0, 1.0)
@@ -282,7 +290,125 @@ def test_gauss_newton_is_never_worse_than_its_start_whatever_the_ridge(steps: in
     assert_sound(problem, start, outcome)
 
 
-# What all three share
+# Self-scaled Broyden
+
+
+def positive_definite(size: int, seed: int) -> Tensor:
+    a = torch.randn(size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return a @ a.T + 0.1 * torch.eye(size, dtype=torch.float64)
+
+
+def update_in_terms_of_the_hessian(inverse: Tensor, step: Tensor, change: Tensor, tau: float, phi: float) -> Tensor:
+    """The update of B = H⁻¹ (Al-Baali, Spedicato and Maggioni 2014): τ (B - Bs sᵀB / sᵀBs + θ sᵀBs w wᵀ) + y yᵀ / yᵀs."""
+    b = torch.linalg.inv(inverse)
+    along, curvature = b @ step, change @ step
+    a = (step @ along) * (change @ inverse @ change) / curvature**2 - 1.0
+    theta = (1.0 - phi) / (1.0 + a * phi)
+    w = change / curvature - along / (step @ along)
+    scaled = b - torch.outer(along, along) / (step @ along) + theta * (step @ along) * torch.outer(w, w)
+    return tau * scaled + torch.outer(change, change) / curvature
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("seed", range(8))
+def test_the_self_scaled_update_inverts_the_hessians_and_meets_the_secant_equation(size: int, first: bool, seed: int) -> None:
+    inverse, hessian = positive_definite(size, seed), positive_definite(size, seed + 50)
+    gradient = positive_definite(size, seed + 100)[0]
+    length = 10.0 ** (seed / 2 - 2)
+    step = -length * (inverse @ gradient)
+    change = hessian @ step
+    after = inverse.clone()
+    update(after, step, change, gradient, first)
+    torch.testing.assert_close(after @ change, step, rtol=1e-9, atol=1e-9 * float(step.abs().max()))
+    torch.testing.assert_close(after, after.T, rtol=1e-12, atol=1e-13 * float(after.abs().max()))
+    assert torch.linalg.eigvalsh(after).min() > 0.0
+    b = float(step @ torch.linalg.solve(inverse, step) / (change @ step))
+    tau, phi = scaling(b, float(change @ inverse @ change / (change @ step)), size, first)
+    expected = torch.linalg.inv(update_in_terms_of_the_hessian(inverse, step, change, tau, phi))
+    torch.testing.assert_close(after, expected, rtol=1e-6, atol=1e-8 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("b", "h", "first", "tau", "phi"),
+    [
+        (1.0, 2.0, False, 1.0, 1.0),  # θ = 0: BFGS
+        (0.5, 4.0, False, 0.5**0.5, 0.0),  # θ = 1, σ = 2: DFP, scaled by σ^(-1/2)
+        (2.0, 1.0, False, 0.5, 3.0),  # θ = -1/2, σ = 1/2
+        (2.0, 1.0, True, 2.0, 3.0),  # h / σ
+        (4.0, 0.25, False, 0.25, 1.0),  # no choice: s and Hy are parallel
+        (1.0, 1.0, False, 1.0, 1.0),
+    ],
+)
+def test_scaling_by_hand_for_three_parameters(b: float, h: float, first: bool, tau: float, phi: float) -> None:
+    assert scaling(b, h, 3, first) == pytest.approx((tau, phi), rel=1e-12)
+
+
+def test_a_step_along_which_the_slope_falls_leaves_the_inverse_hessian_alone() -> None:
+    inverse = positive_definite(3, 0)
+    kept, step = inverse.clone(), tensor(1.0, 2.0, -1.0)
+    update(inverse, step, -step, tensor(1.0, 0.0, 0.0))
+    assert torch.equal(inverse, kept)
+
+
+def test_ssbroyden_converges_superlinearly_and_about_as_fast_as_scipys_bfgs() -> None:
+    problem, recorder = rosenbrock(), Recorder()
+    counted = Counted(problem)
+    SSBroyden(burst=1).minimise(counted, tensor(-1.2, 1.0), 100, recorder)
+    losses = [step.loss for step in recorder.steps if 1e-28 < step.loss < 1e-2]
+    ratios = [b / a for a, b in pairwise(losses)]
+    assert min(ratios[-2:]) < 1e-3  # a linear rate would stay
+    scipys = minimize(
+        lambda x: float(problem.residual(torch.tensor(x)).square().sum()),
+        [-1.2, 1.0],
+        jac=lambda x: problem.loss_and_gradient(torch.tensor(x))[1].numpy(),
+        method="BFGS",
+        options={"gtol": 1e-10},
+    )
+    needed = next(k for k, loss in enumerate(counted.losses) if loss < 1e-20)
+    assert needed < 2 * scipys.nfev
+
+
+@dataclass
+class Counted:
+    """A problem that keeps the losses asked for."""
+
+    problem: LeastSquares
+    losses: list[float] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.problem, name)
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
+        loss, gradient = self.problem.loss_and_gradient(theta)
+        self.losses.append(loss)
+        return loss, gradient
+
+
+@pytest.mark.parametrize("size", [10, 40])
+def test_ssbroyden_solves_an_ill_conditioned_quadratic_in_few_steps(size: int) -> None:
+    """Condition number 1e6 of the Hessian; steepest descent would need about a million steps."""
+    weights = torch.logspace(0, 3, size, dtype=torch.float64)
+    problem = Written(lambda theta: weights * (theta - 1.0))
+    outcome = SSBroyden().minimise(problem, torch.zeros(size, dtype=torch.float64), 8 * size, silent)
+    assert outcome.loss < 1e-16
+    assert_sound(problem, torch.zeros(size, dtype=torch.float64), outcome)
+
+
+def test_ssbroyden_trains_a_network_further_than_lbfgs_with_as_many_gradients() -> None:
+    problem = load_problem("poisson_sine")
+    network = KAN((2, 5, 1), 5, 5, "none", problem.domain.lower, problem.domain.upper)
+    network.initialise(torch.Generator().manual_seed(0))
+    theta = parameters_to_vector(network.parameters()).detach()
+    best = []
+    for method in (SSBroyden(), LBFGS()):
+        counted = Counted(Objective(problem, network, terms(problem, Sampling(5, 3, 0, 0))))
+        method.minimise(counted, theta, 600, silent)
+        best.append(min(counted.losses[:600]))
+    assert best[0] < 0.5 * best[1]
+
+
+# What all share
 
 
 def quadratic() -> Written:
@@ -292,6 +418,7 @@ def quadratic() -> Written:
 
 METHODS = {
     "gauss-newton": (GaussNewton(NO_RIDGE_TO_SPEAK_OF), 50, 1e-7),
+    "ssbroyden": (SSBroyden(), 200, 1e-6),
     "lbfgs": (LBFGS(), 200, 1e-6),
     "adam": (Adam(first=0.1, last=1e-3), 800, 1e-2),
 }
@@ -299,7 +426,7 @@ every_method = pytest.mark.parametrize(("method", "steps", "accuracy"), METHODS.
 
 
 @every_method
-def test_every_method_finds_the_minimum_of_a_quadratic(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+def test_every_method_finds_the_minimum_of_a_quadratic(method: Method, steps: int, accuracy: float) -> None:
     problem, start = quadratic(), tensor(0.0, 0.0)
     outcome = method.minimise(problem, start, steps, silent)
     assert_sound(problem, start, outcome)
@@ -308,9 +435,13 @@ def test_every_method_finds_the_minimum_of_a_quadratic(method: GaussNewton | LBF
 
 
 @pytest.mark.parametrize(
-    ("method", "steps", "accuracy"), [(LBFGS(), 200, 1e-4), (Adam(first=0.1, last=1e-2), 1500, 0.1)], ids=["lbfgs", "adam"]
+    ("method", "steps", "accuracy"),
+    [(SSBroyden(), 60, 1e-8), (LBFGS(), 200, 1e-4), (Adam(first=0.1, last=1e-2), 1500, 0.1)],
+    ids=["ssbroyden", "lbfgs", "adam"],
 )
-def test_first_order_methods_find_rosenbrocks_valley_floor(method: LBFGS | Adam, steps: int, accuracy: float) -> None:
+def test_first_order_methods_find_rosenbrocks_valley_floor(
+    method: SSBroyden | LBFGS | Adam, steps: int, accuracy: float
+) -> None:
     problem, start = rosenbrock(), tensor(-1.2, 1.0)
     outcome = method.minimise(problem, start, steps, silent)
     assert_sound(problem, start, outcome)
@@ -318,7 +449,7 @@ def test_first_order_methods_find_rosenbrocks_valley_floor(method: LBFGS | Adam,
 
 
 @every_method
-def test_every_method_stops_when_its_watch_says_so(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+def test_every_method_stops_when_its_watch_says_so(method: Method, steps: int, accuracy: float) -> None:
     recorder: Watch = Recorder(stop_after=1)
     problem, start = rosenbrock(), tensor(-1.2, 1.0)
     outcome = method.minimise(problem, start, steps, recorder)
@@ -329,9 +460,7 @@ def test_every_method_stops_when_its_watch_says_so(method: GaussNewton | LBFGS |
 
 @every_method
 @pytest.mark.parametrize("allowed", [0, 1, 7, 30])
-def test_no_method_takes_more_steps_than_allowed(
-    method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float, allowed: int
-) -> None:
+def test_no_method_takes_more_steps_than_allowed(method: Method, steps: int, accuracy: float, allowed: int) -> None:
     problem, start = rosenbrock(), tensor(-1.2, 1.0)
     outcome = method.minimise(problem, start, allowed, silent)
     assert outcome.steps <= allowed
@@ -340,7 +469,7 @@ def test_no_method_takes_more_steps_than_allowed(
 
 
 @every_method
-def test_watches_see_losses_that_never_rise(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+def test_watches_see_losses_that_never_rise(method: Method, steps: int, accuracy: float) -> None:
     recorder = Recorder()
     outcome = method.minimise(rosenbrock(), tensor(-1.2, 1.0), 60, recorder)
     losses = [step.loss for step in recorder.steps]
@@ -350,14 +479,14 @@ def test_watches_see_losses_that_never_rise(method: GaussNewton | LBFGS | Adam, 
 
 
 @every_method
-def test_no_method_changes_the_start_it_is_given(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+def test_no_method_changes_the_start_it_is_given(method: Method, steps: int, accuracy: float) -> None:
     start = tensor(-1.2, 1.0)
     method.minimise(rosenbrock(), start, 5, silent)
     assert start.tolist() == [-1.2, 1.0]
 
 
 @every_method
-def test_a_flat_function_is_stalled_or_used_up(method: GaussNewton | LBFGS | Adam, steps: int, accuracy: float) -> None:
+def test_a_flat_function_is_stalled_or_used_up(method: Method, steps: int, accuracy: float) -> None:
     outcome = method.minimise(Written(lambda theta: 0.0 * theta + 1.0, 1), tensor(0.3, 0.4), 40, silent)
     assert outcome.loss == pytest.approx(2.0)
     assert outcome.reason in ("stalled", "steps")

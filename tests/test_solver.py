@@ -26,6 +26,7 @@ from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import Outcome
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
+from pdekan.optimizers.ssbroyden import SSBroyden
 from pdekan.problems import (
     EXACT,
     NetworkOptions,
@@ -324,7 +325,8 @@ GIVEN: dict[str, Callable[[], nn.Module]] = {"kan": given_kan, "mlp": given_mlp,
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "steps", "factor"), [("lbfgs", 100, 1e-2), ("adam", 300, 0.6), ("gauss-newton", 10, 1e-3)]
+    ("optimizer", "steps", "factor"),
+    [("ssbroyden", 100, 1e-2), ("lbfgs", 100, 1e-2), ("adam", 300, 0.6), ("gauss-newton", 10, 1e-3)],
 )
 @pytest.mark.parametrize("kind", GIVEN)
 def test_every_optimizer_trains_every_network_it_can(optimizer: Any, steps: int, factor: float, kind: str) -> None:
@@ -358,13 +360,13 @@ def test_a_network_in_single_precision_is_not_changed_either() -> None:
     assert single[0].weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("optimizer", ["gauss-newton", "lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", ["gauss-newton", "ssbroyden", "lbfgs", "adam"])
 @pytest.mark.parametrize("options", [TINY, MLP_8], ids=["kan", "mlp"])
 def test_steps_are_a_budget_for_all_stages_and_starts_together(
     optimizer: Any, options: NetworkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
-    method = {"gauss-newton": GaussNewton, "lbfgs": LBFGS, "adam": Adam}[optimizer]
+    method = {"gauss-newton": GaussNewton, "ssbroyden": SSBroyden, "lbfgs": LBFGS, "adam": Adam}[optimizer]
     plain = method.minimise
 
     def counted(*arguments: Any) -> Outcome:
