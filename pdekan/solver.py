@@ -19,7 +19,7 @@ from pdekan import errors as errors_module
 from pdekan.domains.quadrature import Quadrature
 from pdekan.errors import Errors
 from pdekan.judgement import Judge, Residuals
-from pdekan.networks.base import ModuleNetwork, Network
+from pdekan.networks.base import ModuleNetwork, Network, NoJacobian
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.objective import Objective, Sampling, terms
@@ -182,7 +182,10 @@ class _Run:
             entries = sum(len(term.target) for term in training) * len(theta)
             before = self.taken
             with _threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
-                attempt = self._optimizer().minimise(objective, theta, self._steps_left(index), watch)
+                try:
+                    attempt = self._optimizer().minimise(objective, theta, self._steps_left(index), watch)
+                except NoJacobian as error:
+                    raise ProblemError(str(error)) from error
             self.taken = before + attempt.steps
             if outcome is None or attempt.loss < outcome.loss:
                 outcome, trained = attempt, objective.load(attempt.theta)
@@ -226,11 +229,6 @@ class _Run:
     def _optimizer(self) -> Optimizer:
         name = self.options.optimizer
         if name == "gauss-newton":
-            if isinstance(self.given, ModuleNetwork):
-                raise ProblemError(
-                    "gauss-newton needs a network whose Jacobian is known in closed form (KAN or MLP); "
-                    "choose optimizer lbfgs or adam for other torch modules"
-                )
             return GaussNewton() if self.best is None else GaussNewton(ridges=LATER_RIDGES)
         if name == "ssbroyden":
             return SSBroyden()
