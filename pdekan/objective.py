@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from pdekan.problems import (
     Weights,
     as_field,
 )
+from pdekan.products import JacobianProducts, Piece, bytes_a_point, points_at_a_time
 
 # The paper's balance (arXiv:2404.19756, section 3.4: α = 0.01), here between nondimensional residuals.
 EQUATION_WEIGHT = 0.01
@@ -239,6 +241,21 @@ class Objective:
             change = change.reshape(2, -1).sum(0)
         return origin + change, slope
 
+    def products(self, theta: Tensor) -> JacobianProducts:
+        """The residual rows at theta and products with their Jacobian, which is not formed; theta may change afterwards."""
+        network, residuals, pieces, first = deepcopy(self.load(theta)), [], [], 0
+        for k, (term, factor) in enumerate(zip(self.terms, self.factors, strict=True)):
+            frame = Frame(term.frame.coordinates, term.frame.level)
+            cost = bytes_a_point(network, term.points, frame)
+            jet = evaluate(network, term.points, term.frame, points_at_a_time(cost))
+            residual, slope = self._linearised(k, jet)
+            residuals.append(factor * residual)
+            weight = slope.each(partial(_times, factor.repeat(term.sides)))
+            row = torch.arange(first, first + len(residual), device=theta.device).repeat(term.sides)
+            pieces.append(Piece(term.points, frame, row, weight, cost))
+            first += len(residual)
+        return JacobianProducts(network, torch.cat(residuals), pieces)
+
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖rows‖² and its gradient ``(P,)``, by autograd through the network's jets."""
         network = self.load(theta)
@@ -269,6 +286,11 @@ def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) ->
             weight = weight / faces
         factors.append((weight * term.share).sqrt())
     return factors
+
+
+def _times(factor: Tensor, part: Tensor) -> Tensor:
+    """A part of a scalar's jet, point i of it times factor i."""
+    return factor.reshape(-1, *(1,) * (part.ndim - 1)) * part
 
 
 def _as_column(part: Tensor) -> Tensor:

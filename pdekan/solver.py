@@ -27,6 +27,7 @@ from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
+from pdekan.optimizers.matrix_free import MatrixFree
 from pdekan.optimizers.ssbroyden import SSBroyden
 from pdekan.plan import Stage, stages, training_points, unseen_points
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
@@ -35,12 +36,18 @@ from pdekan.solution import Solution, environment
 # The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.
 ACCEPTED = 1e-4
 # Steps of a stage where the user names no number.
-STEPS = {"gauss-newton": 60, "ssbroyden": 2000, "lbfgs": 2000, "adam": 5000}
+STEPS = {"gauss-newton": 60, "matrix-free": 60, "ssbroyden": 2000, "lbfgs": 2000, "adam": 5000}
 # Later stages start from a good solution: a large ridge would only throw it away.
 LATER_RIDGES = tuple(ridge for ridge in GaussNewton().ridges if ridge <= 1e-12)
+LATER_RIDGES_MATRIX_FREE = tuple(ridge for ridge in MatrixFree().ridges if ridge <= 1e-12)
 # Entries of the Jacobian from which on more threads are used. Measured on two cores at 2·10⁶ entries: two threads are 1.4
 # times as quick as one on an idle machine, and 2.6 times slower where another process computes.
 PARALLEL_ENTRIES = 30_000_000
+# Parameters above which gauss-newton works without the Jacobian: with five points a parameter its memory grows with P², the
+# time of a step with P³; at 3000 parameters `plan.memory` says 2.5 GB.
+DENSE = 3000
+# Parameters above which the P × P matrix of ssbroyden would take more than a gigabyte.
+DENSE_QUASI_NEWTON = 11_000
 HISTORY_RULES = {1: (37, 5, 0), 2: (13, 4, 0), 3: (4, 4, 0)}
 
 REASONS = {
@@ -183,7 +190,7 @@ class _Run:
             before = self.taken
             with _threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
                 try:
-                    attempt = self._optimizer().minimise(objective, theta, self._steps_left(index), watch)
+                    attempt = self._optimizer(len(theta)).minimise(objective, theta, self._steps_left(index), watch)
                 except NoJacobian as error:
                     raise ProblemError(str(error)) from error
             self.taken = before + attempt.steps
@@ -226,11 +233,18 @@ class _Run:
             stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
         return training_points(self.problem, stage, self.options.seed)
 
-    def _optimizer(self) -> Optimizer:
+    def _optimizer(self, parameters: int) -> Optimizer:
         name = self.options.optimizer
+        if name == "matrix-free" or (name == "gauss-newton" and parameters > DENSE):
+            return MatrixFree() if self.best is None else MatrixFree(ridges=LATER_RIDGES_MATRIX_FREE)
         if name == "gauss-newton":
             return GaussNewton() if self.best is None else GaussNewton(ridges=LATER_RIDGES)
         if name == "ssbroyden":
+            if parameters > DENSE_QUASI_NEWTON:
+                raise ProblemError(
+                    f"ssbroyden keeps a matrix of {parameters} × {parameters} numbers, one for each pair of parameters; "
+                    "choose optimizer matrix-free or lbfgs"
+                )
             return SSBroyden()
         return LBFGS() if name == "lbfgs" else Adam()
 

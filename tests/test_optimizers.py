@@ -21,10 +21,11 @@ from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
+from pdekan.optimizers.matrix_free import MatrixFree, column_lengths, damped_step, project
 from pdekan.optimizers.ssbroyden import SSBroyden, scaling, update
 from pdekan.problem_file import load_problem
 
-Method = GaussNewton | SSBroyden | LBFGS | Adam
+Method = GaussNewton | MatrixFree | SSBroyden | LBFGS | Adam
 Residual = Callable[[Tensor], Tensor]
 NO_RIDGE_TO_SPEAK_OF = (1e-8, 1e-16, 1e-20)
 
@@ -51,6 +52,9 @@ class Written:
         jacobian = torch.stack(columns, dim=1)
         return residual.detach(), jacobian[:, len(theta) - self.linear :] if only_linear else jacobian
 
+    def products(self, theta: Tensor) -> Dense:
+        return Dense(*self.rows(theta), trailing=self.linear)
+
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         leaf = theta.clone().requires_grad_()
         loss = self.residual(leaf).square().sum()
@@ -62,6 +66,27 @@ class Written:
 
     def loss(self, theta: Tensor) -> float:
         return float(self.residual(theta).square().sum())
+
+
+@dataclass
+class Dense:
+    """Products with a Jacobian that is there; asked: how many products were asked for."""
+
+    residual: Tensor
+    jacobian: Tensor
+    trailing: int = 0
+    asked: int = 0
+
+    def linear(self) -> Tensor:
+        return self.jacobian[:, self.jacobian.shape[1] - self.trailing :]
+
+    def forward(self, v: Tensor) -> Tensor:
+        self.asked += 1
+        return self.jacobian @ v
+
+    def adjoint(self, w: Tensor) -> Tensor:
+        self.asked += 1
+        return self.jacobian.T @ w
 
 
 @dataclass
@@ -221,7 +246,9 @@ def test_gauss_newton_on_a_function_that_is_not_a_number_in_part_of_the_space() 
     assert outcome.loss < 1e-3 * problem.loss(start)
 
 
-@pytest.mark.parametrize("method", [GaussNewton(), SSBroyden(), LBFGS(), Adam()], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize(
+    "method", [GaussNewton(), MatrixFree(), SSBroyden(), LBFGS(), Adam()], ids=lambda method: type(method).__name__
+)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_start_that_is_not_finite_is_named_and_gives_no_number_for_one(method: Method, bad: float) -> None:
     problem = Written(lambda theta: torch.stack([theta[0] * bad, theta[1] - 1.0]), 1)
@@ -234,7 +261,7 @@ def test_a_start_that_is_not_finite_is_named_and_gives_no_number_for_one(method:
 
 @pytest.mark.parametrize(
     "method",
-    [GaussNewton(), SSBroyden(burst=5), LBFGS(burst=5), Adam(first=0.5, last=0.5, burst=1)],
+    [GaussNewton(), MatrixFree(), SSBroyden(burst=5), LBFGS(burst=5), Adam(first=0.5, last=0.5, burst=1)],
     ids=lambda method: type(method).__name__,
 )
 def test_a_gradient_that_stops_being_finite_ends_at_the_best_finite_point(method: Method) -> None:
@@ -288,6 +315,109 @@ def test_gauss_newton_is_never_worse_than_its_start_whatever_the_ridge(steps: in
     problem, start = exponentials(), tensor(0.7, 3.0, 2.0, -1.0 + 1e-9)
     outcome = GaussNewton().minimise(problem, start, steps, silent)
     assert_sound(problem, start, outcome)
+
+
+# Without the Jacobian
+
+
+def random_dense(rows: int, columns: int, seed: int = 0) -> Dense:
+    generator = torch.Generator().manual_seed(seed)
+    jacobian = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+    jacobian = jacobian * torch.logspace(-2, 1, columns, dtype=torch.float64)
+    return Dense(torch.randn(rows, generator=generator, dtype=torch.float64), jacobian)
+
+
+def dense_step(products: Dense, lengths: Tensor, damping: float) -> Tensor:
+    """The damped step by an orthogonal solve of [J D⁻¹; √λ 1] z = [-r; 0]."""
+    scaled = products.jacobian / lengths
+    stacked = torch.cat([scaled, damping**0.5 * torch.eye(len(lengths), dtype=torch.float64)])
+    right = torch.cat([-products.residual, torch.zeros(len(lengths), dtype=torch.float64)])
+    return torch.linalg.lstsq(stacked, right[:, None]).solution[:, 0] / lengths
+
+
+@pytest.mark.parametrize("shape", [(40, 12), (12, 40), (20, 20)], ids=str)
+@pytest.mark.parametrize("damping", [1e-6, 1e-2, 10.0])
+def test_the_damped_step_is_that_of_an_orthogonal_solve(shape: tuple[int, int], damping: float) -> None:
+    products = random_dense(*shape)
+    lengths = products.jacobian.norm(dim=0)
+    step, predicted = damped_step(products, lengths, damping, 1e-12, 2000)
+    expected = dense_step(products, lengths, damping)
+    torch.testing.assert_close(step, expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max()))
+    after = products.residual + products.jacobian @ step
+    assert predicted == pytest.approx(float(products.residual @ products.residual - after @ after), rel=1e-9)
+
+
+@pytest.mark.parametrize("forcing", [0.5, 1e-2, 1e-4])
+def test_lsmr_stops_where_the_forcing_says_and_asks_for_less_the_larger_it_is(forcing: float) -> None:
+    products, damping = random_dense(60, 100), 1e-3
+    lengths = products.jacobian.norm(dim=0)
+    step, _ = damped_step(products, lengths, damping, forcing, 2000)
+    asked = products.asked
+    scaled, z = products.jacobian / lengths, step * lengths
+    gradient = scaled.T @ (scaled @ z + products.residual) + damping * z
+    assert gradient.norm() <= forcing * (scaled.T @ products.residual).norm()
+    damped_step(products, lengths, damping, 1e-10, 2000)
+    assert asked < 0.7 * (products.asked - asked)
+
+
+def test_a_step_takes_no_more_iterations_than_allowed() -> None:
+    products = random_dense(60, 100)
+    damped_step(products, torch.ones(100, dtype=torch.float64), 1e-8, 1e-12, 7)
+    assert products.asked <= 2 * (7 + 2)
+
+
+def test_column_lengths_are_those_of_the_columns() -> None:
+    generator = torch.Generator().manual_seed(0)
+    # one entry a row: a single probe tells
+    single = Dense(torch.ones(3, dtype=torch.float64), torch.diag(tensor(3.0, -0.5, 2.0)))
+    torch.testing.assert_close(column_lengths(single, 1, generator), tensor(3.0, 0.5, 2.0))
+    products = random_dense(30, 20)
+    lengths = column_lengths(products, 3000, generator)
+    torch.testing.assert_close(lengths, products.jacobian.norm(dim=0), rtol=0.1, atol=0.0)
+    idle = Dense(torch.ones(2, dtype=torch.float64), torch.zeros(2, 3, dtype=torch.float64))
+    assert (column_lengths(idle, 2, generator) > 0).all()
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_products_of_a_projected_state_are_those_of_the_projected_jacobian(affine: bool) -> None:
+    problem, ridge = exponentials(noise=0.05, affine=affine), 1e-3
+    state = project(problem, tensor(0.2, 5.0, 0.3, 0.4), ridge)
+    assert state is not None
+    residual, jacobian = problem.rows(state.theta)
+    columns = torch.cat([jacobian, torch.zeros(2, 4, dtype=torch.float64)])
+    columns[-2:, 2:] = ridge**0.5 * torch.eye(2, dtype=torch.float64)
+    basis = torch.linalg.qr(columns[:, 2:]).Q
+    expected = columns[:, :2] - basis @ (basis.T @ columns[:, :2])
+    v, w = tensor(0.3, -1.2), torch.linspace(-1.0, 1.0, 62, dtype=torch.float64) ** 3
+    torch.testing.assert_close(state.forward(v), expected @ v, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(state.adjoint(w), expected.T @ w, rtol=1e-12, atol=1e-12)
+    # the linear entries are at their best: the gradient by them vanishes
+    assert float((jacobian[:, 2:].T @ residual + ridge * state.theta[2:]).abs().max()) < 1e-10
+
+
+@pytest.mark.parametrize("linear", [2, 0])
+@pytest.mark.parametrize("affine", [True, False])
+def test_matrix_free_finds_the_minimum_that_scipy_finds(linear: int, affine: bool) -> None:
+    problem = exponentials(noise=0.05, affine=affine)
+    problem.linear = linear
+    start = tensor(0.2, 5.0, 1.0, -0.5)
+    outcome = MatrixFree(NO_RIDGE_TO_SPEAK_OF, patience=12).minimise(problem, start, 200, silent)
+    assert_sound(problem, start, outcome)
+    scipys = least_squares(
+        lambda x: problem.residual(torch.tensor(x)).numpy(), start.numpy(), xtol=1e-15, ftol=1e-15, gtol=1e-15
+    )
+    assert outcome.loss == pytest.approx(2.0 * scipys.cost, rel=1e-7)
+
+
+def test_matrix_free_takes_all_entries_alike_where_the_linear_ones_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pdekan.optimizers.matrix_free.PROJECTED", 1)
+    problem, start = exponentials(), tensor(0.2, 5.0, 0.0, 0.0)
+    state = project(problem, start, 1e-6)
+    assert state is not None
+    assert state.linear == 0
+    outcome = MatrixFree(patience=12).minimise(problem, start, 100, silent)
+    assert_sound(problem, start, outcome)
+    assert outcome.theta.tolist() == pytest.approx([0.7, 3.0, 2.0, -1.0], rel=1e-4)
 
 
 # Self-scaled Broyden
@@ -418,6 +548,7 @@ def quadratic() -> Written:
 
 METHODS = {
     "gauss-newton": (GaussNewton(NO_RIDGE_TO_SPEAK_OF), 50, 1e-7),
+    "matrix-free": (MatrixFree(NO_RIDGE_TO_SPEAK_OF), 50, 1e-7),
     "ssbroyden": (SSBroyden(), 200, 1e-6),
     "lbfgs": (LBFGS(), 200, 1e-6),
     "adam": (Adam(first=0.1, last=1e-3), 800, 1e-2),

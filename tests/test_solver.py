@@ -26,6 +26,7 @@ from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import Outcome
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
+from pdekan.optimizers.matrix_free import MatrixFree
 from pdekan.optimizers.ssbroyden import SSBroyden
 from pdekan.problem_file import load_problem
 from pdekan.problems import (
@@ -327,7 +328,7 @@ GIVEN: dict[str, Callable[[], nn.Module]] = {"kan": given_kan, "mlp": given_mlp,
 
 @pytest.mark.parametrize(
     ("optimizer", "steps", "factor"),
-    [("ssbroyden", 100, 1e-2), ("lbfgs", 100, 1e-2), ("adam", 300, 0.6), ("gauss-newton", 10, 1e-3)],
+    [("matrix-free", 20, 1e-3), ("ssbroyden", 100, 1e-2), ("lbfgs", 100, 1e-2), ("adam", 300, 0.6), ("gauss-newton", 10, 1e-3)],
 )
 @pytest.mark.parametrize("kind", GIVEN)
 def test_every_optimizer_trains_every_network_it_can(optimizer: Any, steps: int, factor: float, kind: str) -> None:
@@ -342,6 +343,20 @@ def test_every_optimizer_trains_every_network_it_can(optimizer: Any, steps: int,
         assert torch.equal(value, before[name])
     assert all(p.requires_grad for p in network.parameters())
     assert solution.network is not network
+
+
+def test_gauss_newton_works_without_the_jacobian_where_parameters_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = TrainingOptions(steps=3, points=40, refine=(4,))
+    monkeypatch.setattr(GaussNewton, "minimise", None)  # whoever asks it fails
+    monkeypatch.setattr("pdekan.solver.DENSE", 10)
+    solution = solve(LINE, network=SMALL, training=training)
+    assert_sound(solution)
+    assert solution.history["loss"][-1] < 1e-3 * solution.history["loss"][0]
+
+
+def test_ssbroyden_refuses_networks_of_which_its_matrix_would_be_too_large() -> None:
+    with pytest.raises(ProblemError, match="matrix-free or lbfgs"):
+        solve(LINE, network=MLP((1, 4000, 1)), training=TrainingOptions(optimizer="ssbroyden", steps=1, points=40))
 
 
 class Fourier(nn.Module):
@@ -386,13 +401,15 @@ def test_a_network_in_single_precision_is_not_changed_either() -> None:
     assert single[0].weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("optimizer", ["gauss-newton", "ssbroyden", "lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", ["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"])
 @pytest.mark.parametrize("options", [TINY, MLP_8], ids=["kan", "mlp"])
 def test_steps_are_a_budget_for_all_stages_and_starts_together(
     optimizer: Any, options: NetworkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
-    method = {"gauss-newton": GaussNewton, "ssbroyden": SSBroyden, "lbfgs": LBFGS, "adam": Adam}[optimizer]
+    method = {"gauss-newton": GaussNewton, "matrix-free": MatrixFree, "ssbroyden": SSBroyden, "lbfgs": LBFGS, "adam": Adam}[
+        optimizer
+    ]
     plain = method.minimise
 
     def counted(*arguments: Any) -> Outcome:
