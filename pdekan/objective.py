@@ -299,9 +299,11 @@ def _as_column(part: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int = 8192) -> Jet:
+def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int | None = None) -> Jet:
     """The network's scalar jet at any number of points, in chunks, without autograd's graph."""
     inner = Frame(frame.coordinates, frame.level)
+    if chunk is None:  # a point's arrays have up to as many numbers as the network has parameters
+        chunk = max(64, min(8192, 2**25 // max(1, sum(p.numel() for p in network.parameters()))))
     pieces = [network.jet(piece, inner)[0].each(Tensor.detach) for piece in torch.split(points, chunk)]
     gradient = second = None
     if frame.level >= Derivatives.GRADIENT:

@@ -20,7 +20,7 @@ from pdekan.networks.base import Network
 
 # Graphs of both passes are kept where they take fewer bytes than KEPT together; where not, they are made anew for each product,
 # in chunks of points of at most CHUNK bytes. A pass's own graph holds about a third of what both hold.
-KEPT, CHUNK, BOTH = 2**29, 2**28, 3
+KEPT, CHUNK, BOTH = 2**30, 2**28, 3
 
 
 @dataclass(frozen=True)

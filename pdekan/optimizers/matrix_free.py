@@ -45,8 +45,8 @@ class MatrixFree:
 
     ridges: tuple[float, ...] = (1e-6, 1e-8, 1e-10, 1e-12, 1e-14)
     damping: float = 1e-2
-    forcing: float = 1e-2
-    iterations: int = 200
+    forcing: float = 0.1
+    iterations: int = 100
     probes: int = 8
     gain: float = 0.1
     least: float = 0.02
