@@ -1,4 +1,4 @@
-"""Train a KAN of 103 000 parameters on the KAN paper's Poisson problem without its Jacobian, and write the table beside this file.
+"""Train a KAN of 103 000 parameters on the KAN paper's Poisson problem without its Jacobian; the table is beside this file.
 
     python tests/benchmarks/matrix_free.py [CPU SECONDS for each method]
 
@@ -69,7 +69,7 @@ def train(method: str, budget: float) -> None:
     baseline, aside = peak(), time.process_time()
     METHODS[method]().minimise(objective, theta, 10**6, watch)
     size = len(objective.products(theta).residual)
-    print(json.dumps({"parameters": len(theta), "rows": size, "baseline": baseline, "steps": rows}))
+    sys.stdout.write(json.dumps({"parameters": len(theta), "rows": size, "baseline": baseline, "steps": rows}))
 
 
 def origin() -> str:
@@ -91,9 +91,9 @@ def main(budget: float) -> None:
             lines += [line] if line not in lines else []
         jacobian = 8e-6 * found["parameters"] * found["rows"]
         words = (
-            f"KAN {list(HIDDEN)} of degree {DEGREE} with {INTERVALS} intervals: {found['parameters']} parameters, {found['rows']} "
-            f"residual rows, problem {PROBLEM}. The Jacobian alone would take {jacobian:.0f} MB, and dense Gauss-Newton "
-            f"about seven arrays of its size; before training the process holds {found['baseline']} MB.\n\n"
+            f"KAN {list(HIDDEN)} of degree {DEGREE} with {INTERVALS} intervals: {found['parameters']} parameters, "
+            f"{found['rows']} residual rows, problem {PROBLEM}. The Jacobian alone would take {jacobian:.0f} MB, and dense "
+            f"Gauss-Newton about seven arrays of its size; before training the process holds {found['baseline']} MB.\n\n"
         )
     made = f"\nMade by `python tests/benchmarks/matrix_free.py {budget:g}` ({origin()}).\n"
     TABLE.write_text(f"# Gauss-Newton without the Jacobian\n\n{words}{HEADER}{''.join(lines)}{made}", "utf-8")
