@@ -41,9 +41,12 @@ class MatrixFree:
     first λ, relative to columns of length one. forcing: LSMR stops when its gradient has fallen to this part. iterations:
     of LSMR in a step, at most. probes: random vectors for the columns' lengths. trials: rejected steps before giving up on
     a ridge. patience: stalled after so many steps in a row that gain less than `least`.
+
+    The ridges start lower than those of `GaussNewton`, steps being dear: with 1e-6 a KAN of 103 000 parameters ends its first
+    step at a loss of 2e-6, with 1e-9 at 2e-8. Small networks gain from larger ones.
     """
 
-    ridges: tuple[float, ...] = (1e-6, 1e-8, 1e-10, 1e-12, 1e-14)
+    ridges: tuple[float, ...] = (1e-9, 1e-12, 1e-15)
     damping: float = 1e-2
     forcing: float = 0.1
     iterations: int = 100
