@@ -31,6 +31,7 @@ from pdekan.problems import (
     Weights,
     as_field,
 )
+from pdekan.products import JacobianProducts, Piece, bytes_a_point, points_at_a_time
 
 # The paper's balance (arXiv:2404.19756, section 3.4: α = 0.01), here between nondimensional residuals.
 EQUATION_WEIGHT = 0.01
@@ -263,7 +264,7 @@ class Objective:
         else:
             residual, slope = term.linearised(trace.jet[0])
             residual, slope = factor * residual, _weighted(slope, factor, term)
-        rows = trace.rows(slope)
+        rows = trace.rows(slope.each(lambda part: part[:, None]))  # as that of a field with one component
         if term.sides == 2:
             rows = rows.reshape(2, len(factor), -1).sum(0)
         if self.affine:
@@ -286,6 +287,21 @@ class Objective:
             residual, slope = term.linearised(term.frame.constant(0.0, term.points))
             self._slopes[k] = factor * residual, _weighted(slope, factor, term)
         return self._slopes[k]
+
+    def products(self, theta: Tensor) -> JacobianProducts:
+        """The residual rows at theta and products with their Jacobian, which is not formed; theta may change afterwards."""
+        network, residuals, pieces, first = deepcopy(self.load(theta)), [], [], 0
+        for term, factor in zip(self.terms, self.factors, strict=True):
+            frame = Frame(term.frame.coordinates, term.frame.level)
+            cost = bytes_a_point(network, term.points, frame)
+            jet = evaluate(network, term.points, term.frame, points_at_a_time(cost))
+            residual, slope = term.linearised(jet)
+            residuals.append(factor * residual)
+            weight = _weighted(slope, factor, term)
+            row = torch.arange(first, first + len(residual), device=theta.device).repeat(term.sides)
+            pieces.append(Piece(term.points, frame, row, weight, cost))
+            first += len(residual)
+        return JacobianProducts(network, torch.cat(residuals), pieces)
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖rows‖² and its gradient ``(P,)``, by autograd through the network's jets."""
@@ -320,9 +336,9 @@ def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) ->
 
 
 def _weighted(slope: Jet, factor: Tensor, term: Term) -> Jet:
-    """A scalar's slope, each point's times the factor of its row, as that of a field with one component."""
+    """A scalar's slope, each point's times the factor of its row."""
     factors = factor.repeat(term.sides)
-    return slope.each(lambda part: (part * factors.reshape(-1, *(1,) * (part.ndim - 1)))[:, None])
+    return slope.each(lambda part: part * factors.reshape(-1, *(1,) * (part.ndim - 1)))
 
 
 def _pieces(term: Term, factor: Tensor, block: int | None) -> Iterator[tuple[Term, Tensor]]:
@@ -349,9 +365,11 @@ def _grouped(sizes: list[int], block: int | None) -> list[list[int]]:
 
 
 @torch.no_grad()
-def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int = 8192) -> Jet:
+def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int | None = None) -> Jet:
     """The network's scalar jet at any number of points, in chunks, without autograd's graph."""
     inner = Frame(frame.coordinates, frame.level)
+    if chunk is None:  # a point's arrays have up to as many numbers as the network has parameters
+        chunk = max(64, min(8192, 2**25 // max(1, sum(p.numel() for p in network.parameters()))))
     pieces = [network.jet(piece, inner)[0].each(Tensor.detach) for piece in torch.split(points, chunk)]
     gradient = second = None
     if frame.level >= Derivatives.GRADIENT:

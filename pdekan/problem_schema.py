@@ -236,7 +236,7 @@ class Weights(Table):
 class Training(Table):
     """How the network is trained; what is left out is chosen by the solver."""
 
-    optimizer: Literal["gauss-newton", "lbfgs", "adam"] = "gauss-newton"
+    optimizer: Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"] = "gauss-newton"
     points: int | None = Field(default=None, ge=1, le=1_000_000)
     weights: Weights | None = None
     refine: list[Intervals] | None = Field(default=None, min_length=1, max_length=20, description="intervals by stage")

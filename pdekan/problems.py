@@ -171,7 +171,7 @@ class TrainingOptions:
     tolerance: relative residual, on points that training has not seen, at which training stops.
     """
 
-    optimizer: Literal["gauss-newton", "lbfgs", "adam"] = "gauss-newton"
+    optimizer: Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"] = "gauss-newton"
     points: int | None = None
     weights: Weights | None = None
     refine: Sequence[int] | None = None

@@ -19,7 +19,7 @@ from pdekan import errors as errors_module
 from pdekan.domains.quadrature import Quadrature
 from pdekan.errors import Errors
 from pdekan.judgement import Judge, Residuals
-from pdekan.networks.base import ModuleNetwork, Network
+from pdekan.networks.base import ModuleNetwork, Network, NoJacobian
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.objective import Objective, Sampling, terms
@@ -27,6 +27,8 @@ from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
+from pdekan.optimizers.matrix_free import MatrixFree
+from pdekan.optimizers.ssbroyden import SSBroyden
 from pdekan.plan import Stage, stages, training_points, unseen_points
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
 from pdekan.solution import Solution, environment
@@ -34,10 +36,15 @@ from pdekan.solution import Solution, environment
 # The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.
 ACCEPTED = 1e-4
 # Steps of a stage where the user names no number.
-STEPS = {"gauss-newton": 60, "lbfgs": 2000, "adam": 5000}
+STEPS = {"gauss-newton": 60, "matrix-free": 60, "ssbroyden": 2000, "lbfgs": 2000, "adam": 5000}
 # Entries of the Jacobian from which on more threads are used. Measured on two cores at 2·10⁶ entries: two threads are 1.4
 # times as quick as one on an idle machine, and 2.6 times slower where another process computes.
 PARALLEL_ENTRIES = 30_000_000
+# Parameters above which gauss-newton works without the Jacobian: with five points a parameter its memory grows with P², the
+# time of a step with P³; at 3000 parameters `plan.memory` says 2.5 GB.
+DENSE = 3000
+# Parameters above which the P × P matrix of ssbroyden would take more than a gigabyte.
+DENSE_QUASI_NEWTON = 11_000
 HISTORY_RULES = {1: (37, 5, 0), 2: (13, 4, 0), 3: (4, 4, 0)}
 
 REASONS = {
@@ -179,7 +186,10 @@ class _Run:
             entries = sum(len(term.target) for term in training) * len(theta)
             before = self.taken
             with _threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
-                attempt = self._optimizer().minimise(objective, theta, self._steps_left(index), watch)
+                try:
+                    attempt = self._optimizer(len(theta)).minimise(objective, theta, self._steps_left(index), watch)
+                except NoJacobian as error:
+                    raise ProblemError(str(error)) from error
             self.taken = before + attempt.steps
             if outcome is None or attempt.loss < outcome.loss:
                 outcome, trained = attempt, objective.load(attempt.theta)
@@ -220,15 +230,19 @@ class _Run:
             stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
         return training_points(self.problem, stage, self.options.seed)
 
-    def _optimizer(self) -> Optimizer:
+    def _optimizer(self, parameters: int) -> Optimizer:
         name = self.options.optimizer
+        if name == "matrix-free" or (name == "gauss-newton" and parameters > DENSE):
+            return MatrixFree()
         if name == "gauss-newton":
-            if isinstance(self.given, ModuleNetwork):
-                raise ProblemError(
-                    "gauss-newton needs a network whose Jacobian is known in closed form (KAN or MLP); "
-                    "choose optimizer lbfgs or adam for other torch modules"
-                )
             return GaussNewton()
+        if name == "ssbroyden":
+            if parameters > DENSE_QUASI_NEWTON:
+                raise ProblemError(
+                    f"ssbroyden keeps a matrix of {parameters} × {parameters} numbers, one for each pair of parameters; "
+                    "choose optimizer matrix-free or lbfgs"
+                )
+            return SSBroyden()
         return LBFGS() if name == "lbfgs" else Adam()
 
     def _steps_left(self, index: int) -> int:

@@ -12,7 +12,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from pdekan import splines
 from pdekan.jets import Derivatives, Frame, Jet
-from pdekan.networks.base import ModuleNetwork, Network
+from pdekan.networks.base import ModuleNetwork, Network, NoJacobian
 from pdekan.networks.kan import KAN, MARGIN
 from pdekan.networks.layers import SplineLayer
 from pdekan.networks.mlp import MLP
@@ -200,12 +200,96 @@ def test_module_networks_differentiate_what_they_are_given(level: Derivatives) -
         assert not jet.second[:, 1:].any()
 
 
-def test_module_networks_have_no_rows_and_say_what_to_use() -> None:
-    network = ModuleNetwork(nn.Linear(2, 1), 2)
+def sequential_of(network: MLP) -> nn.Sequential:
+    """The same tanh network, on the box [-1, 1], as torch writes it."""
+    layers: list[nn.Module] = []
+    for layer in network.linear_layers:
+        layers += [layer, nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+def cotangent_like(jet: Jet) -> Jet:
+    seeds = iter(range(100, 103))
+    return jet.each(lambda part: random(*part.shape, seed=next(seeds)))
+
+
+@every_level
+@pytest.mark.parametrize("only_linear", [False, True])
+@pytest.mark.parametrize("widths", [(2, 5, 1), (3, 4, 3, 2), (2, 2)], ids=str)
+def test_a_modules_rows_are_those_of_the_same_network_in_closed_form(
+    level: Derivatives, widths: tuple[int, ...], only_linear: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pdekan.networks.base.CHUNK", 100)  # a few points at a time
+    network = MLP(widths)
+    network.initialise(generator(1))
+    points, frame = random(11, widths[0], seed=2), Frame(NAMES[: widths[0]], level)
+    expected = network.trace(network.prepare(points, frame), only_linear)
+    module = ModuleNetwork(sequential_of(network), widths[0], widths[-1])
+    assert module.linear_parameters == network.linear_parameters
+    trace = module.trace(module.prepare(points, frame), only_linear)
+    for part, other in zip(parts(trace.jet), parts(expected.jet), strict=True):
+        torch.testing.assert_close(part, other, rtol=1e-12, atol=1e-12)
+    cotangent = cotangent_like(expected.jet)
+    torch.testing.assert_close(trace.rows(cotangent), expected.rows(cotangent), rtol=1e-12, atol=1e-12)
+
+
+def test_a_modules_rows_know_parameters_used_twice_buffers_and_what_is_not_used() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(2, 2, dtype=torch.float64)
+            self.idle = nn.Parameter(torch.ones(3, dtype=torch.float64))
+            self.register_buffer("scale", torch.tensor(0.7, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.scale * self.inner(torch.sin(self.inner(x)))).sum(1, keepdim=True)
+
+    network = ModuleNetwork(Tied(), 2)
     assert network.linear_parameters == 0
-    for call in (lambda: network.prepare(random(3, 2), Frame(("x", "y"))), lambda: network.trace(None)):
-        with pytest.raises(NotImplementedError, match="lbfgs or adam"):
-            call()
+    points, frame = random(4, 2), Frame(("x", "y"))
+    trace = network.trace(network.prepare(points, frame))
+    cotangent = cotangent_like(trace.jet)
+    rows = trace.rows(cotangent)
+    for k in range(len(points)):
+        jet = network.jet(points[k : k + 1], frame)
+        pairing = sum((a * b[k : k + 1]).sum() for a, b in zip(parts(jet), parts(cotangent), strict=True))
+        slopes = torch.autograd.grad(pairing, list(network.parameters()), allow_unused=True, materialize_grads=True)
+        torch.testing.assert_close(rows[k], torch.cat([s.reshape(-1) for s in slopes]), rtol=1e-12, atol=1e-12)
+    assert network.trace(network.prepare(points, frame), only_linear=True).rows(cotangent).shape == (4, 0)
+
+
+def test_the_last_layer_of_a_module_is_linear_only_where_it_is_its_own() -> None:
+    first, last = nn.Linear(2, 2), nn.Linear(2, 2)
+    assert ModuleNetwork(nn.Sequential(first, nn.Tanh(), last), 2, 2).linear_parameters == 6
+    assert ModuleNetwork(nn.Sequential(first, nn.Tanh(), first), 2, 2).linear_parameters == 0
+    assert ModuleNetwork(nn.Sequential(last, nn.Tanh(), last, nn.Tanh(), last), 2, 2).linear_parameters == 0
+    assert ModuleNetwork(nn.Sequential(first, nn.Tanh()), 2, 2).linear_parameters == 0
+    assert ModuleNetwork(nn.Linear(2, 1), 2).linear_parameters == 0
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) if float(x.sum()) > 0 else self.layer(-x)
+
+
+class Mixing(Branching):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x - x.mean(0))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)), Branching(), Mixing(),
+     nn.Sequential(nn.Linear(2, 40), nn.Dropout(), nn.Linear(40, 1))],
+    ids=["batch norm", "branching", "mixing", "dropout"],
+)  # fmt: skip
+def test_modules_that_have_no_rows_say_why_and_what_to_use(module: nn.Module) -> None:
+    with pytest.raises(NoJacobian, match=r"point by point.*lbfgs or adam"):
+        ModuleNetwork(module, 2).prepare(random(5, 2), Frame(("x", "y")))
 
 
 def test_module_networks_leave_the_module_they_are_given_as_it_is() -> None:

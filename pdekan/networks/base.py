@@ -1,15 +1,25 @@
-"""What the trainer asks of a network: its jet at points, and, where known in closed form, its Jacobian row by row."""
+"""What the trainer asks of a network: its jet at points, and its Jacobian row by row; any torch module as a network."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import deepcopy
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, jacrev, vmap
 
 from pdekan.jets import Derivatives, Frame, Jet
+
+# Numbers of the Jacobian that a module's rows are worked out for at a time; autograd holds a few dozen times as many.
+CHUNK = 2**20
+
+
+class NoJacobian(ValueError):  # noqa: N818 - reads as what it is
+    """A module cannot be differentiated point by point; the message says why, and what to train it with."""
 
 
 class Trace(Protocol):
@@ -45,14 +55,14 @@ class Network(nn.Module, ABC):
 
     def prepare(self, points: Tensor, frame: Frame) -> Jet | object:
         """What does not change while points stay: worked out once, then passed to `trace`."""
-        raise NotImplementedError(f"{type(self).__name__} has no Jacobian in closed form; train it with lbfgs or adam")
+        raise NoJacobian(f"{type(self).__name__} has no Jacobian by rows; choose optimizer lbfgs or adam")
 
     def trace(self, prepared: object, only_linear: bool = False) -> Trace:
         """Evaluate at prepared points, keeping what the Jacobian's rows need.
 
         only_linear: of the rows, only the trailing columns of the parameters in which the network is linear.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no Jacobian in closed form; train it with lbfgs or adam")
+        raise NoJacobian(f"{type(self).__name__} has no Jacobian by rows; choose optimizer lbfgs or adam")
 
     def normalise(self, points: Tensor) -> None:
         """Bring hidden nodes back to the range that the network is made for; nothing to do for most."""
@@ -67,12 +77,53 @@ def to_unit_box(points: Tensor, frame: Frame, lower: Tensor, upper: Tensor) -> J
 
 
 class ModuleNetwork(Network):
-    """A float64 copy of any `torch.nn.Module` from ``(n, inputs)`` to ``(n, outputs)``, differentiated by nested autograd."""
+    """A float64 copy of any `torch.nn.Module` from ``(n, inputs)`` to ``(n, outputs)``, differentiated by nested autograd.
+
+    For the Jacobian's rows every point must be mapped by itself. `prepare` raises NoJacobian for modules whose output at a
+    point depends on the other points or on chance, or that `torch.func.vmap` cannot take apart.
+    """
 
     def __init__(self, module: nn.Module, inputs: int, outputs: int = 1) -> None:
         super().__init__()
         self.module = deepcopy(module).double()
         self.inputs, self.outputs = inputs, outputs
+
+    @property
+    def linear_parameters(self) -> int:
+        """The last layer's, where the module is an `nn.Sequential` that ends with an `nn.Linear` of its own."""
+        layers = list(self.module) if type(self.module) is nn.Sequential else []
+        if not layers or type(layers[-1]) is not nn.Linear:
+            return 0
+        own = [id(p) for p in layers[-1].parameters()]
+        uses = [id(p) for _, p in self.module.named_parameters(remove_duplicate=False)]
+        alone = uses[-len(own) :] == own and not set(own) & set(uses[: -len(own)])
+        return sum(p.numel() for p in layers[-1].parameters()) if alone else 0
+
+    def prepare(self, points: Tensor, frame: Frame) -> tuple[Tensor, Frame]:
+        few = points[:3]
+        try:
+            one_by_one = self.forward(few), vmap(_at_a_point(self.module), (None, 0))(self._constants(), few)
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            raise self._refusal(str(error).split("\n")[0]) from error
+        if not torch.allclose(*one_by_one, rtol=1e-9, atol=1e-12, equal_nan=True):
+            raise self._refusal("its output at a point depends on the points beside it, or on chance")
+        return points, frame
+
+    @torch.no_grad()
+    def trace(self, prepared: object, only_linear: bool = False) -> ModuleTrace:
+        points, frame = cast("tuple[Tensor, Frame]", prepared)
+        return ModuleTrace(self.jet(points, frame).each(Tensor.detach), self, points, only_linear)
+
+    def _constants(self) -> dict[str, Tensor]:
+        """Parameters and buffers, cut off from autograd; copies of buffers, which a module may write to."""
+        parameters = {name: p.detach() for name, p in self.module.named_parameters()}
+        return parameters | {name: b.clone() for name, b in self.module.named_buffers()}
+
+    def _refusal(self, reason: str) -> NoJacobian:
+        name = type(self.module).__name__
+        return NoJacobian(
+            f"{name} cannot be differentiated point by point, as gauss-newton does ({reason}); choose optimizer lbfgs or adam"
+        )
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         """Value and derivatives by reverse-mode autograd, once for each output and coordinate."""
@@ -97,6 +148,79 @@ class ModuleNetwork(Network):
             diagonal = torch.stack([hessian[k][:, k] for k in wanted], dim=-1)
             outputs.append(diagonal.sum(-1, keepdim=True) if frame.level is Derivatives.SUMMED else diagonal)
         return torch.stack(outputs, dim=1)
+
+
+@dataclass(frozen=True)
+class ModuleTrace:
+    """A module evaluated at points ``(n, inputs)``; see `Trace`."""
+
+    jet: Jet
+    network: ModuleNetwork
+    points: Tensor
+    only_linear: bool
+
+    def rows(self, cotangent: Jet) -> Tensor:
+        """Rows of the Jacobian by reverse mode over reverse mode, a few points at a time so that memory stays bounded.
+
+        Raises NoJacobian where a derivative of the module is not known to `torch.func`.
+        """
+        network, frame = self.network, self.jet.frame
+        constants = network._constants()
+        wanted = {name: constants.pop(name) for name, _ in network.module.named_parameters()}
+        if self.only_linear:
+            wanted, rest = _trailing(wanted, network.linear_parameters)
+            constants |= rest
+        if not wanted:
+            return self.points.new_zeros(len(self.points), 0)
+        module = _at_a_point(network.module)
+
+        def pairing(parameters: dict[str, Tensor], constants: dict[str, Tensor], x: Tensor, weights: list[Tensor]) -> Tensor:
+            """⟨cotangent, jet⟩ at one point."""
+            together = parameters | constants
+            total = (weights[0] * module(together, x)).sum()
+            if len(weights) > 1:
+                first = jacrev(module, 1)
+                total = total + (weights[1] * first(together, x)).sum()
+            if len(weights) > 2:
+                total = total + (weights[2] * _kept(jacrev(first, 1)(together, x), frame)).sum()
+            return total
+
+        weights = [part for part in (cotangent.value, cotangent.gradient, cotangent.second) if part is not None]
+        chunk = max(1, CHUNK // sum(p.numel() for p in wanted.values()))
+        differentiate = vmap(grad(pairing), (None, None, 0, 0), chunk_size=chunk)
+        try:
+            slopes = differentiate(wanted, constants, self.points, weights)
+        except (RuntimeError, NotImplementedError) as error:
+            raise network._refusal(str(error).split("\n")[0]) from error
+        return torch.cat([slope.reshape(len(self.points), -1) for slope in slopes.values()], dim=1)
+
+
+def _at_a_point(module: nn.Module) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
+    """The module as a function of its state and one point ``(inputs,)``, with values ``(outputs,)``."""
+
+    def value(state: dict[str, Tensor], x: Tensor) -> Tensor:
+        output: Tensor = functional_call(module, state, (x[None],))[0]
+        return output
+
+    return value
+
+
+def _trailing(parameters: dict[str, Tensor], count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The last parameters that have `count` entries together, and the others."""
+    names = list(parameters)
+    while count > 0:
+        count -= parameters[names.pop()].numel()
+    rest = {name: parameters[name] for name in names}
+    return {name: p for name, p in parameters.items() if name not in rest}, rest
+
+
+def _kept(hessian: Tensor, frame: Frame) -> Tensor:
+    """Of a Hessian ``(m, d, d)`` what a frame keeps, ``(m, s)``."""
+    if frame.level is Derivatives.FULL:
+        i, j = frame.packed
+        return hessian[:, i, j]
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    return diagonal[:, frame.space].sum(1, keepdim=True) if frame.level is Derivatives.SUMMED else diagonal
 
 
 def _slope(y: Tensor, x: Tensor) -> Tensor:

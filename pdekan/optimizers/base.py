@@ -9,6 +9,23 @@ from typing import Protocol
 from torch import Tensor
 
 
+class Products(Protocol):
+    """The Jacobian J ``(n, P)`` at a point as a linear map, with the residual ``(n,)`` there."""
+
+    @property
+    def residual(self) -> Tensor:
+        """r at the point."""
+
+    def linear(self) -> Tensor:
+        """The trailing columns ``(n, linear)`` of J, of the entries that the model is linear in."""
+
+    def forward(self, v: Tensor) -> Tensor:
+        """J v ``(n,)``."""
+
+    def adjoint(self, w: Tensor) -> Tensor:
+        """Jᵀ w ``(P,)``."""
+
+
 class LeastSquares(Protocol):
     """Minimise ‖r(θ)‖² over θ ``(P,)``."""
 
@@ -20,8 +37,14 @@ class LeastSquares(Protocol):
     def affine(self) -> bool:
         """Whether r is affine in those entries, so that one linear solve finds the best of them."""
 
+    def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
+        """Residual ``(n,)`` and Jacobian ``(n, P)``, or only its trailing linear columns."""
+
     def blocks(self, theta: Tensor, only_linear: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
-        """Residual ``(n,)`` and Jacobian ``(n, P)``, or only its trailing linear columns, some rows at a time."""
+        """The same, some rows at a time."""
+
+    def products(self, theta: Tensor) -> Products:
+        """Residual and Jacobian at θ without forming the Jacobian."""
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖r‖² and its gradient ``(P,)``."""

@@ -1,0 +1,192 @@
+"""Self-scaled Broyden: a dense quasi-Newton method that trains networks further than L-BFGS, at P² numbers of memory.
+
+With g the gradient, s = αd the step along d = -Hg, y the change of the gradient, the approximation H of the inverse Hessian
+becomes
+
+    H⁺ = (H - Hy yᵀH / yᵀHy + φ (yᵀHy) v vᵀ) / τ + s sᵀ / yᵀs,        v = s / yᵀs - Hy / yᵀHy,
+
+and satisfies H⁺y = s for every τ and φ: BFGS is τ = φ = 1, DFP τ = 1, φ = 0. Here, as in section 2 of Urbán, Stefanou and
+Pons, J. Comput. Phys. 523 (2025) 113656 (arXiv:2405.04230; the choice that their program names SSBroyden2), after Al-Baali,
+Spedicato and Maggioni, Optim. Methods Softw. 29 (2014) 937-954, with
+
+    b = sᵀH⁻¹s / yᵀs = -α gᵀs / yᵀs,    h = yᵀHy / yᵀs,    a = bh - 1 >= 0,
+    ρ = min(1, h (1 - √(a / (1 + a)))),    θ = max((ρ - 1) / a, min(1 / ρ, (1 - b) / b)),    σ = 1 + aθ,
+    φ = (1 - θ) / σ,
+    τ = min(1, 1/b) min(σ^(-1/(P-1)), 1/θ) where θ > 0, else min(min(1, 1/b) σ^(-1/(P-1)), σ);
+
+in the first step, from H = 1, τ = h / σ. H stays positive definite, for yᵀs > 0 by the line search and σ > 0.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import line_search
+from torch import Tensor
+
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+
+# Restarts in a row that gain less than GAIN of the loss before the method gives up.
+RESTARTS, GAIN = 3, 1e-6
+
+
+@dataclass(frozen=True)
+class SSBroyden:
+    """Options of the method; the watch sees every `burst` steps.
+
+    decrease, curvature: the constants c_1 and c_2 of the strong Wolfe conditions (Nocedal and Wright, Numerical Optimization,
+    2006, eq. 3.7). trials: points a line search may try in each of its two phases.
+    """
+
+    burst: int = 20
+    decrease: float = 1e-4
+    curvature: float = 0.9
+    trials: int = 25
+
+    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
+        """Minimise ‖r‖² from theta ``(P,)`` with at most `steps` steps; the result is never worse, and never NaN."""
+        best = _Point.at(problem, theta)
+        point = _Point.at(problem, problem.normalise(theta))
+        if not point.finite:
+            point = best
+        if not point.finite:
+            return Outcome(theta, math.inf, 0, "singular")
+        best = point if not best.finite or point.loss < best.loss else best
+        taken, idle, reason = 0, 0, "steps"
+        while taken < steps:
+            before, inverse, fresh = best.loss, _identity(point), True
+            while taken < steps:
+                after = self._searched(problem, point, inverse, fresh)
+                if after is None:
+                    break
+                update(inverse, after.theta - point.theta, after.gradient - point.gradient, point.gradient, fresh)
+                point, taken, fresh = after, taken + 1, False
+                best = point if point.loss < best.loss else best
+                if taken % self.burst == 0:
+                    wish = watch(Step(best.theta, best.loss, taken))
+                    if wish is not None:
+                        return Outcome(best.theta, best.loss, taken, wish)
+                if not bool(torch.isfinite(inverse).all()):
+                    break
+            idle = idle + 1 if best.loss >= (1.0 - GAIN) * before else 0
+            if taken < steps and idle == RESTARTS:
+                reason = "stalled"
+                break
+            # stuck, as where a node has left the knots and the loss jumps: forget the curvature, go on from a like place
+            point = _rescaled(problem, best)
+        if taken % self.burst:
+            reason = watch(Step(best.theta, best.loss, taken)) or reason
+        return Outcome(best.theta, best.loss, taken, reason)
+
+    def _searched(self, problem: LeastSquares, point: _Point, inverse: Tensor, fresh: bool) -> _Point | None:
+        """The point that a line search along -Hg accepts; None where it finds none that is finite and lower."""
+        direction = -(inverse @ point.gradient)
+        tried = {0.0: point}
+        # a loss before this one, made up: such that the first length tried down a gradient moves the point by about one
+        before = point.loss + 0.5 * float(point.gradient.norm()) if fresh else None
+
+        def at(length: float) -> _Point:
+            if length not in tried:
+                tried[length] = _Point.at(problem, point.theta + length * direction)
+            return tried[length]
+
+        # SciPy searches over the length alone, so that vectors stay where they are
+        with warnings.catch_warnings(action="ignore"):  # the search says in a warning, too, that it found nothing
+            found = line_search(
+                lambda x: at(float(x[0])).loss,
+                lambda x: (at(float(x[0])).gradient @ direction).reshape(1).cpu().numpy(),
+                np.zeros(1),
+                np.ones(1),
+                old_fval=point.loss,
+                old_old_fval=before,
+                c1=self.decrease,
+                c2=self.curvature,
+                maxiter=self.trials,
+            )
+        if found[0] is not None and found[5] is not None:
+            after = at(float(found[0]))
+        else:  # as where a wall crosses the line; any lower point is welcome
+            after = min(tried.values(), key=lambda one: one.loss)
+        return after if after.finite and after.loss < point.loss else None
+
+
+@torch.no_grad()
+def update(inverse: Tensor, step: Tensor, change: Tensor, gradient: Tensor, first: bool = False) -> None:
+    """Replace H ``(P, P)`` by H⁺, from the step s, the gradient's change y, and the gradient that s = -αHg started from.
+
+    H and H⁺ are symmetric and positive definite; where yᵀs is not positive, H stays. first: the step was taken from H = 1.
+    """
+    curvature = float(change @ step)
+    if not curvature > 0.0:
+        return
+    along = inverse @ change
+    size = float(change @ along)
+    # sᵀH⁻¹s = -α gᵀs with s = -αHg: α is read off where it is best known, along the gradient
+    direction = inverse @ gradient
+    length = -float(step @ direction) / float(direction @ direction)
+    tau, phi = scaling(-length * float(gradient @ step) / curvature, size / curvature, len(step), first)
+    v = step / curvature - along / size
+    inverse.mul_(1.0 / tau).addr_(along, along, alpha=-1.0 / (size * tau))
+    inverse.addr_(v, v, alpha=phi * size / tau).addr_(step, step, alpha=1.0 / curvature)
+
+
+def scaling(b: float, h: float, parameters: int, first: bool = False) -> tuple[float, float]:
+    """τ and φ of the module's docstring; BFGS's φ = 1 where the step leaves no choice, a = 0."""
+    a = b * h - 1.0
+    if a <= 1e-14:  # Cauchy and Schwarz hold up to rounding
+        return (h if first else min(1.0, 1.0 / b)), 1.0
+    rho = min(1.0, h * (1.0 - math.sqrt(a / (1.0 + a))))
+    theta = max((rho - 1.0) / a, min(1.0 / rho, (1.0 - b) / b))
+    sigma = 1.0 + a * theta
+    phi = (1.0 - theta) / sigma
+    if first:
+        return h / sigma, phi
+    root = sigma ** (-1.0 / (parameters - 1))
+    smaller = min(1.0, 1.0 / b)
+    return (smaller * min(root, 1.0 / theta) if theta > 0.0 else min(smaller * root, sigma)), phi
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Parameters with the loss and its gradient; the loss is infinite where it is no number."""
+
+    theta: Tensor
+    loss: float
+    gradient: Tensor
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and bool(torch.isfinite(self.gradient).all())
+
+    @staticmethod
+    def at(problem: LeastSquares, theta: Tensor) -> _Point:
+        loss, gradient = problem.loss_and_gradient(theta)
+        return _Point(theta, math.inf if math.isnan(loss) else loss, gradient)
+
+
+def _rescaled(problem: LeastSquares, point: _Point) -> _Point:
+    """The point with hidden nodes back in their range, and its linear entries solved for where that lowers the loss."""
+    found = [_Point.at(problem, problem.normalise(point.theta))]
+    if problem.linear and found[0].finite:
+        residual, a = problem.rows(found[0].theta, only_linear=True)
+        change = torch.zeros_like(point.theta)
+        change[-problem.linear :] = -_least_squares(a, residual)
+        found.append(_Point.at(problem, found[0].theta + change))
+    finite = [one for one in found if one.finite]
+    return min(finite, key=lambda one: one.loss) if finite else point
+
+
+def _least_squares(a: Tensor, b: Tensor) -> Tensor:
+    """The shortest x with ‖a x - b‖ least, by a singular value decomposition; columns may depend on each other."""
+    u, s, vt = torch.linalg.svd(a, full_matrices=False)
+    keep = s > 1e-12 * s.max()
+    shortest: Tensor = vt[keep].T @ ((u[:, keep].T @ b) / s[keep])
+    return shortest
+
+
+def _identity(point: _Point) -> Tensor:
+    return torch.eye(len(point.theta), dtype=point.theta.dtype, device=point.theta.device)
