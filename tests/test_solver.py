@@ -473,7 +473,7 @@ def test_refining_lowers_the_error_stage_by_stage() -> None:
     ends = [solution.history["residual"][solution.history["stage"] == stage][-1] for stage in range(3)]
     assert ends[0] > 3.0 * ends[1]
     assert ends[2] <= 3.0 * ends[1]  # at round-off by now
-    assert solution.network.get_submodule("layers.0").intervals == 8
+    assert solution.network.get_submodule("layers.0").intervals in (4, 8)  # whichever does better on unseen points
 
 
 # What cannot be solved as it is stated
