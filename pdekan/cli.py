@@ -71,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     _problem_arguments(solve)
     solve.add_argument("--output", type=Path, metavar="DIR", help="the run's directory (default: a fresh outputs/NAME/NNN)")
     solve.add_argument("--seed", type=int, help="seed of the random start")
-    solve.add_argument("--tolerance", type=float, help="stop as soon as the relative residual on unseen points is below")
+    solve.add_argument("--tolerance", type=float, help="grow the network until the relative residual on unseen points is below")
+    solve.add_argument("--memory", type=float, metavar="MB", help="megabytes that training may take (default: 2000)")
     solve.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
     solve.add_argument("--resume", action="store_true", help="go on with the run in --output, or with the newest one")
     solve.add_argument("--force", action="store_true", help="overwrite what is in --output")
@@ -130,7 +131,9 @@ def _solve(options: argparse.Namespace) -> int:
 
     overrides = list(options.set)
     overrides += [
-        f"training.{key}={getattr(options, key)}" for key in ("seed", "tolerance") if getattr(options, key) is not None
+        f"training.{key}={getattr(options, key)}"
+        for key in ("seed", "tolerance", "memory")
+        if getattr(options, key) is not None
     ]
     problem = load_problem(options.file, overrides)
     _check_device(options.device)
@@ -302,7 +305,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _checked(problem: Problem) -> dict[str, Any]:
     """What would be solved, as plain data."""
-    from pdekan.plan import memory, stages
+    from pdekan.plan import is_open, memory, stages
 
     plan = [
         {
@@ -311,7 +314,6 @@ def _checked(problem: Problem) -> dict[str, Any]:
             "intervals": stage.intervals,
             "parameters": stage.parameters(problem.domain.dimension),
             "memory_megabytes": round(memory(problem, stage) / 1e6, 1),
-            "only_if_needed": stage.growth,
         }
         for stage in stages(problem)
     ]
@@ -326,6 +328,8 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "conditions": [f"{c.kind} on {', '.join(c.on)}" for c in problem.conditions],
         "optimizer": problem.training.optimizer,
         "seconds": problem.training.seconds,
+        "tolerance": problem.training.tolerance,
+        "grows": is_open(problem),
         "stages": plan,
     }
 
@@ -343,8 +347,9 @@ def _print_checked(answer: dict[str, Any]) -> None:
         console.print(f"  condition   {condition}")
     for k, stage in enumerate(answer["stages"]):
         sizes = f"{list(stage['widths'])} degree {list(stage['degree'])} intervals {list(stage['intervals'])}"
-        when = ", only if needed" if stage["only_if_needed"] else ""
-        console.print(f"  stage {k + 1}     {sizes}: {stage['parameters']} parameters, {stage['memory_megabytes']} MB{when}")
+        console.print(f"  stage {k + 1}     {sizes}: {stage['parameters']} parameters, {stage['memory_megabytes']} MB")
+    if answer["grows"]:
+        console.print("  network     grows stage by stage until the tolerance is met")
     for place, value in answer["exact_residuals"].items():
         console.print(
             f"  exact       satisfies {place} to {value:.1e}"

@@ -251,8 +251,15 @@ class Objective:
         network = self.load(theta)
         linear = theta[len(theta) - self.linear :]
         for group in self._groups:
-            residuals, jacobians = zip(*(self._piece(network, k, linear, only_linear) for k in group), strict=True)
-            yield torch.cat(residuals), torch.cat(jacobians)
+            yield self._block(network, group, linear, only_linear)
+
+    def _block(self, network: Network, group: list[int], linear: Tensor, only_linear: bool) -> tuple[Tensor, Tensor]:
+        """Residual and rows of some terms together."""
+        pieces = [self._piece(network, k, linear, only_linear) for k in group]
+        if len(pieces) == 1:
+            return pieces[0]
+        residuals, jacobians = zip(*pieces, strict=True)
+        return torch.cat(residuals), torch.cat(jacobians)
 
     @torch.no_grad()
     def _piece(self, network: Network, k: int, linear: Tensor, only_linear: bool) -> tuple[Tensor, Tensor]:

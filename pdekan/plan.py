@@ -1,6 +1,8 @@
 """The plan of a training: which networks are trained one after the other, and on how many points.
 
-Coarse networks are cheap and have few local minima; each next one takes the last one's function over and refines it.
+Small networks are cheap and have few local minima; each next one takes the last one's function over and enlarges its space:
+more nodes, higher degree, more intervals. Splines of the first layers are polynomials at first, one interval each: the inner
+functions of a solution are often far simpler than its outer ones, and what they need not have only adds local minima.
 """
 
 from __future__ import annotations
@@ -12,27 +14,40 @@ from itertools import pairwise
 
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.objective import Sampling
-from pdekan.problems import NetworkOptions, Problem, ProblemError
+from pdekan.problems import Nodes, Problem, ProblemError
 
 DEGREE = 9
-# Hidden nodes by dimension; in many dimensions fewer, so that the first layer's parameters stay below PARAMETERS.
-HIDDEN = {1: 4, 2: 10, 3: 14}
+# Where nobody says which network: hidden nodes, degree and intervals of the inner splines, intervals of the outer ones. Tried
+# in 2-D on sin πx sin πy², sin πx sin 4πy and exp(-10((x-.2)²+(y+.1)²)) cos 3xy + tanh 4(x-y).
+Rung = tuple[int, int, int, int]
+LADDERS: dict[int, tuple[Rung, ...]] = {
+    1: ((3, 3, 1, 8), (4, 6, 1, 16), (4, 9, 2, 32), (6, 9, 4, 64), (8, 9, 8, 128), (10, 9, 16, 256)),
+    2: ((6, 3, 1, 6), (10, 3, 1, 8), (10, 6, 1, 16), (16, 9, 1, 24), (16, 9, 2, 32), (24, 9, 2, 48), (32, 9, 4, 64)),
+    3: ((8, 3, 1, 6), (14, 3, 1, 8), (14, 6, 1, 16), (20, 9, 1, 24), (28, 9, 2, 32), (40, 9, 2, 48)),
+}
+# Where the hidden nodes are given, but neither degree nor intervals.
+RAMP = ((3, 1, 8), (6, 1, 16), (9, 1, 32), (9, 2, 32))
+# In many dimensions few hidden nodes, so that the first layer's parameters stay below this.
 PARAMETERS = 1500
 # Training points for each parameter: fewer let the network wiggle between the points (tried on Poisson's equation in 2-D).
 POINTS_PER_PARAMETER = 5
 LIMITS = {1: 100_000, 2: 250_000, 3: 100_000}
+# Gauss points an axis in one cell, at most: with more of them they crowd at the faces.
+ORDER = 16
+# Megabytes that training may take where nobody says how many.
+MEMORY = 2000.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One network to train. growth: taken only while the tolerance is not met."""
+    """One network to train. hidden: nodes of each hidden layer, of which the last `products` multiply."""
 
     kind: str
     hidden: tuple[int, ...]
     degree: tuple[int, ...]
     intervals: tuple[int, ...]
     base: str
-    growth: bool = False
+    products: tuple[int, ...] | None = None
 
     def widths(self, dimension: int) -> tuple[int, ...]:
         """[d, hidden…, 1]."""
@@ -50,52 +65,63 @@ class Stage:
 
 
 def stages(problem: Problem) -> tuple[Stage, ...]:
-    """The plan that the problem's [network] and [training] ask for, or the default of its dimension."""
+    """The plan that the problem's [network] and [training] ask for, or the default of its dimension.
+
+    Raises ProblemError for lists whose lengths do not fit together.
+    """
     options, d = problem.network, problem.domain.dimension
-    hidden = tuple(options.hidden) if options.hidden is not None else (default_hidden(d),)
-    layers = len(hidden) + 1
-    degree = _spread(
-        options.degree if options.degree is not None else (DEGREE if d <= TENSOR_DIMENSIONS else 7), layers, "degree"
-    )
+    if is_open(problem):
+        return tuple(_rung(options.base, rung, 1) for rung in ladder(d))
+    nodes = options.layers if options.layers is not None else (Nodes(ladder(d)[-1][0] if d > TENSOR_DIMENSIONS else 10),)
+    hidden, products = tuple(n.sum + n.product for n in nodes), tuple(n.product for n in nodes)
     if options.kind == "mlp":
         return (Stage("mlp", hidden, (), (), "none"),)
-    first = Stage("kan", hidden, degree, (), options.base)
+    layers = len(hidden) + 1
+    degree = _spread(options.degree if options.degree is not None else DEGREE, layers, "degree")
+    first = Stage("kan", hidden, degree, (), options.base, products)
     if problem.training.refine is not None:
         return tuple(replace(first, intervals=(n,) * layers) for n in problem.training.refine)
     if options.intervals is not None:
         final = _spread(options.intervals, layers, "intervals")
-        halved = tuple(n // 2 for n in final)
-        coarse = [halved] if all(n % 2 == 0 and n >= 8 for n in final) else []
-        return tuple(replace(first, intervals=n) for n in [*coarse, final])
-    return _default(first, options, d)
+        return tuple(replace(first, degree=k, intervals=n) for k, n in _ramp_to(degree, final))
+    if options.degree is not None:
+        return tuple(replace(first, intervals=(n,) * (layers - 1) + (m,)) for n, m in ((1, 8), (2, 16), (4, 32)))
+    return tuple(_rung(options.base, (0, k, n, m), layers - 1, first) for k, n, m in RAMP)
 
 
-def _default(first: Stage, options: NetworkOptions, d: int) -> tuple[Stage, ...]:
-    """Inner splines of 4, then 8 intervals, outer ones of twice as many; then, while it is needed, more nodes and intervals.
-
-    The second stage is refined anyway where it is cheap, in one and two dimensions.
-    """
-    inner = len(first.hidden)
-
-    def at(n: int, hidden: tuple[int, ...] = first.hidden, growth: bool = False) -> Stage:
-        return replace(first, hidden=hidden, intervals=(n,) * inner + (2 * n,), growth=growth)
-
-    if d > TENSOR_DIMENSIONS:
-        return (at(2), at(4, growth=True)) if d > 20 else (at(4), at(8, growth=True))
-    plan = [at(4), at(8, growth=d == TENSOR_DIMENSIONS)]
-    if options.hidden is None:
-        wide = tuple(2 * n for n in first.hidden)
-        plan += [at(8, wide, growth=True), at(16, wide, growth=True)]
-    else:
-        plan.append(at(16, growth=True))
-    return tuple(plan)
+def is_open(problem: Problem) -> bool:
+    """Whether the choice of the network is left to the solver, which then grows it until the tolerance is met."""
+    given = problem.network
+    free = given.kind == "kan" and given.hidden is None and given.degree is None and given.intervals is None
+    return free and problem.training.refine is None
 
 
-def default_hidden(dimension: int) -> int:
-    """Hidden nodes where nobody has said how many."""
-    if dimension in HIDDEN:
-        return HIDDEN[dimension]
-    return max(2, min(10, PARAMETERS // (dimension * (4 + 7))))
+def ladder(dimension: int) -> tuple[Rung, ...]:
+    """The default networks of a dimension, small to large."""
+    if dimension in LADDERS:
+        return LADDERS[dimension]
+    widest = max(2, min(10, PARAMETERS // (dimension * 10)))
+    return ((widest, 2, 1, 4), (widest, 4, 1, 8), (widest, 7, 1, 16), (2 * widest, 7, 1, 16))
+
+
+def _rung(base: str, rung: Rung, inner: int, like: Stage | None = None) -> Stage:
+    """A network of `inner` layers of inner splines, and one of outer ones."""
+    nodes, degree, n, m = rung
+    stage = like or Stage("kan", (nodes,), (), (), base)
+    return replace(stage, degree=(degree,) * inner + (DEGREE,), intervals=(n,) * inner + (m,))
+
+
+def _ramp_to(degree: tuple[int, ...], final: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Degrees and intervals that lead to the ones asked for: polynomials of low degree in the inner layers first."""
+    ramp = []
+    for k in (3, 6):
+        if k < min(degree[:-1], default=0):
+            coarse = max(1, final[-1] // (4 if k == 3 else 2))
+            ramp.append(((k,) * (len(degree) - 1) + degree[-1:], (1,) * (len(final) - 1) + (coarse,)))
+    halves = tuple(max(1, n // 2) for n in final)
+    if max(final[:-1], default=1) > 1:
+        ramp.append((degree, halves))
+    return [*ramp, (degree, final)]
 
 
 def _spread(value: int | Sequence[int], layers: int, what: str) -> tuple[int, ...]:
@@ -113,6 +139,7 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
         return Sampling(1, 1, wanted, seed)
     axis = math.ceil(min(wanted, LIMITS[d]) ** (1.0 / d))
     cells = stage.intervals[0] if stage.intervals else 4
+    cells *= math.ceil(axis / (cells * ORDER))
     cells = max(1, min(cells, axis // 2))
     return Sampling(cells, math.ceil(axis / cells), 0, seed)
 
@@ -126,11 +153,41 @@ def unseen_points(training: Sampling) -> Sampling:
     return Sampling(cells, max(2, order + order % 2), training.count, training.seed + 104729)
 
 
+def block(parameters: int, megabytes: float | None) -> int:
+    """How many rows of the Jacobian a step of Gauss-Newton takes at a time, so that it keeps within its memory.
+
+    Raises ProblemError where that is hardly any.
+    """
+    width, allowed = parameters + 1, megabytes or MEMORY
+    rows = int(allowed * 1e6 / (8 * COPIES * width)) - width
+    if rows < width // 4:
+        least = math.ceil(memory_of_rows(width // 4 + 1, width) / 1e6)
+        raise ProblemError(
+            f"a network of {parameters} parameters needs {least} MB or more to be trained by Gauss-Newton, {allowed:g} MB are "
+            "allowed; allow more (--memory), take a smaller network, or optimizer matrix-free"
+        )
+    return rows
+
+
+# Arrays of the size of the Jacobian's rows, and the triangle they are joined to, that a step holds at its peak.
+COPIES = 3.2
+
+
+def memory_of_rows(rows: int, width: int) -> int:
+    """About how many bytes a step takes with so many rows of so many numbers at a time."""
+    return int(8 * COPIES * (rows + width) * width)
+
+
 def memory(problem: Problem, stage: Stage) -> int:
-    """About how many bytes a step of Gauss-Newton needs: the Jacobian's rows, and the six arrays of their size around them."""
+    """About how many bytes a step of Gauss-Newton takes, beside what the program itself does."""
     sampling, d = training_points(problem, stage, 0), problem.domain.dimension
     axis = sampling.cells * sampling.order
-    inside, faces = axis**d, 2 * d * axis ** max(0, d - 1)
+    faces = sum(len(problem.domain.resolve(name)) for c in problem.conditions for name in c.on)
     if d > TENSOR_DIMENSIONS:
-        inside = faces = 2 ** math.ceil(math.log2(sampling.count))
-    return int(8 * 7 * (inside + faces) * stage.parameters(d))
+        rows = 2 ** math.ceil(math.log2(sampling.count)) + faces * 2 ** math.ceil(
+            math.log2(-(-sampling.count // max(1, faces)))
+        )
+    else:
+        rows = axis**d + faces * axis ** max(0, d - 1)
+    parameters = stage.parameters(d)
+    return memory_of_rows(min(rows, block(parameters, problem.training.memory)), parameters + 1)

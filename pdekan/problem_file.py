@@ -26,6 +26,7 @@ from pdekan.problems import (
     EXACT,
     Condition,
     NetworkOptions,
+    Nodes,
     Problem,
     ProblemError,
     RightHandSide,
@@ -76,7 +77,7 @@ def _problem(source: Source) -> Problem:
         file = ProblemFile.model_validate(source.data)
     except ValidationError as error:
         for item in error.errors(include_url=False)[:MAX_MESSAGES]:
-            path = tuple(part for part in item["loc"] if part != "[key]")
+            path = tuple(part for part in item["loc"] if part not in ("[key]", *schema.TAGS))
             source.add(path, _in_words(item, path))
         source.check()
         raise
@@ -263,8 +264,14 @@ def _one_or_all(values: list[int] | None) -> int | tuple[int, ...] | None:
     return None if values is None else values[0] if len(values) == 1 else tuple(values)
 
 
+def _layer(nodes: int | schema.Nodes) -> int | Nodes:
+    if isinstance(nodes, int):
+        return nodes
+    return Nodes(nodes.sum, nodes.product) if nodes.product else nodes.sum
+
+
 def _network(table: schema.Network) -> NetworkOptions:
-    hidden = None if table.hidden is None else tuple(table.hidden)
+    hidden = None if table.hidden is None else tuple(_layer(nodes) for nodes in table.hidden)
     return NetworkOptions(table.kind, hidden, _one_or_all(table.degree), _one_or_all(table.intervals), table.base)
 
 

@@ -9,7 +9,17 @@ import keyword
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 MAX_DIMENSION = 100
@@ -82,16 +92,6 @@ def _interval(ends: list[float]) -> list[float]:
     return ends
 
 
-def _width(value: Any) -> Any:
-    if isinstance(value, dict):
-        if value.get("product", 0) != 0:
-            raise refusal("product nodes are not supported yet; write the number of sum nodes")
-        if not set(value) <= {"sum", "product"} or "sum" not in value:
-            raise refusal("a layer is a number of nodes, or {sum = 5}")
-        return value["sum"]
-    return value
-
-
 def _parameter(value: Any) -> Any:
     if isinstance(value, dict):
         raise refusal(
@@ -116,7 +116,6 @@ Interval = Annotated[
     AfterValidator(_interval),
     WithJsonSchema({"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}),
 ]
-Width = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_width)]
 Degree = Annotated[int, Field(ge=1, le=12)]
 Intervals = Annotated[int, Field(ge=1, le=1000)]
 Layers = Field(default=None, min_length=1, max_length=10)
@@ -200,11 +199,33 @@ class Condition(Table):
         return self
 
 
+class Nodes(Table):
+    """A hidden layer: how many nodes add what comes in, and how many multiply it."""
+
+    sum: int = Field(default=0, ge=0, le=1000)
+    product: int = Field(default=0, ge=0, le=1000)
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.sum + self.product < 1:
+            raise refusal("a hidden layer needs at least one node")
+        return self
+
+
+# a hidden layer is a number or a table; the tags tell which, and are left out of errors' places
+TAGS = ("[nodes]", "[table of nodes]")
+Width = Annotated[int, Field(ge=1, le=1000)]
+Layer = Annotated[
+    Annotated[Width, Tag(TAGS[0])] | Annotated[Nodes, Tag(TAGS[1])],
+    Discriminator(lambda value: TAGS[1] if isinstance(value, (dict, Nodes)) else TAGS[0]),
+]
+
+
 class Network(Table):
     """The network that represents the unknown; what is left out is chosen by the solver."""
 
     kind: Literal["kan", "mlp"] = "kan"
-    hidden: list[Width] | None = Layers
+    hidden: list[Layer] | None = Layers
     degree: Annotated[
         list[Degree] | None, BeforeValidator(_listed), _one_or_list({"type": "integer", "minimum": 1, "maximum": 12})
     ] = Layers
@@ -214,6 +235,12 @@ class Network(Table):
         _one_or_list({"type": "integer", "minimum": 1, "maximum": 1000}),
     ] = Layers
     base: Literal["none", "silu"] = "none"
+
+    @model_validator(mode="after")
+    def _kind(self) -> Self:
+        if self.kind == "mlp" and any(isinstance(nodes, Nodes) and nodes.product for nodes in self.hidden or []):
+            raise refusal("an mlp has no product nodes; write numbers of nodes")
+        return self
 
     @model_validator(mode="after")
     def _lengths(self) -> Self:
@@ -245,6 +272,7 @@ class Training(Table):
     seconds: float = Field(default=60.0, gt=0, le=1e7)
     steps: int | None = Field(default=None, ge=1, le=10_000_000)
     tolerance: float | None = Field(default=None, gt=0, lt=1)
+    memory: float | None = Field(default=None, ge=1, le=1e7, description="megabytes that the Jacobian may take")
 
     @model_validator(mode="after")
     def _growing(self) -> Self:

@@ -194,7 +194,8 @@ def architecture(network: Network) -> dict[str, Any]:
     """What it takes to build a network of the same kind and sizes again."""
     if isinstance(network, KAN):
         sizes = {"degree": list(network.degree), "intervals": list(network.intervals), "base": network.base}
-        return {"kind": "kan", "widths": list(network.widths), **sizes}
+        products = {"products": list(network.products)} if any(network.products) else {}
+        return {"kind": "kan", "widths": list(network.widths), **sizes, **products}
     if isinstance(network, MLP):
         return {"kind": "mlp", "widths": list(network.widths)}
     return {"kind": "module", "inputs": network.inputs, "outputs": network.outputs}
@@ -255,7 +256,8 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
 def _rebuilt(config: Mapping[str, Any], parameters: Mapping[str, Array], path: str | os.PathLike[str]) -> Network:
     network: Network
     if config["kind"] == "kan":
-        network = KAN(config["widths"], config["degree"], config["intervals"], config["base"])
+        sizes = (config["widths"], config["degree"], config["intervals"], config["base"])
+        network = KAN(*sizes, products=config.get("products"))
     elif config["kind"] == "mlp":
         network = MLP(config["widths"])
     else:

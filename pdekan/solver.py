@@ -29,12 +29,16 @@ from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree
 from pdekan.optimizers.ssbroyden import SSBroyden
-from pdekan.plan import Stage, stages, training_points, unseen_points
+from pdekan.plan import Stage, block, is_open, stages, training_points, unseen_points
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
 from pdekan.solution import Solution, environment
 
 # The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.
 ACCEPTED = 1e-4
+# The one at which training stops where the user names neither a tolerance nor a network: the network could always grow.
+TARGET = 1e-7
+# A stage that others follow ends when five steps gain less than this part of the loss: larger networks gain it sooner.
+EARLY = 0.3
 # Steps of a stage where the user names no number.
 STEPS = {"gauss-newton": 60, "matrix-free": 60, "ssbroyden": 2000, "lbfgs": 2000, "adam": 5000}
 # Entries of the Jacobian from which on more threads are used. Measured on two cores at 2·10⁶ entries: two threads are 1.4
@@ -136,6 +140,7 @@ class _Run:
         self.options = problem.training
         self.threads = torch.get_num_threads()
         self.tolerance = self.options.tolerance or ACCEPTED
+        self.target = self.options.tolerance or (TARGET if given is None and is_open(problem) else 0.0)
         self.plan: tuple[Stage | None, ...] = (None,) if given is not None else stages(problem)
         self.first = 0
         self.history: dict[str, list[float]] = {name: [] for name in _COLUMNS}
@@ -158,9 +163,6 @@ class _Run:
         """Train stage by stage, keep the network that does best on unseen points, and measure its errors."""
         reason = "stalled"
         for index in range(self.first, len(self.plan)):
-            stage = self.plan[index]
-            if stage is not None and stage.growth and self.best is not None and self.best.relative <= self.tolerance:
-                break
             reason = self._stage(index)
             if reason not in ENDS_OF_A_STAGE or self._steps_left(index) <= 0:
                 break
@@ -180,14 +182,16 @@ class _Run:
             sampling = self._sampling(stage, network)
             training = terms(self.problem, sampling, self.device)
             judge = Judge.of(self.problem, unseen_points(sampling), self.device)
-            objective = Objective(self.problem, network, training, self.options.weights)
             theta = parameters_to_vector(network.parameters()).detach()
+            optimizer = self._optimizer(index, len(theta))
+            rows = block(len(theta), self.options.memory) if isinstance(optimizer, GaussNewton) else None
+            objective = Objective(self.problem, network, training, self.options.weights, rows)
             watch = self._watcher(index, objective, judge, time.perf_counter())
             entries = sum(len(term.target) for term in training) * len(theta)
             before = self.taken
             with _threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
                 try:
-                    attempt = self._optimizer(len(theta)).minimise(objective, theta, self._steps_left(index), watch)
+                    attempt = optimizer.minimise(objective, theta, self._steps_left(index), watch)
                 except NoJacobian as error:
                     raise ProblemError(str(error)) from error
             self.taken = before + attempt.steps
@@ -215,12 +219,12 @@ class _Run:
                 network = network.refined(stage.degree, stage.intervals)
             return network
         domain = self.problem.domain
-        widths = stage.widths(domain.dimension)
+        widths, box = stage.widths(domain.dimension), (domain.lower, domain.upper)
         fresh: KAN | MLP
         if stage.kind == "mlp":
-            fresh = MLP(widths, domain.lower, domain.upper)
+            fresh = MLP(widths, *box)
         else:
-            fresh = KAN(widths, stage.degree, stage.intervals, stage.base, domain.lower, domain.upper)
+            fresh = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
         fresh.initialise(generator)
         return fresh.to(self.device)
 
@@ -230,12 +234,12 @@ class _Run:
             stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
         return training_points(self.problem, stage, self.options.seed)
 
-    def _optimizer(self, parameters: int) -> Optimizer:
+    def _optimizer(self, index: int, parameters: int) -> Optimizer:
         name = self.options.optimizer
         if name == "matrix-free" or (name == "gauss-newton" and parameters > DENSE):
             return MatrixFree()
         if name == "gauss-newton":
-            return GaussNewton()
+            return GaussNewton(least=EARLY) if index < len(self.plan) - 1 else GaussNewton()
         if name == "ssbroyden":
             if parameters > DENSE_QUASI_NEWTON:
                 raise ProblemError(
@@ -267,7 +271,7 @@ class _Run:
             aside += time.perf_counter() - pause
             if reason is not None:
                 return reason
-            if self.options.tolerance is not None and judged.relative <= self.tolerance:
+            if judged.relative <= self.target:
                 return "tolerance"
             return "budget" if self.spent >= self.budget else None
 
@@ -376,7 +380,7 @@ def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | Non
     fits = hidden == last.hidden
     if isinstance(network, KAN):  # which can be widened, but not given another depth or base
         wider = len(hidden) == len(last.hidden) and all(a <= b for a, b in zip(hidden, last.hidden, strict=True))
-        fits = wider and network.base == last.base
+        fits = wider and network.base == last.base and network.products == (last.products or (0,) * len(hidden))
     if not fits:
         raise ProblemError(
             f"the run to resume has hidden nodes {list(hidden)}, which cannot become network.hidden = {list(last.hidden)} "

@@ -194,9 +194,14 @@ def _triangle(problem: LeastSquares, theta: Tensor, ridge: float, only_linear: b
     triangle.diagonal().fill_(ridge**0.5)
     triangle[:, -1] = ridge**0.5 * theta[len(theta) - linear :]
     for residual, jacobian in problem.blocks(theta, only_linear):
-        inner = jacobian.shape[1] - linear
-        rows = torch.cat([jacobian[:, inner:], jacobian[:, :inner], residual[:, None]], dim=1)
-        triangle = torch.linalg.qr(torch.cat([triangle, rows]), mode="r").R
+        inner, known = jacobian.shape[1] - linear, len(triangle)
+        stacked = theta.new_empty(known + len(residual), width)
+        stacked[:known] = triangle
+        stacked[known:, :linear], stacked[known:, linear:-1] = jacobian[:, inner:], jacobian[:, :inner]
+        stacked[known:, -1] = residual
+        del jacobian  # before the factorisation takes memory of its own
+        triangle = torch.linalg.qr(stacked, mode="r").R
+        del stacked
     if not bool(torch.isfinite(triangle).all()):
         return None
     square = theta.new_zeros(width, width)
