@@ -44,7 +44,7 @@ __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"
 
 _TABLES: dict[str, type[BaseModel]] = {
     "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
-    "training": schema.Training, "weights": schema.Weights,
+    "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes,
 }  # fmt: skip
 _WANTED = {
     "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",

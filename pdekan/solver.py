@@ -140,7 +140,8 @@ class _Run:
         self.options = problem.training
         self.threads = torch.get_num_threads()
         self.tolerance = self.options.tolerance or ACCEPTED
-        self.target = self.options.tolerance or (TARGET if given is None and is_open(problem) else 0.0)
+        self.grows = given is None and is_open(problem)
+        self.target = self.options.tolerance or (TARGET if self.grows else 0.0)
         self.plan: tuple[Stage | None, ...] = (None,) if given is not None else stages(problem)
         self.first = 0
         self.history: dict[str, list[float]] = {name: [] for name in _COLUMNS}
@@ -153,10 +154,8 @@ class _Run:
             self.first = min(resume.stage, len(self.plan) - 1)
             self.history = {name: resume.history[name].tolist() for name in _COLUMNS}
             self.spent, self.taken = resume.seconds, resume.iterations
-            network = resume.network.to(self.device)
-            # judged anew: the problem may have changed since
-            judge = Judge.of(problem, unseen_points(self._sampling(self.plan[self.first], network)), self.device)
-            self.best = _Judged(network, self.first, judge.residuals(network))
+            self.best = _Judged(resume.network.to(self.device), self.first, Residuals())
+            self.best = self._judged(self.first)  # judged anew: the problem may have changed since
         self.budget = self.spent + self.options.seconds
 
     def solution(self) -> Solution:
@@ -167,9 +166,19 @@ class _Run:
             if reason not in ENDS_OF_A_STAGE or self._steps_left(index) <= 0:
                 break
         assert self.best is not None
+        if not self.grows and self.best.stage < len(self.plan) - 1:  # the network that was asked for, whenever training ended
+            self.best = self._judged(len(self.plan) - 1)
+            if reason == "tolerance" and self.best.relative > self.target:
+                reason = self._stage(len(self.plan) - 1)
         self.best.network.requires_grad_(False)
         errors = errors_module.measure(self.problem, self.best.network) if self.problem.exact is not None else None
         return self._finished(self.best, reason, errors)
+
+    def _judged(self, index: int) -> _Judged:
+        """The best network carried over to a later stage, judged there."""
+        network = self._network(self.plan[index], self.options.seed)
+        judge = Judge.of(self.problem, unseen_points(self._sampling(self.plan[index], network)), self.device)
+        return _Judged(network, index, judge.residuals(network))
 
     def _stage(self, index: int) -> str:
         """Train one stage from every start, judge the best of them; returns the reason of its end."""
@@ -201,7 +210,7 @@ class _Run:
             if attempt.reason not in ENDS_OF_A_STAGE:
                 break
         assert outcome is not None
-        if self.best is None or judged.relative < self.best.relative or not math.isfinite(self.best.relative):
+        if self.best is None or not self.grows or not judged.relative >= self.best.relative:
             self.best = judged
         return outcome.reason
 

@@ -310,7 +310,7 @@ def test_streams(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 1
     assert json.loads(captured.out) == json.loads(Path("outputs/tiny/001/summary.json").read_text())
-    assert "stage 1/1 step 1 loss" in captured.err
+    assert "stage 1/3 step 1 loss" in captured.err
     assert "{" not in captured.err
 
 

@@ -62,7 +62,7 @@ def solve_errors(problem: Problem, degree: int, intervals: int) -> Errors:
     objective = Objective(problem, network, terms(problem, Sampling(intervals, degree + 2, 0, 0)))
     start = parameters_to_vector(network.parameters()).detach()
     outcome = GaussNewton().minimise(objective, start, 10, lambda step: None)
-    assert outcome.steps == 0  # affine in all parameters: one solve a ridge, no step
+    assert outcome.steps == 0  # affine in all parameters: solved for, no step
     return measure(problem, objective.load(outcome.theta))
 
 

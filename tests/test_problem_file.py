@@ -17,7 +17,7 @@ from pdekan.domains.quadrature import Quadrature
 from pdekan.jets import Derivatives
 from pdekan.library import library, titles
 from pdekan.problem_file import ProblemFileError, json_schema, load_problem, loads
-from pdekan.problems import EXACT, Problem, ProblemError, Weights
+from pdekan.problems import EXACT, Nodes, Problem, ProblemError, Weights
 
 BASE = """\
 schema = 1
@@ -89,14 +89,14 @@ def test_titles() -> None:
 
 
 def test_what_a_file_says_is_what_the_problem_holds() -> None:
-    network = '[network]\nhidden = [5, {sum = 3, product = 0}]\ndegree = 5\nintervals = [4, 8, 8]\nbase = "silu"\n'
+    network = '[network]\nhidden = [5, {sum = 3, product = 0}, {sum = 1, product = 2}]\ndegree = 5\nintervals = [4, 8, 8, 9]\nbase = "silu"\n'
     more = 'weights = {equation = 0.01}\nrefine = [5, 10]\nseed = 3\noptimizer = "adam"\nseconds = 5\ntolerance = 1e-6\n'
     problem = loads(BASE + more + network)
     assert problem.domain.coordinates == ("x", "y")
     assert problem.domain.upper == (1.0, 2.0)
-    assert problem.network.hidden == (5, 3)
+    assert problem.network.hidden == (5, 3, Nodes(1, 2))
     assert problem.network.degree == 5
-    assert problem.network.intervals == (4, 8, 8)
+    assert problem.network.intervals == (4, 8, 8, 9)
     assert problem.network.base == "silu"
     assert problem.training.points == 500
     assert problem.training.weights == Weights(0.01, 1.0, 1.0)
@@ -292,7 +292,12 @@ WRONG: list[tuple[str, Callable[[], str], str]] = [
     ("seconds date", added("seconds = 2024-01-01"), "training.seconds"),
     ("hidden empty", added("[network]\nhidden = []"), "network.hidden: .*at least 1 long"),
     ("hidden wide", added("[network]\nhidden = [100000]"), "network.hidden.0: found 100000; .*at most 1000 .*MB"),
-    ("hidden products", added("[network]\nhidden = [{sum = 1, product = 2}]"), "network.hidden.0: product nodes are not supported yet"),
+    ("hidden nothing", added("[network]\nhidden = [{sum = 0, product = 0}]"), "network.hidden.0: a hidden layer needs at least one node"),
+    ("hidden key", added("[network]\nhidden = [{sums = 1}]"), "network.hidden.0.sums: unknown key; known are sum, product"),
+    ("hidden text", added('[network]\nhidden = ["5"]'), "network.hidden.0: found \"5\", expected a whole number"),
+    ("hidden negative", added("[network]\nhidden = [{product = -1}]"), "network.hidden.0.product: found -1; it must be at least 0"),
+    ("mlp products", added('[network]\nkind = "mlp"\nhidden = [{product = 2}]'), "network: an mlp has no product nodes"),
+    ("memory", added("memory = 0"), "training.memory: found 0; it must be at least 1"),
     ("degree", added("[network]\ndegree = 13"), "network.degree.0: found 13; it must be at most 12"),
     ("intervals a layer", added("[network]\nhidden = [5]\nintervals = [1, 2, 3]"), "network: intervals has 3 numbers"),
     ("base", added('[network]\nbase = "relu"'), "network.base: found \"relu\", expected 'none' or 'silu'"),

@@ -228,7 +228,7 @@ def test_samples_are_the_solution_on_a_grid(dimension: int, axes: int) -> None:
 
 def test_the_sampled_residual_is_that_of_the_equation() -> None:
     # u'' by differences of the gradient, which is tested by itself
-    solution, h = quickly(stated_in_python(1)), 1e-4
+    solution, h = quickly(stated_in_python(1), NetworkOptions(hidden=(2,), degree=3, intervals=1)), 1e-4
     samples = solution.sample((11,))
     inner = samples.axes[0].values[1:-1, None]
     second = (solution.gradient(inner + h) - solution.gradient(inner - h))[:, 0] / (2 * h)

@@ -52,8 +52,7 @@ class GaussNewton:
             return Outcome(theta, math.inf, 0, "singular")
         damping, losses, reason = self.damping, [state.loss], "steps"
         while len(losses) <= steps:
-            wanted = max(self.floor, self.ridge * state.loss / size)
-            if wanted < 0.5 * ridge:
+            while (wanted := max(self.floor, self.ridge * state.loss / size)) < 0.5 * ridge:
                 ridge = wanted
                 state = _project(problem, state.theta, ridge) or state
             trial, damping = self._step(problem, state, ridge, damping)
