@@ -54,10 +54,11 @@ class Judge:
         height = max(_size(self.terms[0], fields[0].value), *heights, TINY)
         equation = sizes[0] / max(self.data[0], self.units[0] * height)
         conditions = [size / (one * height) for size, one in zip(sizes[1:], self.units[1:], strict=True)]
-        relative = max(equation, _mean(conditions))
+        faces = [term.faces for term in self.terms[1:]]
+        relative = max(equation, _mean(conditions, faces))
         if not math.isfinite(sum(sizes)):  # asked of all of them: max() may pass a nan by
             return Residuals()
-        return Residuals(sizes[0], _mean(sizes[1:]), relative)
+        return Residuals(sizes[0], _mean(sizes[1:], faces), relative)
 
 
 def _size(term: Term, values: torch.Tensor) -> float:
@@ -65,5 +66,6 @@ def _size(term: Term, values: torch.Tensor) -> float:
     return math.sqrt(float(term.share @ values**2))
 
 
-def _mean(sizes: list[float]) -> float:
-    return math.sqrt(sum(size**2 for size in sizes) / max(1, len(sizes)))
+def _mean(sizes: list[float], faces: list[int]) -> float:
+    """Root mean square over faces."""
+    return math.sqrt(sum(n * size**2 for n, size in zip(faces, sizes, strict=True)) / max(1, sum(faces)))

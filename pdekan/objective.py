@@ -6,6 +6,7 @@ square root of its factor, so that the sum of squares approximates the integral.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from pdekan.domains.quadrature import Quadrature
+from pdekan.domains.box import TENSOR_DIMENSIONS
+from pdekan.domains.quadrature import Quadrature, joined
 from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.operators import d
@@ -52,7 +54,7 @@ class Term:
     """operator(u) - target at points; on periodic faces the points are those of both, and the residual is the jump.
 
     points: ``(sides · n, d)``. target, share: ``(n,)``, share being ω / Σ ω. unit: what a residual of "one" means, for
-    balancing. group: "equation" or "conditions".
+    balancing. group: "equation" or "conditions". faces: how many faces the points lie on, as many points on each.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Term:
     environment: Environment
     unknown: str
     sides: int = 1
+    faces: int = 1
 
     def part(self, rows: Tensor) -> Term:
         """The same for some of its residuals."""
@@ -108,22 +111,32 @@ def _at(jet: Jet, points: Tensor, frame: Frame) -> Jet:
 def terms(problem: Problem, sampling: Sampling, device: str | torch.device = "cpu") -> list[Term]:
     """The equation's term, then one for every face of every condition (two for a periodic pair).
 
+    Above three dimensions the faces of a condition share one term: hundreds of small ones cost more than their arithmetic.
     Raises ProblemError where a right-hand side is not finite, naming the point.
     """
     domain = problem.domain
     rule = domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed)
     equation = as_field(problem.equation)
     out = [_term(problem, "equation", "equation", equation, problem.source, rule, device)]
-    faces = [(c, face) for c in problem.conditions for name in c.on for face in domain.resolve(name)]
-    share = -(-sampling.count // max(1, len(faces)))
-    for number, (condition, face) in enumerate(faces):
-        rule = domain.face(face, sampling.cells, sampling.order, share, sampling.seed + 1 + number)
-        label = f"{condition.kind} on {face}"
-        if condition.kind != "periodic":
-            assert condition.operator is not None
-            out.append(_term(problem, label, "conditions", condition.operator, condition.value, rule, device))
-        elif face.endswith("-"):
-            out.extend(_periodic(problem, condition, face, rule, device))
+    count = sum(len(domain.resolve(name)) for condition in problem.conditions for name in condition.on)
+    share = -(-sampling.count // max(1, count))
+    seeds = itertools.count(sampling.seed + 1)
+    for condition in problem.conditions:
+        faces = [face for name in condition.on for face in domain.resolve(name)]
+        rules = [domain.face(face, sampling.cells, sampling.order, share, next(seeds)) for face in faces]
+        if condition.kind == "periodic":
+            for face, rule in zip(faces, rules, strict=True):
+                out.extend(_periodic(problem, condition, face, rule, device) if face.endswith("-") else ())
+            continue
+        if domain.dimension > TENSOR_DIMENSIONS:
+            labels, parts = [", ".join(condition.on)], [rules]
+        else:
+            labels, parts = faces, [[rule] for rule in rules]
+        assert condition.operator is not None
+        for label, part in zip(labels, parts, strict=True):
+            name, rule = f"{condition.kind} on {label}", joined(part)
+            term = _term(problem, name, "conditions", condition.operator, condition.value, rule, device)
+            out.append(replace(term, faces=len(part)))
     return out
 
 
@@ -329,7 +342,7 @@ class Objective:
 
 def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) -> list[Tensor]:
     """Square roots of the rows' factors, ``(n,)`` a term; weights None balances nondimensional residuals."""
-    faces = max(1, sum(term.group == "conditions" for term in terms))
+    faces = max(1, sum(term.faces for term in terms if term.group == "conditions"))
     factors = []
     for term in terms:
         if weights is None:
@@ -337,7 +350,7 @@ def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) ->
         else:
             weight = weights.equation if term.group == "equation" else weights.conditions
         if term.group == "conditions":
-            weight = weight / faces
+            weight = weight * term.faces / faces
         factors.append((weight * term.share).sqrt())
     return factors
 

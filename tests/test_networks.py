@@ -13,7 +13,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from pdekan import splines
 from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import ModuleNetwork, Network, NoJacobian
-from pdekan.networks.kan import KAN, MARGIN
+from pdekan.networks.kan import KAN, MARGIN, SCATTERED_MARGIN
 from pdekan.networks.layers import SplineLayer
 from pdekan.networks.mlp import MLP
 
@@ -378,6 +378,20 @@ def test_normalising_brings_the_last_hidden_nodes_onto_the_knots(base: str, widt
     first = network.layers[0].coefficients.numel()
     if base == "none":  # what is normalised stays as it is
         torch.testing.assert_close(parameters_to_vector(network.parameters())[:first], once[:first], rtol=1e-9, atol=1e-9)
+
+
+def test_points_that_a_few_random_ones_have_not_reached_stay_on_the_knots() -> None:
+    """In many dimensions 25 times as many points reach farther; beyond the knots splines go on as straight lines."""
+    network = kan((10, 6, 1))
+    few = points_for(network, 4000)
+    network.normalise(few)
+    low, high = network.hidden_ranges(few)[0]
+    torch.testing.assert_close(low, torch.full_like(low, -SCATTERED_MARGIN), rtol=0, atol=1e-10)
+    torch.testing.assert_close(high, torch.full_like(high, SCATTERED_MARGIN), rtol=0, atol=1e-10)
+    low, high = network.hidden_ranges(points_for(network, 100_000, seed=4))[0]
+    assert high.max() - low.min() > 2.0 * SCATTERED_MARGIN / MARGIN
+    assert low.min() > -1.0
+    assert high.max() < 1.0
 
 
 def test_normalising_and_solving_again_loses_nothing() -> None:

@@ -286,6 +286,30 @@ def test_default_weights_balance_nondimensional_mean_squares() -> None:
     )
 
 
+def test_in_many_dimensions_a_condition_is_one_term_that_weighs_its_faces_alike() -> None:
+    """Loss = w_c Σ_faces (mean square on the face) / faces, also where conditions have different numbers of faces."""
+    domain = hypercube(4, 0.0, 2.0)
+    walls = ("x1-", "x1+", "x2+")
+    rest = tuple(face for face in domain.faces if face not in walls)
+    conditions = (neumann(lambda x1, x3: x1 * x3, on=walls), dirichlet(0.5, on=rest))
+    problem = Problem(domain, lambda u: laplacian(u), conditions=conditions)
+    found = terms(problem, Sampling(1, 1, 512, 0))
+    assert [term.name for term in found[1:]] == ["neumann on " + ", ".join(walls), "dirichlet on " + ", ".join(rest)]
+    assert [term.faces for term in found] == [1, 3, 5]
+
+    network = network_for(problem)
+    total = 0.0
+    for term, faces in zip(found[1:], (walls, rest), strict=True):
+        residual = term.residual(evaluate(network, term.points, term.frame)).chunk(len(faces))
+        for face, points, squares in zip(faces, term.points.chunk(len(faces)), residual, strict=True):
+            k, at = domain.coordinates.index(face[:2]), 0.0 if face.endswith("-") else 2.0
+            assert (points[:, k] == at).all()
+            total += float(squares.square().mean())
+    objective = Objective(problem, network, found, Weights(equation=0.0, conditions=2.0))
+    rows = objective.rows(parameters_to_vector(network.parameters()).detach())[0]
+    assert float(rows.square().sum()) == pytest.approx(2.0 * total / len(domain.faces), rel=1e-12)
+
+
 def test_a_periodic_pair_gives_the_jumps_of_value_and_slope() -> None:
     problem = PROBLEMS["periodic"][0]
     found = terms(problem, SAMPLING)

@@ -54,3 +54,16 @@ def sobol(lower: Sequence[float], upper: Sequence[float], count: int, seed: int)
     power = max(0, int(np.ceil(np.log2(count))))
     points = a + (b - a) * qmc.Sobol(len(a), rng=seed).random_base2(power)
     return Quadrature(points, np.full(len(points), np.prod(b - a) / len(points)))
+
+
+def joined(rules: Sequence[Quadrature]) -> Quadrature:
+    """Several rules as one that gives each the same weight: those of a rule sum to 1 / (the number of rules)."""
+    if len(rules) == 1:
+        return rules[0]
+    weights = [rule.weights / (rule.weights.sum() * len(rules)) for rule in rules]
+    normals = [rule.normals for rule in rules if rule.normals is not None]
+    return Quadrature(
+        np.concatenate([rule.points for rule in rules]),
+        np.concatenate(weights),
+        np.concatenate(normals) if len(normals) == len(rules) else None,
+    )

@@ -15,7 +15,9 @@ from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network, to_unit_box
 from pdekan.networks.layers import Bases, LayerTrace, SplineLayer, orders
 
-MARGIN = 0.97  # hidden nodes are mapped to [-MARGIN, MARGIN], so that unseen points stay on the knots [-1, 1]
+# Hidden nodes are mapped to [-margin, margin], so that unseen points stay on the knots [-1, 1]. A grid reaches the ends of a
+# node's range; random points in many dimensions keep off them, and the more points, the farther they reach.
+MARGIN, SCATTERED_MARGIN, GRIDDED = 0.97, 0.7, 3
 NOISE = 0.05  # relative departure of a fresh edge from a linear function
 
 
@@ -100,6 +102,11 @@ class KAN(Network):
         """Edges × intervals, the count of arXiv:2404.19756."""
         return sum(layer.inputs * layer.outputs * layer.intervals for layer in self.spline_layers)
 
+    @property
+    def margin(self) -> float:
+        """How far of the knots' range [-1, 1] hidden nodes may reach at the points that they are normalised over."""
+        return MARGIN if self.inputs <= GRIDDED else SCATTERED_MARGIN
+
     def _inputs(self, points: Tensor, frame: Frame) -> Jet:
         return to_unit_box(points, frame, self.lower, self.upper)
 
@@ -162,7 +169,7 @@ class KAN(Network):
 
     @torch.no_grad()
     def normalise(self, points: Tensor) -> None:
-        """Map every hidden node's range over points exactly to [-MARGIN, MARGIN], and adapt the layer that follows.
+        """Map every hidden node's range over points exactly to [-margin, margin], and adapt the layer that follows.
 
         The adaption is a least-squares fit on the same knots, not exact: the last layer is solved for afterwards. Ahead of
         other layers a node is left alone while its range stays on the knots and fills half of them.
@@ -171,7 +178,7 @@ class KAN(Network):
         for k, layer in enumerate(self.spline_layers[:-1]):
             value = layer(x).value
             low, high = value.amin(0), value.amax(0)
-            scale = 2.0 * MARGIN / (high - low)
+            scale = 2.0 * self.margin / (high - low)
             keep = high - low < 1e-12
             if k < len(self.spline_layers) - 2:
                 keep |= (low >= -1.0) & (high <= 1.0) & (high - low >= 1.0)
@@ -180,7 +187,7 @@ class KAN(Network):
             shift = torch.where(keep, 0.0, -0.5 * scale * (low + high))
             if layer.products:  # which can be scaled, but not shifted
                 largest = torch.maximum(low.abs(), high.abs())[layer.sums :]
-                scale[layer.sums :] = torch.where(largest < 1e-12, 1.0, MARGIN / largest)
+                scale[layer.sums :] = torch.where(largest < 1e-12, 1.0, self.margin / largest)
                 shift[layer.sums :] = 0.0
             layer.rescale_outputs(scale, shift)
             self.spline_layers[k + 1].substitute_inputs(scale, shift)

@@ -111,13 +111,22 @@ def orders(frame: Frame) -> int:
     return min(int(frame.level), 2)
 
 
+def _squared_gradient(x: Jet) -> Tensor:
+    """∂x ⊙ ∂x, worked out once where all points share the gradient, as those of the coordinates do."""
+    gradient = x.gradient
+    assert gradient is not None
+    if len(gradient) > 1 and gradient.stride(0) == 0:
+        return x.frame.pair(gradient[:1], gradient[:1]).expand(len(gradient), *(-1,) * (gradient.ndim - 1))
+    return x.frame.pair(gradient, gradient)
+
+
 def _sums(phi: list[Tensor], x: Jet) -> Jet:
     """Σ_i φ_io(x_i)."""
     gradient = second = None
     if x.gradient is not None:
         gradient = torch.einsum("nio,nid->nod", phi[1], x.gradient)
     if x.gradient is not None and x.second is not None:
-        pair = x.frame.pair(x.gradient, x.gradient)
+        pair = _squared_gradient(x)
         second = torch.einsum("nio,nis->nos", phi[2], pair) + torch.einsum("nio,nis->nos", phi[1], x.second)
     return Jet(x.frame, phi[0].sum(1), gradient, second)
 
@@ -128,7 +137,7 @@ def _edges(phi: list[Tensor], x: Jet) -> list[Jet]:
     if x.gradient is not None:
         gradient = phi[1][..., None] * x.gradient[:, :, None]
     if x.gradient is not None and x.second is not None:
-        pair = x.frame.pair(x.gradient, x.gradient)
+        pair = _squared_gradient(x)
         second = phi[2][..., None] * pair[:, :, None] + phi[1][..., None] * x.second[:, :, None]
     together = Jet(x.frame, phi[0], gradient, second)
     return [together.each(lambda part, i=i: part[:, i]) for i in range(phi[0].shape[1])]  # type: ignore[misc]
@@ -186,7 +195,7 @@ class EdgeCotangent:
             first = torch.einsum("niod,nid->nio", by_edge.gradient, x.gradient)
             if x.second is not None and by_edge.second is not None:
                 first = first + torch.einsum("nios,nis->nio", by_edge.second, x.second)
-                pair = x.frame.pair(x.gradient, x.gradient)
+                pair = _squared_gradient(x)
                 return cls(by_edge, [*factors, first, torch.einsum("nios,nis->nio", by_edge.second, pair)])
             factors.append(first)
         return cls(by_edge, factors)
