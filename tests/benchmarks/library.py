@@ -7,13 +7,11 @@ The table says which machine, versions and commit made it. Times are of training
 
 from __future__ import annotations
 
-import platform
 import re
-import subprocess
 import sys
 from pathlib import Path
 
-import torch
+from origin import origin
 from PIL import Image
 
 from pdekan import run
@@ -36,13 +34,6 @@ def row(name: str, solution: Solution) -> str:
     e = solution.errors["u"]
     numbers = f"{e.l2_relative:.1e} | {e.h1_seminorm_relative:.1e} | {e.linf:.1e}"
     return f"| {name} | {solution.status} | {solution.parameters} | {solution.seconds:.1f} | {numbers} |\n"
-
-
-def origin() -> str:
-    """Machine, versions and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    return f"{platform.machine()}, {torch.get_num_threads()} cores, {versions}, commit {commit.stdout.strip()}"
 
 
 def picture(solution: Solution, directory: Path) -> None:
@@ -69,9 +60,7 @@ def main() -> None:
         sys.stdout.write(lines[-1])
         if name == "poisson_kan_paper":
             picture(solution, run.fresh_directory(name, ROOT / "outputs"))
-    table = (
-        f"<!-- library -->\n{HEADER}{''.join(lines)}\nMade by `python tests/benchmarks/library.py` ({origin()}).\n<!-- end -->"
-    )
+    table = f"<!-- library -->\n{HEADER}{''.join(lines)}\nMade by `python tests/benchmarks/library.py` ({origin(None)}).\n<!-- end -->"
     text = README.read_text("utf-8")
     README.write_text(re.sub(r"<!-- library -->.*<!-- end -->", lambda _: table, text, flags=re.S), "utf-8")
 
