@@ -191,12 +191,13 @@ Medians, least and greatest over the seeds. `poisson_kan_paper` is the problem o
 u = sin πx sin πy²; `poisson_sine` has u = sin πx sin πy. Both are separable, so that a single product node with a linear
 function behind it can be exact up to the splines of x and of y: rows with a product say what that is worth where it
 fits, and nothing about other problems. sin πx sin πy = (cos π(x - y) - cos π(x + y)) / 2 is also a sum of two plane waves,
-which [2,2,1] can find. `gaussian_and_layer`, u = exp(-10((x - 0.2)² + (y + 0.1)²)) cos 3xy + tanh 4(x - y), is neither a product
-nor a sum of functions of one variable; it and helmholtz (sin πx sin 4πy) are solved with the defaults and a small tolerance.
+which [2,2,1] can find. `gaussian_and_layer`, u = exp(-10((x - 0.2)² + (y + 0.1)²)) cos 3xy + tanh 4(x - y), is neither a
+product nor a sum of functions of one variable; it and helmholtz (sin πx sin 4πy) are solved with the defaults and a small
+tolerance.
 """
 
 
-def report(cases: Sequence[Case], rows: Sequence[str], seeds: Sequence[int]) -> str:
+def report(cases: Sequence[Case], rows: Sequence[str], seeds: Sequence[int], where: str) -> str:
     """The page: table, notes, ladders, and where it comes from."""
     ladders = "".join(
         f"- {case.name}: "
@@ -206,7 +207,7 @@ def report(cases: Sequence[Case], rows: Sequence[str], seeds: Sequence[int]) -> 
         for case in cases
         if case.rungs
     )
-    made = f"Made by `python tests/benchmarks/accuracy.py`, seeds {', '.join(map(str, seeds))} ({origin()})."
+    made = f"Made by `python tests/benchmarks/accuracy.py`, seeds {', '.join(map(str, seeds))} ({where})."
     words = f"Ladders, degree/intervals of the inner and of the outer splines:\n\n{ladders}"
     return f"# Accuracy\n\n{HEADER}{''.join(rows)}\n{NOTES}\n{words}\n{made}\n"
 
@@ -219,6 +220,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    where = origin()
     cases, rows = [case for case in CASES if case.name in asked.cases], []
     for case in cases:
         runs = []
@@ -228,7 +230,7 @@ def main() -> None:
             sys.stdout.flush()
         rows.append(row(case, runs))
         sys.stdout.write(rows[-1])
-    TABLE.write_text(report(cases, rows, asked.seeds), "utf-8")
+    TABLE.write_text(report(cases, rows, asked.seeds, where), "utf-8")
 
 
 if __name__ == "__main__":

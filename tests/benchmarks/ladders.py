@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
+
 from pdekan import solver
 from pdekan.networks.kan import KAN
 from pdekan.plan import Stage
+from pdekan.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Rung:
         if self.products:
             raise ValueError("a stage knows no product nodes; see `network`")
         degree, intervals = zip(self.inner, self.outer, strict=True)
-        return Stage("kan", (self.sums,), degree, intervals, "none")
+        return stage((self.sums,), degree, intervals)
 
     def network(self, lower: Sequence[float], upper: Sequence[float]) -> KAN:
         """The network itself, not initialised."""
@@ -34,11 +37,26 @@ class Rung:
         return KAN(widths, degree, intervals, "none", lower, upper, (self.products,))
 
 
+def stage(hidden: tuple[int, ...], degree: tuple[int, ...], intervals: tuple[int, ...]) -> Stage:
+    """A KAN of sum nodes with any number of hidden layers."""
+    return Stage("kan", hidden, degree, intervals, "none")
+
+
+def fresh(problem: Problem, stage: Stage, seed: int) -> KAN:
+    """The stage's network as a first one starts."""
+    domain = problem.domain
+    widths = stage.widths(domain.dimension)
+    network = KAN(widths, stage.degree, stage.intervals, stage.base, domain.lower, domain.upper)
+    network.initialise(torch.Generator().manual_seed(seed))
+    return network
+
+
 @contextmanager
-def plan(rungs: Sequence[Rung]) -> Iterator[None]:
+def plan(steps: Sequence[Rung | Stage]) -> Iterator[None]:
     """Within, `solve` trains these networks one after the other, whatever the problem asks for."""
     own = solver.stages
-    solver.stages = lambda problem: tuple(rung.stage() for rung in rungs)
+    written = tuple(step.stage() if isinstance(step, Rung) else step for step in steps)
+    solver.stages = lambda problem: written
     try:
         yield
     finally:

@@ -53,14 +53,15 @@ def picture(solution: Solution, directory: Path) -> None:
 
 def main() -> None:
     """Solve, print and write."""
-    lines = []
+    lines, where = [], origin(None)
     for name in library():
         solution = solve(load_problem(name))
         lines.append(row(name, solution))
         sys.stdout.write(lines[-1])
         if name == "poisson_kan_paper":
             picture(solution, run.fresh_directory(name, ROOT / "outputs"))
-    table = f"<!-- library -->\n{HEADER}{''.join(lines)}\nMade by `python tests/benchmarks/library.py` ({origin(None)}).\n<!-- end -->"
+    made = f"Made by `python tests/benchmarks/library.py` ({where})."
+    table = f"<!-- library -->\n{HEADER}{''.join(lines)}\n{made}\n<!-- end -->"
     text = README.read_text("utf-8")
     README.write_text(re.sub(r"<!-- library -->.*<!-- end -->", lambda _: table, text, flags=re.S), "utf-8")
 

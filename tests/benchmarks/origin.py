@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+# what benchmarks write: one run after another shall not call the tree dirty
+WRITTEN = ("README.md", "outputs/figures", "tests/benchmarks/*.md", "tests/benchmarks/*.json")
 
 
 def processor() -> str:
@@ -22,9 +24,13 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The short hash of the checkout, "-dirty" behind it where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    """The short hash of the checkout, "-dirty" behind it where tracked files other than benchmarks' own tables differ."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":(exclude){path}" for path in WRITTEN))
+    return _git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def made() -> dict[str, Any]:
