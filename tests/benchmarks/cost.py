@@ -124,7 +124,7 @@ def rise(name: str) -> None:
     torch.set_num_threads(1)
     problem_name, network = NETWORKS[name]
     problem = load_problem(problem_name)
-    problem = replace(problem, exact=None, training=replace(problem.training, steps=2, seconds=600.0))
+    problem = replace(problem, training=replace(problem.training, steps=2, seconds=600.0))
     layers = len(network.degree)
     with plan([stage((1,) * (layers - 1), (3,) * layers, (1,) * layers)]):
         solve(problem)
