@@ -22,7 +22,7 @@ from origin import origin
 from targets import LAYER, target
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
-from variants import GainRatio, Geodesic, Renormalised, Scattered, Sum, Together, Unscaled
+from variants import GainRatio, Geodesic, NormalisedOnce, Scattered, Sum, Together, Unscaled
 
 from pdekan import errors
 from pdekan.networks import kan
@@ -80,7 +80,7 @@ VARIANTS = (
     Variant("ridge 1e-10", fixed(1e-10)),
     Variant("ridge 1e-16", fixed(1e-16)),
     Variant("ridge 1e-30", fixed(1e-30)),
-    Variant("no renormalisation of hidden nodes", objective=Renormalised),
+    Variant("no renormalisation of hidden nodes", objective=NormalisedOnce),
     Variant("damping by the gain ratio", GainRatio()),
     Variant("geodesic acceleration", Geodesic()),
     Variant("random first directions", random_directions=True),
@@ -154,19 +154,20 @@ def corrected(problem: Problem, variant: Variant, ladder: Ladder, seed: int, bud
     Wang and Lai, J. Comput. Phys. 504 (2024) 112865.
     """
     first = climb(problem, variant, ladder, seed, budget / 2).network.requires_grad_(False)
-    factor = 1.0
+    chosen = terms(problem, training_points(problem, ladder[0].stage(), seed))
+    pairs = zip(row_factors(problem, chosen, None), residuals(first, chosen), strict=True)
+    factor = float(torch.cat([weight * residual for weight, residual in pairs]).norm())
 
     def left(chosen: list[Term]) -> list[Term]:
-        nonlocal factor
-        residuals = [term.residual(evaluate(first, term.points, term.frame)) for term in chosen]
-        weights = row_factors(problem, chosen, None)
-        if factor == 1.0:  # the same for all networks of the ladder
-            pairs = zip(weights, residuals, strict=True)
-            factor = float(torch.cat([weight * residual for weight, residual in pairs]).norm())
-        return [replace(term, target=-residual / factor) for term, residual in zip(chosen, residuals, strict=True)]
+        return [replace(term, target=-r / factor) for term, r in zip(chosen, residuals(first, chosen), strict=True)]
 
     second = climb(problem, variant, ladder, seed + 1, budget / 2, left).network
     return Sum(first, factor, second)
+
+
+def residuals(network: Network, chosen: Sequence[Term]) -> list[Tensor]:
+    """What the network leaves of every term."""
+    return [term.residual(evaluate(network, term.points, term.frame)) for term in chosen]
 
 
 def error(problem: Problem, network: Network) -> float:

@@ -18,7 +18,7 @@ from pdekan.optimizers.base import LeastSquares
 from pdekan.optimizers.gauss_newton import GaussNewton, _damped, _project, _State, _triangle
 
 
-class Renormalised(Objective):
+class NormalisedOnce(Objective):
     """Hidden nodes are brought to their range once, ahead of the first step of a stage, and not again."""
 
     done = False
@@ -30,7 +30,7 @@ class Renormalised(Objective):
         return super().normalise(theta)
 
 
-class Together(Renormalised):
+class Together(NormalisedOnce):
     """No entry counts as linear once the first solve is over: all parameters are stepped together.
 
     Without that solve the bringing of nodes to their range would spoil the function, so that it is not done again either.
