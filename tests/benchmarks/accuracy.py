@@ -3,8 +3,8 @@
     python tests/benchmarks/accuracy.py [--cases NAME …] [--seeds 0 1 2 3 4]
 
 One thread. Seconds are of training, without the measuring of errors, on a machine that does nothing else. A target is met
-when the medians over the seeds are within its error, its parameters and its seconds; five per cent more seconds are let pass, since the clock is read once
-a step.
+when the medians over the seeds are within its error, its parameters and its seconds; five per cent more seconds are let
+pass, since the clock is read once a step.
 """
 
 from __future__ import annotations
