@@ -7,13 +7,11 @@ The table says which machine, versions and commit made it. Times are of training
 
 from __future__ import annotations
 
-import platform
 import re
-import subprocess
 import sys
 from pathlib import Path
 
-import torch
+from origin import origin
 from PIL import Image
 
 from pdekan import run
@@ -38,13 +36,6 @@ def row(name: str, solution: Solution) -> str:
     return f"| {name} | {solution.status} | {solution.parameters} | {solution.seconds:.1f} | {numbers} |\n"
 
 
-def origin() -> str:
-    """Machine, versions and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    return f"{platform.machine()}, {torch.get_num_threads()} cores, {versions}, commit {commit.stdout.strip()}"
-
-
 def picture(solution: Solution, directory: Path) -> None:
     """Solution, error and training history of the KAN paper's problem, side by side."""
     run.write(solution, directory)
@@ -62,16 +53,15 @@ def picture(solution: Solution, directory: Path) -> None:
 
 def main() -> None:
     """Solve, print and write."""
-    lines = []
+    lines, where = [], origin(None)
     for name in library():
         solution = solve(load_problem(name))
         lines.append(row(name, solution))
         sys.stdout.write(lines[-1])
         if name == "poisson_kan_paper":
             picture(solution, run.fresh_directory(name, ROOT / "outputs"))
-    table = (
-        f"<!-- library -->\n{HEADER}{''.join(lines)}\nMade by `python tests/benchmarks/library.py` ({origin()}).\n<!-- end -->"
-    )
+    made = f"Made by `python tests/benchmarks/library.py` ({where})."
+    table = f"<!-- library -->\n{HEADER}{''.join(lines)}\n{made}\n<!-- end -->"
     text = README.read_text("utf-8")
     README.write_text(re.sub(r"<!-- library -->.*<!-- end -->", lambda _: table, text, flags=re.S), "utf-8")
 

@@ -9,7 +9,6 @@ that the peak of its memory (resident set, torch itself included) is its own; th
 from __future__ import annotations
 
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 import torch
+from origin import origin
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import errors
@@ -70,13 +70,6 @@ def train(method: str, budget: float) -> None:
     METHODS[method]().minimise(objective, theta, 10**6, watch)
     size = len(objective.products(theta).residual)
     sys.stdout.write(json.dumps({"parameters": len(theta), "rows": size, "baseline": baseline, "steps": rows}))
-
-
-def origin() -> str:
-    """Machine, versions and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    return f"{platform.machine()}, one thread, {versions}, commit {commit.stdout.strip()}"
 
 
 def main(budget: float) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import venv
@@ -21,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import origin
 import peers_report
 
 ROOT = Path(__file__).parents[2]
@@ -130,19 +130,6 @@ def parsed(peer: Peer, problem: str, out: str, reason: str) -> Run:
     return Run(problem, peer.name, reason or ("" if observations else "it reported nothing"), versions, observations)
 
 
-def origin(seconds: float) -> dict[str, Any]:
-    """Machine, Python, commit and budget."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip(),
-        "seconds": seconds,
-    }
-
-
 def say(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
@@ -150,7 +137,7 @@ def say(text: str) -> None:
 
 def benchmark(problems: list[str], names: list[str], seconds: float) -> dict[str, Any]:
     """Every peer on every problem, one after the other."""
-    made = origin(seconds)
+    made = origin.made() | {"seconds": seconds}
     runs = []
     for problem in problems:
         for peer in (peer for peer in PEERS if peer.name in names):

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import origin
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -97,15 +98,13 @@ def all_rows(results: dict[str, Any]) -> str:
     return HEADER + "".join(lines)
 
 
-def origin(results: dict[str, Any]) -> str:
-    """Machine, versions and commit, in words."""
+def source(results: dict[str, Any]) -> str:
+    """Budget, machine, versions and commit, in words."""
     made = results["made"]
     versions: dict[str, str] = {}
     for run in results["runs"]:
         versions |= run["versions"]
-    packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    where = f"{made['machine']}, one thread of {made['cores']} cores, Python {made['python']}"
-    return f"{made['seconds']:g} seconds for each that trains; {where}; {packages}; commit {made['commit']}"
+    return f"{made['seconds']:g} seconds for each that trains; {origin.words(made, versions)}"
 
 
 def figure(results: dict[str, Any]) -> Figure:
@@ -159,7 +158,7 @@ def panel(ax: Axes, problem: str, runs: list[dict[str, Any]]) -> None:
 
 def write(results: dict[str, Any], table: Path, picture: Path) -> None:
     """The table with its notes, and the figure."""
-    made = f"Made by `python tests/benchmarks/peers.py` ({origin(results)})."
+    made = f"Made by `python tests/benchmarks/peers.py` ({source(results)})."
     table.write_text(f"# pdekan and its peers\n\n{made}\n\n{NOTES}\n{all_rows(results)}", "utf-8")
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure(results).savefig(picture, dpi=160)
@@ -168,7 +167,7 @@ def write(results: dict[str, Any], table: Path, picture: Path) -> None:
 def publish(results: dict[str, Any]) -> None:
     """Table, figure, and the README's own table."""
     write(results, TABLE, FIGURE)
-    made = f"Made by `python tests/benchmarks/peers.py` ({origin(results)})."
+    made = f"Made by `python tests/benchmarks/peers.py` ({source(results)})."
     block = f"<!-- peers -->\n{final_rows(results)}\n{made}\n<!-- end peers -->"
     text = README.read_text("utf-8")
     README.write_text(re.sub(r"<!-- peers -->.*<!-- end peers -->", lambda _: block, text, flags=re.S), "utf-8")

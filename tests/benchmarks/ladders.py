@@ -1,0 +1,63 @@
+"""Ladders of networks that a benchmark trains instead of the plan's own: the one place that knows how stages are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from pdekan import solver
+from pdekan.networks.kan import KAN
+from pdekan.plan import Stage
+from pdekan.problems import Problem
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A KAN of one hidden layer: its sum nodes, then degree and intervals of the inner and of the outer splines."""
+
+    sums: int
+    inner: tuple[int, int]
+    outer: tuple[int, int]
+    products: int = 0
+
+    def stage(self) -> Stage:
+        """The solver's word for it."""
+        if self.products:
+            raise ValueError("a stage knows no product nodes; see `network`")
+        degree, intervals = zip(self.inner, self.outer, strict=True)
+        return stage((self.sums,), degree, intervals)
+
+    def network(self, lower: Sequence[float], upper: Sequence[float]) -> KAN:
+        """The network itself, not initialised."""
+        widths = (len(lower), self.sums + self.products, 1)
+        degree, intervals = zip(self.inner, self.outer, strict=True)
+        return KAN(widths, degree, intervals, "none", lower, upper, (self.products,))
+
+
+def stage(hidden: tuple[int, ...], degree: tuple[int, ...], intervals: tuple[int, ...]) -> Stage:
+    """A KAN of sum nodes with any number of hidden layers."""
+    return Stage("kan", hidden, degree, intervals, "none")
+
+
+def fresh(problem: Problem, stage: Stage, seed: int) -> KAN:
+    """The stage's network as a first one starts."""
+    domain = problem.domain
+    widths = stage.widths(domain.dimension)
+    network = KAN(widths, stage.degree, stage.intervals, stage.base, domain.lower, domain.upper)
+    network.initialise(torch.Generator().manual_seed(seed))
+    return network
+
+
+@contextmanager
+def plan(steps: Sequence[Rung | Stage]) -> Iterator[None]:
+    """Within, `solve` trains these networks one after the other, whatever the problem asks for."""
+    own = solver.stages
+    written = tuple(step.stage() if isinstance(step, Rung) else step for step in steps)
+    solver.stages = lambda problem: written
+    try:
+        yield
+    finally:
+        solver.stages = own
