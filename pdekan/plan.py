@@ -19,18 +19,30 @@ from pdekan.problems import Nodes, Problem, ProblemError
 DEGREE = 9
 # Where nobody says which network: hidden nodes, degree and intervals of the inner splines, intervals of the outer ones. Tried
 # in 2-D on sin πx sin πy², sin πx sin 4πy and exp(-10((x-.2)²+(y+.1)²)) cos 3xy + tanh 4(x-y).
-Rung = tuple[int, int, int, int]
-LADDERS: dict[int, tuple[Rung, ...]] = {
+LADDERS: dict[int, tuple[tuple[int, int, int, int], ...]] = {
     1: ((3, 3, 1, 8), (4, 6, 1, 16), (4, 9, 2, 32), (6, 9, 4, 64), (8, 9, 8, 128), (10, 9, 16, 256)),
     2: ((6, 3, 1, 6), (10, 3, 1, 8), (10, 6, 1, 16), (16, 9, 1, 24), (16, 9, 2, 32), (24, 9, 2, 48), (32, 9, 4, 64)),
     3: ((8, 3, 1, 6), (14, 3, 1, 8), (14, 6, 1, 16), (20, 9, 1, 24), (28, 9, 2, 32), (40, 9, 2, 48)),
 }
+# In many dimensions: hidden nodes, degrees of inner and outer splines, intervals of both. Few nodes with fine inner splines
+# find what is a sum of functions of one variable; more nodes with coarse ones what is not. Tried in 5, 6, 10, 100 dimensions.
+Many = tuple[int, tuple[int, int], tuple[int, int]]
+MANY: tuple[Many, ...] = (
+    (4, (3, 5), (1, 1)),
+    (4, (9, 5), (8, 1)),
+    (10, (3, 5), (1, 1)),
+    (10, (6, 9), (1, 2)),
+    (16, (6, 9), (2, 4)),
+)
+VERY_MANY: tuple[Many, ...] = ((1, (3, 5), (1, 1)), (4, (3, 5), (1, 1)), (8, (3, 5), (1, 2)))
+VERY = 20  # dimensions above which there are very many
 # Where the hidden nodes are given, but neither degree nor intervals.
 RAMP = ((3, 1, 8), (6, 1, 16), (9, 1, 32), (9, 2, 32))
-# In many dimensions few hidden nodes, so that the first layer's parameters stay below this.
-PARAMETERS = 1500
 # Training points for each parameter: fewer let the network wiggle between the points (tried on Poisson's equation in 2-D).
 POINTS_PER_PARAMETER = 5
+# … and points an axis for each coefficient of an edge: with as many as coefficients a product node fits them all and is wrong
+# in between (tried on sin πx sin πy and sin πx sin πy²).
+POINTS_PER_COEFFICIENT = 1.5
 LIMITS = {1: 100_000, 2: 250_000, 3: 100_000}
 # Gauss points an axis in one cell, at most: with more of them they crowd at the faces.
 ORDER = 16
@@ -71,8 +83,8 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
     """
     options, d = problem.network, problem.domain.dimension
     if is_open(problem):
-        return tuple(_rung(options.base, rung, 1) for rung in ladder(d))
-    nodes = options.layers if options.layers is not None else (Nodes(ladder(d)[-1][0] if d > TENSOR_DIMENSIONS else 10),)
+        return _ladder(d, options.base)
+    nodes = options.layers if options.layers is not None else (Nodes(10 if d <= VERY else 4),)
     hidden, products = tuple(n.sum + n.product for n in nodes), tuple(n.product for n in nodes)
     if options.kind == "mlp":
         return (Stage("mlp", hidden, (), (), "none"),)
@@ -86,7 +98,7 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
         return tuple(replace(first, degree=k, intervals=n) for k, n in _ramp_to(degree, final))
     if options.degree is not None:
         return tuple(replace(first, intervals=(n,) * (layers - 1) + (m,)) for n, m in ((1, 8), (2, 16), (4, 32)))
-    return tuple(_rung(options.base, (0, k, n, m), layers - 1, first) for k, n, m in RAMP)
+    return tuple(_with(first, (k, DEGREE), (n, m)) for k, n, m in RAMP)
 
 
 def is_open(problem: Problem) -> bool:
@@ -96,19 +108,19 @@ def is_open(problem: Problem) -> bool:
     return free and problem.training.refine is None
 
 
-def ladder(dimension: int) -> tuple[Rung, ...]:
+def _ladder(dimension: int, base: str) -> tuple[Stage, ...]:
     """The default networks of a dimension, small to large."""
     if dimension in LADDERS:
-        return LADDERS[dimension]
-    widest = max(2, min(10, PARAMETERS // (dimension * 10)))
-    return ((widest, 2, 1, 4), (widest, 4, 1, 8), (widest, 7, 1, 16), (2 * widest, 7, 1, 16))
+        rungs = [(nodes, (k, DEGREE), (n, m)) for nodes, k, n, m in LADDERS[dimension]]
+    else:
+        rungs = list(MANY if dimension <= VERY else VERY_MANY)
+    return tuple(_with(Stage("kan", (nodes,), (), (), base), degree, intervals) for nodes, degree, intervals in rungs)
 
 
-def _rung(base: str, rung: Rung, inner: int, like: Stage | None = None) -> Stage:
-    """A network of `inner` layers of inner splines, and one of outer ones."""
-    nodes, degree, n, m = rung
-    stage = like or Stage("kan", (nodes,), (), (), base)
-    return replace(stage, degree=(degree,) * inner + (DEGREE,), intervals=(n,) * inner + (m,))
+def _with(stage: Stage, degree: tuple[int, int], intervals: tuple[int, int]) -> Stage:
+    """The stage with these inner and outer splines."""
+    inner = len(stage.hidden)
+    return replace(stage, degree=(degree[0],) * inner + degree[1:], intervals=(intervals[0],) * inner + intervals[1:])
 
 
 def _ramp_to(degree: tuple[int, ...], final: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -138,6 +150,8 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
     if d > TENSOR_DIMENSIONS:
         return Sampling(1, 1, wanted, seed)
     axis = math.ceil(min(wanted, LIMITS[d]) ** (1.0 / d))
+    if stage.degree and problem.training.points is None:  # a product node ties an axis' coefficients to the points along it
+        axis = max(axis, math.ceil(POINTS_PER_COEFFICIENT * (stage.degree[0] + stage.intervals[0])))
     cells = stage.intervals[0] if stage.intervals else 4
     cells *= math.ceil(axis / (cells * ORDER))
     cells = max(1, min(cells, axis // 2))

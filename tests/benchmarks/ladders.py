@@ -25,16 +25,8 @@ class Rung:
 
     def stage(self) -> Stage:
         """The solver's word for it."""
-        if self.products:
-            raise ValueError("a stage knows no product nodes; see `network`")
         degree, intervals = zip(self.inner, self.outer, strict=True)
-        return stage((self.sums,), degree, intervals)
-
-    def network(self, lower: Sequence[float], upper: Sequence[float]) -> KAN:
-        """The network itself, not initialised."""
-        widths = (len(lower), self.sums + self.products, 1)
-        degree, intervals = zip(self.inner, self.outer, strict=True)
-        return KAN(widths, degree, intervals, "none", lower, upper, (self.products,))
+        return Stage("kan", (self.sums + self.products,), degree, intervals, "none", (self.products,))
 
 
 def stage(hidden: tuple[int, ...], degree: tuple[int, ...], intervals: tuple[int, ...]) -> Stage:
