@@ -193,7 +193,9 @@ class _Run:
             judge = Judge.of(self.problem, unseen_points(sampling), self.device)
             theta = parameters_to_vector(network.parameters()).detach()
             optimizer = self._optimizer(index, len(theta))
-            rows = block(len(theta), self.options.memory) if isinstance(optimizer, GaussNewton) else None
+            rows = None
+            if isinstance(optimizer, GaussNewton):
+                rows = block(len(theta), stage, self.problem.domain.dimension, self.options.memory)
             objective = Objective(self.problem, network, training, self.options.weights, rows)
             watch = self._watcher(index, objective, judge, time.perf_counter())
             entries = sum(len(term.target) for term in training) * len(theta)

@@ -116,15 +116,15 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 def peak() -> float:
     """Peak of the resident set in megabytes. Not of getrusage, which a process inherits from the one that started it."""
     status = Path("/proc/self/status").read_text("utf-8")
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) / 1024  # type: ignore[union-attr]
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024 / 1e6  # type: ignore[union-attr]
 
 
-def rise(name: str) -> None:
+def rise(name: str, allowed: float | None) -> None:
     """Print by how many megabytes two steps of `solve` raise the peak, after a tiny solve has loaded what is loaded once."""
     torch.set_num_threads(1)
     problem_name, network = NETWORKS[name]
     problem = load_problem(problem_name)
-    problem = replace(problem, training=replace(problem.training, steps=2, seconds=600.0))
+    problem = replace(problem, training=replace(problem.training, steps=2, seconds=600.0, memory=allowed))
     layers = len(network.degree)
     with plan([stage((1,) * (layers - 1), (3,) * layers, (1,) * layers)]):
         solve(problem)
@@ -136,11 +136,15 @@ def rise(name: str) -> None:
 
 def memories() -> Iterator[str]:
     """A row of the table for every network, each measured in a fresh process."""
-    for name, (problem_name, network) in NETWORKS.items():
-        command = [sys.executable, __file__, "--memory", name]
+    for name, allowed in (*((name, None) for name in NETWORKS), ("[3,10,10,1]", 200.0), ("[3,10,10,1]", 150.0)):
+        problem_name, network = NETWORKS[name]
+        command = [sys.executable, __file__, "--memory", name, *([] if allowed is None else ["--allowed", str(allowed)])]
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        measured, predicted = float(found), memory(load_problem(problem_name), network) / 2**20
-        yield f"| {name} | {measured:.0f} | {predicted:.0f} | {predicted / measured:.2f} |\n"
+        problem = load_problem(problem_name)
+        problem = replace(problem, training=replace(problem.training, memory=allowed))
+        measured, predicted = float(found), memory(problem, network) / 1e6
+        limit = "" if allowed is None else f"{allowed:g}"
+        yield f"| {name} | {limit} | {measured:.0f} | {predicted:.0f} | {measured / predicted:.2f} |\n"
 
 
 def row(name: str, cost: Cost) -> str:
@@ -198,7 +202,8 @@ def main(repeats: int) -> None:
         f"# Cost of an iteration\n\nMedians of {repeats}. At most {ALLOWED:g} factorisations are allowed; as many points as "
         f"training takes by itself.\n\n| network {SIZES} at most {ALLOWED:g} |\n|---{RULE}---|\n{''.join(lines)}\n{grown}"
         "## Memory\n\nHow much two steps of `solve` raise the peak of the resident set of a fresh process, and what "
-        "`plan.memory` says.\n\n| network | measured, MB | predicted, MB | predicted / measured |\n|---|---|---|---|\n"
+        "`plan.memory` says; with `--memory` where a number of megabytes is allowed.\n\n"
+        "| network | allowed, MB | measured, MB | predicted, MB | measured / predicted |\n|---|---|---|---|---|\n"
         f"{''.join(used)}\nMade by `python tests/benchmarks/cost.py` ({where}).\n",
         "utf-8",
     )
@@ -208,8 +213,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--memory", choices=list(NETWORKS), help=argparse.SUPPRESS)
+    parser.add_argument("--allowed", type=float, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.memory:
-        rise(asked.memory)
+        rise(asked.memory, asked.allowed)
     else:
         main(asked.repeats)
