@@ -21,8 +21,8 @@ DEGREE = 9
 # in 2-D on sin πx sin πy², sin πx sin 4πy and exp(-10((x-.2)²+(y+.1)²)) cos 3xy + tanh 4(x-y).
 LADDERS: dict[int, tuple[tuple[int, int, int, int], ...]] = {
     1: ((3, 3, 1, 8), (4, 6, 1, 16), (4, 9, 2, 32), (6, 9, 4, 64), (8, 9, 8, 128), (10, 9, 16, 256)),
-    2: ((6, 3, 1, 6), (10, 3, 1, 8), (10, 6, 1, 16), (16, 9, 1, 24), (16, 9, 2, 32), (24, 9, 2, 48), (32, 9, 4, 64)),
-    3: ((8, 3, 1, 6), (14, 3, 1, 8), (14, 6, 1, 16), (20, 9, 1, 24), (28, 9, 2, 32), (40, 9, 2, 48)),
+    2: ((6, 3, 1, 6), (10, 3, 1, 8), (10, 6, 1, 16), (16, 9, 1, 24), (16, 9, 2, 32), (24, 9, 2, 48), (28, 9, 4, 56)),
+    3: ((8, 3, 1, 6), (14, 3, 1, 8), (14, 6, 1, 16), (20, 9, 1, 24), (28, 9, 2, 32), (30, 9, 2, 48)),
 }
 # In many dimensions: hidden nodes, degrees of inner and outer splines, intervals of both. Few nodes with fine inner splines
 # find what is a sum of functions of one variable; more nodes with coarse ones what is not. Tried in 5, 6, 10, 100 dimensions.

@@ -148,6 +148,7 @@ class _Run:
         self.spent = 0.0
         self.taken = 0
         self.best: _Judged | None = None
+        self.pace: float | None = None  # seconds of a step for each of P³, of the stage before
         self.history_rule = _history_rule(problem)
         if resume is not None:
             _check_resumable(problem, resume, self.plan)
@@ -162,6 +163,9 @@ class _Run:
         """Train stage by stage, keep the network that does best on unseen points, and measure its errors."""
         reason = "stalled"
         for index in range(self.first, len(self.plan)):
+            if self._too_long(index):
+                reason = "budget"
+                break
             reason = self._stage(index)
             if reason not in ENDS_OF_A_STAGE or self._steps_left(index) <= 0:
                 break
@@ -173,6 +177,14 @@ class _Run:
         self.best.network.requires_grad_(False)
         errors = errors_module.measure(self.problem, self.best.network) if self.problem.exact is not None else None
         return self._finished(self.best, reason, errors)
+
+    def _too_long(self, index: int) -> bool:
+        """Whether two steps of a stage would take longer than what is left, a step's seconds growing as rows · P² do."""
+        stage, last = self.plan[index], self.pace
+        if stage is None or last is None or self.options.optimizer != "gauss-newton":
+            return False
+        work = stage.parameters(self.problem.domain.dimension) ** 3
+        return self.spent + 2.0 * last * work > self.budget
 
     def _judged(self, index: int) -> _Judged:
         """The best network carried over to a later stage, judged there."""
@@ -199,13 +211,15 @@ class _Run:
             objective = Objective(self.problem, network, training, self.options.weights, rows)
             watch = self._watcher(index, objective, judge, time.perf_counter())
             entries = sum(len(term.target) for term in training) * len(theta)
-            before = self.taken
+            before, began = self.taken, self.spent
             with _threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
                 try:
                     attempt = optimizer.minimise(objective, theta, self._steps_left(index), watch)
                 except NoJacobian as error:
                     raise ProblemError(str(error)) from error
             self.taken = before + attempt.steps
+            if attempt.steps:
+                self.pace = (self.spent - began) / attempt.steps / len(theta) ** 3
             if outcome is None or attempt.loss < outcome.loss:
                 outcome, trained = attempt, objective.load(attempt.theta)
                 judged = _Judged(trained, index, judge.residuals(trained))

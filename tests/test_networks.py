@@ -346,6 +346,34 @@ def test_widening_keeps_the_function_exactly(base: str, widths: tuple[int, ...],
     assert_same_jet(wider.jet(points, frame), network.jet(points, frame), 1e-14)
 
 
+def test_widening_keeps_product_nodes_last() -> None:
+    network = kan((2, 3, 3, 1), products=(1, 2))
+    wider = network.widened((5, 4), generator(5))
+    assert wider.products == (1, 2)
+    points, frame = points_for(network, 40), Frame(("x", "y"))
+    assert_same_jet(wider.jet(points, frame), network.jet(points, frame), 1e-13)
+
+
+def test_normalising_scales_product_nodes_without_shifting_them() -> None:
+    network = kan((2, 3, 1), products=(2,))
+    points = points_for(network, 300)
+    layer = network.spline_layers[0]
+    x = network.prepare(points, Frame(("x", "y"), Derivatives.VALUE))[0]
+    before = layer(x).value.detach()[:, 1:]
+    network.normalise(points)
+    after = layer(x).value.detach()[:, 1:]
+    torch.testing.assert_close(after.abs().amax(0), torch.full((2,), MARGIN, dtype=torch.float64))
+    torch.testing.assert_close(after / before, (MARGIN / before.abs().amax(0)).expand(len(points), -1), rtol=1e-9, atol=0)
+
+
+def test_a_product_node_multiplies_its_edges() -> None:
+    network = kan((3, 1, 1), products=(1,))
+    layer, x = network.spline_layers[0], 1.8 * torch.rand(20, 3, generator=generator(), dtype=torch.float64) - 0.9
+    edges = [splines.basis(x[:, i], layer.degree, layer.intervals)[0] @ layer.coefficients[i, 0] for i in range(3)]
+    values = layer(Frame(("x", "y", "z"), Derivatives.VALUE).position(x)).value[:, 0]
+    torch.testing.assert_close(values, edges[0] * edges[1] * edges[2])
+
+
 def test_widened_nodes_are_alive() -> None:
     wider = kan((2, 3, 1)).widened((6,), generator(5))
     ((low, high),) = wider.hidden_ranges(points_for(wider, 200))

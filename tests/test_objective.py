@@ -94,6 +94,24 @@ def test_jacobian_agrees_with_finite_differences_of_the_residual(name: str, kind
 
 
 @every_problem
+@pytest.mark.parametrize("block", [1, 7, 40])
+def test_rows_in_blocks_are_the_rows(name: str, block: int) -> None:
+    problem, _ = PROBLEMS[name]
+    network = network_for(problem)
+    whole, theta = objective_for(problem, network)
+    if name == "five dimensions" and block == 1:
+        pytest.skip("hundreds of rows one by one take long, and show nothing new")
+    pieces = Objective(problem, network, terms(problem, SAMPLING), block=block)
+    for only_linear in (False, True):
+        residual, jacobian = whole.rows(theta, only_linear)
+        blocks = list(pieces.blocks(theta, only_linear))
+        assert all(len(part) <= block for part, _ in blocks)
+        scale = float(jacobian.abs().max())
+        torch.testing.assert_close(torch.cat([part for part, _ in blocks]), residual, rtol=1e-10, atol=1e-13 * scale)
+        torch.testing.assert_close(torch.cat([part for _, part in blocks]), jacobian, rtol=1e-12, atol=1e-14 * scale)
+
+
+@every_problem
 @pytest.mark.parametrize("kind", ["none", "silu", "mlp"])
 def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str) -> None:
     problem, _ = PROBLEMS[name]

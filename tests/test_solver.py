@@ -32,6 +32,7 @@ from pdekan.problem_file import load_problem
 from pdekan.problems import (
     EXACT,
     NetworkOptions,
+    Nodes,
     Problem,
     ProblemError,
     TrainingOptions,
@@ -506,3 +507,42 @@ def test_a_network_with_another_base_is_not_resumed() -> None:
     first = solve(LINE, network=SMALL, training=TrainingOptions(steps=1, points=60))
     with pytest.raises(ProblemError, match="silu"):
         solve(LINE, network=replace(SMALL, base="silu"), training=TrainingOptions(steps=1, points=60), resume=first)
+
+
+def test_without_a_network_it_grows_until_the_tolerance_is_met() -> None:
+    solutions = [solve(load_problem("poisson_sine"), training=TrainingOptions(tolerance=t)) for t in (1e-2, 1e-5)]
+    for solution, tolerance in zip(solutions, (1e-2, 1e-5), strict=True):
+        assert solution.status == "converged"
+        assert solution.relative_residual <= tolerance
+        assert solution.errors is not None
+        assert solution.errors["u"].l2_relative <= 10.0 * tolerance
+    assert solutions[0].parameters < solutions[1].parameters
+
+
+def test_a_tolerance_that_is_not_met_is_said_not_to_be() -> None:
+    solution = solve(load_problem("poisson_sine"), training=TrainingOptions(tolerance=1e-9, steps=8))
+    assert solution.status == "budget"
+    assert "above 1e-09" in solution.reason
+
+
+def test_a_network_that_was_asked_for_comes_back_whenever_training_ends() -> None:
+    options = NetworkOptions(hidden=(4,), degree=9, intervals=(2, 16))
+    for training in (TrainingOptions(steps=3), TrainingOptions(tolerance=0.5)):
+        solution = solve(load_problem("poisson_sine"), network=options, training=training)
+        assert_sound(solution)
+        assert solution.network.get_submodule("layers.1").intervals == 16
+        assert solution.parameters == 2 * 4 * 11 + 4 * 25
+
+
+def test_a_product_node_finds_a_product() -> None:
+    """sin πx sin πy is separable: one node is enough, and sums of as many parameters are far from it."""
+    options = NetworkOptions(hidden=(Nodes(0, 1),), degree=(9, 1), intervals=(8, 1))
+    solution = solve(load_problem("poisson_sine"), network=options)
+    assert solution.parameters <= 100
+    assert error(solution) < 1e-7
+
+
+def test_a_bound_on_memory_changes_nothing_but_memory() -> None:
+    problem, options = load_problem("poisson_sine"), NetworkOptions(hidden=(6,), degree=9, intervals=(4, 16))
+    free, bound = (solve(problem, network=options, training=TrainingOptions(steps=4, memory=memory)) for memory in (None, 40.0))
+    torch.testing.assert_close(flat(bound), flat(free), rtol=1e-5, atol=1e-7)

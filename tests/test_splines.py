@@ -228,3 +228,16 @@ def test_points_that_are_no_numbers_give_no_numbers() -> None:
     assert torch.isfinite(value[0]).all()
     assert torch.isnan(value[1]).any()
     assert torch.isnan(slope[1]).any()
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 9])
+@pytest.mark.parametrize("intervals", [1, 12])
+def test_combining_local_functions_is_the_product_with_all_of_them(outputs: int, intervals: int) -> None:
+    """Few outputs take their coefficients to the points, many spread the basis; both ways are tried here."""
+    x, degree = inner_points().reshape(-1, 3), 4
+    local = splines.local_basis(x, degree, intervals, 2)
+    coefficients = random(3, outputs, splines.count(degree, intervals))
+    dense = splines.basis(x, degree, intervals, 2)
+    for ours, part in zip(local.combine(coefficients), dense, strict=True):
+        expected = torch.stack([part[:, i] @ coefficients[i].T for i in range(3)], dim=1)
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-11)

@@ -1,0 +1,99 @@
+"""Plans: what is trained when the user says nothing, something, or everything, and that it fits into memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from pdekan import dirichlet, laplacian
+from pdekan.domains.box import Box, box
+from pdekan.plan import Stage, block, is_open, memory, stages, training_points
+from pdekan.problems import NetworkOptions, Nodes, Problem, ProblemError, TrainingOptions
+
+
+def poisson(dimension: int, **training: object) -> Problem:
+    names = tuple(f"x{k}" for k in range(dimension))
+    domain = Box(names, (0.0,) * dimension, (1.0,) * dimension)
+    options = TrainingOptions(**training)  # type: ignore[arg-type]
+    return Problem(domain, lambda u: laplacian(u), 1.0, (dirichlet(0.0),), training=options)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 5, 10, 20, 21, 100])
+def test_the_default_grows_from_small_networks_to_large_ones(dimension: int) -> None:
+    problem = poisson(dimension)
+    assert is_open(problem)
+    plan = stages(problem)
+    sizes = [stage.parameters(dimension) for stage in plan]
+    assert sizes[0] == min(sizes) < sizes[-1]
+    assert max(sizes) <= 3000  # above, Gauss-Newton goes without the Jacobian
+    # what a network has learnt can only be carried over to at least as many nodes
+    assert all(a.hidden[0] <= b.hidden[0] for a, b in pairwise(plan))
+
+
+@pytest.mark.parametrize("degree", [5, (4, 9)])
+@pytest.mark.parametrize("intervals", [1, 10, (3, 16)])
+def test_the_last_network_is_the_one_that_was_asked_for(
+    degree: int | tuple[int, int], intervals: int | tuple[int, int]
+) -> None:
+    problem = replace(poisson(2), network=NetworkOptions(hidden=(7,), degree=degree, intervals=intervals, base="silu"))
+    assert not is_open(problem)
+    last = stages(problem)[-1]
+    assert last.widths(2) == (2, 7, 1)
+    assert last.degree == ((degree,) * 2 if isinstance(degree, int) else degree)
+    assert last.intervals == ((intervals,) * 2 if isinstance(intervals, int) else intervals)
+    assert all(stage.base == "silu" and stage.hidden == (7,) for stage in stages(problem))
+
+
+def test_intervals_follow_the_list_of_refinements() -> None:
+    plan = stages(poisson(2, refine=(5, 10, 20)))
+    assert [stage.intervals for stage in plan] == [(5, 5), (10, 10), (20, 20)]
+
+
+def test_product_nodes_are_among_the_hidden_ones() -> None:
+    problem = replace(poisson(2), network=NetworkOptions(hidden=(3, Nodes(2, 1)), degree=4, intervals=2))
+    for stage in stages(problem):
+        assert stage.hidden == (3, 3)
+        assert stage.products == (0, 1)
+    assert stages(problem)[-1].parameters(2) == (2 * 3 + 3 * 3 + 3) * 6
+
+
+def test_an_mlp_has_no_product_nodes() -> None:
+    with pytest.raises(ValueError, match="product"):
+        NetworkOptions(kind="mlp", hidden=(Nodes(1, 1),))
+    with pytest.raises(ValueError, match="at least one"):
+        Nodes(0, 0)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_there_are_more_points_along_an_axis_than_coefficients(dimension: int) -> None:
+    """A single product node has few parameters in all, but as many along an axis as any other."""
+    stage = Stage("kan", (1,), (9, 1), (16, 1), "none", (1,))
+    sampling = training_points(poisson(dimension), stage, 0)
+    assert sampling.cells * sampling.order >= 1.5 * (9 + 16)
+
+
+def test_a_block_of_rows_fits_into_what_is_allowed() -> None:
+    stage = Stage("kan", (10,), (9, 9), (1, 32), "none")
+    parameters = stage.parameters(2)
+    rows = [block(parameters, stage, 2, megabytes) for megabytes in (100.0, 200.0, None)]
+    assert 0 < rows[0] < rows[1] < rows[2]
+    assert memory(poisson(2, memory=60.0), stage) <= 60e6 < memory(poisson(2), stage)
+
+
+def test_too_little_memory_is_refused_with_what_is_needed() -> None:
+    stage = Stage("kan", (30,), (9, 9), (8, 32), "none")
+    with pytest.raises(ProblemError, match=r"needs \d+ MB or more.*--memory"):
+        block(stage.parameters(2), stage, 2, 1.0)
+
+
+def test_lists_of_wrong_length_are_refused() -> None:
+    problem = replace(poisson(2), network=NetworkOptions(hidden=(3,), degree=(3, 4, 5)))
+    with pytest.raises(ProblemError, match=r"network.degree has 3 entries"):
+        stages(problem)
+
+
+def test_time_is_a_coordinate_like_others() -> None:
+    problem = Problem(box(x=(0, 1), t=(0, 1)), lambda u: laplacian(u), 1.0, (dirichlet(0.0),))
+    assert stages(problem) == stages(poisson(2))
