@@ -34,7 +34,7 @@ MANY: tuple[Many, ...] = (
     (10, (6, 9), (1, 2)),
     (16, (6, 9), (2, 4)),
 )
-VERY_MANY: tuple[Many, ...] = ((1, (3, 5), (1, 1)), (4, (3, 5), (1, 1)), (8, (3, 5), (1, 2)))
+VERY_MANY: tuple[Many, ...] = ((1, (3, 5), (1, 1)), (4, (3, 5), (1, 1)), (7, (3, 5), (1, 2)))
 VERY = 20  # dimensions above which there are very many
 # Where the hidden nodes are given, but neither degree nor intervals.
 RAMP = ((3, 1, 8), (6, 1, 16), (9, 1, 32), (9, 2, 32))

@@ -216,8 +216,11 @@ class KAN(Network):
             outputs = [o if o < old.sums else o + added[k + 1] for o in range(old.outputs)]
             for name, values in old.named_parameters():
                 target = getattr(new, name)
-                if k > 0:  # what new nodes send on is nothing yet
-                    target[before : before + added[k]] = 0.0 if name != "spline_weight" else 1.0
+                if k > 0:  # what new nodes send on changes nothing yet: zero to a sum, one to a product
+                    fresh = target[before : before + added[k]]
+                    fresh[...] = 1.0 if name == "spline_weight" else 0.0
+                    if name == "coefficients":
+                        fresh[:, new.sums :] = 1.0
                 target[torch.tensor(inputs)[:, None], torch.tensor(outputs)] = values
         return wider
 
