@@ -5,9 +5,9 @@ becomes
 
     H⁺ = (H - Hy yᵀH / yᵀHy + φ (yᵀHy) v vᵀ) / τ + s sᵀ / yᵀs,        v = s / yᵀs - Hy / yᵀHy,
 
-and satisfies H⁺y = s for every τ and φ: BFGS is τ = φ = 1, DFP τ = 1, φ = 0. Here, as in section 2 of Urbán, Stefanou and
-Pons, J. Comput. Phys. 523 (2025) 113656 (arXiv:2405.04230; the choice that their program names SSBroyden2), after Al-Baali,
-Spedicato and Maggioni, Optim. Methods Softw. 29 (2014) 937-954, with
+and satisfies H⁺y = s for every τ and φ: BFGS is τ = φ = 1, DFP τ = 1, φ = 0. Here, as in Urbán, Stefanou and Pons,
+arXiv:2405.04230 (the choice that the program beside that paper names SSBroyden2), after Al-Baali, Spedicato and Maggioni,
+Optim. Methods Softw. 29 (2014) 937-954, with
 
     b = sᵀH⁻¹s / yᵀs = -α gᵀs / yᵀs,    h = yᵀHy / yᵀs,    a = bh - 1 >= 0,
     ρ = min(1, h (1 - √(a / (1 + a)))),    θ = max((ρ - 1) / a, min(1 / ρ, (1 - b) / b)),    σ = 1 + aθ,
