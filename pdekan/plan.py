@@ -38,6 +38,9 @@ VERY_MANY: tuple[Many, ...] = ((1, (3, 5), (1, 1)), (4, (3, 5), (1, 1)), (7, (3,
 VERY = 20  # dimensions above which there are very many
 # Where the hidden nodes are given, but neither degree nor intervals.
 RAMP = ((3, 1, 8), (6, 1, 16), (9, 1, 32), (9, 2, 32))
+# … and where all of them are products: degrees and intervals of both. A line behind a product is enough, and anything more gave
+# local minima (tried on sin πx sin πy and sin πx sin πy²).
+PRODUCTS = (((6, 1), (2, 1)), ((9, 1), (8, 1)), ((9, 1), (24, 1)))
 # Training points for each parameter: fewer let the network wiggle between the points (tried on Poisson's equation in 2-D).
 POINTS_PER_PARAMETER = 5
 # … and points an axis for each coefficient of an edge: with as many as coefficients a product node fits them all and is wrong
@@ -98,6 +101,8 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
         return tuple(replace(first, degree=k, intervals=n) for k, n in _ramp_to(degree, final))
     if options.degree is not None:
         return tuple(replace(first, intervals=(n,) * (layers - 1) + (m,)) for n, m in ((1, 8), (2, 16), (4, 32)))
+    if products == hidden:
+        return tuple(_with(first, degrees, intervals) for degrees, intervals in PRODUCTS)
     return tuple(_with(first, (k, DEGREE), (n, m)) for k, n, m in RAMP)
 
 
