@@ -288,7 +288,7 @@ class _Run:
             self.taken = taken + step.taken
             network = objective.load(step.theta)
             judged = _Judged(network, index, judge.residuals(network))
-            self.spent = before + time.perf_counter() - started - aside
+            earlier, self.spent = self.spent, before + time.perf_counter() - started - aside
             pause = time.perf_counter()
             errors = self._quick_errors(network)
             self._record(index, step.loss, judged, errors)
@@ -298,7 +298,8 @@ class _Run:
                 return reason
             if judged.relative <= self.target:
                 return "tolerance"
-            return "budget" if self.spent >= self.budget else None
+            # the next step will take as long as this one
+            return "budget" if 2.0 * self.spent - earlier > self.budget else None
 
         return watch
 

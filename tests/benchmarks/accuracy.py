@@ -98,7 +98,7 @@ CASES = (
     Case("paper-product", "poisson_kan_paper", "[2,1,1], product", PRODUCT, seconds=2.0, must=1e-9, parameters=100),
     Case("layer", LAYER, "defaults", (), seconds=60.0, must=1e-5, aim=1e-7, tolerance=1e-9),
     Case("helmholtz", "helmholtz", "defaults", (), seconds=60.0, must=1e-5, aim=1e-7, tolerance=1e-9),
-    Case("cosines-5d", "poisson_5d", "defaults", (), seconds=120.0, must=1e-9, tolerance=1e-10),
+    Case("cosines-5d", "poisson_5d", "defaults", (), seconds=120.0, must=1e-9, tolerance=1e-9),
     Case("harmonic-10d", "harmonic_10d", "defaults", (), seconds=120.0, must=1e-8, tolerance=1e-8),
     Case("quadratic-100d", "quadratic_100d", "defaults", (), seconds=120.0, must=1e-8, tolerance=1e-8),
     Case("product-6d", "product_6d", "defaults", (), seconds=120.0, must=1e-4, tolerance=1e-5),
@@ -156,16 +156,16 @@ def spread(values: Sequence[float]) -> str:
     return f"{median(values):.1e} ({min(values):.1e} … {max(values):.1e})"
 
 
-def row(case: Case, runs: Sequence[Run]) -> str:
+def row(case: Case, runs: Sequence[Run], commit: str) -> str:
     """One line of the table."""
     numbers = [spread([run.l2 for run in runs]), spread([run.h1 for run in runs])]
     numbers += [f"{median(run.parameters for run in runs):g}", f"{median(run.seconds for run in runs):.1f}"]
-    cells = [case.name, case.problem, case.network, *numbers, case.target(), verdict(case, runs)]
+    cells = [case.name, case.problem, case.network, *numbers, case.target(), verdict(case, runs), commit]
     return f"| {' | '.join(cells)} |\n"
 
 
-HEADER = """| case | problem | network | relative L2 | relative H1 seminorm | parameters | seconds | target | met |
-|---|---|---|---|---|---|---|---|---|
+HEADER = """| case | problem | network | relative L2 | relative H1 seminorm | parameters | seconds | target | met | commit |
+|---|---|---|---|---|---|---|---|---|---|
 """
 NOTES = """\
 Medians, least and greatest over the seeds. `poisson_kan_paper` is the problem of figure 3.3 of arXiv:2404.19756, with
@@ -195,6 +195,13 @@ def report(cases: Sequence[Case], rows: Sequence[str], seeds: Sequence[int], whe
     return f"# Accuracy\n\n{HEADER}{''.join(rows)}\n{NOTES}\n{words}\n{made}\n"
 
 
+def kept(renewed: Sequence[str]) -> dict[str, str]:
+    """The rows that are there already, of cases that are not run this time."""
+    lines = TABLE.read_text("utf-8").splitlines(keepends=True) if TABLE.exists() else []
+    old = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
+    return {case.name: old[case.name] for case in CASES if case.name in old and case.name not in renewed}
+
+
 def publish() -> None:
     """The table once more in the README, without the columns that the page beside this file is for."""
     page = TABLE.read_text("utf-8").splitlines()
@@ -220,18 +227,19 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     where = origin()
-    cases, rows = [case for case in CASES if case.name in asked.cases], []
-    for case in cases:
+    commit = where.rsplit(" ", 1)[1]
+    rows = kept(asked.cases)
+    for case in (case for case in CASES if case.name in asked.cases):
         runs = []
         for seed in asked.seeds:
             runs.append(train(case, seed))
             sys.stdout.write(f"{case.name} seed {seed}: L2 {runs[-1].l2:.1e}, {runs[-1].seconds:.1f} s\n")
             sys.stdout.flush()
-        rows.append(row(case, runs))
-        sys.stdout.write(rows[-1])
-    TABLE.write_text(report(cases, rows, asked.seeds, where), "utf-8")
-    if len(cases) == len(CASES):
-        publish()
+        rows[case.name] = row(case, runs, commit)
+        sys.stdout.write(rows[case.name])
+    cases = [case for case in CASES if case.name in rows]
+    TABLE.write_text(report(cases, [rows[case.name] for case in cases], asked.seeds, where), "utf-8")
+    publish()
 
 
 if __name__ == "__main__":
