@@ -32,7 +32,8 @@ SEPARABLE = """\
 Medians (least … greatest) over the seeds. sin πx sin πy and sin πx sin πy² are separable: a product node with a line behind it
 is exact up to the splines of x and of y, so those rows say nothing about other problems. The four in many dimensions a KAN
 with one hidden layer represents exactly, up to splines of one variable: with one node (cosines, quadratic), two (product of
-sines of sums) and six (harmonic). `gaussian_and_layer` is exp(-10((x - 0.2)² + (y + 0.1)²)) cos 3xy + tanh 4(x - y)."""
+sines of sums) and six (harmonic). `gaussian_and_layer` is exp(-10((x - 0.2)² + (y + 0.1)²)) cos 3xy + tanh 4(x - y).
+[tests/benchmarks/accuracy.md](tests/benchmarks/accuracy.md) has H1 errors, and the commit that each row was measured at."""
 NEVER = 1e-30  # a tolerance that no residual meets: training goes on to the end of its budget or ladder
 OVERRUN = 1.05  # the clock is read once a step, so that a budget is overrun by part of a step
 
