@@ -220,5 +220,8 @@ def memory(problem: Problem, stage: Stage) -> int:
     else:
         rows = axis**d + faces * axis ** max(0, d - 1)
     parameters = stage.parameters(d)
-    at_a_time = min(rows, block(parameters, stage, d, problem.training.memory))
+    try:
+        at_a_time = min(rows, block(parameters, stage, d, problem.training.memory))
+    except ProblemError:  # it takes more than is allowed
+        at_a_time = rows
     return int(_of_rows(at_a_time, parameters + 1) + _beside(stage, d))

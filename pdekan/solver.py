@@ -56,6 +56,7 @@ REASONS = {
     "stalled": "no step lowers the loss any further",
     "steps": "the steps allowed were used up",
     "budget": "the time allowed was used up",
+    "memory": "no larger network fits into the memory allowed",
     "interrupted": "interrupted",
     "singular": "the first least-squares problem was singular or not finite",
     "diverged": "the loss stopped being finite",
@@ -166,6 +167,9 @@ class _Run:
             if self._too_long(index):
                 reason = "budget"
                 break
+            if self.best is not None and not self._fits(index):
+                reason = "memory"
+                break
             reason = self._stage(index)
             if reason not in ENDS_OF_A_STAGE or self._steps_left(index) <= 0:
                 break
@@ -185,6 +189,18 @@ class _Run:
             return False
         work = stage.parameters(self.problem.domain.dimension) ** 3
         return self.spent + 2.0 * last * work > self.budget
+
+    def _fits(self, index: int) -> bool:
+        """Whether a stage can be trained in the memory that is allowed."""
+        stage, dimension = self.plan[index], self.problem.domain.dimension
+        parameters = 0 if stage is None else stage.parameters(dimension)
+        if self.options.optimizer != "gauss-newton" or parameters > DENSE:
+            return True
+        try:
+            block(parameters, stage, dimension, self.options.memory)
+        except ProblemError:
+            return False
+        return True
 
     def _judged(self, index: int) -> _Judged:
         """The best network carried over to a later stage, judged there."""
@@ -346,7 +362,7 @@ class _Run:
             status = "interrupted"
         elif converged:
             status = "converged"
-        elif reason in ("budget", "steps"):
+        elif reason in ("budget", "steps", "memory"):
             status = "budget"
         judgement = f"relative residual {best.relative:.1e} is {'within' if converged else 'above'} {self.tolerance:.0e}"
         return Solution(

@@ -545,3 +545,11 @@ def test_a_bound_on_memory_changes_nothing_but_memory() -> None:
     problem, options = load_problem("poisson_sine"), NetworkOptions(hidden=(6,), degree=9, intervals=(4, 16))
     free, bound = (solve(problem, network=options, training=TrainingOptions(steps=4, memory=memory)) for memory in (None, 40.0))
     torch.testing.assert_close(flat(bound), flat(free), rtol=1e-5, atol=1e-7)
+
+
+def test_growth_ends_where_memory_does_and_nothing_is_lost() -> None:
+    solution = solve(load_problem("poisson_kan_paper"), training=TrainingOptions(tolerance=1e-9, memory=30.0))
+    assert_sound(solution)
+    assert solution.status == "budget"
+    assert "memory" in solution.reason
+    assert error(solution) < 1e-2
