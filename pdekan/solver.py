@@ -45,7 +45,7 @@ STEPS = {"gauss-newton": 60, "matrix-free": 60, "ssbroyden": 2000, "lbfgs": 2000
 # times as quick as one on an idle machine, and 2.6 times slower where another process computes.
 PARALLEL_ENTRIES = 30_000_000
 # Parameters above which gauss-newton works without the Jacobian: with five points a parameter its memory grows with P², the
-# time of a step with P³; at 3000 parameters `plan.memory` says 2.5 GB.
+# time of a step with P³; all rows of 3000 parameters at once would take more than a gigabyte.
 DENSE = 3000
 # Parameters above which the P × P matrix of ssbroyden would take more than a gigabyte.
 DENSE_QUASI_NEWTON = 11_000
@@ -163,11 +163,13 @@ class _Run:
     def solution(self) -> Solution:
         """Train stage by stage, keep the network that does best on unseen points, and measure its errors."""
         reason = "stalled"
+        if not self.grows:  # a network that was asked for and does not fit is refused before training, not after it
+            self._rows(len(self.plan) - 1)
         for index in range(self.first, len(self.plan)):
             if self._too_long(index):
                 reason = "budget"
                 break
-            if self.best is not None and not self._fits(index):
+            if self.grows and self.best is not None and not self._fits(index):
                 reason = "memory"
                 break
             reason = self._stage(index)
@@ -190,14 +192,18 @@ class _Run:
         work = stage.parameters(self.problem.domain.dimension) ** 3
         return self.spent + 2.0 * last * work > self.budget
 
+    def _rows(self, index: int) -> int | None:
+        """How many rows a stage takes at a time, None for all. Raises ProblemError where the memory allowed is too small."""
+        stage, dimension = self.plan[index], self.problem.domain.dimension
+        parameters = _count(self.given) if stage is None else stage.parameters(dimension)
+        if self.options.optimizer != "gauss-newton" or parameters > DENSE:
+            return None
+        return block(parameters, stage, dimension, self.options.memory)
+
     def _fits(self, index: int) -> bool:
         """Whether a stage can be trained in the memory that is allowed."""
-        stage, dimension = self.plan[index], self.problem.domain.dimension
-        parameters = 0 if stage is None else stage.parameters(dimension)
-        if self.options.optimizer != "gauss-newton" or parameters > DENSE:
-            return True
         try:
-            block(parameters, stage, dimension, self.options.memory)
+            self._rows(index)
         except ProblemError:
             return False
         return True
@@ -221,10 +227,7 @@ class _Run:
             judge = Judge.of(self.problem, unseen_points(sampling), self.device)
             theta = parameters_to_vector(network.parameters()).detach()
             optimizer = self._optimizer(index, len(theta))
-            rows = None
-            if isinstance(optimizer, GaussNewton):
-                rows = block(len(theta), stage, self.problem.domain.dimension, self.options.memory)
-            objective = Objective(self.problem, network, training, self.options.weights, rows)
+            objective = Objective(self.problem, network, training, self.options.weights, self._rows(index))
             watch = self._watcher(index, objective, judge, time.perf_counter())
             entries = sum(len(term.target) for term in training) * len(theta)
             before, began = self.taken, self.spent
@@ -385,6 +388,11 @@ class _Run:
             errors=None if errors is None else {self.problem.unknown: errors},
             environment=environment() | {"device": str(self.device), "seed": self.options.seed},
         )
+
+
+def _count(network: Network | None) -> int:
+    """How many parameters a network has."""
+    return 0 if network is None else sum(p.numel() for p in network.parameters())
 
 
 @contextmanager

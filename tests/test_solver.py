@@ -547,6 +547,13 @@ def test_a_bound_on_memory_changes_nothing_but_memory() -> None:
     torch.testing.assert_close(flat(bound), flat(free), rtol=1e-5, atol=1e-7)
 
 
+def test_a_network_that_does_not_fit_is_refused_before_training() -> None:
+    options, seen = NetworkOptions(hidden=(30,), degree=9, intervals=(8, 32)), []
+    with pytest.raises(ProblemError, match="--memory"):
+        solve(load_problem("poisson_sine"), network=options, training=TrainingOptions(memory=80.0), watch=seen.append)
+    assert not seen
+
+
 def test_growth_ends_where_memory_does_and_nothing_is_lost() -> None:
     solution = solve(load_problem("poisson_kan_paper"), training=TrainingOptions(tolerance=1e-9, memory=30.0))
     assert_sound(solution)

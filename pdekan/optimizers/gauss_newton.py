@@ -29,8 +29,8 @@ class GaussNewton:
     `down` after every step and multiplied by `up` after every rejected one. The end is reached when `patience` steps in a row
     together gain less than `least` of the loss, or after `trials` rejected steps.
 
-    Tried on three Poisson-like problems in 2-D: a smaller first guess of the damping at every step goes further than one
-    kept by the ratio of gained to predicted, though it is often rejected; see tests/benchmarks/ablation.md.
+    A smaller first guess of the damping at every step is often rejected; a rule by the ratio of gained to predicted was as
+    good on the two problems of tests/benchmarks/ablation.md.
     """
 
     ridge: float = 1e-6
