@@ -244,7 +244,7 @@ class Objective:
         self.affine = self.linear > 0 and all(is_affine(term) for term in terms)
         self._groups = _grouped([len(term.target) for term in self.terms], block)
         self._points = torch.cat([term.points for term in terms])
-        self._kept = len(self._groups) == 1  # there is room to keep what does not change
+        self.roomy = len(self._groups) == 1
         self._prepared: dict[int, object] = {}
         self._slopes: dict[int, tuple[Tensor, Jet]] = {}
 
@@ -296,7 +296,7 @@ class Objective:
         if k in self._prepared:
             return self._prepared[k]
         prepared = self.network.prepare(self.terms[k].points, self.terms[k].frame)
-        if self._kept:
+        if self.roomy:
             self._prepared[k] = prepared
         return prepared
 

@@ -190,7 +190,7 @@ def block(parameters: int, stage: Stage | None, dimension: int, megabytes: float
 
 # Arrays of the size of the Jacobian's rows, and the triangle they are joined to, that a step holds at its peak: fitted to what
 # tests/benchmarks/cost.py measures. POINTS are evaluated at a time for the judgement.
-COPIES, POINTS = 2.5, 8192
+COPIES, POINTS = 2.75, 8192
 
 
 def _of_rows(rows: int, width: int) -> float:

@@ -37,6 +37,10 @@ class LeastSquares(Protocol):
     def affine(self) -> bool:
         """Whether r is affine in those entries, so that one linear solve finds the best of them."""
 
+    @property
+    def roomy(self) -> bool:
+        """Whether all rows come in one block, so that there is room to keep what was worked out of them."""
+
     def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
         """Residual ``(n,)`` and Jacobian ``(n, P)``, or only its trailing linear columns."""
 

@@ -8,7 +8,7 @@ Kaufman, BIT 15 (1975) 49-57). Minimised is ‖r‖² + ridge ‖c‖². All fac
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 # The solve for the linear part where the residual is not affine in it: at first until less than GAIN of the cost is to be had,
 # later, from a good start, a single step.
 NEWTON_STEPS, NEWTON_GAIN, HALVINGS = 20, 1e-12, 6
+
+Reflections = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ class GaussNewton:
 
     def _step(self, problem: LeastSquares, state: _State, ridge: float, damping: float) -> tuple[_State | None, float]:
         """The first damped step that lowers the cost, and the next damping; None where no trial does."""
-        linear, inner = problem.linear, len(state.theta) - problem.linear
+        inner = len(state.theta) - problem.linear
         if inner == 0:
             return None, damping
-        triangle = _triangle(problem, state.theta, ridge)
-        if triangle is None:
+        below = _below(problem, state, ridge)
+        if below is None:
             return None, damping
-        # below the linear columns stands what their best choice leaves of the others: Kaufman's projected Jacobian
-        projected, residual = triangle[linear:-1, linear:-1], triangle[linear:-1, -1]
+        # what the best choice of the linear part leaves of the other columns: Kaufman's projected Jacobian
+        projected, residual = below[:inner, :inner], below[:inner, inner]
         scale = projected.norm(dim=0)
         scale = scale.clamp_min(max(1e-6 * float(scale.max()), 1e-300))
         for _ in range(self.trials):
@@ -98,7 +100,8 @@ class GaussNewton:
 class _State:
     """Parameters, and cost and loss there, with and without the ridge.
 
-    left: what of the cost the best linear step leaves, were the residual affine in the linear parameters.
+    left: what of the cost the best linear step leaves, were the residual affine in the linear parameters. reflections: of the
+    linear columns, which do not change with an affine step; None where there is no room to keep them.
     """
 
     theta: Tensor
@@ -106,12 +109,13 @@ class _State:
     loss: float
     left: float
     linear_step: Tensor
+    reflections: Reflections | None
 
-    @classmethod
-    def at(cls, theta: Tensor, cost: float, ridge: float, left: float, linear_step: Tensor) -> _State:
-        """The loss is the cost without the ridge's part."""
-        loss = max(0.0, cost - ridge * _squared(theta[len(theta) - len(linear_step) :]))
-        return cls(theta, cost, loss, left, linear_step)
+    def moved(self, ridge: float) -> _State:
+        """The state after the best linear step, for an affine residual."""
+        theta = _moved(self.theta, self.linear_step)
+        loss = max(0.0, self.left - ridge * _squared(theta[len(theta) - len(self.linear_step) :]))
+        return replace(self, theta=theta, cost=self.left, loss=loss, linear_step=torch.zeros_like(self.linear_step))
 
 
 def _project(problem: LeastSquares, theta: Tensor, ridge: float, newton_steps: int = NEWTON_STEPS) -> _State | None:
@@ -125,7 +129,7 @@ def _project(problem: LeastSquares, theta: Tensor, ridge: float, newton_steps: i
             return None
         step = state.linear_step
         if problem.affine:
-            return _State.at(_moved(state.theta, step), state.left, ridge, state.left, torch.zeros_like(step))
+            return state.moved(ridge)
         if state.cost - state.left <= NEWTON_GAIN * state.cost:
             return state
         for _ in range(HALVINGS):
@@ -172,37 +176,56 @@ def _damped(a: Tensor, b: Tensor, damping: float) -> Tensor:
 
 def _factorised(problem: LeastSquares, theta: Tensor, ridge: float) -> _State | None:
     """The state at theta as it stands, and its best linear step; None where it is not finite."""
-    triangle = _triangle(problem, theta, ridge, only_linear=True)
-    if triangle is None:
-        return None
-    along, left = triangle[:-1, -1], float(triangle[-1, -1]) ** 2
-    step = torch.linalg.solve_triangular(triangle[:-1, :-1], -along[:, None], upper=True)[:, 0]
-    if not bool(torch.isfinite(step).all()):
-        return None
-    return _State.at(theta, left + _squared(along), ridge, left, step)
-
-
-def _triangle(problem: LeastSquares, theta: Tensor, ridge: float, only_linear: bool = False) -> Tensor | None:
-    """The R of a QR factorisation of [J_linear, J_inner, r], the ridge's rows included; None where it is not finite.
-
-    Of the Jacobian or, only_linear, of its linear columns. Built block by block, so that memory is bounded by a block's.
-    """
     linear = problem.linear
-    width = (linear if only_linear else len(theta)) + 1
-    triangle = theta.new_zeros(linear, width)
-    triangle.diagonal().fill_(ridge**0.5)
-    triangle[:, -1] = ridge**0.5 * theta[len(theta) - linear :]
-    for residual, jacobian in problem.blocks(theta, only_linear):
-        inner, known = jacobian.shape[1] - linear, len(triangle)
-        stacked = theta.new_empty(known + len(residual), width)
-        stacked[:known] = triangle
-        stacked[known:, :linear], stacked[known:, linear:-1] = jacobian[:, inner:], jacobian[:, :inner]
-        stacked[known:, -1] = residual
-        del jacobian  # before the factorisation takes memory of its own
-        triangle = torch.linalg.qr(stacked, mode="r").R
-        del stacked
-    if not bool(torch.isfinite(triangle).all()):
+    triangle, along, left, reflections = _ridge(theta, linear, ridge), ridge**0.5 * theta[len(theta) - linear :], 0.0, None
+    for residual, jacobian in problem.blocks(theta, only_linear=True):
+        reflections = _reflections(triangle, jacobian)
+        turned = _turned(reflections, torch.cat([along, residual])[:, None])[:, 0]
+        triangle, along, left = reflections[0][:linear].triu(), turned[:linear], left + _squared(turned[linear:])
+        reflections = reflections if problem.roomy else None
+    step = torch.linalg.solve_triangular(triangle, -along[:, None], upper=True)[:, 0]
+    cost = left + _squared(along)
+    if not (math.isfinite(cost) and bool(torch.isfinite(step).all())):
         return None
-    square = theta.new_zeros(width, width)
-    square[: len(triangle)] = triangle
-    return square
+    loss = max(0.0, cost - ridge * _squared(theta[len(theta) - linear :]))
+    return _State(theta, cost, loss, left, step, reflections)
+
+
+def _below(problem: LeastSquares, state: _State, ridge: float) -> Tensor | None:
+    """What stands below the linear columns in the R of a QR factorisation of [J_linear, J_inner, r], the ridge's rows included.
+
+    Built block by block, so that memory is bounded by a block's. None where it is not finite.
+    """
+    linear, theta = problem.linear, state.theta
+    inner = len(theta) - linear
+    triangle, below = _ridge(theta, linear, ridge), theta.new_empty(0, inner + 1)
+    beside = theta.new_zeros(linear, inner + 1)  # the linear columns
+    beside[:, inner] = ridge**0.5 * theta[inner:]
+    for residual, jacobian in problem.blocks(theta):
+        reflections = state.reflections or _reflections(triangle, jacobian[:, inner:])
+        triangle = reflections[0][:linear].triu()
+        rest = theta.new_empty(inner + 1, linear + len(residual)).T  # in the order that LAPACK wants
+        rest[:linear], rest[linear:, :inner], rest[linear:, inner] = beside, jacobian[:, :inner], residual
+        del jacobian  # before the factorisation takes memory of its own
+        rest = _turned(reflections, rest)
+        beside, rows = rest[:linear].clone(), rest[linear:]
+        below = torch.linalg.qr(torch.cat([below, rows]) if len(below) else rows, mode="r").R
+        del rest, rows
+    return below if bool(torch.isfinite(below).all()) else None
+
+
+def _ridge(theta: Tensor, linear: int, ridge: float) -> Tensor:
+    """The ridge's rows in the linear columns."""
+    return torch.diag(theta.new_full((linear,), ridge**0.5))
+
+
+def _reflections(triangle: Tensor, jacobian: Tensor) -> Reflections:
+    """The QR factorisation of a triangle and the rows that come to it, as LAPACK's Householder reflections."""
+    factorised: Reflections = torch.geqrf(torch.cat([triangle, jacobian]))
+    return factorised
+
+
+def _turned(reflections: Reflections, columns: Tensor) -> Tensor:
+    """Qᵀ times columns."""
+    turned: Tensor = torch.ormqr(*reflections, columns, left=True, transpose=True)
+    return turned
