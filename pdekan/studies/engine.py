@@ -173,7 +173,7 @@ class _Study:
             self.report(newest)
 
     def _submit(self, client: Client, finished: SimpleQueue[Future[Any]]) -> None:
-        """Hand out no more than there are threads: a task that waits behind one that kills its worker would be blamed too."""
+        """Hand out no more than there are threads: Dask holds a worker's death against all that had been sent to it."""
         with _answering():
             threads = client.nthreads(callback_timeout=PATIENCE_SECONDS)
         self._workers = len(threads)
@@ -208,8 +208,6 @@ def _row(task: Task, future: Future[Any]) -> Row:
 
     with _answering():
         error = future.exception()
-        if isinstance(error, CancelledError):  # not by this process
-            raise error
         if error is None:
             return Row(task.key, task.configuration, **future.result())
     if isinstance(error, KilledWorker):
