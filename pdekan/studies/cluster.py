@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
@@ -67,31 +67,30 @@ def _local_cluster(workers: int) -> Iterator[LocalCluster]:
     """Worker processes on this machine, reached by nobody else; they are ended with the block."""
     import asyncio
 
-    from distributed import LocalCluster
-
     async def end() -> None:
         await asyncio.gather(*(nanny.close(timeout=FAREWELL_SECONDS) for nanny in local.workers.values()))
 
-    with _environment(ONE_THREAD):
-        try:
-            with _deaf_to_interrupts():
-                local = LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    memory_limit=None,
-                    host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,
-                )
-        except RuntimeError as error:
-            raise StudyError(
-                f'workers do not start ({error}); does your script have its `if __name__ == "__main__":`?'
-            ) from None
-        with local:
-            try:
-                yield local
-            finally:
-                local.sync(end)
+    with _environment(ONE_THREAD), ExitStack() as stack:
+        with _deaf_to_interrupts():
+            local = stack.enter_context(_started(workers))
+            stack.callback(local.sync, end)
+        yield local
+
+
+def _started(workers: int) -> LocalCluster:
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=None,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+    except RuntimeError as error:
+        raise StudyError(f'workers do not start ({error}); does your script have its `if __name__ == "__main__":`?') from None
 
 
 @contextmanager
