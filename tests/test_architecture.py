@@ -24,7 +24,7 @@ ORDER = (
     "optimizers.matrix_free", "optimizers.ssbroyden", "optimizers",
     "output.atomic", "output.samples", "output.labels", "output.record", "output.vtkhdf", "output.panels", "output.figures",
     "output.report", "output",
-    "solution", "solver", "run", "studies", "cli", "__main__", "",
+    "solution", "solver", "run", "studies.rows", "studies.cluster", "studies.engine", "studies", "cli", "__main__", "",
 )  # fmt: skip
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 TREES = {path: ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in FILES}
@@ -137,6 +137,8 @@ def test_the_lower_half_knows_nothing_of_files_and_terminals() -> None:
             assert targets <= {"splines", "jets", "networks.base", "networks.layers"}, module
         if module.startswith("output."):
             assert not {t for t in targets if not t.startswith("output")}, module
+        if module in ("studies.rows", "studies.cluster", "studies.engine"):  # any study's, whatever it trains
+            assert not {t for t in targets if not t.startswith(("studies.", "output.atomic"))}, module
 
 
 @every_file
