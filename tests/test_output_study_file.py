@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py  # type: ignore[import-untyped]
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,6 +163,14 @@ def test_tables_are_columns_that_need_no_pdekan(path: Path) -> None:
         assert file["summary/slopes/sizes"].asstr()[()].tolist() == ["30,60,90", ""]
         assert file["limit/unknowns"][()].tolist() == [81, 289]
         assert file["paper/training"][()].tolist() == [0, 1]
+
+
+def test_pandas_makes_a_frame_of_a_table_as_the_module_says(path: Path) -> None:
+    with h5py.File(path) as file:
+        frame = pd.DataFrame({name: c.asstr()[()] if c.dtype.kind == "S" else c[()] for name, c in file["runs"].items()})
+    assert frame["reason"].tolist() == [run.reason for run in STUDY.runs]
+    assert frame.groupby("curve")["l2_mean_square"].median().to_dict() == {"KAN [2,5,1]": 1e-6, "MLP depth 2": 1e-6}
+    assert frame["loss"].isna().tolist() == [False, True]
 
 
 def test_the_old_file_stays_where_the_new_one_cannot_be_written(path: Path) -> None:

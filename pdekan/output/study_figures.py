@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -25,8 +27,7 @@ _TEXT = 7.5  # points: still seven where a column makes the figure a little narr
 _MARKER = 4.0
 _DARK, _FAINT = "#404040", 0.35
 # shades from light to dark, and markers: each tells a curve even without the other
-_KAN = tuple(zip(("#6fa8d6", "#1f5a94", "#0b2948"), "os^", strict=True))
-_MLP = tuple(zip(("#f0a35e", "#d1620f", "#7a3400"), "Dvp", strict=True))
+_SHADES, _MARKERS = {"kan": "Blues", "mlp": "Oranges"}, {"kan": "os^*Xh", "mlp": "Dvp<P>"}
 # how a kind is drawn where no size matters: line and colour
 _KINDS: dict[str, tuple[str, _Line, str]] = {"kan": ("KAN", "-", "#1f5a94"), "mlp": ("MLP", "--", "#d1620f")}
 _GUIDE = 0.3  # of a panel, at most, for the triangle that shows a slope
@@ -48,13 +49,15 @@ def scaling(study: Study) -> Figure:
     """
     looks = _looks(study)
     figure = _empty(2, (7.1, 6.4))
-    above, below = (figure.axes[:2], figure.axes[2:])
+    above, below = figure.axes[:2], figure.axes[2:]
     shown = [run for run in (_largest_kan(study), _best_mlp(study)) if run is not None]
     for axes, norm, letter in zip(above, NORMS, "ab", strict=True):
         for run in shown:
             _draw_training(axes, run, norm)
-        _finish(axes, f"({letter}) {_NAMES[norm]} error in training", "step", "mean square error")
         _draw_paper_ends(axes, study, norm)
+        _finish(axes, f"({letter}) {_NAMES[norm]} error in training", "step", "mean square error")
+        if axes.get_legend_handles_labels()[0]:  # a single network too has to be named
+            axes.legend(fontsize=_TEXT, frameon=False)
     for axes, norm, letter in zip(below, NORMS, "cd", strict=True):
         for curve, look in looks.items():
             _draw_spreads(axes, [row for row in study.spreads if (row.curve, row.norm) == (curve, norm)], look)
@@ -77,7 +80,7 @@ def seconds(study: Study) -> Figure:
     looks = _looks(study)
     figure = _empty(1, (7.1, 3.7))
     for axes, norm, letter in zip(figure.axes, NORMS, "ab", strict=True):
-        for run in study.runs:
+        for run in (run for run in study.runs if run.mean_square(norm) > 0.0):
             look, alpha = looks[run.curve], 1.0 if run.counts else _FAINT
             point = (run.seconds, run.mean_square(norm))
             axes.plot(*point, look.marker, color=look.colour, markersize=_MARKER, alpha=alpha, mew=0.4)
@@ -109,14 +112,16 @@ def _looks(study: Study) -> dict[str, _Look]:
     if not any(_known(run) for run in study.runs):
         raise OutputError(f"nothing to draw: none of the {len(study.runs)} runs has an error")
     looks: dict[str, _Look] = {}
-    for kind, styles in (("kan", _KAN), ("mlp", _MLP)):
-        _, line, _ = _KINDS[kind]
-        looks |= {curve: _Look(*style, line) for curve, style in zip(study.curves(kind), cycle(styles), strict=False)}
+    for kind, (_, line, _) in _KINDS.items():
+        curves = study.curves(kind)
+        shades = colormaps[_SHADES[kind]](np.linspace(0.5, 1.0, len(curves)))
+        for curve, shade, marker in zip(curves, shades, cycle(_MARKERS[kind]), strict=False):
+            looks[curve] = _Look(to_hex(shade), marker, line)
     return looks
 
 
 def _known(run: Run) -> bool:
-    return run.counts and bool(np.isfinite(run.l2_mean_square))
+    return run.counts and run.l2_mean_square > 0.0  # which NaN is not
 
 
 def _largest_kan(study: Study) -> Run | None:
@@ -213,7 +218,7 @@ def _draw_theory(axes: Axes, study: Study, norm: Norm) -> None:
 
 
 def _front(runs: Sequence[Run], norm: Norm) -> tuple[Array, Array]:
-    pairs = sorted((run.seconds, run.mean_square(norm)) for run in runs if np.isfinite(run.mean_square(norm)))
+    pairs = sorted((run.seconds, run.mean_square(norm)) for run in runs if run.mean_square(norm) > 0.0)
     times, errors = np.array(pairs).reshape(-1, 2).T
     least = np.minimum.accumulate(errors)
     return np.repeat(times, 2)[1:], np.repeat(least, 2)[:-1]
@@ -232,7 +237,7 @@ def _finish(axes: Axes, title: str, across: str, up: str) -> None:
     axes.set_title(title, fontsize=panels.LABEL_SIZE)
     axes.set_xlabel(across, fontsize=panels.TICK_SIZE)
     axes.set_ylabel(up, fontsize=panels.TICK_SIZE)
-    axes.tick_params(labelsize=_TEXT)
+    axes.tick_params(which="both", labelsize=_TEXT)
     axes.tick_params(which="minor", width=0.4, length=1.5)
 
 
