@@ -1,5 +1,6 @@
 """Figures of a study: what is drawn is what is in the study, and it can be read, in grey and at a column's width too."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -120,6 +121,12 @@ RUNS = kan_runs() + mlp_runs()
 STUDY = a_study(RUNS)
 
 
+@functools.cache
+def scaling_of_the_study() -> Figure:
+    """Drawn once for all tests that only look at it."""
+    return study_figures.scaling(STUDY)
+
+
 failed = a_run("KAN [2,5,1]", (2, 5, 1), 40, 600, 0, math.nan, status="failed")
 single = [a_run("KAN [2,5,1]", (2, 5, 1), 5, 75, 0, 1e-5)]
 
@@ -138,7 +145,7 @@ def texts_of(figure: Figure) -> list[Text]:
 
 @pytest.mark.parametrize(("panel", "norm"), [(2, "l2"), (3, "h1_seminorm")])
 def test_medians_and_quartiles_are_those_of_the_study(panel: int, norm: Any) -> None:
-    axes = study_figures.scaling(STUDY).axes[panel]
+    axes = scaling_of_the_study().axes[panel]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     for container, curve in zip(axes.containers, (*STUDY.curves("kan"), *STUDY.curves("mlp")), strict=True):
         rows = [row for row in STUDY.spreads if (row.curve, row.norm) == (curve, norm)]
@@ -151,7 +158,7 @@ def test_medians_and_quartiles_are_those_of_the_study(panel: int, norm: Any) -> 
 
 @pytest.mark.parametrize(("panel", "norm"), [(2, "l2"), (3, "h1_seminorm")])
 def test_published_points_are_open_markers_of_their_curve(panel: int, norm: Any) -> None:
-    axes = study_figures.scaling(STUDY).axes[panel]
+    axes = scaling_of_the_study().axes[panel]
     drawn = {(x, y): line for line in lines_with(axes, markerfacecolor="none") for x, y in line.get_xydata()}
     wanted = [p for p in STUDY.paper if not p.training and p.curve != "KAN [2,13,1]"]
     found = sorted(drawn)
@@ -164,7 +171,7 @@ def test_published_points_are_open_markers_of_their_curve(panel: int, norm: Any)
 
 @pytest.mark.parametrize(("panel", "norm", "theory"), [(2, "l2", -8.0), (3, "h1_seminorm", -6.0)])
 def test_the_limit_and_theorys_slope(panel: int, norm: Any, theory: float) -> None:
-    axes = study_figures.scaling(STUDY).axes[panel]
+    axes = scaling_of_the_study().axes[panel]
     (limit,) = lines_with(axes, linestyle=":")
     assert limit.get_xydata().tolist() == [[p.unknowns, p.mean_square(norm)] for p in STUDY.limit]
     assert axes.get_xlim()[1] < 1e5  # which a limit of a million unknowns does not stretch
@@ -173,11 +180,14 @@ def test_the_limit_and_theorys_slope(panel: int, norm: Any, theory: float) -> No
     corners = np.log(triangle.get_xydata())
     rise = corners[2] - corners[1]
     assert rise[1] / rise[0] == pytest.approx(theory)
+    inside = axes.transAxes.inverted().transform(axes.transData.transform(triangle.get_xydata()))
+    assert 0.0 < inside.min() < inside.max() < 0.4  # in the lower left corner
+    assert np.ptp(inside, axis=0).min() > 0.05  # and large enough to be seen
     assert axes.texts[0].get_text() == f"\N{MINUS SIGN}{-theory:g}"
 
 
 def test_training_is_of_the_middle_seed_of_the_largest_kan_and_the_best_mlp() -> None:
-    figure = study_figures.scaling(STUDY)
+    figure = scaling_of_the_study()
     wanted = [
         next(r for r in RUNS if (r.widths, r.intervals, r.seed) == ((2, 10, 1), 30, 1)),
         next(r for r in RUNS if (r.widths, r.seed) == ((2, 100, 100, 100, 1), 1)),

@@ -148,6 +148,12 @@ def test_no_interval_where_luck_alone_could_order_the_points(counts: tuple[int, 
     assert ("no interval" in slope.reason) == (not enough)
 
 
+def test_many_seeds_are_no_trouble() -> None:
+    """Factorials of their number are beyond a double."""
+    sizes = np.repeat(SIZES, 60)
+    assert fitted(sizes**-4.0, sizes).low == pytest.approx(-4.0)
+
+
 @given(st.lists(st.floats(-3.0, 3.0), min_size=15, max_size=15), st.floats(1e-3, 1e3))
 def test_units_and_the_order_of_runs_do_not_matter(logs: list[float], unit: float) -> None:
     sizes = np.repeat(SIZES, 3)

@@ -7,6 +7,7 @@ error that is not known.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -152,8 +153,7 @@ class Study:
     paper: tuple[PaperPoint, ...] = ()
 
     def __post_init__(self) -> None:
-        keys = [run.key for run in self.runs]
-        repeated = sorted({key for key in keys if keys.count(key) > 1})
+        repeated = [key for key, times in Counter(run.key for run in self.runs).items() if times > 1]
         if repeated:
             raise OutputError(f"runs repeat: {', '.join(repeated)}; each key may name one run")
 

@@ -48,17 +48,16 @@ def scaling(study: Study) -> Figure:
     run has an error.
     """
     looks = _looks(study)
-    figure = _empty(2, (7.1, 6.4))
-    above, below = figure.axes[:2], figure.axes[2:]
+    figure, (a, b, c, d) = panels.empty_figure((7.1, 6.4), 2, 2)
     shown = [run for run in (_largest_kan(study), _best_mlp(study)) if run is not None]
-    for axes, norm, letter in zip(above, NORMS, "ab", strict=True):
+    for axes, norm, letter in zip((a, b), NORMS, "ab", strict=True):
         for run in shown:
             _draw_training(axes, run, norm)
         _draw_paper_ends(axes, study, norm)
         _finish(axes, f"({letter}) {_NAMES[norm]} error in training", "step", "mean square error")
         if axes.get_legend_handles_labels()[0]:  # a single network too has to be named
             axes.legend(fontsize=_TEXT, frameon=False)
-    for axes, norm, letter in zip(below, NORMS, "cd", strict=True):
+    for axes, norm, letter in zip((c, d), NORMS, "cd", strict=True):
         for curve, look in looks.items():
             _draw_spreads(axes, [row for row in study.spreads if (row.curve, row.norm) == (curve, norm)], look)
         _draw_paper(axes, study, norm, looks)
@@ -78,8 +77,8 @@ def seconds(study: Study) -> Figure:
     error.
     """
     looks = _looks(study)
-    figure = _empty(1, (7.1, 3.7))
-    for axes, norm, letter in zip(figure.axes, NORMS, "ab", strict=True):
+    figure, both = panels.empty_figure((7.1, 3.7), 2)
+    for axes, norm, letter in zip(both, NORMS, "ab", strict=True):
         for run in (run for run in study.runs if run.mean_square(norm) > 0.0):
             look, alpha = looks[run.curve], 1.0 if run.counts else _FAINT
             point = (run.seconds, run.mean_square(norm))
@@ -222,13 +221,6 @@ def _front(runs: Sequence[Run], norm: Norm) -> tuple[Array, Array]:
     times, errors = np.array(pairs).reshape(-1, 2).T
     least = np.minimum.accumulate(errors)
     return np.repeat(times, 2)[1:], np.repeat(least, 2)[:-1]
-
-
-def _empty(rows: int, size: tuple[float, float]) -> Figure:
-    figure, _ = panels.empty_figure(size, 1)
-    figure.clear()
-    figure.subplots(rows, 2)
-    return figure
 
 
 def _finish(axes: Axes, title: str, across: str, up: str) -> None:

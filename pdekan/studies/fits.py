@@ -23,7 +23,7 @@ def theory(norm: Norm, degree: int) -> float:
     """The exponent of the mean square error against size for splines of a degree: -2(k + 1) in L2, -2k in the H1 seminorm.
 
     For a smooth function and a fixed width, where the size grows with the intervals G: the error is O(G^-(k+1-m)) in the
-    m-th derivatives. Source: arXiv:2404.19756, theorem 2.1; de Boor, A Practical Guide to Splines, 2001, ch. XII, eq. 6.
+    m-th derivatives. Source: arXiv:2404.19756, theorem 2.1; de Boor, A Practical Guide to Splines, 2001, ch. XII.
     """
     return -2.0 * (degree + 1 if norm == "l2" else degree)
 
@@ -113,7 +113,7 @@ def _falling(medians: Sequence[float]) -> int:
 def _luck(sizes: Array) -> float:
     """The chance that errors without any trend are in perfect order, up or down: 2 Π(nᵢ!) / n!, nᵢ runs of each size."""
     _, counts = np.unique(sizes, return_counts=True)
-    return 2.0 * math.prod(math.factorial(int(count)) for count in counts) / math.factorial(len(sizes))
+    return 2 * math.prod(math.factorial(int(count)) for count in counts) / math.factorial(len(sizes))
 
 
 def _curves(runs: Iterable[Run]) -> dict[str, list[Run]]:
