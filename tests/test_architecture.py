@@ -22,9 +22,10 @@ ORDER = (
     "products", "objective", "judgement", "plan", "errors", "bounds", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",
     "optimizers.matrix_free", "optimizers.ssbroyden", "optimizers",
-    "output.atomic", "output.samples", "output.labels", "output.record", "output.vtkhdf", "output.panels", "output.figures",
-    "output.report", "output",
-    "solution", "solver", "run", "studies.rows", "studies.cluster", "studies.engine", "studies", "cli", "__main__", "",
+    "output.atomic", "output.samples", "output.labels", "output.hdf5", "output.record", "output.vtkhdf", "output.panels",
+    "output.figures", "output.study", "output.study_file", "output.study_figures", "output.report", "output",
+    "solution", "solver", "run", "studies.rows", "studies.cluster", "studies.engine",
+    "studies.kan_paper", "studies.fits", "studies.limits", "studies", "cli", "__main__", "",
 )  # fmt: skip
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 TREES = {path: ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in FILES}

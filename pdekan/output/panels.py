@@ -58,11 +58,11 @@ class _Plane:
     where: str
 
 
-def empty_figure(size: tuple[float, float] = (5.0, 4.0), panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of a size in inches, by default for a page's column, and its panels side by side."""
+def empty_figure(size: tuple[float, float] = (5.0, 4.0), panels: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of a size in inches, by default for a page's column, and its panels side by side, row by row."""
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+    return figure, list(figure.subplots(rows, panels, squeeze=False).flat)
 
 
 def style_axes(axes: Axes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pdekan.output.hdf5 import load_arrays, load_json, load_text, store_arrays, store_json, store_text
 from pdekan.output.samples import OutputError
 
 SCHEMA = 1
@@ -50,14 +50,12 @@ class Record:
 def store(group: h5py.Group, record: Record) -> None:
     """Write a record into an empty HDF5 group; raises OutputError for what JSON or HDF5's strings cannot hold."""
     group.attrs["schema"] = SCHEMA
-    _store_text(group, "problem", record.problem_text)
+    store_text(group, "problem", record.problem_text)
     for name in ("config", "errors", "environment"):
-        _store_text(group, name, _as_json(name, getattr(record, name)))
+        store_json(group, name, getattr(record, name))
     for name in ("parameters", "history"):
         # the order in which the arrays were given is the network's own
-        arrays = group.create_group(name, track_order=True)
-        for key, values in getattr(record, name).items():
-            arrays.create_dataset(key, data=values)
+        store_arrays(group, name, getattr(record, name))
 
 
 def load(group: h5py.Group) -> Record:
@@ -65,52 +63,12 @@ def load(group: h5py.Group) -> Record:
     schema = group.attrs.get("schema")
     if schema != SCHEMA:
         raise OutputError(f"{group.name} has schema {schema}; this version of pdekan reads {SCHEMA}")
-    config, environment = (_from_json(name, _load_text(group, name)) for name in ("config", "environment"))
+    config, environment = (load_json(group, name) for name in ("config", "environment"))
     return Record(
-        problem_text=_load_text(group, "problem") if "problem" in group else None,
+        problem_text=load_text(group, "problem") if "problem" in group else None,
         config=config,
-        parameters=_load_arrays(group, "parameters"),
-        history=_load_arrays(group, "history"),
-        errors=_from_json("errors", _load_text(group, "errors")) if "errors" in group else None,
+        parameters=load_arrays(group, "parameters"),
+        history=load_arrays(group, "history"),
+        errors=load_json(group, "errors") if "errors" in group else None,
         environment=environment,
     )
-
-
-def _store_text(group: h5py.Group, name: str, text: str | None) -> None:
-    if text is None:
-        return
-    if "\0" in text:
-        raise OutputError(f"{name}: HDF5 strings end at a NUL character, and this one holds one")
-    # a dataset: an attribute of more than 64 KB is refused
-    group.create_dataset(name, data=text, dtype=h5py.string_dtype("utf-8"))
-
-
-def _load_text(group: h5py.Group, name: str) -> str:
-    dataset = group.get(name)
-    if not isinstance(dataset, h5py.Dataset) or h5py.check_string_dtype(dataset.dtype) is None:
-        raise OutputError(f"no text {group.name}/{name}")
-    return str(dataset.asstr()[()])
-
-
-def _load_arrays(group: h5py.Group, name: str) -> dict[str, NDArray[Any]]:
-    arrays = group.get(name)
-    if not isinstance(arrays, h5py.Group):
-        raise OutputError(f"no group {group.name}/{name}")
-    return {key: np.asarray(dataset[()]) for key, dataset in arrays.items()}
-
-
-def _as_json(name: str, value: Mapping[str, Any] | None) -> str | None:
-    try:
-        return None if value is None else json.dumps(value)
-    except (TypeError, ValueError) as error:
-        raise OutputError(f"{name}: {error}; only what JSON holds can be stored") from error
-
-
-def _from_json(name: str, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise OutputError(f"{name} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise OutputError(f"{name} is not a JSON object")
-    return value

@@ -14,17 +14,14 @@ the values cannot be read, and HDF5 says so.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
-from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from pdekan.output.atomic import replacing
+from pdekan.output.hdf5 import load_attribute, opened
 from pdekan.output.record import Record, load, store
 from pdekan.output.samples import Array, Axis, OutputError, Samples, field_name
 
@@ -51,32 +48,14 @@ def write(path: str | os.PathLike[str], samples: Samples, record: Record) -> Non
 
 def read_record(path: str | os.PathLike[str]) -> Record:
     """The record of a run; raises OutputError, naming the path, where there is none."""
-    with _opened(path, "pdekan") as group:
+    with opened(path, "pdekan") as group:
         return load(group)
 
 
 def read_samples(path: str | os.PathLike[str]) -> Samples:
     """The sampled fields of a run; raises OutputError, naming the path, where there are none."""
-    with _opened(path, "fields") as group:
+    with opened(path, "fields") as group:
         return _load_fields(group)
-
-
-@contextmanager
-def _opened(path: str | os.PathLike[str], name: str) -> Iterator[h5py.Group]:
-    if not Path(path).is_file():
-        raise OutputError(f"{os.fspath(path)}: there is no such file")
-    try:
-        with h5py.File(path, "r") as file:
-            group = file.get(name)
-            if not isinstance(group, h5py.Group):
-                raise OutputError(f"no group /{name}: pdekan did not write this file")
-            yield group
-    except OutputError as error:
-        raise OutputError(f"{os.fspath(path)}: {error}") from error
-    except PermissionError as error:
-        raise OutputError(f"{os.fspath(path)}: it may not be read") from error
-    except (OSError, RuntimeError) as error:
-        raise OutputError(f"{os.fspath(path)}: not an HDF5 file, truncated or damaged ({error})") from error
 
 
 def _store_grid(group: h5py.Group, samples: Samples) -> None:
@@ -163,24 +142,17 @@ def _store_fields(group: h5py.Group, samples: Samples) -> None:
 
 def _load_fields(group: h5py.Group) -> Samples:
     axes, coordinates, cut = (_strings(group, name) for name in ("axes", "problem_coordinates", "cut"))
-    no_fields = {*axes, *cut, _string(group, "direction")}
+    no_fields = {*axes, *cut, load_attribute(group, "direction")}
     for name in (*axes, *cut):
         if name not in group:
             raise OutputError(f"no coordinate {group.name}/{name}")
     return Samples(
         axes=tuple(Axis(name, group[name][()]) for name in axes),
         fields={name: dataset[()] for name, dataset in group.items() if name not in no_fields},
-        unknown=_string(group, "unknown"),
+        unknown=load_attribute(group, "unknown"),
         cut={name: float(group[name][()]) for name in cut},
         coordinates=coordinates,
     )
-
-
-def _string(group: h5py.Group, name: str) -> str:
-    value: Any = group.attrs.get(name)
-    if not isinstance(value, str):
-        raise OutputError(f"no attribute {name!r} on {group.name}")
-    return value
 
 
 def _strings(group: h5py.Group, name: str) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""Studies: many trainings, and what they show together."""
+"""Studies: many trainings, and what they say together."""

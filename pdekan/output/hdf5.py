@@ -1,0 +1,167 @@
+"""What our HDF5 files have in common: opening them with errors that help, texts, JSON, and rows as columns."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pdekan.output.samples import OutputError
+
+Row = TypeVar("Row")
+_WHOLE = tuple[int, ...]
+# numbers by Python's type; strings and lists of whole numbers become text
+_NUMBERS: dict[Any, type] = {int: np.int64, bool: np.int64, float: np.float64}
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], name: str) -> Iterator[h5py.Group]:
+    """A group of a file, for reading; raises OutputError, naming the path, where there is none, also for faults inside."""
+    if not Path(path).is_file():
+        raise OutputError(f"{os.fspath(path)}: there is no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            group = file.get(name)
+            if not isinstance(group, h5py.Group):
+                raise OutputError(f"no group /{name}: pdekan did not write this file")
+            yield group
+    except OutputError as error:
+        raise OutputError(f"{os.fspath(path)}: {error}") from error
+    except PermissionError as error:
+        raise OutputError(f"{os.fspath(path)}: it may not be read") from error
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{os.fspath(path)}: not an HDF5 file, truncated or damaged ({error})") from error
+
+
+def store_attribute(group: h5py.Group, name: str, text: str) -> None:
+    """Write a short text, at most 64 KB, as an attribute; raises OutputError for a NUL character."""
+    group.attrs[name] = _whole_text(name, text)
+
+
+def load_attribute(group: h5py.Group, name: str) -> str:
+    """A stored short text; raises OutputError where there is none."""
+    value: Any = group.attrs.get(name)
+    if not isinstance(value, str):
+        raise OutputError(f"no attribute {name!r} on {group.name}")
+    return value
+
+
+def store_text(group: h5py.Group, name: str, text: str | None) -> None:
+    """Write a text of any length, or nothing for None; raises OutputError for a NUL character."""
+    if text is None:
+        return
+    # a dataset: an attribute of more than 64 KB is refused
+    group.create_dataset(name, data=_whole_text(name, text), dtype=h5py.string_dtype("utf-8"))
+
+
+def load_text(group: h5py.Group, name: str) -> str:
+    """A stored text; raises OutputError where there is none."""
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
+        raise OutputError(f"no text {_address(group, name)}")
+    return str(dataset.asstr()[()])
+
+
+def store_json(group: h5py.Group, name: str, value: Mapping[str, Any] | None) -> None:
+    """Write an object as JSON, or nothing for None; raises OutputError for what JSON does not hold."""
+    try:
+        text = None if value is None else json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise OutputError(f"{name}: {error}; only what JSON holds can be stored") from error
+    store_text(group, name, text)
+
+
+def load_json(group: h5py.Group, name: str) -> dict[str, Any]:
+    """A stored object; raises OutputError where there is none."""
+    try:
+        value = json.loads(load_text(group, name))
+    except json.JSONDecodeError as error:
+        raise OutputError(f"{name} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise OutputError(f"{name} is not a JSON object")
+    return value
+
+
+def store_arrays(group: h5py.Group, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name into a new group, in the order in which they are given."""
+    inside = group.create_group(name, track_order=True)
+    for key, values in arrays.items():
+        inside.create_dataset(key, data=values)
+
+
+def load_arrays(group: h5py.Group, name: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a group, in the order in which they were given; raises OutputError where there is no such group."""
+    arrays = group.get(name)
+    if not isinstance(arrays, h5py.Group):
+        raise OutputError(f"no group {_address(group, name)}")
+    return {key: np.asarray(dataset[()]) for key, dataset in arrays.items()}
+
+
+def store_rows(group: h5py.Group, name: str, rows: Sequence[Row], kind: type[Row], omit: Sequence[str] = ()) -> None:
+    """Write rows, all of one dataclass, as a group with one dataset a field.
+
+    Numbers are int64 or float64, flags 0 or 1, texts of a fixed length in UTF-8, lists of whole numbers texts like "2,5,1".
+    Raises OutputError for a text with a NUL character.
+    """
+    columns: dict[str, NDArray[Any]] = {}
+    for column, type_ in _columns(kind, omit).items():
+        values = [getattr(row, column) for row in rows]
+        columns[column] = np.array(values, dtype=_NUMBERS[type_]) if type_ in _NUMBERS else _texts(column, type_, values)
+    store_arrays(group, name, columns)
+
+
+def load_rows(group: h5py.Group, name: str, kind: type[Row], omit: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The fields of the stored rows of a dataclass; raises OutputError for columns that are missing or do not fit."""
+    table, columns = group.get(name), _columns(kind, omit)
+    if not isinstance(table, h5py.Group):
+        raise OutputError(f"no group {_address(group, name)}")
+    lists = [_column(table, column, type_) for column, type_ in columns.items()]
+    if len({len(values) for values in lists}) > 1:
+        raise OutputError(f"{table.name}: its columns differ in length")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def _columns(kind: type[Any], omit: Sequence[str]) -> dict[str, Any]:
+    types = get_type_hints(kind)
+    return {field.name: types[field.name] for field in fields(kind) if field.name not in omit}
+
+
+def _texts(column: str, type_: Any, values: Sequence[Any]) -> NDArray[Any]:
+    texts = [",".join(map(str, value)) if type_ == _WHOLE else str(value) for value in values]
+    encoded = [_whole_text(column, text).encode() for text in texts]
+    length = max((len(text) for text in encoded), default=1)
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", max(length, 1)))
+
+
+def _column(table: h5py.Group, column: str, type_: Any) -> list[Any]:
+    dataset = table.get(column)
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
+        raise OutputError(f"no column {table.name}/{column}")
+    textual = h5py.check_string_dtype(dataset.dtype) is not None
+    if textual == (type_ in _NUMBERS) or not (textual or np.can_cast(dataset.dtype, _NUMBERS[type_])):
+        raise OutputError(f"{table.name}/{column} holds {dataset.dtype}")
+    if not textual:
+        return [type_(value) for value in dataset[()].tolist()]
+    try:
+        texts = dataset.asstr()[()].tolist()
+        return [tuple(int(part) for part in text.split(",") if part) for text in texts] if type_ == _WHOLE else texts
+    except ValueError as error:
+        raise OutputError(f"{table.name}/{column}: {error}; UTF-8 is needed, and commas between whole numbers") from error
+
+
+def _whole_text(name: str, text: str) -> str:
+    if "\0" in text:
+        raise OutputError(f"{name}: HDF5 strings end at a NUL character, and this one holds one")
+    return text
+
+
+def _address(group: h5py.Group, name: str) -> str:
+    return f"{group.name.rstrip('/')}/{name}"

@@ -1,0 +1,34 @@
+"""What the KAN paper's figure 3.3 shows, read off it."""
+
+from __future__ import annotations
+
+import csv
+import math
+from importlib import resources
+
+from pdekan.output.study import PaperPoint
+
+_TRAINING = ", training panel"
+
+
+def figure_3_3() -> tuple[PaperPoint, ...]:
+    """The points of figure 3.3 of arXiv:2404.19756, to about 15 %, named as a study's curves are.
+
+    "MLP depth 4, best" is the lowest of the MLPs' points. Sizes: edges × intervals, of an MLP the weights.
+    """
+    text = resources.files(__package__).joinpath("kan_paper_fig33.csv").read_text("utf-8")
+    return tuple(_point(row) for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def _point(row: dict[str, str]) -> PaperPoint:
+    return PaperPoint(
+        curve=row["model"].removesuffix(_TRAINING),
+        training=row["model"].endswith(_TRAINING),
+        parameters=_number(row["parameters"]),
+        l2_mean_square=_number(row["l2_squared"]),
+        h1_seminorm_mean_square=_number(row["h1_squared"]),
+    )
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
