@@ -7,7 +7,7 @@ square root of its factor, so that the sum of squares approximates the integral.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -223,7 +223,7 @@ class Objective:
     """The least-squares problem that optimizers see: weighted residual rows as functions of the flat parameters.
 
     It works on its own copy of the network; parameters ``(P,)`` go in and out as vectors. block: at most so many rows of the
-    Jacobian at a time.
+    Jacobian at a time. pulse: called before every piece of work, so that one that takes long can be ended by what it raises.
     """
 
     def __init__(
@@ -233,8 +233,10 @@ class Objective:
         terms: list[Term],
         weights: Weights | None = None,
         block: int | None = None,
+        pulse: Callable[[], None] = lambda: None,
     ) -> None:
         self.network = deepcopy(network).requires_grad_(True)
+        self._pulse = pulse
         factors = row_factors(problem, terms, weights)
         pieces = zip(
             *(pair for term, factor in zip(terms, factors, strict=True) for pair in _pieces(term, factor, block)), strict=True
@@ -268,6 +270,7 @@ class Objective:
 
     def _block(self, network: Network, group: list[int], linear: Tensor, only_linear: bool) -> tuple[Tensor, Tensor]:
         """Residual and rows of some terms together."""
+        self._pulse()
         pieces = [self._piece(network, k, linear, only_linear) for k in group]
         if len(pieces) == 1:
             return pieces[0]
@@ -313,6 +316,7 @@ class Objective:
         network, residuals, pieces, first = deepcopy(self.load(theta)), [], [], 0
         for term, factor in zip(self.terms, self.factors, strict=True):
             frame = Frame(term.frame.coordinates, term.frame.level)
+            self._pulse()
             cost = bytes_a_point(network, term.points, frame)
             jet = evaluate(network, term.points, term.frame, points_at_a_time(cost))
             residual, slope = term.linearised(jet)
@@ -321,10 +325,11 @@ class Objective:
             row = torch.arange(first, first + len(residual), device=theta.device).repeat(term.sides)
             pieces.append(Piece(term.points, frame, row, weight, cost))
             first += len(residual)
-        return JacobianProducts(network, torch.cat(residuals), pieces)
+        return JacobianProducts(network, torch.cat(residuals), pieces, self._pulse)
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖rows‖² and its gradient ``(P,)``, by autograd through the network's jets."""
+        self._pulse()
         network = self.load(theta)
         total = theta.new_zeros(())
         for term, factor in zip(self.terms, self.factors, strict=True):

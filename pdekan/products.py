@@ -9,7 +9,7 @@ Measured on a KAN and an MLP of 10⁴ parameters, a pass through the second grap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,10 +48,16 @@ class Piece:
 
 
 class JacobianProducts:
-    """J at the parameters of a network, as a linear map; residual: ``(n,)``. The network must not be changed afterwards."""
+    """J at the parameters of a network, as a linear map; residual: ``(n,)``. The network must not be changed afterwards.
 
-    def __init__(self, network: Network, residual: Tensor, pieces: list[Piece]) -> None:
+    pulse: called before every chunk of a product.
+    """
+
+    def __init__(
+        self, network: Network, residual: Tensor, pieces: list[Piece], pulse: Callable[[], None] = lambda: None
+    ) -> None:
         self.residual = residual
+        self._pulse = pulse
         self._network = network
         self._parameters = list(network.parameters())
         keep = BOTH * sum(piece.cost * len(piece.points) for piece in pieces) <= KEPT
@@ -73,12 +79,17 @@ class JacobianProducts:
         ]
         out = torch.zeros_like(self.residual)
         for chunk in self._chunks:
+            self._pulse()
             out.index_add_(0, chunk.piece.row, chunk.forward(parts))
         return out
 
     def adjoint(self, w: Tensor) -> Tensor:
         """Jᵀ w ``(P,)`` for w ``(n,)``."""
-        return torch.stack([chunk.adjoint(w[chunk.piece.row]) for chunk in self._chunks]).sum(0)
+        out = torch.zeros(())
+        for chunk in self._chunks:
+            self._pulse()
+            out = out + chunk.adjoint(w[chunk.piece.row])
+        return out
 
 
 class _Chunk:

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import errors as errors_module
-from pdekan.domains.quadrature import Quadrature
+from pdekan import methods
 from pdekan.errors import Errors
+from pdekan.history import Clock, History
 from pdekan.judgement import Judge, Residuals
+from pdekan.methods import Optimizer
 from pdekan.networks.base import ModuleNetwork, Network, NoJacobian
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.objective import Objective, Sampling, terms
-from pdekan.optimizers.adam import Adam
-from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
-from pdekan.optimizers.gauss_newton import GaussNewton
-from pdekan.optimizers.lbfgs import LBFGS
-from pdekan.optimizers.matrix_free import MatrixFree
-from pdekan.optimizers.ssbroyden import SSBroyden
-from pdekan.plan import Stage, block, is_open, stages, training_points, unseen_points
+from pdekan.optimizers.base import Outcome, Step, Watch
+from pdekan.plan import Stage, is_open, stages, training_points, unseen_points
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
 from pdekan.solution import Solution, environment
 
@@ -37,20 +31,9 @@ from pdekan.solution import Solution, environment
 ACCEPTED = 1e-4
 # The one at which training stops where the user names neither a tolerance nor a network: the network could always grow.
 TARGET = 1e-7
-# A stage that others follow ends when five steps gain less than this part of the loss: larger networks gain it sooner.
-EARLY = 0.3
-# Steps of a stage where the user names no number.
-STEPS = {"gauss-newton": 60, "matrix-free": 60, "ssbroyden": 2000, "lbfgs": 2000, "adam": 5000}
 # Entries of the Jacobian from which on more threads are used. Measured on two cores at 2·10⁶ entries: two threads are 1.4
 # times as quick as one on an idle machine, and 2.6 times slower where another process computes.
 PARALLEL_ENTRIES = 30_000_000
-# Parameters above which gauss-newton works without the Jacobian: with five points a parameter its memory grows with P², the
-# time of a step with P³; all rows of 3000 parameters at once would take more than a gigabyte.
-DENSE = 3000
-# Parameters above which the P × P matrix of ssbroyden would take more than a gigabyte.
-DENSE_QUASI_NEWTON = 11_000
-HISTORY_RULES = {1: (37, 5, 0), 2: (13, 4, 0), 3: (4, 4, 0)}
-
 REASONS = {
     "tolerance": "the residual on unseen points met the tolerance",
     "stalled": "no step lowers the loss any further",
@@ -83,12 +66,6 @@ class Progress:
 
 # called after every step; a reason, such as "interrupted", stops the training
 Watcher = Callable[[Progress], str | None]
-
-
-class Optimizer(Protocol):
-    """See `optimizers.base`."""
-
-    def minimise(self, problem: LeastSquares, theta: torch.Tensor, steps: int, watch: Watch) -> Outcome: ...
 
 
 def solve(
@@ -131,6 +108,10 @@ class _Judged:
         return self.residuals.relative
 
 
+class _OutOfTimeError(Exception):
+    """The time allowed has passed in the middle of a step."""
+
+
 class _Run:
     """One training: the clock, the history and the best network so far."""
 
@@ -139,32 +120,48 @@ class _Run:
     ) -> None:
         self.problem, self.given, self.device, self.watch = problem, given, torch.device(device), watch
         self.options = problem.training
+        self.seed = self.options.seed
         self.threads = torch.get_num_threads()
         self.tolerance = self.options.tolerance or ACCEPTED
         self.grows = given is None and is_open(problem)
         self.target = self.options.tolerance or (TARGET if self.grows else 0.0)
         self.plan: tuple[Stage | None, ...] = (None,) if given is not None else stages(problem)
         self.first = 0
-        self.history: dict[str, list[float]] = {name: [] for name in _COLUMNS}
-        self.spent = 0.0
         self.taken = 0
         self.best: _Judged | None = None
         self.pace: float | None = None  # seconds of a step for each of P³, of the stage before
-        self.history_rule = _history_rule(problem)
         if resume is not None:
             _check_resumable(problem, resume, self.plan)
             self.first = min(resume.stage, len(self.plan) - 1)
-            self.history = {name: resume.history[name].tolist() for name in _COLUMNS}
-            self.spent, self.taken = resume.seconds, resume.iterations
+            self.taken = resume.iterations
             self.best = _Judged(resume.network.to(self.device), self.first, Residuals())
             self.best = self._judged(self.first)  # judged anew: the problem may have changed since
-        self.budget = self.spent + self.options.seconds
+        self.history = History(problem, None if resume is None else resume.history)
+        self.clock = Clock(0.0 if resume is None else resume.seconds, self.options.seconds)
 
     def solution(self) -> Solution:
-        """Train stage by stage, keep the network that does best on unseen points, and measure its errors."""
-        reason = "stalled"
+        """Train from every start, keep the network that does best on unseen points, and measure its errors."""
         if not self.grows:  # a network that was asked for and does not fit is refused before training, not after it
             self._rows(len(self.plan) - 1)
+        starts = 1 if self.best is not None or self.given is not None else (self.options.starts or 1)
+        winner = None
+        for start in range(starts):
+            self.seed = self.options.seed + start
+            reason = self._train()
+            assert self.best is not None
+            if winner is None or self.best.relative < winner.relative:
+                winner = self.best
+            if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
+                break
+            self.best = None
+        assert winner is not None
+        winner.network.requires_grad_(False)
+        errors = errors_module.measure(self.problem, winner.network) if self.problem.exact is not None else None
+        return self._finished(winner, reason, errors)
+
+    def _train(self) -> str:
+        """Train stage by stage; returns the reason of the end."""
+        reason = "stalled"
         for index in range(self.first, len(self.plan)):
             if self._too_long(index):
                 reason = "budget"
@@ -173,32 +170,28 @@ class _Run:
                 reason = "memory"
                 break
             reason = self._stage(index)
-            if reason not in ENDS_OF_A_STAGE or self._steps_left(index) <= 0:
+            if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
         assert self.best is not None
         if not self.grows and self.best.stage < len(self.plan) - 1:  # the network that was asked for, whenever training ended
             self.best = self._judged(len(self.plan) - 1)
             if reason == "tolerance" and self.best.relative > self.target:
                 reason = self._stage(len(self.plan) - 1)
-        self.best.network.requires_grad_(False)
-        errors = errors_module.measure(self.problem, self.best.network) if self.problem.exact is not None else None
-        return self._finished(self.best, reason, errors)
+        return reason
 
     def _too_long(self, index: int) -> bool:
         """Whether two steps of a stage would take longer than what is left, a step's seconds growing as rows · P² do."""
         stage, last = self.plan[index], self.pace
-        if stage is None or last is None or self.options.optimizer != "gauss-newton":
+        if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False
         work = stage.parameters(self.problem.domain.dimension) ** 3
-        return self.spent + 2.0 * last * work > self.budget
+        return self.clock.spent + 2.0 * last * work > self.clock.budget
 
     def _rows(self, index: int) -> int | None:
         """How many rows a stage takes at a time, None for all. Raises ProblemError where the memory allowed is too small."""
         stage, dimension = self.plan[index], self.problem.domain.dimension
         parameters = _count(self.given) if stage is None else stage.parameters(dimension)
-        if self.options.optimizer != "gauss-newton" or parameters > DENSE:
-            return None
-        return block(parameters, stage, dimension, self.options.memory)
+        return methods.rows_at_a_time(self.options, stage, parameters, dimension)
 
     def _fits(self, index: int) -> bool:
         """Whether a stage can be trained in the memory that is allowed."""
@@ -210,51 +203,64 @@ class _Run:
 
     def _judged(self, index: int) -> _Judged:
         """The best network carried over to a later stage, judged there."""
-        network = self._network(self.plan[index], self.options.seed)
+        network = self._network(self.plan[index])
         judge = Judge.of(self.problem, unseen_points(self._sampling(self.plan[index], network)), self.device)
         return _Judged(network, index, judge.residuals(network))
 
     def _stage(self, index: int) -> str:
-        """Train one stage from every start, judge the best of them; returns the reason of its end."""
+        """Train one stage and judge it; returns the reason of its end."""
         stage = self.plan[index]
-        starts = 1 if self.best is not None or self.given is not None else (self.options.starts or 1)
-        outcome: Outcome | None = None
-        for start in range(starts):
-            seed = self.options.seed + start
-            network = self._network(stage, seed)
-            sampling = self._sampling(stage, network)
-            training = terms(self.problem, sampling, self.device)
-            judge = Judge.of(self.problem, unseen_points(sampling), self.device)
-            theta = parameters_to_vector(network.parameters()).detach()
-            optimizer = self._optimizer(index, len(theta))
-            objective = Objective(self.problem, network, training, self.options.weights, self._rows(index))
-            watch = self._watcher(index, objective, judge, time.perf_counter())
-            entries = sum(len(term.target) for term in training) * len(theta)
-            before, began = self.taken, self.spent
-            with _threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
-                try:
-                    attempt = optimizer.minimise(objective, theta, self._steps_left(index), watch)
-                except NoJacobian as error:
-                    raise ProblemError(str(error)) from error
-            self.taken = before + attempt.steps
-            if attempt.steps:
-                self.pace = (self.spent - began) / attempt.steps / len(theta) ** 3
-            if outcome is None or attempt.loss < outcome.loss:
-                outcome, trained = attempt, objective.load(attempt.theta)
-                judged = _Judged(trained, index, judge.residuals(trained))
-            if attempt.reason not in ENDS_OF_A_STAGE:
-                break
-        assert outcome is not None
+        network = self._network(stage)
+        sampling = self._sampling(stage, network)
+        training = terms(self.problem, sampling, self.device)
+        judge = Judge.of(self.problem, unseen_points(sampling), self.device)
+        theta = parameters_to_vector(network.parameters()).detach()
+        rows = sum(len(term.target) for term in training)
+        dense = methods.is_dense(self.options, len(theta), rows)
+        optimizer = methods.optimizer(self.options, len(theta), dense, index == len(self.plan) - 1)
+        objective = Objective(self.problem, network, training, self.options.weights, self._rows(index), self._pulse)
+        with _threads(self.threads if rows * len(theta) >= PARALLEL_ENTRIES else 1):
+            outcome = self._minimised(optimizer, objective, theta, self._watcher(index, objective, judge))
+        trained = objective.load(outcome.theta)
+        judged = _Judged(trained, index, judge.residuals(trained))
         if self.best is None or not self.grows or not judged.relative >= self.best.relative:
             self.best = judged
         return outcome.reason
 
-    def _network(self, stage: Stage | None, seed: int) -> Network:
+    def _minimised(self, optimizer: Optimizer, objective: Objective, theta: torch.Tensor, watch: Watch) -> Outcome:
+        """What the optimizer comes to; the best that it had when time is out in the middle of a step."""
+        before, began, best = self.taken, self.clock.spent, Step(theta, math.inf)
+
+        def watched(step: Step) -> str | None:
+            nonlocal best
+            if step.loss < best.loss:
+                best = replace(step, theta=step.theta.clone())  # some optimizers go on in the same memory
+            self.taken = before + step.taken
+            return watch(step)
+
+        try:
+            with self.clock.running():
+                outcome = optimizer.minimise(objective, theta, self._steps_left(), watched)
+        except NoJacobian as error:
+            raise ProblemError(str(error)) from error
+        except _OutOfTimeError:
+            outcome = Outcome(best.theta, best.loss, self.taken - before, "budget")
+        self.taken = before + outcome.steps
+        if outcome.steps:
+            self.pace = (self.clock.spent - began) / outcome.steps / len(theta) ** 3
+        return outcome
+
+    def _pulse(self) -> None:
+        """Called many times in a step. Raises _OutOfTimeError where the time allowed has passed."""
+        if self.clock.spent > self.clock.budget:
+            raise _OutOfTimeError
+
+    def _network(self, stage: Stage | None) -> Network:
         """The stage's network to start from: the user's, the best so far carried over, or a fresh one."""
         if stage is None:
             assert self.given is not None
             return self.best.network if self.best is not None else self.given.to(self.device)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(self.seed)
         if self.best is not None:
             network = self.best.network
             if isinstance(network, KAN):
@@ -278,80 +284,50 @@ class _Run:
             stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
         return training_points(self.problem, stage, self.options.seed)
 
-    def _optimizer(self, index: int, parameters: int) -> Optimizer:
-        name = self.options.optimizer
-        if name == "matrix-free" or (name == "gauss-newton" and parameters > DENSE):
-            return MatrixFree()
-        if name == "gauss-newton":
-            return GaussNewton(least=EARLY) if index < len(self.plan) - 1 else GaussNewton()
-        if name == "ssbroyden":
-            if parameters > DENSE_QUASI_NEWTON:
-                raise ProblemError(
-                    f"ssbroyden keeps a matrix of {parameters} × {parameters} numbers, one for each pair of parameters; "
-                    "choose optimizer matrix-free or lbfgs"
-                )
-            return SSBroyden()
-        return LBFGS() if name == "lbfgs" else Adam()
-
-    def _steps_left(self, index: int) -> int:
+    def _steps_left(self) -> int:
         if self.options.steps is not None:
             return self.options.steps - self.taken
-        return STEPS[self.options.optimizer]
+        return methods.STEPS[self.options.optimizer]
 
-    def _watcher(self, index: int, objective: Objective, judge: Judge, started: float) -> Watch:
+    def _watcher(self, index: int, objective: Objective, judge: Judge) -> Watch:
         """Records every step and says when to stop. Time spent on errors, which training does not need, is not counted."""
-        before, aside, taken = self.spent, 0.0, self.taken
+        earlier = self.clock.spent
 
         def watch(step: Step) -> str | None:
-            nonlocal aside
-            self.taken = taken + step.taken
+            nonlocal earlier
             network = objective.load(step.theta)
             judged = _Judged(network, index, judge.residuals(network))
-            earlier, self.spent = self.spent, before + time.perf_counter() - started - aside
-            pause = time.perf_counter()
-            errors = self._quick_errors(network)
-            self._record(index, step.loss, judged, errors)
-            reason = self.watch(self._progress(judged, errors)) if self.watch is not None else None
-            aside += time.perf_counter() - pause
+            spent = self.clock.spent
+            with self.clock.paused():
+                errors = self.history.quick_errors(network)
+                self.history.append(self.taken, spent, index, step.loss, judged.relative, errors)
+                reason = self.watch(self._progress(judged, errors)) if self.watch is not None else None
+            last, earlier = spent - earlier, spent
             if reason is not None:
                 return reason
             if judged.relative <= self.target:
                 return "tolerance"
             # the next step will take as long as this one
-            return "budget" if 2.0 * self.spent - earlier > self.budget else None
+            return "budget" if spent + last > self.clock.budget else None
 
         return watch
-
-    def _quick_errors(self, network: Network) -> Errors | None:
-        if self.problem.exact is None:
-            return None
-        return errors_module.quick(self.problem, network, self.history_rule)
-
-    def _record(self, index: int, loss: float, judged: _Judged, errors: Errors | None) -> None:
-        """Append a row to the history; nan where there is no exact solution."""
-        l2, h1 = math.nan, math.nan
-        if errors is not None:
-            l2, h1 = errors.l2_mean_square, errors.l2_mean_square + errors.h1_seminorm_mean_square
-        row = (self.taken, self.spent, index, loss, judged.relative, l2, h1)
-        for name, value in zip(_COLUMNS, row, strict=True):
-            self.history[name].append(float(value))
 
     def _progress(self, judged: _Judged, errors: Errors | None) -> Progress:
         def snapshot() -> Solution:
             better = self.best is None or judged.relative <= self.best.relative
             if self.best is None or better:
                 return self._finished(replace(judged, network=deepcopy(judged.network)), "interrupted", errors)
-            earlier = self._quick_errors(self.best.network)
+            earlier = self.history.quick_errors(self.best.network)
             return self._finished(replace(self.best, network=deepcopy(self.best.network)), "interrupted", earlier)
 
         return Progress(
             stage=judged.stage + 1,
             stages=len(self.plan),
             step=self.taken,
-            steps=self.options.steps or STEPS[self.options.optimizer] * len(self.plan),
-            seconds=self.spent,
-            budget=self.budget,
-            loss=self.history["loss"][-1],
+            steps=self.options.steps or methods.STEPS[self.options.optimizer] * len(self.plan),
+            seconds=self.history.seconds,
+            budget=self.clock.budget,
+            loss=self.history.loss,
             relative_residual=judged.relative,
             l2_relative=math.nan if errors is None else errors.l2_relative,
             snapshot=snapshot,
@@ -378,13 +354,13 @@ class _Run:
             reason=f"{REASONS.get(reason, reason)}; the {judgement}",
             seed=self.options.seed,
             iterations=self.taken,
-            seconds=self.spent,
+            seconds=self.clock.spent,
             residual=best.residuals.equation,
             condition_residual=best.residuals.conditions,
             relative_residual=best.relative,
             tolerance=self.tolerance,
             stage=best.stage,
-            history={name: np.asarray(column) for name, column in self.history.items()},
+            history=self.history.arrays(),
             errors=None if errors is None else {self.problem.unknown: errors},
             environment=environment() | {"device": str(self.device), "seed": self.options.seed},
         )
@@ -404,14 +380,6 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-_COLUMNS = ("step", "seconds", "stage", "loss", "residual", "l2_mean_square", "h1_mean_square")
-
-
-def _history_rule(problem: Problem) -> Quadrature:
-    cells, order, count = HISTORY_RULES.get(problem.domain.dimension, (1, 1, 2048))
-    return problem.domain.interior(cells, order, count, 7919)
 
 
 def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | None, ...]) -> None:

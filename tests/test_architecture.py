@@ -21,7 +21,7 @@ ORDER = (
     "problem_text", "problem_schema", "problem_file",
     "products", "objective", "judgement", "plan", "errors", "bounds", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",
-    "optimizers.matrix_free", "optimizers.ssbroyden", "optimizers",
+    "optimizers.matrix_free", "optimizers.ssbroyden", "optimizers", "methods", "history",
     "output.atomic", "output.samples", "output.labels", "output.hdf5", "output.record", "output.vtkhdf", "output.panels",
     "output.figures", "output.study", "output.study_file", "output.study_figures", "output.report", "output",
     "solution", "solver", "run", "studies.rows", "studies.cluster", "studies.engine",

@@ -41,8 +41,8 @@ class GaussNewton:
     down: float = 5.0
     up: float = 4.0
     trials: int = 10
-    least: float = 0.1
-    patience: int = 5
+    least: float = 0.02
+    patience: int = 10
 
     def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
         """Minimise from theta ``(P,)`` with at most `steps` accepted steps; the result is never worse, and never NaN."""

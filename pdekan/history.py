@@ -1,0 +1,90 @@
+"""A training's clock, and what is written down of every step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdekan import errors
+from pdekan.errors import Errors
+from pdekan.networks.base import Network
+from pdekan.problems import Problem
+
+COLUMNS = ("step", "seconds", "stage", "loss", "residual", "l2_mean_square", "h1_mean_square")
+# Gauss rules for the errors of every step, by dimension: cells and points an axis in each; above, quasi-random points.
+RULES = {1: (37, 5, 0), 2: (13, 4, 0), 3: (4, 4, 0)}
+SCATTERED = (1, 1, 2048)
+
+
+class Clock:
+    """Seconds of training; it stands still outside of `running`, and within `paused`."""
+
+    def __init__(self, spent: float, seconds: float) -> None:
+        self.budget = spent + seconds
+        self._spent = spent
+        self._since: float | None = None
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far."""
+        return self._spent + (0.0 if self._since is None else time.perf_counter() - self._since)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the seconds of a block."""
+        self._since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent, self._since = self.spent, None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the seconds of a block within a running one."""
+        self._spent, self._since = self.spent, None
+        try:
+            yield
+        finally:
+            self._since = time.perf_counter()
+
+
+class History:
+    """Columns of numbers, a row a step; l2 and h1 are the mean square errors, nan where there is no exact solution."""
+
+    def __init__(self, problem: Problem, earlier: Mapping[str, NDArray[np.float64]] | None = None) -> None:
+        self._problem = problem
+        self._rule = problem.domain.interior(*RULES.get(problem.domain.dimension, SCATTERED), 7919)
+        self._columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
+        if earlier is not None:
+            self._columns = {name: earlier[name].tolist() for name in COLUMNS}
+
+    def append(self, step: int, seconds: float, stage: int, loss: float, residual: float, errors: Errors | None) -> None:
+        """Write a row."""
+        l2, h1 = math.nan, math.nan
+        if errors is not None:
+            l2, h1 = errors.l2_mean_square, errors.l2_mean_square + errors.h1_seminorm_mean_square
+        for name, value in zip(COLUMNS, (step, seconds, stage, loss, residual, l2, h1), strict=True):
+            self._columns[name].append(float(value))
+
+    def quick_errors(self, network: Network) -> Errors | None:
+        """The errors of a step, on fewer points than those of a solution; None without an exact solution."""
+        return None if self._problem.exact is None else errors.quick(self._problem, network, self._rule)
+
+    @property
+    def loss(self) -> float:
+        """That of the last row."""
+        return self._columns["loss"][-1]
+
+    @property
+    def seconds(self) -> float:
+        """When the last row was written."""
+        return self._columns["seconds"][-1]
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """The columns so far."""
+        return {name: np.asarray(column, dtype=np.float64) for name, column in self._columns.items()}
