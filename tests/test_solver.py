@@ -198,7 +198,7 @@ def test_time_that_runs_out_within_a_step_ends_it(optimizer: Any, monkeypatch: p
         return plain(self, theta)
 
     monkeypatch.setattr(Objective, "load", load)
-    training = TrainingOptions(optimizer=optimizer, points=40, refine=(4,), seconds=60.0)
+    training = TrainingOptions(optimizer=optimizer, points=40, refine=(4,), seconds=60.0, tolerance=1e-12)
     solution = solve(LINE, network=TINY, training=training, watch=watch)
     assert_sound(solution)
     assert len(losses) == 2
