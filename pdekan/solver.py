@@ -114,8 +114,13 @@ def solve(
     if isinstance(network, nn.Module):
         given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension)
     run = _Run(problem, given, device, watch, resume)
-    with _threads(1):
+    with threads(1):
         return run.solution()
+
+
+def check(problem: Problem) -> None:
+    """Raise the ProblemError that `solve` would for a network that its optimizer or the memory cannot hold; train nothing."""
+    _Run(problem, None, "cpu", None, None).check()
 
 
 @dataclass(frozen=True)
@@ -163,8 +168,7 @@ class _Run:
     def solution(self) -> Solution:
         """Train stage by stage, keep the network that does best on unseen points, and measure its errors."""
         reason = "stalled"
-        if not self.grows:  # a network that was asked for and does not fit is refused before training, not after it
-            self._rows(len(self.plan) - 1)
+        self.check()
         for index in range(self.first, len(self.plan)):
             if self._too_long(index):
                 reason = "budget"
@@ -184,18 +188,30 @@ class _Run:
         errors = errors_module.measure(self.problem, self.best.network) if self.problem.exact is not None else None
         return self._finished(self.best, reason, errors)
 
+    def check(self) -> None:
+        """Refuse a network that was asked for and does not fit before training, not after it."""
+        if not self.grows:
+            last = len(self.plan) - 1
+            self._rows(last)
+            self._optimizer(last, self._parameters(last))
+
+    def _parameters(self, index: int) -> int:
+        """How many parameters the network of a stage has."""
+        stage = self.plan[index]
+        return _count(self.given) if stage is None else stage.parameters(self.problem.domain.dimension)
+
     def _too_long(self, index: int) -> bool:
         """Whether two steps of a stage would take longer than what is left, a step's seconds growing as rows · P² do."""
         stage, last = self.plan[index], self.pace
         if stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False
-        work = stage.parameters(self.problem.domain.dimension) ** 3
+        work = self._parameters(index) ** 3
         return self.spent + 2.0 * last * work > self.budget
 
     def _rows(self, index: int) -> int | None:
         """How many rows a stage takes at a time, None for all. Raises ProblemError where the memory allowed is too small."""
         stage, dimension = self.plan[index], self.problem.domain.dimension
-        parameters = _count(self.given) if stage is None else stage.parameters(dimension)
+        parameters = self._parameters(index)
         if self.options.optimizer != "gauss-newton" or parameters > DENSE:
             return None
         return block(parameters, stage, dimension, self.options.memory)
@@ -231,7 +247,7 @@ class _Run:
             watch = self._watcher(index, objective, judge, time.perf_counter())
             entries = sum(len(term.target) for term in training) * len(theta)
             before, began = self.taken, self.spent
-            with _threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
+            with threads(self.threads if entries >= PARALLEL_ENTRIES else 1):
                 try:
                     attempt = optimizer.minimise(objective, theta, self._steps_left(index), watch)
                 except NoJacobian as error:
@@ -396,7 +412,7 @@ def _count(network: Network | None) -> int:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
     """torch's number of threads for a while: on small arrays more gain nothing, and wait for each other on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

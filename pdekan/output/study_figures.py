@@ -185,9 +185,18 @@ def _draw_spreads(axes: Axes, rows: Sequence[Spread], look: _Look) -> None:
 
 def _draw_paper(axes: Axes, study: Study, norm: Norm, looks: Mapping[str, _Look]) -> None:
     for point in study.paper:
-        look = next((look for curve, look in looks.items() if point.curve.startswith(curve)), None)
+        # the curve's name may go on with an optimizer, the point's with a remark
+        shared = (
+            look for curve, look in looks.items() if point.curve.startswith(curve) or curve.startswith(f"{point.curve}, ")
+        )
+        look = next(shared, None)
         if look is not None and not point.training:
             axes.plot(point.parameters, point.mean_square(norm), look.marker, color=look.colour, mfc="none", markersize=_MARKER)
+
+
+def _belongs(point: str, curve: str) -> bool:
+    # a point's name may go on with a remark, a curve's with an optimizer
+    return point.startswith(curve) or curve.startswith(f"{point}, ")
 
 
 def _keep_limits(axes: Axes) -> None:
