@@ -104,7 +104,8 @@ def _detail(progress: engine.Progress, best: dict[str, float]) -> str:
         parts.append("waiting for workers")
     elif progress.seconds_left is not None:
         parts.append(f"about {_duration(progress.seconds_left)} to go")
-    parts += [f"best {kind.upper()} {best[kind]:.1e}" for kind in sorted(best)]
+    if best:
+        parts.append("best relative L2: " + ", ".join(f"{kind.upper()} {best[kind]:.1e}" for kind in sorted(best)))
     return ", ".join(parts)
 
 

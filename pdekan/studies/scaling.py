@@ -201,7 +201,8 @@ def _run(trial: Trial, row: Row) -> Run:
     else:
         columns = {name: np.array(column, np.float64) for name, column in row.result["history"].items()}
         outcome = {**row.result, "history": columns}
-    return Run(row.key, **known, **{name: math.nan if value is None else value for name, value in outcome.items()})
+    numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in outcome.items()}
+    return Run(row.key, **known, **numbers)
 
 
 def _limit(problem: Problem, plan: Plan) -> tuple[LimitPoint, ...]:
