@@ -30,6 +30,7 @@ _DARK, _FAINT = "#404040", 0.35
 _SHADES, _MARKERS = {"kan": "Blues", "mlp": "Oranges"}, {"kan": "os^*Xh", "mlp": "Dvp<P>"}
 # how a kind is drawn where no size matters: line and colour
 _KINDS: dict[str, tuple[str, _Line, str]] = {"kan": ("KAN", "-", "#1f5a94"), "mlp": ("MLP", "--", "#d1620f")}
+_FEW_DECADES = 100.0
 _GUIDE = 0.3  # of a panel, at most, for the triangle that shows a slope
 
 
@@ -240,6 +241,10 @@ def _finish(axes: Axes, title: str, across: str, up: str) -> None:
     axes.set_ylabel(up, fontsize=panels.TICK_SIZE)
     axes.tick_params(which="both", labelsize=_TEXT)
     axes.tick_params(which="minor", width=0.4, length=1.5)
+    low, high = axes.get_xlim()
+    if high < _FEW_DECADES * low:  # matplotlib would label every minor tick, one over the other
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
 
 
 def _curve_handles(looks: Mapping[str, _Look], study: Study) -> list[Line2D]:
