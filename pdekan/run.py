@@ -44,12 +44,12 @@ def discard(directory: Path, root: Path = Path("outputs")) -> None:
             return
 
 
-def latest_directory(name: str, root: Path = Path("outputs")) -> Path:
-    """The newest run of a problem. Raises OutputError where there is none."""
-    runs = [path for path in (root / name).glob("*") if (path / SOLUTION).is_file()]
-    if not runs:
+def latest_directory(name: str, file: str = SOLUTION, root: Path = Path("outputs")) -> Path:
+    """The newest directory root/name/NNN by its file. Raises OutputError where there is none."""
+    found = [path for path in (root / name).glob("*") if (path / file).is_file()]
+    if not found:
         raise OutputError(f"no run of {name} under {root / name}: there is nothing to resume")
-    return max(runs, key=lambda path: (path / SOLUTION).stat().st_mtime)
+    return max(found, key=lambda path: (path / file).stat().st_mtime)
 
 
 def claim_directory(path: Path, force: bool) -> Path:

@@ -91,8 +91,13 @@ def solve(
     if isinstance(network, nn.Module):
         given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension)
     run = _Run(problem, given, device, watch, resume)
-    with _threads(1):
+    with threads(1):
         return run.solution()
+
+
+def check(problem: Problem, device: str = "cpu") -> None:
+    """Raise the ProblemError that `solve` would raise before it starts to train."""
+    _Run(problem, None, device, None, None).check()
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class _Run:
         self.problem, self.given, self.device, self.watch = problem, given, torch.device(device), watch
         self.options = problem.training
         self.seed = self.options.seed
-        self.threads = torch.get_num_threads()
+        self.threads = torch.get_numthreads()
         self.tolerance = self.options.tolerance or ACCEPTED
         self.grows = given is None and is_open(problem)
         self.target = self.options.tolerance or (TARGET if self.grows else 0.0)
@@ -141,8 +146,7 @@ class _Run:
 
     def solution(self) -> Solution:
         """Train from every start, keep the network that does best on unseen points, and measure its errors."""
-        if not self.grows:  # a network that was asked for and does not fit is refused before training, not after it
-            self._rows(len(self.plan) - 1)
+        self.check()
         starts = 1 if self.best is not None or self.given is not None else (self.options.starts or 1)
         winner = None
         for start in range(starts):
@@ -179,19 +183,29 @@ class _Run:
                 reason = self._stage(len(self.plan) - 1)
         return reason
 
+    def check(self) -> None:
+        """Refuse a network that was asked for and does not fit before training, not after it."""
+        if not self.grows:
+            last = len(self.plan) - 1
+            self._rows(last)
+            methods.optimizer(self.options, self._parameters(last), dense=True, last=True)
+
+    def _parameters(self, index: int) -> int:
+        """How many parameters the network of a stage has."""
+        stage = self.plan[index]
+        return _count(self.given) if stage is None else stage.parameters(self.problem.domain.dimension)
+
     def _too_long(self, index: int) -> bool:
         """Whether two steps of a stage would take longer than what is left, a step's seconds growing as rows · P² do."""
         stage, last = self.plan[index], self.pace
         if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False
-        work = stage.parameters(self.problem.domain.dimension) ** 3
+        work = self._parameters(index) ** 3
         return self.clock.spent + 2.0 * last * work > self.clock.budget
 
     def _rows(self, index: int) -> int | None:
         """How many rows a stage takes at a time, None for all. Raises ProblemError where the memory allowed is too small."""
-        stage, dimension = self.plan[index], self.problem.domain.dimension
-        parameters = _count(self.given) if stage is None else stage.parameters(dimension)
-        return methods.rows_at_a_time(self.options, stage, parameters, dimension)
+        return methods.rows_at_a_time(self.options, self.plan[index], self._parameters(index), self.problem.domain.dimension)
 
     def _fits(self, index: int) -> bool:
         """Whether a stage can be trained in the memory that is allowed."""
@@ -219,7 +233,7 @@ class _Run:
         dense = methods.is_dense(self.options, len(theta), rows)
         optimizer = methods.optimizer(self.options, len(theta), dense, index == len(self.plan) - 1)
         objective = Objective(self.problem, network, training, self.options.weights, self._rows(index), self._pulse)
-        with _threads(self.threads if rows * len(theta) >= PARALLEL_ENTRIES else 1):
+        with threads(self.threads if rows * len(theta) >= PARALLEL_ENTRIES else 1):
             outcome = self._minimised(optimizer, objective, theta, self._watcher(index, objective, judge))
         trained = objective.load(outcome.theta)
         judged = _Judged(trained, index, judge.residuals(trained))
@@ -372,14 +386,14 @@ def _count(network: Network | None) -> int:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
     """torch's number of threads for a while: on small arrays more gain nothing, and wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    before = torch.get_numthreads()
+    torch.set_numthreads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_numthreads(before)
 
 
 def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | None, ...]) -> None:

@@ -30,6 +30,7 @@ _DARK, _FAINT = "#404040", 0.35
 _SHADES, _MARKERS = {"kan": "Blues", "mlp": "Oranges"}, {"kan": "os^*Xh", "mlp": "Dvp<P>"}
 # how a kind is drawn where no size matters: line and colour
 _KINDS: dict[str, tuple[str, _Line, str]] = {"kan": ("KAN", "-", "#1f5a94"), "mlp": ("MLP", "--", "#d1620f")}
+_FEW_DECADES = 100.0
 _GUIDE = 0.3  # of a panel, at most, for the triangle that shows a slope
 
 
@@ -185,9 +186,18 @@ def _draw_spreads(axes: Axes, rows: Sequence[Spread], look: _Look) -> None:
 
 def _draw_paper(axes: Axes, study: Study, norm: Norm, looks: Mapping[str, _Look]) -> None:
     for point in study.paper:
-        look = next((look for curve, look in looks.items() if point.curve.startswith(curve)), None)
+        # the curve's name may go on with an optimizer, the point's with a remark
+        shared = (
+            look for curve, look in looks.items() if point.curve.startswith(curve) or curve.startswith(f"{point.curve}, ")
+        )
+        look = next(shared, None)
         if look is not None and not point.training:
             axes.plot(point.parameters, point.mean_square(norm), look.marker, color=look.colour, mfc="none", markersize=_MARKER)
+
+
+def _belongs(point: str, curve: str) -> bool:
+    # a point's name may go on with a remark, a curve's with an optimizer
+    return point.startswith(curve) or curve.startswith(f"{point}, ")
 
 
 def _keep_limits(axes: Axes) -> None:
@@ -231,6 +241,10 @@ def _finish(axes: Axes, title: str, across: str, up: str) -> None:
     axes.set_ylabel(up, fontsize=panels.TICK_SIZE)
     axes.tick_params(which="both", labelsize=_TEXT)
     axes.tick_params(which="minor", width=0.4, length=1.5)
+    low, high = axes.get_xlim()
+    if high < _FEW_DECADES * low:  # matplotlib would label every minor tick, one over the other
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
 
 
 def _curve_handles(looks: Mapping[str, _Look], study: Study) -> list[Line2D]:

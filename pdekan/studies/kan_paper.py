@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import math
+import tomllib
 from importlib import resources
 
+from pdekan.library import library
 from pdekan.output.study import PaperPoint
 
 _TRAINING = ", training panel"
+_PROBLEM = "poisson_kan_paper"  # in the library
+_TABLES = ("unknowns", "domain", "parameters", "functions", "equation", "conditions", "exact")
 
 
 def figure_3_3() -> tuple[PaperPoint, ...]:
@@ -18,6 +22,12 @@ def figure_3_3() -> tuple[PaperPoint, ...]:
     """
     text = resources.files(__package__).joinpath("kan_paper_fig33.csv").read_text("utf-8")
     return tuple(_point(row) for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def is_about(problem_text: str) -> bool:
+    """Whether a problem file states the problem of figure 3.3, as the library does, whatever network is to be trained."""
+    given, paper = tomllib.loads(problem_text), tomllib.loads(library()[_PROBLEM].read_text("utf-8"))
+    return all(given.get(table) == paper.get(table) for table in _TABLES)
 
 
 def _point(row: dict[str, str]) -> PaperPoint:

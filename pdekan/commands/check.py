@@ -1,0 +1,83 @@
+"""`pdekan check`: validate a problem file and say what would be solved."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from pdekan.checks import exact_residuals
+from pdekan.commands.codes import DONE, UsageError
+from pdekan.plan import is_open, memory, stages
+from pdekan.problem_file import load_problem
+from pdekan.problems import Problem
+from pdekan.terminal import console
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry it out; the exit code. Raises ProblemError, and UsageError where the exact solution is none."""
+    problem = load_problem(options.file, options.set)
+    mismatch = {} if problem.exact is None else exact_residuals(problem)
+    wrong = {".".join(map(str, place)): value for place, value in mismatch.items() if not value < 1e-6}
+    answer = _checked(problem) | {"exact_residuals": {".".join(map(str, place)): value for place, value in mismatch.items()}}
+    if options.json:
+        print(json.dumps(answer))
+    else:
+        _print_checked(answer)
+    if wrong:
+        listed = ", ".join(f"{place} (off by {value:.2g})" for place, value in wrong.items())
+        raise UsageError(f"{options.file}: the exact solution does not satisfy {listed}")
+    return DONE
+
+
+def _checked(problem: Problem) -> dict[str, Any]:
+    """What would be solved, as plain data."""
+    plan = [
+        {
+            "widths": stage.widths(problem.domain.dimension),
+            "degree": stage.degree,
+            "intervals": stage.intervals,
+            "parameters": stage.parameters(problem.domain.dimension),
+            "memory_megabytes": round(memory(problem, stage) / 1e6, 1),
+        }
+        for stage in stages(problem)
+    ]
+    intervals = zip(problem.domain.lower, problem.domain.upper, strict=True)
+    return {
+        "schema": 1,
+        "name": problem.name,
+        "title": problem.title,
+        "reference": problem.reference,
+        "domain": dict(zip(problem.domain.coordinates, intervals, strict=True)),
+        "equation": f"{getattr(problem.equation, 'text', '…')} = {getattr(problem.source, 'text', problem.source)}",
+        "conditions": [f"{c.kind} on {', '.join(c.on)}" for c in problem.conditions],
+        "optimizer": problem.training.optimizer,
+        "seconds": problem.training.seconds,
+        "tolerance": problem.training.tolerance,
+        "grows": is_open(problem),
+        "stages": plan,
+    }
+
+
+def _print_checked(answer: dict[str, Any]) -> None:
+    out = console()
+    out.print(f"{answer['name']}: {answer['title']}")
+    if answer["reference"]:
+        out.print(f"  source      {answer['reference']}")
+    domain = list(answer["domain"].items())
+    shown = " × ".join(f"{name} in [{a:g}, {b:g}]" for name, (a, b) in domain[:4]) + (" × …" if len(domain) > 4 else "")
+    out.print(f"  domain      {shown}")
+    out.print(f"  equation    {answer['equation']}")
+    for condition in answer["conditions"]:
+        out.print(f"  condition   {condition}")
+    for k, stage in enumerate(answer["stages"]):
+        sizes = f"{list(stage['widths'])} degree {list(stage['degree'])} intervals {list(stage['intervals'])}"
+        out.print(f"  stage {k + 1}     {sizes}: {stage['parameters']} parameters, {stage['memory_megabytes']} MB")
+    if answer["grows"]:
+        out.print("  network     grows stage by stage until the tolerance is met")
+    for place, value in answer["exact_residuals"].items():
+        out.print(
+            f"  exact       satisfies {place} to {value:.1e}"
+            if value < 1e-6
+            else f"  exact       misses {place} by {value:.2g}"
+        )

@@ -1,0 +1,26 @@
+"""`pdekan export`: evaluate a run on another grid and write HDF5 again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+from pdekan import run as runs
+from pdekan.commands.codes import DONE, UsageError
+from pdekan.solution import load_solution
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry it out; the exit code. Raises UsageError, OutputError and OSError."""
+    file = runs.find(options.run_path)
+    target = options.to or file.parent / "export.vtkhdf"
+    if target.exists() and not options.force:
+        raise UsageError(f"{target} exists; choose another file, or --force to overwrite it")
+    solution = load_solution(file)
+    try:
+        solution.save(target, options.grid)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    print(json.dumps({"schema": 1, "file": os.fspath(target)}) if options.json else f"wrote {target}")
+    return DONE

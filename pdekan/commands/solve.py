@@ -1,0 +1,115 @@
+"""`pdekan solve`: train a network for a problem, measure its error, write the run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from pdekan import run as runs
+from pdekan import solver
+from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
+from pdekan.problem_file import load_problem
+from pdekan.solution import Solution, load_solution
+from pdekan.solver import Progress
+from pdekan.terminal import Standing, console, interruptible, progress_display
+
+STATUS_CODES = {"converged": DONE, "interrupted": RESUMABLE, "stalled": NOT_CONVERGED, "budget": NOT_CONVERGED}
+STOPPING = "stopping after this step; the run will be written"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry it out; the exit code. Raises ProblemError, OutputError, UsageError and OSError."""
+    overrides = list(options.set)
+    overrides += [
+        f"training.{key}={getattr(options, key)}"
+        for key in ("seed", "tolerance", "memory")
+        if getattr(options, key) is not None
+    ]
+    problem = load_problem(options.file, overrides)
+    _check_device(options.device)
+    earlier = None
+    if options.resume:
+        directory = options.output or runs.latest_directory(problem.name)
+        earlier = load_solution(runs.find(directory))
+        if earlier.name != problem.name:
+            raise UsageError(f"{directory} holds a run of {earlier.name!r}, not of {problem.name!r}")
+    elif options.output is not None:
+        directory = runs.claim_directory(options.output, options.force)
+    else:
+        directory = runs.fresh_directory(problem.name)
+    try:
+        checkpoint = runs.Checkpoints(directory)
+        with interruptible(STOPPING) as interrupted, progress_display(problem.title or problem.name) as show:
+
+            def watch(progress: Progress) -> str | None:
+                show(_standing(progress))
+                checkpoint(progress)
+                return "interrupted" if interrupted() else None
+
+            solution = solver.solve(problem, resume=earlier, device=options.device, watch=watch)
+    except BaseException:
+        runs.discard(directory)
+        raise
+    files = runs.write(solution, directory)
+    summary = runs.report(solution, directory, files)
+    if options.json:
+        print(json.dumps(summary))
+    else:
+        _print_summary(solution, summary)
+    return STATUS_CODES[solution.status]
+
+
+def _check_device(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no CUDA device here; use --device cpu")
+
+
+def _standing(progress: Progress) -> Standing:
+    done = max(progress.step / progress.steps, progress.seconds / progress.budget)
+    return Standing(progress.seconds, done, _detail(progress), progress.stage)
+
+
+def _detail(progress: Progress) -> str:
+    text = f"stage {progress.stage}/{progress.stages} step {progress.step} loss {progress.loss:.1e}"
+    text += f" residual {progress.relative_residual:.1e}"
+    return text if progress.l2_relative != progress.l2_relative else f"{text} L2 {progress.l2_relative:.1e}"
+
+
+def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    network = summary["network"]
+    sizes = f"{network['kind'].upper()} {network.get('widths', '')}"
+    if network["kind"] == "kan":
+        sizes += f", degree {_plain(network['degree'])}, intervals {_plain(network['intervals'])}"
+    rows = [
+        ("status", f"{solution.status}: {solution.reason}"),
+        ("network", f"{sizes}, {solution.parameters} parameters"),
+        ("training", f"{solution.iterations} steps in {solution.seconds:.1f} s, seed {solution.seed}"),
+        (
+            "residual",
+            f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (mean, on unseen points)",
+        ),
+    ]
+    for name, e in (solution.errors or {}).items():
+        rows.append(
+            (
+                f"error of {name}",
+                f"L2 {e.l2_relative:.2e}, H1 seminorm {e.h1_seminorm_relative:.2e} (relative), max {e.linf:.2e}",
+            )
+        )
+        if e.sampling_error > 0.0:
+            rows.append(("", f"on {e.points} quasi-random points; L2 is known to {100 * e.sampling_error:.2g} %"))
+    if solution.errors is None:
+        rows.append(("error", "not known: the problem states no exact solution"))
+    rows.append(("run", summary["run"]))
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def _plain(values: list[int]) -> str:
+    return str(values[0]) if len(set(values)) == 1 else "/".join(map(str, values))

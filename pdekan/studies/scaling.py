@@ -1,0 +1,222 @@
+"""Scaling studies, as figure 3.3 of arXiv:2404.19756: KANs of several sizes, MLPs beside them, and what their errors say."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from pdekan import solver
+from pdekan.output.study import LimitPoint, Run, Study
+from pdekan.plan import stages
+from pdekan.problem_file import loads
+from pdekan.problem_text import understand
+from pdekan.problems import Problem, ProblemError
+from pdekan.solution import Solution, environment
+from pdekan.studies import fits, kan_paper, limits
+from pdekan.studies.rows import Row, Task
+
+Layers = tuple[int, ...]
+
+STEPS_KEPT = 200  # of a history, in a row
+LIMIT_POINTS = 2_000_000  # at which the limit of tensor splines is computed: 0.4 GB
+ERRORS = ("l2_mean_square", "h1_seminorm_mean_square", "l2_relative", "h1_seminorm_relative")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study trains, every network from as many seeds.
+
+    hidden, mlp: the hidden layers of KANs and MLPs. intervals, degree: of all edges of a KAN. optimizers: of KANs, each a curve
+    of its own. mlp_optimizers: of MLPs, where the best counts. seeds: 0, 1, …, as many. seconds: the budget of one training.
+    """
+
+    hidden: tuple[Layers, ...] = ((5,), (7,), (10,))
+    intervals: tuple[int, ...] = (5, 10, 15, 20, 30)
+    degree: int = 3
+    optimizers: tuple[str, ...] = ("gauss-newton",)
+    mlp: tuple[Layers, ...] = tuple((width,) * layers for layers in (1, 2, 3) for width in (5, 10, 20, 50, 100))
+    mlp_optimizers: tuple[str, ...] = ("gauss-newton", "ssbroyden", "lbfgs")
+    seeds: int = 3
+    seconds: float = 15.0
+
+
+# A first look, in about a minute and a half on two cores.
+QUICK = Plan(
+    hidden=((5,), (10,)), intervals=(5, 10, 20), mlp=((10,), (20,), (50,), (20, 20)), seeds=1, seconds=8.0
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network to be trained once: what `Run` says of it before it is trained, and the task that a worker gets."""
+
+    curve: str
+    kind: str
+    widths: tuple[int, ...]
+    degree: int
+    intervals: int
+    optimizer: str
+    seed: int
+    parameters: int
+    parameters_paper: int
+    task: Task
+
+
+def trials(problem: Problem, plan: Plan) -> tuple[Trial, ...]:
+    """All trainings of a study, curve by curve; the problem is one of a file.
+
+    The file's [network] gives way, but for the base of KANs, and so do optimizer, refine, seed and seconds of its [training].
+    An optimizer of MLPs that cannot hold a size leaves it to the others. Raises ProblemError without an exact solution, for a
+    size that problem files do not allow, and for one that no optimizer, or a KAN's own, can hold.
+    """
+    if problem.exact is None:
+        raise ProblemError(f'{problem.name}: a study measures errors; add [exact] with {problem.unknown} = "…"')
+    base = {k: v for k, v in _tables(problem).get("network", {}).items() if k == "base"}
+    found: list[Trial] = []
+    for hidden in plan.hidden:
+        name = f"KAN [{_joined((problem.domain.dimension, *hidden, 1))}]"
+        for optimizer in plan.optimizers:
+            curve = name if len(plan.optimizers) == 1 else f"{name}, {optimizer}"
+            for intervals in plan.intervals:
+                sizes = {"hidden": list(hidden), "degree": plan.degree, "intervals": intervals}
+                found += _of_size(problem, curve, {"kind": "kan", **sizes, **base}, (optimizer,), plan)
+    for hidden in plan.mlp:
+        network = {"kind": "mlp", "hidden": list(hidden)}
+        found += _of_size(problem, f"MLP depth {len(hidden) + 1}", network, plan.mlp_optimizers, plan)
+    return tuple(found)
+
+
+def tasks(trials: Iterable[Trial]) -> list[Task]:
+    """What workers get, the largest networks first: the last trainings are then short, and none is waited for alone."""
+    return [trial.task for trial in sorted(trials, key=lambda trial: -trial.parameters)]
+
+
+def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker does: solve a problem file's text on one thread; what `Run` says of it afterwards."""
+    with solver.threads(1):
+        solution = solver.solve(loads(configuration["problem"], "the study's problem"))
+    assert solution.errors is not None
+    errors = solution.errors[solution.unknown]
+    history = _thinned(solution)
+    return {
+        "status": solution.status,
+        "reason": solution.reason,
+        "iterations": solution.iterations,
+        "seconds": solution.seconds,
+        "loss": history["loss"][-1] if history["loss"] else math.nan,
+        "relative_residual": solution.relative_residual,
+        **{name: getattr(errors, name) for name in ERRORS},
+        "history": history,
+    }
+
+
+def study(problem: Problem, plan: Plan, trials: Iterable[Trial], rows: Iterable[Row], command: str) -> Study:
+    """The study that the rows of trials make, with what they are compared with; trials without a row are not in it."""
+    assert problem.text is not None
+    by_key = {row.key: row for row in rows}
+    runs = fits.counting([_run(trial, by_key[trial.task.key]) for trial in trials if trial.task.key in by_key])
+    return Study(
+        name=problem.name,
+        title=problem.title,
+        problem_text=problem.text,
+        command=command,
+        environment=environment(),
+        runs=runs,
+        spreads=fits.spreads(runs),
+        slopes=fits.slopes(runs),
+        limit=_limit(problem, plan),
+        paper=kan_paper.figure_3_3() if kan_paper.is_about(problem.text) else (),
+    )
+
+
+def _tables(problem: Problem) -> dict[str, Any]:
+    assert problem.text is not None
+    return tomllib.loads(problem.text)
+
+
+def _of_size(
+    problem: Problem, curve: str, network: Mapping[str, Any], optimizers: Sequence[str], plan: Plan
+) -> Iterator[Trial]:
+    """The trials of one network, by all optimizers that can hold it. Raises ProblemError where none can."""
+    kept = {k: v for k, v in _tables(problem).get("training", {}).items() if k != "refine"}
+    refused: list[ProblemError] = []
+    for optimizer in optimizers:
+        training = kept | {"optimizer": optimizer, "seconds": plan.seconds}
+        where = f"{problem.name}, {network['kind'].upper()} of {_joined(network['hidden'])} hidden nodes"
+        texts = [_text(problem, where, network, training | {"seed": seed}) for seed in range(plan.seeds)]
+        sized = loads(texts[0], where)
+        try:
+            solver.check(sized)
+        except ProblemError as error:
+            refused.append(error)
+            continue
+        final = stages(sized)[-1]
+        widths = final.widths(problem.domain.dimension)
+        for seed, text in enumerate(texts):
+            yield Trial(
+                curve=curve,
+                kind=network["kind"],
+                widths=widths,
+                degree=network.get("degree", 0),
+                intervals=network.get("intervals", 0),
+                optimizer=optimizer,
+                seed=seed,
+                parameters=final.parameters(problem.domain.dimension),
+                parameters_paper=sum(a * b for a, b in pairwise(widths)) * network.get("intervals", 1),
+                task=Task({"problem": text}),
+            )
+    if len(refused) == len(optimizers):
+        raise ProblemError(f"{where}: {'; '.join(map(str, refused))}")
+
+
+def _text(problem: Problem, where: str, network: Mapping[str, Any], training: Mapping[str, Any]) -> str:
+    """The problem's file with other [network] and [training]."""
+    assert problem.text is not None
+    return understand(problem.text, where, {"network": network, "training": training}).text
+
+
+def _thinned(solution: Solution) -> dict[str, list[float]]:
+    """Of a history the first step, the last, and those between that are evenly spread on a logarithmic axis."""
+    count = len(solution.history["step"])
+    kept = np.arange(count)
+    if count > STEPS_KEPT:
+        kept = np.unique(np.concatenate([[0], np.geomspace(1, count - 1, STEPS_KEPT - 1).round().astype(int)]))
+    columns = ("step", "seconds", "loss", "l2_mean_square", "h1_mean_square")
+    return {name: solution.history[name][kept].tolist() for name in columns}
+
+
+def _run(trial: Trial, row: Row) -> Run:
+    """A trial with what came of it; JSON's null is NaN again."""
+    known = {name: value for name, value in vars(trial).items() if name != "task"}
+    outcome: dict[str, Any]
+    if row.result is None:
+        outcome = {"status": "failed", "reason": row.failure, "iterations": 0, "seconds": row.seconds}
+        outcome |= dict.fromkeys(("loss", "relative_residual", *ERRORS))
+    else:
+        columns = {name: np.array(column, np.float64) for name, column in row.result["history"].items()}
+        outcome = {**row.result, "history": columns}
+    numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in outcome.items()}
+    return Run(row.key, **known, **numbers)
+
+
+def _limit(problem: Problem, plan: Plan) -> tuple[LimitPoint, ...]:
+    """The limit of tensor splines with the KANs' intervals, where it can be computed."""
+    d = problem.domain.dimension
+    if d > limits.DIMENSIONS:
+        return ()
+
+    def possible(intervals: int) -> bool:
+        points = intervals * (plan.degree + 1 + limits.EXTRA_POINTS)
+        return intervals + plan.degree >= 3 and points**d <= LIMIT_POINTS
+
+    return limits.limits(problem, plan.degree, [n for n in plan.intervals if possible(n)])
+
+
+def _joined(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, numbers))
