@@ -95,9 +95,9 @@ def solve(
         return run.solution()
 
 
-def check(problem: Problem, device: str = "cpu") -> None:
-    """Raise the ProblemError that `solve` would raise before it starts to train."""
-    _Run(problem, None, device, None, None).check()
+def check(problem: Problem) -> None:
+    """Raise the ProblemError that `solve` would for a network that its optimizer or the memory cannot hold; train nothing."""
+    _Run(problem, None, "cpu", None, None).check()
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class _Run:
         self.problem, self.given, self.device, self.watch = problem, given, torch.device(device), watch
         self.options = problem.training
         self.seed = self.options.seed
-        self.threads = torch.get_numthreads()
+        self.threads = torch.get_num_threads()
         self.tolerance = self.options.tolerance or ACCEPTED
         self.grows = given is None and is_open(problem)
         self.target = self.options.tolerance or (TARGET if self.grows else 0.0)
@@ -388,12 +388,12 @@ def _count(network: Network | None) -> int:
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """torch's number of threads for a while: on small arrays more gain nothing, and wait for each other on a busy machine."""
-    before = torch.get_numthreads()
-    torch.set_numthreads(count)
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_numthreads(before)
+        torch.set_num_threads(before)
 
 
 def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | None, ...]) -> None:

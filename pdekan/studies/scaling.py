@@ -33,7 +33,8 @@ class Plan:
     """What a study trains, every network from as many seeds.
 
     hidden, mlp: the hidden layers of KANs and MLPs. intervals, degree: of all edges of a KAN. optimizers: of KANs, each a curve
-    of its own. mlp_optimizers: of MLPs, where the best counts. seeds: 0, 1, …, as many. seconds: the budget of one training.
+    of its own. mlp_optimizers: of MLPs, where the best counts. seeds: as many random starts, far apart. seconds: the
+    budget of one training; starts: how often it may start again within that, see `TrainingOptions`.
     """
 
     hidden: tuple[Layers, ...] = ((5,), (7,), (10,))
@@ -44,6 +45,7 @@ class Plan:
     mlp_optimizers: tuple[str, ...] = ("gauss-newton", "ssbroyden", "lbfgs")
     seeds: int = 3
     seconds: float = 15.0
+    starts: int = 5
 
 
 # A first look, in about a minute and a half on two cores.
@@ -147,9 +149,11 @@ def _of_size(
     kept = {k: v for k, v in _tables(problem).get("training", {}).items() if k != "refine"}
     refused: list[ProblemError] = []
     for optimizer in optimizers:
-        training = kept | {"optimizer": optimizer, "seconds": plan.seconds}
+        training = kept | {"optimizer": optimizer, "seconds": plan.seconds, "starts": plan.starts}
         where = f"{problem.name}, {network['kind'].upper()} of {_joined(network['hidden'])} hidden nodes"
-        texts = [_text(problem, where, network, training | {"seed": seed}) for seed in range(plan.seeds)]
+        # a training that starts again takes the next seed, which must not be another training's first
+        seeds = [plan.starts * k for k in range(plan.seeds)]
+        texts = [_text(problem, where, network, training | {"seed": seed}) for seed in seeds]
         sized = loads(texts[0], where)
         try:
             solver.check(sized)
@@ -158,7 +162,7 @@ def _of_size(
             continue
         final = stages(sized)[-1]
         widths = final.widths(problem.domain.dimension)
-        for seed, text in enumerate(texts):
+        for seed, text in zip(seeds, texts, strict=True):
             yield Trial(
                 curve=curve,
                 kind=network["kind"],
