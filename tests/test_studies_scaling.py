@@ -170,9 +170,18 @@ def test_an_optimizer_that_cannot_hold_an_mlp_leaves_it_to_the_others() -> None:
 
 def test_no_two_trainings_start_from_one_seed() -> None:
     """A training that starts again takes the next seed; were that another's first, their medians would not be independent."""
-    kans = [trial for trial in scaling.trials(STRING, SMALL) if trial.kind == "kan" and trial.intervals == SMALL.intervals[0]]
+    trials = scaling.trials(STRING, SMALL)
+    kans = [trial for trial in trials if (trial.curve, trial.intervals) == (trials[0].curve, trials[0].intervals)]
     taken = [seed for trial in kans for seed in range(trial.seed, trial.seed + SMALL.starts)]
     assert len(set(taken)) == len(taken) == SMALL.starts * SMALL.seeds
+
+
+def test_large_mlps_are_trained_on_fewer_points_than_five_a_parameter() -> None:
+    plan = replace(SMALL, hidden=(), mlp=((5,), (60, 60)), seeds=1)
+    file = loads(FILE.replace("points = 300\n", ""))
+    few, many = ([trial for trial in scaling.trials(file, plan) if trial.widths[1] == width] for width in (5, 60))
+    assert {loads(trial.task.configuration["problem"]).training.points for trial in few} == {None}
+    assert {loads(trial.task.configuration["problem"]).training.points for trial in many} == {scaling.MLP_POINTS}
 
 
 def test_a_study_needs_an_exact_solution() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pdekan import solver
 from pdekan.output.study import LimitPoint, Run, Study
-from pdekan.plan import stages
+from pdekan.plan import POINTS_PER_PARAMETER, Stage, stages
 from pdekan.problem_file import loads
 from pdekan.problem_text import understand
 from pdekan.problems import Problem, ProblemError
@@ -24,6 +24,8 @@ from pdekan.studies.rows import Row, Task
 Layers = tuple[int, ...]
 
 STEPS_KEPT = 200  # of a history, in a row
+# Of an MLP that would take more by itself: on as many points as its parameters ask for, the largest take no step in a minute.
+MLP_POINTS = 2500
 LIMIT_POINTS = 2_000_000  # at which the limit of tensor splines is computed: 0.4 GB
 ERRORS = ("l2_mean_square", "h1_seminorm_mean_square", "l2_relative", "h1_seminorm_relative")
 
@@ -147,6 +149,9 @@ def _of_size(
 ) -> Iterator[Trial]:
     """The trials of one network, by all optimizers that can hold it. Raises ProblemError where none can."""
     kept = {k: v for k, v in _tables(problem).get("training", {}).items() if k != "refine"}
+    if network["kind"] == "mlp":
+        size = Stage("mlp", tuple(network["hidden"]), (), (), "none").parameters(problem.domain.dimension)
+        kept = ({"points": MLP_POINTS} if POINTS_PER_PARAMETER * size > MLP_POINTS else {}) | kept
     refused: list[ProblemError] = []
     for optimizer in optimizers:
         training = kept | {"optimizer": optimizer, "seconds": plan.seconds, "starts": plan.starts}
