@@ -280,19 +280,28 @@ def test_the_legend_tells_slopes_and_their_absence() -> None:
     ]
 
 
-def test_seconds_shows_every_run_and_what_is_best_within_a_time() -> None:
+def test_seconds_shows_where_every_run_ended_and_the_least_error_within_a_time() -> None:
     rival = a_run("MLP depth 2", (2, 5, 1), 0, 15, 0, 1e-9, optimizer="adam", counts=False)
     study = a_study([*RUNS, rival])
     figure = study_figures.seconds(study)
     for axes, norm in zip(figure.axes, NORMS, strict=True):
-        points = [line for line in axes.lines if len(line.get_xydata()) == 1]
-        assert [tuple(line.get_xydata()[0]) for line in points] == [(r.seconds, r.mean_square(norm)) for r in study.runs]
-        assert [line.get_alpha() for line in points] == [1.0] * len(RUNS) + [pytest.approx(0.35)]
-        for line, kind in zip([line for line in axes.lines if len(line.get_xydata()) > 1], ("kan", "mlp"), strict=True):
-            for time, least in line.get_xydata()[::2]:
-                assert least == min(r.mean_square(norm) for r in study.runs if r.kind == kind and r.seconds <= time)
+        points = [line for line in axes.lines if line.get_marker() != "None"]
+        ends = sorted((run.seconds, run.mean_square(norm), 1.0 if run.counts else 0.35) for run in study.runs)
+        assert sorted((*line.get_xydata()[0], line.get_alpha()) for line in points) == ends
+        fronts = [line for line in axes.lines if line.get_marker() == "None"]
+        curves = list(dict.fromkeys(run.curve for run in study.runs))
+        for line, curve in zip(fronts, curves, strict=True):
+            assert line.get_drawstyle() == "steps-post"
+            runs = [run for run in study.runs if run.curve == curve]
+            seen = [(run.seconds, run.mean_square(norm)) for run in runs]
+            for run in runs:
+                l2 = run.history["l2_mean_square"]
+                seen += zip(run.history["seconds"], l2 if norm == "l2" else run.history["h1_mean_square"] - l2, strict=True)
+            for time, least in line.get_xydata():
+                assert least == pytest.approx(min(error for second, error in seen if 0.0 < second <= time), rel=1e-12)
+            assert line.get_xydata()[-1][0] == max(second for second, _ in seen)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels[-3:] == ["best KAN so far", "best MLP so far", "another optimizer did better"]
+    assert labels[-1] == "another optimizer did better"
     assert "another optimizer did better" not in [t.get_text() for t in study_figures.seconds(STUDY).legends[0].get_texts()]
 
 

@@ -72,25 +72,23 @@ def scaling(study: Study) -> Figure:
 
 
 def seconds(study: Study) -> Figure:
-    """The error of every training against its seconds, in both norms, and the least error of each kind within a time.
+    """The least error that a curve's trainings had reached within a time, in both norms, and where each of them ended.
 
-    Runs that do not count, of an optimizer that was not the best, are drawn faint. Raises OutputError where no run has an
+    Runs that do not count, of an optimizer that was not the best, end in faint markers. Raises OutputError where no run has an
     error.
     """
     looks = _looks(study)
-    figure, both = panels.empty_figure((7.1, 3.7), 2)
+    figure, both = panels.empty_figure((7.1, 4.0), 2)
     for axes, norm, letter in zip(both, NORMS, "ab", strict=True):
-        for run in (run for run in study.runs if run.mean_square(norm) > 0.0):
-            look, alpha = looks[run.curve], 1.0 if run.counts else _FAINT
-            point = (run.seconds, run.mean_square(norm))
-            axes.plot(*point, look.marker, color=look.colour, markersize=_MARKER, alpha=alpha, mew=0.4)
-        for kind, (_, line, colour) in _KINDS.items():
-            axes.plot(*_front([run for run in study.runs if run.kind == kind], norm), line, color=colour, linewidth=1.0)
+        for curve, look in looks.items():
+            runs = [run for run in study.runs if run.curve == curve]
+            axes.plot(*_front(runs, norm), look.line, color=look.colour, linewidth=1.2, drawstyle="steps-post")
+            for run in (run for run in runs if run.mean_square(norm) > 0.0):
+                point, alpha = (run.seconds, run.mean_square(norm)), 1.0 if run.counts else _FAINT
+                axes.plot(*point, look.marker, color=look.colour, markersize=0.8 * _MARKER, alpha=alpha, mew=0.4)
         _finish(axes, f"({letter}) {_NAMES[norm]} error", "seconds of training", "mean square error")
-    handles = [_handle(look.colour, look.marker, "", curve) for curve, look in looks.items()]
-    handles += [
-        _handle(colour, "", line, f"best {name} so far") for kind, (name, line, colour) in _KINDS.items() if study.curves(kind)
-    ]
+    handles = [_handle(look.colour, look.marker, look.line, curve) for curve, look in looks.items()]
+    handles += [_handle(_DARK, "", "-", "least error of all sizes so far"), _handle(_DARK, "o", "", "where a training ended")]
     if not all(run.counts for run in study.runs):
         handles.append(_handle("#d0d0d0", "o", "", "another optimizer did better"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=_TEXT, frameon=False)
@@ -143,15 +141,23 @@ def _middle(runs: Sequence[Run]) -> Run | None:
     return ordered[(len(ordered) - 1) // 2] if ordered else None
 
 
-def _draw_training(axes: Axes, run: Run, norm: Norm) -> None:
-    if not {"step", "l2_mean_square", "h1_mean_square"} <= run.history.keys():
-        return
+def _course(run: Run, norm: Norm, across: Literal["step", "seconds"]) -> tuple[Array, Array]:
+    """Steps or seconds of a training and the errors then, as far as logarithmic axes can show them."""
+    if not {across, "l2_mean_square", "h1_mean_square"} <= run.history.keys():
+        return np.empty(0), np.empty(0)
     l2 = run.history["l2_mean_square"]
     errors = l2 if norm == "l2" else run.history["h1_mean_square"] - l2
-    drawn = np.isfinite(errors) & (errors > 0.0) & (run.history["step"] > 0)  # logarithmic axes have no zero
+    drawn = np.isfinite(errors) & (errors > 0.0) & (run.history[across] > 0)
+    return run.history[across][drawn], errors[drawn]
+
+
+def _draw_training(axes: Axes, run: Run, norm: Norm) -> None:
+    steps, errors = _course(run, norm, "step")
+    if not len(steps):
+        return
     name, line, colour = _KINDS[run.kind]
     label = f"{name} [{','.join(map(str, run.widths))}]" + (f", {run.intervals} intervals" if run.intervals else "")
-    axes.plot(run.history["step"][drawn], errors[drawn], line, color=colour, linewidth=1.2, label=label)
+    axes.plot(steps, errors, line, color=colour, linewidth=1.2, label=label)
 
 
 def _draw_paper_ends(axes: Axes, study: Study, norm: Norm) -> None:
@@ -227,10 +233,15 @@ def _draw_theory(axes: Axes, study: Study, norm: Norm) -> None:
 
 
 def _front(runs: Sequence[Run], norm: Norm) -> tuple[Array, Array]:
-    pairs = sorted((run.seconds, run.mean_square(norm)) for run in runs if run.mean_square(norm) > 0.0)
-    times, errors = np.array(pairs).reshape(-1, 2).T
-    least = np.minimum.accumulate(errors)
-    return np.repeat(times, 2)[1:], np.repeat(least, 2)[:-1]
+    """Where the least error of some trainings falls: seconds, and the error from then on."""
+    ends = [(np.array([run.seconds]), np.array([run.mean_square(norm)])) for run in runs if run.mean_square(norm) > 0.0]
+    pieces = [*(_course(run, norm, "seconds") for run in runs), *ends]
+    times, errors = (np.concatenate(column) for column in zip(*pieces, strict=True)) if pieces else (np.empty(0), np.empty(0))
+    order = np.lexsort((errors, times))
+    times, least = times[order], np.minimum.accumulate(errors[order])
+    kept = np.diff(least, prepend=np.inf) < 0.0
+    kept[-1:] = True
+    return times[kept], least[kept]
 
 
 def _finish(axes: Axes, title: str, across: str, up: str) -> None:
