@@ -63,7 +63,9 @@ def failures(study: Study) -> Table:
 def comparisons(study: Study) -> tuple[Table, ...]:
     """The limit of tensor splines and the published errors, each if there are any."""
     limit = [(str(p.degree), str(p.intervals), str(p.unknowns), *_both(p)) for p in study.limit]
-    paper = [(f"{p.curve}, end of training" if p.training else p.curve, _number(p.parameters, "g"), *_both(p)) for p in study.paper]
+    paper = [
+        (f"{p.curve}, end of training" if p.training else p.curve, _number(p.parameters, "g"), *_both(p)) for p in study.paper
+    ]
     every = (
         Table("Least errors of tensor splines", ("degree", "intervals", "unknowns", *_SYMBOLS.values()), tuple(limit)),
         Table("Read off figure 3.3 of the KAN paper", ("curve", "paper's count", *_SYMBOLS.values()), tuple(paper)),
