@@ -322,15 +322,20 @@ def test_a_full_directory_needs_force_which_forgets_the_earlier_study(
 
 
 @pytest.mark.usefixtures("here")
-def test_resume_takes_the_newest_study_and_trains_what_is_new(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_takes_the_newest_study_and_trains_what_is_new(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("001", "002"):
         assert command("scaling", "string.toml", *TINY, "--mlp", "none") == 0
         newest = workplace / "outputs" / "string_scaling" / name / "study.jsonl"
         os.utime(newest, (1e9, 1e9 if name == "002" else 2e9))
     capsys.readouterr()
+    monkeypatch.setattr("pdekan.terminal.LINE_SECONDS", 0.0)
     assert command("scaling", "string.toml", *TINY, "--mlp", "none", "--seeds", "2", "--resume", "--json") == 0
     captured = capsys.readouterr()
-    assert "3 of 6 trainings are done, 3 are left" in captured.err
+    told, first, *_ = captured.err.splitlines()
+    assert "3 of 6 trainings are done, 3 are left" in told
+    assert "3 done, 0 failed, 3 left, best relative L2: KAN " in first  # of the rows that were there
     summary = json.loads(captured.out)
     assert Path(summary["study"]) == Path("outputs/string_scaling/001")
     assert len(summary["runs"]) == 6
