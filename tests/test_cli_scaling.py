@@ -184,6 +184,10 @@ def test_text_shows_tables_and_where_the_study_is(workplace: Path, capsys: pytes
     captured = capsys.readouterr()
     for word in ("Mean square errors by size", "Slopes of log error by log size", "[1,2,1] × 3", "MLP depth 2"):
         assert word in captured.out
+    header, *rows = captured.out.splitlines()[1:5]
+    assert {header.index("network")} == {row.index("[1,") for row in rows if row.startswith("MLP")} | {
+        row.index("[1,", 5 + len("[1,2,1]")) for row in rows if row.startswith("KAN")
+    }
     assert captured.out.endswith(f"study  {Path('outputs/string_scaling/001')}\n")
     assert files(workplace / "outputs" / "string_scaling" / "001") == FILES
 
@@ -203,7 +207,7 @@ def test_the_best_of_each_kind_is_shown_as_rows_come(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "dashboard: http://here"
     assert lines[1].endswith("0 done, 0 failed, 4 left")
-    assert lines[-1].endswith("4 done, 0 failed, 0 left, best relative L2: KAN 2.0e-01, MLP 7.0e-01")
+    assert lines[-1].endswith("4 done, 0 failed, 0 left, L2 KAN 2e-01, MLP 7e-01")
 
 
 def test_quick_gives_way_to_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +339,7 @@ def test_resume_takes_the_newest_study_and_trains_what_is_new(
     captured = capsys.readouterr()
     told, first, *_ = captured.err.splitlines()
     assert "3 of 6 trainings are done, 3 are left" in told
-    assert "3 done, 0 failed, 3 left, best relative L2: KAN " in first  # of the rows that were there
+    assert "3 done, 0 failed, 3 left, L2 KAN " in first  # of the rows that were there
     summary = json.loads(captured.out)
     assert Path(summary["study"]) == Path("outputs/string_scaling/001")
     assert len(summary["runs"]) == 6

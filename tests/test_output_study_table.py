@@ -53,6 +53,11 @@ def test_sizes() -> None:
     assert mlp == ("MLP depth 2", "[2,50,1]", "150", "195", "–", "–", "–", "0", "1", "")
 
 
+def test_a_single_run_has_no_quartiles() -> None:
+    alone = tuple(replace(spread, runs=1) for spread in STUDY.spreads[:2])
+    assert study_table.sizes(replace(STUDY, spreads=alone)).rows[0][4:6] == ("2.0e-09", "3.0e-07")
+
+
 def test_where_several_optimizers_count_it_says_how_often_each() -> None:
     names = ("lbfgs", "ssbroyden", "ssbroyden")
     runs = tuple(replace(RUN, key=str(k), seed=k, optimizer=name) for k, name in enumerate(names))
