@@ -67,7 +67,7 @@ def progress_display(title: str, remaining: bool = True) -> Iterator[Show]:
     if not sys.stderr.isatty():
         yield _lines(title)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[detail]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[detail]}"))
     guess = (TimeRemainingColumn(),) if remaining else ()
     with Progress(*columns, *guess, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title[:40], total=1.0, detail="starting")

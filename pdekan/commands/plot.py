@@ -6,13 +6,15 @@ import argparse
 import json
 
 from pdekan import run as runs
-from pdekan.commands.codes import DONE
+from pdekan.commands.codes import DONE, UsageError
 from pdekan.studies import folder
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code. Raises OutputError and OSError."""
+    """Carry it out; the exit code. Raises UsageError, OutputError and OSError."""
     study = folder.find(options.path)
+    if study is None and not (options.path.is_file() or (options.path / runs.SOLUTION).is_file()):
+        raise UsageError(f"{options.path}: no run here, and no study (neither {runs.SOLUTION} nor {folder.STUDY} is there)")
     file, redraw = (study, folder.redraw) if study is not None else (runs.find(options.path), runs.redraw)
     drawn = redraw(file, options.to or file.parent, f".{options.format}")
     if options.json:

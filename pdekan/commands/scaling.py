@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.table import Table
-
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
 from pdekan.output import study_table
 from pdekan.problem_file import load_problem
@@ -35,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     tasks = scaling.tasks(trials)
     directory, found = _directory(options, problem.name, tasks)
     try:
-        with interruptible(STOPPING) as interrupted, progress_display(problem.title or problem.name, False) as show:
+        with interruptible(STOPPING) as interrupted, progress_display("study", remaining=False) as show:
             watch = _watcher(show, interrupted, trials, found)
             where = {"workers": options.workers, "scheduler": options.scheduler}
             rows = engine.run(scaling.train, tasks, directory, **where, watch=watch)
@@ -99,14 +97,14 @@ def _watcher(show: Show, interrupted: Callable[[], bool], trials: Sequence[Trial
 
 
 def _detail(progress: engine.Progress, best: dict[str, float]) -> str:
-    parts = [f"{progress.done} done", f"{progress.failed} failed", f"{progress.left} left"]
+    # with the bar it fits into the 80 columns of a terminal
+    text = f"{progress.done} done, {progress.failed} failed, {progress.left} left"
     if progress.waits_for_workers:
-        parts.append("waiting for workers")
+        text += ", waiting for workers"
     elif progress.seconds_left is not None:
-        parts.append(f"about {_duration(progress.seconds_left)} to go")
-    if best:
-        parts.append("best relative L2: " + ", ".join(f"{kind.upper()} {best[kind]:.1e}" for kind in sorted(best)))
-    return ", ".join(parts)
+        text += f" ({_duration(progress.seconds_left)})"
+    errors = ", ".join(f"{kind.upper()} {best[kind]:.0e}" for kind in sorted(best))
+    return f"{text}, L2 {errors}" if errors else text
 
 
 def _duration(seconds: float) -> str:
@@ -114,9 +112,11 @@ def _duration(seconds: float) -> str:
 
 
 def _print(table: study_table.Table) -> None:
-    drawn = Table(title=table.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in table.header:
-        drawn.add_column(name)
-    for row in table.rows:
-        drawn.add_row(*row)
-    console().print(drawn)
+    """The columns aligned, every row on one line, be it wider than the terminal: cells would be broken beyond reading."""
+    lines = (table.header, *table.rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    out = console()
+    out.print(table.title, style="bold")
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        out.print("  ".join(cells).rstrip(), soft_wrap=True)

@@ -106,7 +106,8 @@ def _networks(runs: Iterable[Run]) -> str:
 def _spread(spread: Spread) -> str:
     if math.isnan(spread.median):
         return "–"
-    return f"{spread.median:.1e} ({spread.lower:.1e} … {spread.upper:.1e})"
+    quartiles = f" ({spread.lower:.1e} … {spread.upper:.1e})" if spread.runs > 1 else ""
+    return f"{spread.median:.1e}{quartiles}"
 
 
 def _slope(row: Slope) -> tuple[str, ...]:

@@ -1,0 +1,458 @@
+"""`pdekan scaling`, end to end, with real trainings in processes of their own: what is printed, written, and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdekan import cli
+from pdekan.output import study_figures, study_file
+from pdekan.studies import engine, scaling
+from pdekan.studies.rows import Row, Task
+
+STRING = """\
+schema = 1
+name = "string"
+title = "A string under its own weight"
+
+[domain]
+type = "box"
+x = [0.0, 1.0]
+
+[equation]
+operator = "-dx(dx(u))"
+source = "pi**2*sin(pi*x)"
+
+[[conditions]]
+type = "dirichlet"
+
+[exact]
+u = "sin(pi*x)"
+
+[training]
+steps = 3
+"""
+TINY = ("--hidden", "2", "--intervals", "2,3,4", "--mlp", "3", "--seeds", "1", "--seconds", "1")
+FILES = ["scaling.png", "scaling.svg", "seconds.png", "seconds.svg", "study.h5", "study.jsonl", "summary.json", "table.md"]
+PATIENCE = 60.0
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An own current directory, with a problem in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "string.toml").write_text(STRING)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
+    """A study that tests look at but do not change, what was printed about it, and what was said meanwhile."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "string.toml").write_text(STRING)
+    arguments = ["scaling", str(folder / "string.toml"), *TINY, "--workers", "1", "--output", str(folder / "out"), "--json"]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        assert cli.main(arguments) == 0
+    return folder / "out", json.loads(out.getvalue()), err.getvalue()
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, sketched: None) -> None:
+    """Trainings in this process, without a cluster."""
+    monkeypatch.setattr(engine, "run", stand_in(scaling.train))
+
+
+def sketch(directory: Path, _: Any, suffix: str) -> dict[str, Path]:
+    """Empty figures, where it matters only that there are some."""
+    paths = {name: directory / f"{name}{suffix}" for name in ("scaling", "seconds")}
+    for path in paths.values():
+        path.touch()
+    return paths
+
+
+@pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_figures, "write_all", sketch)
+
+
+Train = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def stand_in(train: Train, dashboard: str | None = None) -> Callable[..., list[Row]]:
+    """The engine's `run`, one task after the other."""
+
+    def run(_: Train, tasks: Sequence[Task], directory: Path, *, watch: engine.Watcher, **__: Any) -> list[Row]:
+        rows: list[Row] = []
+        path = directory / "study.jsonl"
+        if path.exists():
+            rows = [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+
+        def reason(newest: Row | None) -> str | None:
+            failed = sum(row.failure is not None for row in rows)
+            return watch(engine.Progress(len(tasks), len(rows), failed, 1, 1.0, None, dashboard, True, newest))
+
+        if reason(None) is not None:
+            return rows
+        for task in tasks:
+            if task.key in {row.key for row in rows}:
+                continue
+            try:
+                row = Row(task.key, task.configuration, train(task.configuration), None, 0.1)
+            except RuntimeError as error:
+                row = Row(task.key, task.configuration, None, f"RuntimeError: {error}", 0.1)
+            rows.append(row)
+            path.write_text("".join(row.line for row in rows))
+            if reason(row) is not None:
+                break
+        return rows
+
+    return run
+
+
+def command(*arguments: str) -> int:
+    """The exit code of a command, be it returned or raised by the parser."""
+    try:
+        return cli.main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != "study.lock")
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# --- a study ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_study_says_all_of_its_runs(finished: tuple[Path, dict[str, Any], str]) -> None:
+    folder, summary, _ = finished
+    assert (summary["schema"], summary["name"], summary["study"]) == (1, "string", str(folder))
+    assert summary["interrupted"] is False
+    assert summary["failed"] == 0
+    assert [(r["curve"], r["widths"], r["intervals"], r["optimizer"]) for r in summary["runs"]] == [
+        *(("KAN [1,2,1]", [1, 2, 1], n, "gauss-newton") for n in (2, 3, 4)),
+        *(("MLP depth 2", [1, 3, 1], 0, name) for name in ("gauss-newton", "ssbroyden", "lbfgs")),
+    ]
+    assert sum(r["counts"] for r in summary["runs"] if r["kind"] == "mlp") == 1
+    assert summary["seconds"] == pytest.approx(sum(r["seconds"] for r in summary["runs"]))
+    assert {s["curve"] for s in summary["slopes"]} == {"KAN [1,2,1]", "MLP depth 2"}
+    assert [p["intervals"] for p in summary["limit"]] == [2, 3, 4]
+    assert summary["paper"] == []
+    best = min(r["l2_relative"] for r in summary["runs"])
+    assert 0.0 < best < 0.05
+
+
+def test_a_studys_files_are_all_there_and_agree(finished: tuple[Path, dict[str, Any], str]) -> None:
+    folder, summary, _ = finished
+    assert files(folder) == FILES
+    assert sorted(Path(path).name for path in summary["files"].values()) == FILES
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    study = study_file.read(folder / "study.h5")
+    assert [run.key for run in study.runs] == [r["key"] for r in summary["runs"]]
+    assert study.command.startswith("pdekan scaling ")
+    assert study.runs[0].history["l2_mean_square"][-1] == pytest.approx(study.runs[0].l2_mean_square, rel=0.05)
+    table = (folder / "table.md").read_text()
+    assert all(f"[1,2,1] × {n}" in table for n in (2, 3, 4))
+    assert f"Made by `{study.command}`." in table
+    keys = [json.loads(line)["key"] for line in (folder / "study.jsonl").read_text().splitlines()]
+    assert sorted(keys) == sorted(run.key for run in study.runs)
+
+
+def test_the_dashboards_address_is_told_once(finished: tuple[Path, dict[str, Any], str]) -> None:
+    assert finished[2].count("dashboard: http://127.0.0.1:") == 1
+
+
+@pytest.mark.usefixtures("here")
+def test_text_shows_tables_and_where_the_study_is(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("scaling", "string.toml", *TINY) == 0
+    captured = capsys.readouterr()
+    for word in ("Mean square errors by size", "Slopes of log error by log size", "[1,2,1] × 3", "MLP depth 2"):
+        assert word in captured.out
+    header, *rows = captured.out.splitlines()[1:5]
+    assert {header.index("network")} == {row.index("[1,") for row in rows if row.startswith("MLP")} | {
+        row.index("[1,", 5 + len("[1,2,1]")) for row in rows if row.startswith("KAN")
+    }
+    assert captured.out.endswith(f"study  {Path('outputs/string_scaling/001')}\n")
+    assert files(workplace / "outputs" / "string_scaling" / "001") == FILES
+
+
+@pytest.mark.usefixtures("sketched")
+def test_the_best_of_each_kind_is_shown_as_rows_come(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = iter((0.3, 0.2, 0.25, 0.7))
+
+    def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
+        return scaling.train(configuration) | {"l2_relative": next(errors)}
+
+    monkeypatch.setattr(engine, "run", stand_in(train, "http://here"))
+    monkeypatch.setattr("pdekan.terminal.LINE_SECONDS", 0.0)
+    assert command("scaling", "string.toml", *TINY, "--mlp-optimizer", "lbfgs") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "dashboard: http://here"
+    assert lines[1].endswith("0 done, 0 failed, 4 left")
+    assert lines[-1].endswith("4 done, 0 failed, 0 left, L2 KAN 2e-01, MLP 7e-01")
+
+
+def test_quick_gives_way_to_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[scaling.Plan] = []
+
+    def trials(_: Any, plan: scaling.Plan) -> None:
+        plans.append(plan)
+        raise OSError("enough")
+
+    monkeypatch.setattr(scaling, "trials", trials)
+    assert command("scaling", "string.toml") == 2
+    assert command("scaling", "string.toml", "--quick") == 2
+    given = ("--hidden", "5,7x3,5", "--intervals", "9,4,9", "--degree", "4", "--optimizer", "lbfgs,adam", "--mlp", "none")
+    assert (
+        command("scaling", "string.toml", "--quick", *given, "--mlp-optimizer", "adam", "--seeds", "2", "--seconds", "9") == 2
+    )
+    usual, quick, mine = plans
+    assert usual == scaling.Plan()
+    assert quick == scaling.QUICK
+    assert mine == scaling.Plan(((5,), (7, 3)), (4, 9), 4, ("lbfgs", "adam"), (), ("adam",), 2, 9.0)
+
+
+# --- what fails -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("sketched")
+def test_a_run_that_fails_is_told_and_the_others_count(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
+        if "intervals = 3" in configuration["problem"]:
+            raise RuntimeError("a bolt is loose")
+        return scaling.train(configuration)
+
+    monkeypatch.setattr(engine, "run", stand_in(train))
+    assert command("scaling", "string.toml", *TINY, "--output", "out") == 0
+    assert "RuntimeError: a bolt is loose" in capsys.readouterr().out
+    assert "RuntimeError: a bolt is loose" in (workplace / "out" / "table.md").read_text()
+    assert json.loads((workplace / "out" / "summary.json").read_text())["failed"] == 1
+
+
+def test_where_all_fail_the_exit_code_says_so(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(_: Mapping[str, Any]) -> dict[str, Any]:
+        raise RuntimeError("a bolt is loose")
+
+    monkeypatch.setattr(engine, "run", stand_in(train))
+    assert command("scaling", "string.toml", *TINY, "--output", "out", "--json") == 3
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["failed"] == len(summary["runs"]) == 6
+    assert all(r["status"] == "failed" and r["l2_mean_square"] is None for r in summary["runs"])
+    assert files(workplace / "out") == ["study.h5", "study.jsonl", "summary.json", "table.md"]  # nothing to draw
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hidden", "5,0"], "'0' is not a whole number from 1 up"),
+        (["--hidden", "5x"], "'' is not a whole number"),
+        (["--hidden", "none"], "'none' is not a whole number"),
+        (["--mlp", "50xx50"], "is not a whole number"),
+        (["--intervals", "5,-1"], "'-1' is not a whole number"),
+        (["--intervals", "5,5000"], "at most 1000"),
+        (["--hidden", "5,5000"], "at most 1000"),
+        (["--degree", "0"], "degree"),
+        (["--seeds", "0"], "not a whole number"),
+        (["--seconds", "0"], "seconds"),
+        (["--optimizer", "newton"], "gauss-newton"),
+        (["--mlp-optimizer", ""], "gauss-newton"),
+        (["--mlp", "200x200", "--mlp-optimizer", "ssbroyden"], "ssbroyden keeps a matrix"),
+        (["--set", "network.widths=3"], "unknown key"),
+        (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "only without a scheduler"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "does not answer"),
+        (["--resume"], "nothing to resume"),
+        (["--resume", "--output", "out"], "out holds no study"),
+    ],
+)
+def test_mistakes_leave_nothing_behind(
+    workplace: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("pdekan.studies.cluster.CONNECT_SECONDS", 0.2)
+    assert command("scaling", "string.toml", *TINY, *arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert everything(workplace) == ["string.toml"]
+
+
+def test_without_an_exact_solution_there_is_nothing_to_study(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workplace / "blind.toml").write_text(STRING.replace('[exact]\nu = "sin(pi*x)"\n', ""))
+    assert command("scaling", "blind.toml") == 2
+    assert "add [exact]" in capsys.readouterr().err
+
+
+# --- directories, interrupts, resuming --------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("here")
+def test_a_full_directory_needs_force_which_forgets_the_earlier_study(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("scaling", "string.toml", *TINY, "--output", "out") == 0
+    before = (workplace / "out" / "study.jsonl").read_bytes()
+    assert command("scaling", "string.toml", *TINY, "--output", "out") == 2
+    assert "--force" in capsys.readouterr().err
+    assert (workplace / "out" / "study.jsonl").read_bytes() == before
+    (workplace / "out" / "notes").write_text("mine")
+    assert command("scaling", "string.toml", *TINY, "--mlp", "none", "--output", "out", "--force") == 0
+    assert len((workplace / "out" / "study.jsonl").read_text().splitlines()) == 3
+    assert (workplace / "out" / "notes").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("here")
+def test_resume_takes_the_newest_study_and_trains_what_is_new(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("001", "002"):
+        assert command("scaling", "string.toml", *TINY, "--mlp", "none") == 0
+        newest = workplace / "outputs" / "string_scaling" / name / "study.jsonl"
+        os.utime(newest, (1e9, 1e9 if name == "002" else 2e9))
+    capsys.readouterr()
+    monkeypatch.setattr("pdekan.terminal.LINE_SECONDS", 0.0)
+    assert command("scaling", "string.toml", *TINY, "--mlp", "none", "--seeds", "2", "--resume", "--json") == 0
+    captured = capsys.readouterr()
+    told, first, *_ = captured.err.splitlines()
+    assert "3 of 6 trainings are done, 3 are left" in told
+    assert "3 done, 0 failed, 3 left, L2 KAN " in first  # of the rows that were there
+    summary = json.loads(captured.out)
+    assert Path(summary["study"]) == Path("outputs/string_scaling/001")
+    assert len(summary["runs"]) == 6
+
+
+@pytest.mark.usefixtures("here")
+def test_resuming_with_other_options_is_refused(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("scaling", "string.toml", *TINY, "--mlp", "none", "--output", "out") == 0
+    before = (workplace / "out" / "study.jsonl").read_bytes()
+    assert command("scaling", "string.toml", *TINY, "--seconds", "2", "--output", "out", "--resume") == 2
+    assert "none of its 3 rows" in capsys.readouterr().err
+    assert (workplace / "out" / "study.jsonl").read_bytes() == before
+
+
+@pytest.mark.usefixtures("sketched")
+def test_an_interrupt_before_the_first_row_leaves_a_study_to_resume(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: Any, watch: engine.Watcher, **others: Any) -> list[Row]:
+        def struck(progress: engine.Progress) -> str | None:
+            os.kill(os.getpid(), signal.SIGINT)
+            return watch(progress)
+
+        return stand_in(scaling.train)(*arguments, watch=struck, **others)
+
+    monkeypatch.setattr(engine, "run", interrupted)
+    assert command("scaling", "string.toml", *TINY, "--output", "out", "--json") == 75
+    captured = capsys.readouterr()
+    assert "0 of 6 trainings are done" in captured.err
+    summary = json.loads(captured.out)
+    assert (summary["interrupted"], summary["runs"]) == (True, [])
+    monkeypatch.setattr(engine, "run", stand_in(scaling.train))
+    assert command("scaling", "string.toml", *TINY, "--output", "out", "--resume") == 0
+    assert len((workplace / "out" / "study.jsonl").read_text().splitlines()) == 6
+
+
+def rows_of(path: Path) -> list[str]:
+    return [json.loads(line)["key"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@contextlib.contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own, which draws nothing and does not outlive the block."""
+    program = "from pdekan.output import study_figures\nstudy_figures.write_all = lambda *_: {}\n"
+    program += "import sys\nfrom pdekan.cli import main\nsys.exit(main(sys.argv[1:]))"
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.usefixtures("sketched")
+def test_an_interrupted_study_goes_on_where_it_was(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Adam takes all of its second, so that there is something to interrupt
+    slow = ["--hidden", "2", "--intervals", "2,3,4", "--mlp", "none", "--seeds", "1", "--seconds", "1", "--optimizer", "adam"]
+    arguments = ["scaling", "string.toml", *slow, "--output", "out", "--set", "training.steps=1000000", "--workers", "1"]
+    path = workplace / "out" / "study.jsonl"
+    with started(*arguments, "--json") as process:
+        end = time.monotonic() + PATIENCE
+        while not rows_of(path):
+            assert time.monotonic() < end, "waited in vain"
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 75, err
+    first = rows_of(path)
+    assert 0 < len(first) < 3
+    assert f"{len(first)} of 3 trainings are done" in err
+    assert json.loads(out)["interrupted"] is True
+    assert files(workplace / "out") == ["study.h5", "study.jsonl", "summary.json", "table.md"]
+    assert command(*arguments, "--resume", "--json") == 0
+    captured = capsys.readouterr()
+    assert f"{len(first)} of 3 trainings are done, {3 - len(first)} are left" in captured.err
+    keys = rows_of(path)
+    assert keys[: len(first)] == first
+    assert len(set(keys)) == len(keys) == 3
+    summary = json.loads(captured.out)
+    assert summary["interrupted"] is False
+    assert all(math.isfinite(r["l2_mean_square"]) for r in summary["runs"])
+
+
+# --- plot -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(finished: tuple[Path, dict[str, Any], str], workplace: Path) -> Path:
+    """A study of one's own: only its HDF5 file."""
+    (workplace / "study").mkdir()
+    (workplace / "study" / "study.h5").write_bytes((finished[0] / "study.h5").read_bytes())
+    return Path("study")
+
+
+def test_plot_draws_a_studys_figures_again(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("plot", "study/study.h5", "--format", "svg", "--to", "pictures/new", "--json") == 0
+    drawn = json.loads(capsys.readouterr().out)["files"]
+    assert drawn == {name: f"pictures/new/{name}.svg" for name in ("scaling", "seconds")}
+    assert all("KAN [1,2,1]" in Path(path).read_text() for path in drawn.values())
+    monkeypatch.setattr(study_figures, "write_all", sketch)
+    assert command("plot", "study") == 0
+    assert capsys.readouterr().out.split() == [str(copied / "scaling.png"), str(copied / "seconds.png")]
+
+
+def test_plot_says_what_is_wrong(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workplace / "study.h5").write_text("no HDF5")
+    assert command("plot", "study.h5", "--to", "pictures") == 2
+    assert "study.h5: not an HDF5 file" in capsys.readouterr().err
+    (workplace / "empty").mkdir()
+    assert command("plot", "empty") == 2
+    assert "empty: no run here, and no study (neither solution.vtkhdf nor study.h5 is there)" in capsys.readouterr().err
+    assert not (workplace / "pictures").exists()
