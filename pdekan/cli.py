@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (see DESIGN's list in --help)."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
-    options.typed = shlex.join(["pdekan", *given])
+    # what makes the same again: a study that was resumed is the one that was not interrupted
+    options.typed = shlex.join(["pdekan", *(word for word in given if word != "--resume")])
     try:
         # imported when it is needed: the library is listed, and help is given, without torch
         return int(importlib.import_module(f"pdekan.commands.{options.module}").run(options))
