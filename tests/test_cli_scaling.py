@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from pdekan import cli
 from pdekan.output import study_figures, study_file
 from pdekan.studies import engine, scaling
-from pdekan.studies.rows import Row, Task
+from pdekan.studies.rows import Row, Task, plain
 
 STRING = """\
 schema = 1
@@ -109,7 +110,7 @@ def stand_in(train: Train, dashboard: str | None = None) -> Callable[..., list[R
             if task.key in {row.key for row in rows}:
                 continue
             try:
-                row = Row(task.key, task.configuration, train(task.configuration), None, 0.1)
+                row = Row(task.key, task.configuration, plain(train(task.configuration)), None, 0.1)
             except RuntimeError as error:
                 row = Row(task.key, task.configuration, None, f"RuntimeError: {error}", 0.1)
             rows.append(row)
@@ -372,6 +373,8 @@ def test_an_interrupt_before_the_first_row_leaves_a_study_to_resume(
     monkeypatch.setattr(engine, "run", stand_in(scaling.train))
     assert command("scaling", "string.toml", *TINY, "--output", "out", "--resume") == 0
     assert len((workplace / "out" / "study.jsonl").read_text().splitlines()) == 6
+    with h5py.File(workplace / "out" / "study.h5") as file:  # what makes the same anew
+        assert file.attrs["command"] == " ".join(["pdekan scaling string.toml", *TINY, "--output out"])
 
 
 def rows_of(path: Path) -> list[str]:
