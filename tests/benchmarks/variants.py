@@ -15,7 +15,7 @@ from pdekan.jets import Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.objective import Objective
 from pdekan.optimizers.base import LeastSquares
-from pdekan.optimizers.gauss_newton import GaussNewton, _damped, _project, _State, _triangle
+from pdekan.optimizers.gauss_newton import GaussNewton, _damped, _project, _State
 
 
 class NormalisedOnce(Objective):
@@ -193,8 +193,25 @@ class _Reduced:
     triangle: Tensor
 
 
+def _triangle(problem: LeastSquares | Kept, theta: Tensor, ridge: float) -> Tensor | None:
+    """The R of a QR factorisation of [J_linear, J_inner, r], the ridge's rows included; None where it is not finite."""
+    linear = problem.linear
+    triangle = theta.new_zeros(linear, len(theta) + 1)
+    triangle.diagonal().fill_(ridge**0.5)
+    triangle[:, -1] = ridge**0.5 * theta[len(theta) - linear :]
+    for residual, jacobian in problem.blocks(theta):
+        inner = jacobian.shape[1] - linear
+        rows = torch.cat([jacobian[:, inner:], jacobian[:, :inner], residual[:, None]], dim=1)
+        triangle = torch.linalg.qr(torch.cat([triangle, rows]), mode="r").R
+    if not bool(torch.isfinite(triangle).all()):
+        return None
+    square = theta.new_zeros(len(theta) + 1, len(theta) + 1)
+    square[: len(triangle)] = triangle
+    return square
+
+
 def _reduced(problem: LeastSquares | Kept, state: _State, ridge: float) -> _Reduced | None:
-    triangle = _triangle(problem, state.theta, ridge)  # type: ignore[arg-type]
+    triangle = _triangle(problem, state.theta, ridge)
     if triangle is None:
         return None
     projected = triangle[problem.linear : -1, problem.linear : -1]
