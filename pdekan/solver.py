@@ -133,7 +133,8 @@ class _Run:
         self.plan: tuple[Stage | None, ...] = (None,) if given is not None else stages(problem)
         self.first = 0
         self.taken = 0
-        self.best: _Judged | None = None
+        self.best: _Judged | None = None  # of this start
+        self.winner: _Judged | None = None  # of the starts before
         self.pace: float | None = None  # seconds of a step for each of P³, of the stage before
         if resume is not None:
             _check_resumable(problem, resume, self.plan)
@@ -148,20 +149,19 @@ class _Run:
         """Train from every start, keep the network that does best on unseen points, and measure its errors."""
         self.check()
         starts = 1 if self.best is not None or self.given is not None else (self.options.starts or 1)
-        winner = None
         for start in range(starts):
             self.seed = self.options.seed + start
             reason = self._train()
             assert self.best is not None
-            if winner is None or self.best.relative < winner.relative:
-                winner = self.best
+            if self.winner is None or self.best.relative < self.winner.relative:
+                self.winner = self.best
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
             self.best = None
-        assert winner is not None
-        winner.network.requires_grad_(False)
-        errors = errors_module.measure(self.problem, winner.network) if self.problem.exact is not None else None
-        return self._finished(winner, reason, errors)
+        assert self.winner is not None
+        network = self.winner.network.requires_grad_(False)
+        errors = errors_module.measure(self.problem, network) if self.problem.exact is not None else None
+        return self._finished(self.winner, reason, errors)
 
     def _train(self) -> str:
         """Train stage by stage; returns the reason of the end."""
@@ -328,11 +328,10 @@ class _Run:
 
     def _progress(self, judged: _Judged, errors: Errors | None) -> Progress:
         def snapshot() -> Solution:
-            better = self.best is None or judged.relative <= self.best.relative
-            if self.best is None or better:
-                return self._finished(replace(judged, network=deepcopy(judged.network)), "interrupted", errors)
-            earlier = self.history.quick_errors(self.best.network)
-            return self._finished(replace(self.best, network=deepcopy(self.best.network)), "interrupted", earlier)
+            kept = [one for one in (self.winner, self.best) if one is not None]
+            best = min((judged, *kept), key=lambda one: one.relative)
+            known = errors if best is judged else self.history.quick_errors(best.network)
+            return self._finished(replace(best, network=deepcopy(best.network)), "interrupted", known)
 
         return Progress(
             stage=judged.stage + 1,

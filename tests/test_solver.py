@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -492,6 +493,20 @@ def test_restarts_are_whole_trainings_of_which_the_best_is_kept(refine: tuple[in
     assert together.iterations == sum(single.iterations for single in singles)
     torch.testing.assert_close(flat(together), flat(singles[best]), rtol=1e-9, atol=1e-12)
     assert len(together.history["loss"]) == sum(len(single.history["loss"]) for single in singles)
+
+
+def test_a_snapshot_in_a_later_start_is_no_worse_than_the_starts_before() -> None:
+    """A run that is killed then goes on from the best there was."""
+    seen: list[tuple[float, float]] = []
+
+    def watch(progress: Progress) -> None:
+        seen.append((progress.relative_residual, progress.snapshot().relative_residual))
+
+    solve(LINE, network=TINY, training=TrainingOptions(refine=(2,), points=40, starts=3), watch=watch)
+    ends = [now for (now, _), (after, _) in pairwise(seen) if after > 10.0 * now]
+    assert ends  # another start begins far above the end of the one before
+    first = next(k for k, (now, _) in enumerate(seen) if now == ends[0])
+    assert all(snapshot <= 1.0001 * ends[0] for _, snapshot in seen[first:])
 
 
 def test_refining_lowers_the_error_stage_by_stage() -> None:

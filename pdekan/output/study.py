@@ -25,9 +25,9 @@ class Run:
     key: its name in the study. curve: the family of sizes that it belongs to, "KAN [2,5,1]" or "MLP depth 2". kind: "kan" or
     "mlp", whose degree and intervals are 0. parameters: all trainable numbers; parameters_paper: as arXiv:2404.19756 counts
     (KAN: edges × intervals; MLP: weights alone). status: as of a solution, or "failed"; reason: the same in a sentence.
-    relative_residual: on points that training has not seen. counts: whether summaries and figures use it; another optimizer's
-    run of the same size may stand in its place. history: columns of equal length, step, seconds, loss, l2_mean_square and
-    h1_mean_square (the L2 part included, NaN where not measured); none for a failed run.
+    loss: of the last step. relative_residual: on points that training has not seen. counts: whether summaries and figures use
+    it; another optimizer's run of the same size may stand in its place. history: columns of equal length, step, seconds, loss,
+    l2_mean_square and h1_mean_square (the L2 part included, NaN where not measured); none for a failed run.
     Raises OutputError for a key that cannot name a group in HDF5.
     """
 
