@@ -16,7 +16,7 @@ ROOT = Path(pdekan.__file__).parent
 ORDER = (
     "splines", "jets", "operators",
     "networks.base", "networks.layers", "networks.kan", "networks.mlp", "networks",
-    "domains.quadrature", "domains.box", "domains",
+    "domains.quadrature", "domains.base", "domains.box", "domains",
     "problems", "library", "tokens", "programs", "expressions", "checks",
     "problem_text", "problem_schema", "problem_file",
     "products", "objective", "judgement", "plan", "errors", "bounds", "formulas",

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pdekan.domains.quadrature import Quadrature, sobol, tensor_gauss
-from pdekan.jets import TIME
+from pdekan.domains.base import Domain, DomainError
+from pdekan.domains.quadrature import Array, Quadrature, sobol, tensor_gauss
+from pdekan.jets import TIME, Jet
 
 TENSOR_DIMENSIONS = 3  # up to here points are tensor Gauss rules, above scrambled Sobol
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(Domain):
     """The product of intervals lower[k] < upper[k].
 
     vector: the name under which all coordinates form one field with components (`x` beside x1 … x10), or None.
     Faces are "x-", "x+", …; "boundary" means all of them but those of time.
-    Raises ValueError for an empty or infinite interval and for names that repeat.
+    Raises DomainError for an empty or infinite interval and for names that repeat.
     """
 
     coordinates: tuple[str, ...]
@@ -28,18 +30,14 @@ class Box:
 
     def __post_init__(self) -> None:
         if not (len(self.coordinates) == len(self.lower) == len(self.upper) > 0):
-            raise ValueError("a box needs at least one coordinate, and one interval for each")
+            raise DomainError("a box needs at least one coordinate, and one interval for each")
         if len(set(self.coordinates)) < len(self.coordinates):
-            raise ValueError(f"coordinates repeat: {', '.join(self.coordinates)}")
+            raise DomainError(f"coordinates repeat: {', '.join(self.coordinates)}")
         if self.coordinates == (TIME,):
-            raise ValueError("a box needs a space coordinate beside t")
+            raise DomainError("a box needs a space coordinate beside t")
         for name, a, b in zip(self.coordinates, self.lower, self.upper, strict=True):
             if not (np.isfinite(a) and np.isfinite(b) and a < b):
-                raise ValueError(f"interval of {name} is [{a}, {b}]; it needs finite ends, the first below the second")
-
-    @property
-    def dimension(self) -> int:
-        return len(self.coordinates)
+                raise DomainError(f"interval of {name} is [{a}, {b}]; it needs finite ends, the first below the second")
 
     @property
     def measure(self) -> float:
@@ -51,14 +49,6 @@ class Box:
         """Names of all faces, those of time included."""
         return tuple(name + side for name in self.coordinates for side in "-+")
 
-    def resolve(self, on: str) -> tuple[str, ...]:
-        """The faces that a name of the boundary stands for. Raises ValueError for a name that is none."""
-        if on == "boundary":
-            return tuple(face for face in self.faces if face[:-1] != TIME)
-        if on not in self.faces:
-            raise ValueError(f"no face {on!r}; the faces are {', '.join(self.faces)}, and boundary for all but time's")
-        return (on,)
-
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """Gauss rule of `cells` × `order` points an axis, or above three dimensions at least `count` Sobol points."""
         if self.dimension <= TENSOR_DIMENSIONS:
@@ -67,7 +57,7 @@ class Box:
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """The same on a face, with its outward normals."""
-        (name,) = self.resolve(name) if name != "boundary" else (name,)
+        (name,) = self.resolve(name)
         k, side = self.coordinates.index(name[:-1]), name[-1]
         rest = [j for j in range(self.dimension) if j != k]
         lower, upper = [self.lower[j] for j in rest], [self.upper[j] for j in rest]
@@ -79,6 +69,18 @@ class Box:
         normals = np.zeros_like(points)
         normals[:, k] = -1.0 if side == "-" else 1.0
         return Quadrature(points, rule.weights, normals)
+
+    def distance(self, points: Array) -> Array:
+        """To the nearest face, or outside the box minus the distance to it."""
+        past = np.maximum(np.asarray(self.lower) - points, points - np.asarray(self.upper))
+        outside = np.linalg.norm(np.maximum(past, 0.0), axis=1)
+        return np.asarray(np.where(outside > 0.0, -outside, -past.max(axis=1)))
+
+    def level(self, name: str, position: Sequence[Jet]) -> Jet:
+        """The distance to the face's plane."""
+        (name,) = self.resolve(name)
+        k = self.coordinates.index(name[:-1])
+        return position[k] - self.lower[k] if name[-1] == "-" else self.upper[k] - position[k]
 
 
 def box(**bounds: tuple[float, float]) -> Box:
