@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pdekan.domains.quadrature import Quadrature
+from pdekan.domains.quadrature import Quadrature, appended
 from pdekan.expressions import ExpressionError
 from pdekan.jets import Derivatives, Jet, MissingDerivative, sin
 from pdekan.operators import d
-from pdekan.problems import EXACT, Condition, Field, Formula, Problem, ProblemError, RightHandSide, as_field
+from pdekan.problems import (
+    DOMAIN,
+    EXACT,
+    Condition,
+    Field,
+    Formula,
+    Problem,
+    ProblemError,
+    RightHandSide,
+    with_known_value,
+)
 
 Place = tuple[str | int, ...]
 
@@ -43,7 +54,7 @@ class _Sample:
         """The operator applied to a function of the first coordinate."""
         environment = self.problem.environment(self.points, level, self.normals)
         unknown = trial(environment[self.problem.domain.coordinates[0]])
-        return operator({**environment, self.problem.unknown: unknown}).value
+        return operator({**environment, **_guesses(self.problem, unknown)}).value
 
     def not_finite(self, what: str, values: Tensor) -> Iterator[str]:
         bad = torch.nonzero(~values.isfinite())
@@ -62,8 +73,27 @@ _TRIALS: tuple[Callable[[Jet], Jet], ...] = (
 )
 
 
-def _faces(problem: Problem, condition: Condition) -> list[str]:
-    return [face for name in condition.on for face in problem.domain.resolve(name)]
+def _guesses(problem: Problem, unknown: Jet) -> dict[str, Jet]:
+    """The same function for every unknown, and parameters at their initial values."""
+    initial = {name: unknown.frame.constant(one.initial, unknown.value) for name, one in problem.parameters.items()}
+    return {**dict.fromkeys(problem.unknowns, unknown), **initial}
+
+
+def _knows_all(problem: Problem) -> bool:
+    return all(name in problem.exact_fields for name in problem.unknowns)
+
+
+def _rules(problem: Problem, condition: Condition, cells: int, order: int, count: int, seed: int) -> Iterator[Quadrature]:
+    """Points on each of a condition's faces, or inside for a mean over the domain; none for an interface."""
+    domain = problem.domain
+    if condition.kind == "interface":
+        return
+    for name in condition.on:
+        if condition.kind == "mean" and name == DOMAIN:
+            yield domain.interior(cells, order, count, seed)
+            continue
+        for face in domain.resolve(name):
+            yield domain.face(face, cells, order, count, seed)
 
 
 def probe(problem: Problem) -> Iterator[tuple[Place, str]]:
@@ -72,36 +102,38 @@ def probe(problem: Problem) -> Iterator[tuple[Place, str]]:
     Yields the place, in the words of the problem file, and a message: values that are not finite, derivatives of an
     order that is not supported, operators where they are not defined.
     """
-    domain = problem.domain
     # an even order keeps away from the middle, where singular coordinates sit
-    inside = _Sample.of(problem, domain.interior(cells=1, order=4, count=8, seed=0))
-    if problem.exact is not None:
+    inside = _Sample.of(problem, problem.domain.interior(cells=1, order=4, count=8, seed=0))
+    if problem.exact_fields:
         wrong = list(_probe_exact(inside))
-        yield from ((("exact", problem.unknown), message) for message in wrong)
+        yield from ((("exact", name), message) for name, message in wrong)
         if wrong:
             return
-    for side, message in _probe_sides(inside, as_field(problem.equation), problem.source):
-        yield ("equation", side or "source"), message
+    several = len(problem.equations) > 1
+    for j, equation in enumerate(problem.equations):
+        for side, message in _probe_sides(inside, equation.operator, equation.source):
+            yield ("equation", side or "source", *((j,) if several else ())), message
     for k, condition in enumerate(problem.conditions):
         if condition.operator is None:
             continue
-        for face in _faces(problem, condition)[:_PROBED_FACES]:
-            on_face = _Sample.of(problem, domain.face(face, cells=1, order=4, count=8, seed=0))
-            for side, message in _probe_sides(on_face, condition.operator, condition.value):
+        for rule in itertools.islice(_rules(problem, condition, 1, 4, 8, 0), _PROBED_FACES):
+            for side, message in _probe_sides(_Sample.of(problem, rule), condition.operator, condition.value):
                 yield ("conditions", k, side or "value"), message
 
 
-def _probe_exact(sample: _Sample) -> Iterator[str]:
-    try:
-        exact = sample.problem.exact_jet(sample.points, Derivatives.GRADIENT)
-    except MissingDerivative:
-        yield "derivatives are not supported in an exact solution"
-    except ExpressionError as error:
-        yield str(error)
-    else:
-        yield from sample.not_finite("the exact solution", exact.value)
-        if exact.gradient is not None:
-            yield from sample.not_finite("the exact solution's gradient", exact.gradient.sum(-1))
+def _probe_exact(sample: _Sample) -> Iterator[tuple[str, str]]:
+    for name in sample.problem.exact_fields:
+        try:
+            exact = sample.problem.exact_jet(sample.points, Derivatives.GRADIENT, None, name)
+        except MissingDerivative:
+            yield name, "derivatives are not supported in an exact solution"
+        except ExpressionError as error:
+            yield name, str(error)
+        else:
+            messages = list(sample.not_finite("the exact solution", exact.value))
+            if exact.gradient is not None:
+                messages += sample.not_finite("the exact solution's gradient", exact.gradient.sum(-1))
+            yield from ((name, message) for message in messages)
 
 
 def _probe_sides(sample: _Sample, operator: Field, value: Formula | RightHandSide) -> Iterator[tuple[str, str]]:
@@ -111,7 +143,7 @@ def _probe_sides(sample: _Sample, operator: Field, value: Formula | RightHandSid
     except ProblemError as error:
         yield "operator", str(error)
         return
-    if sample.problem.exact is not None:
+    if _knows_all(sample.problem):
         applied = sample.right(EXACT, operator, level)
         messages = sample.not_finite("the operator applied to the exact solution", applied)
         yield from (("operator", message) for message in messages)
@@ -122,6 +154,7 @@ def _probe_sides(sample: _Sample, operator: Field, value: Formula | RightHandSid
             yield from (("operator", message) for message in messages)
     if value is EXACT:
         return
+    operator, value = with_known_value(operator, value, sample.problem.parameters)
     try:
         given = sample.right(value, operator, level)
     except MissingDerivative:
@@ -136,41 +169,75 @@ def exact_residuals(problem: Problem, cells: int = 3, order: int = 5, count: int
     """How far the exact solution is from solving the problem: the largest |operator(u) - value| of each requirement,
     relative to the largest of either side, or of the operator at waves as high as u.
 
-    cells, order, count: the points, as for the domain's quadrature. Raises ProblemError without an exact solution.
+    cells, order, count: the points, as for the domain's quadrature. Raises ProblemError where an unknown has no exact solution.
     """
-    domain = problem.domain
-    inside = _Sample.of(problem, domain.interior(cells, order, count, seed=1))
-    height = float(problem.exact_jet(inside.points, Derivatives.VALUE).value.abs().max())
-    result: dict[Place, float] = {("equation",): _mismatch(inside, as_field(problem.equation), problem.source, height)}
+    points = (cells, order, count, 1)
+    inside = _Sample.of(problem, problem.domain.interior(*points))
+    heights = {name: float(jet.value.abs().max()) for name, jet in problem.exact_jets(inside.points, Derivatives.VALUE).items()}
+    if not _knows_all(problem):
+        raise ProblemError(f"problem {problem.name!r} has no exact solution for all of its unknowns")
+    several = len(problem.equations) > 1
+    result: dict[Place, float] = {}
+    for j, equation in enumerate(problem.equations):
+        place: Place = ("equation", j) if several else ("equation",)
+        result[place] = _mismatch(inside, equation.operator, equation.source, heights)
     for k, condition in enumerate(problem.conditions):
-        names = _faces(problem, condition)
-        faces = [_Sample.of(problem, domain.face(name, cells, order, count, seed=1)) for name in names]
-        if condition.operator is None:
-            result["conditions", k] = _periodic_mismatch(faces, condition.on[0][:-1])
-        else:
-            operator = condition.operator
-            result["conditions", k] = max(_mismatch(face, operator, condition.value, height) for face in faces)
+        samples = [_Sample.of(problem, rule) for rule in _rules(problem, condition, *points)]
+        if condition.kind == "periodic":
+            result["conditions", k] = _periodic_mismatch(samples, condition)
+        elif condition.kind == "mean":
+            finer = (3 * cells, order, 64 * count, 1)
+            result["conditions", k] = _mean_mismatch(problem, condition, list(_rules(problem, condition, *finer)), heights)
+        elif samples:
+            assert condition.operator is not None
+            result["conditions", k] = max(_mismatch(one, condition.operator, condition.value, heights) for one in samples)
     return result
 
 
-def _mismatch(sample: _Sample, operator: Field, value: Formula | RightHandSide, height: float) -> float:
+def _mismatch(sample: _Sample, operator: Field, value: Formula | RightHandSide, heights: Mapping[str, float]) -> float:
+    operator, value = with_known_value(operator, value, sample.problem.parameters)
     level = sample.level(operator)
     left, right = sample.right(EXACT, operator, level), sample.right(value, operator, level)
-    problem, domain = sample.problem, sample.problem.domain
-    environment = problem.environment(sample.points, level, sample.normals)
-    # terms may cancel, and u may vanish on a face: the size is that of the operator at waves as high as u and as long
-    # as the domain
-    sizes = [left, right]
-    for name, a, b in zip(domain.coordinates, domain.lower, domain.upper, strict=True):
-        wave = (sin((environment[name] - a) * (3.0 / (b - a))) + 1.0) * height
-        sizes.append(operator({**environment, problem.unknown: wave}).value)
-    size = max(float(values.abs().nan_to_num(0.0).max()) for values in sizes)
+    size = _size(sample, operator, level, heights, (left, right))
     return float((left - right).abs().max()) / size if size > 0.0 else 0.0
 
 
-def _periodic_mismatch(faces: list[_Sample], coordinate: str) -> float:
+def _size(
+    sample: _Sample, operator: Field, level: Derivatives, heights: Mapping[str, float], sides: tuple[Tensor, ...]
+) -> float:
+    """The largest of both sides, and of the operator at waves as high as the unknowns and as long as the domain.
+
+    Terms may cancel, and an unknown may vanish on a face.
+    """
+    problem, domain = sample.problem, sample.problem.domain
+    environment = problem.environment(sample.points, level, sample.normals)
+    sizes = list(sides)
+    for name, a, b in zip(domain.coordinates, domain.lower, domain.upper, strict=True):
+        wave = sin((environment[name] - a) * (3.0 / (b - a))) + 1.0
+        waves = {unknown: wave * heights[unknown] for unknown in problem.unknowns}
+        sizes.append(operator({**environment, **_guesses(problem, wave), **waves}).value)
+    return max(float(values.abs().nan_to_num(0.0).max()) for values in sizes)
+
+
+def _mean_mismatch(problem: Problem, condition: Condition, rules: list[Quadrature], heights: Mapping[str, float]) -> float:
+    """Of the mean of an operator over all faces together."""
+    rule, operator = appended(rules), condition.operator
+    assert operator is not None
+    sample = _Sample.of(problem, rule)
+    level = sample.level(operator)
+    weights = torch.as_tensor(rule.weights / rule.weights.sum())
+    left, right = sample.right(EXACT, operator, level), sample.right(condition.value, operator, level)
+    size = _size(sample, operator, level, heights, (left, right))
+    return abs(float(weights @ (left - right))) / size if size > 0.0 else 0.0
+
+
+def _periodic_mismatch(faces: list[_Sample], condition: Condition) -> float:
     """Of value and derivative by the coordinate, between opposite faces."""
-    exact = [face.problem.exact_jet(face.points, Derivatives.GRADIENT) for face in faces]
-    first, second = (torch.stack([jet.value, d(jet, coordinate).value]) for jet in exact)
-    size = float(torch.stack([first, second]).abs().max())
-    return float((first - second).abs().max()) / size if size > 0.0 else 0.0
+    problem, coordinate = faces[0].problem, condition.on[0][:-1]
+    worst = 0.0
+    for unknown in problem.unknowns if condition.unknown is None else [condition.unknown]:
+        exact = [problem.exact_jet(face.points, Derivatives.GRADIENT, None, unknown) for face in faces]
+        first, second = (torch.stack([jet.value, d(jet, coordinate).value]) for jet in exact)
+        size = float(torch.stack([first, second]).abs().max())
+        worst = max(worst, float((first - second).abs().max()) / size if size > 0.0 else 0.0)
+    return worst

@@ -55,8 +55,8 @@ class _Sums:
     points: int
 
 
-def measure(problem: Problem, network: Network) -> Errors:
-    """The errors of a network that stands for the problem's unknown. Raises ProblemError without an exact solution.
+def measure(problem: Problem, network: Network) -> dict[str, Errors]:
+    """The errors, by name, of the unknowns whose exact solution is known, in a network that stands for what is sought.
 
     Up to three dimensions the composite Gauss rule is refined until halving its cells changes no norm by 5e-4 of itself;
     above, at least 10⁵ scrambled Sobol points in 16 independent replicates.
@@ -64,44 +64,62 @@ def measure(problem: Problem, network: Network) -> Errors:
     domain = problem.domain
     if domain.dimension > TENSOR_DIMENSIONS:
         rules = (domain.interior(0, 0, SOBOL_POINTS // REPLICATES, 7919 + k) for k in range(REPLICATES))
-        return _replicated(problem, [_sums(problem, network, rule) for rule in rules])
+        replicates = [_sums(problem, network, rule) for rule in rules]
+        return {name: _replicated(problem, [one[name] for one in replicates]) for name in known(problem)}
     # an odd number of cells, and a shift of order against training's rules, keep the points apart from theirs
     cells = CELLS[domain.dimension] + 1
     sums = _sums(problem, network, domain.interior(cells, ORDER, 0, 0))
     while True:
         cells *= 2
         finer = _sums(problem, network, domain.interior(cells, ORDER, 0, 0))
-        settled = _close(sums.error, finer.error) and _close(sums.error_slope, finer.error_slope)
-        if settled or (2 * cells * ORDER) ** domain.dimension > TENSOR_POINTS:
+        if all(_settled(sums[name], finer[name]) for name in finer) or (2 * cells * ORDER) ** domain.dimension > TENSOR_POINTS:
             break
         sums = finer
     # Gauss points keep off the boundary, where the error is often largest
-    faces = (_sums(problem, network, domain.face(face, cells, ORDER, 0, 0)).largest for face in domain.faces)
-    return _errors(replace(finer, largest=max(finer.largest, *faces)), domain.measure)
+    faces = [_sums(problem, network, domain.face(face, cells, ORDER, 0, 0)) for face in domain.faces]
+    return {
+        name: _errors(replace(one, largest=max(one.largest, *(face[name].largest for face in faces))), domain.measure)
+        for name, one in finer.items()
+    }
+
+
+def known(problem: Problem) -> list[str]:
+    """The unknowns whose exact solution is known."""
+    return [name for name in problem.unknowns if name in problem.exact_fields]
+
+
+def _settled(coarse: _Sums, fine: _Sums) -> bool:
+    return _close(coarse.error, fine.error) and _close(coarse.error_slope, fine.error_slope)
 
 
 def _close(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-3)
 
 
-def quick(problem: Problem, network: Network, rule: Quadrature) -> Errors:
+def quick(problem: Problem, network: Network, rule: Quadrature) -> dict[str, Errors]:
     """The errors on one given quadrature, for the training history."""
-    return _errors(_sums(problem, network, rule), problem.domain.measure)
+    return {name: _errors(sums, problem.domain.measure) for name, sums in _sums(problem, network, rule).items()}
 
 
 @torch.no_grad()
-def _sums(problem: Problem, network: Network, rule: Quadrature) -> _Sums:
+def _sums(problem: Problem, network: Network, rule: Quadrature) -> dict[str, _Sums]:
     device = next(network.parameters()).device
     points, weights = torch.as_tensor(rule.points, device=device), torch.as_tensor(rule.weights, device=device)
     frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
-    totals, largest = torch.zeros(4, dtype=torch.float64, device=device), 0.0
+    places = {name: problem.unknowns.index(name) for name in known(problem)}
+    totals = torch.zeros(len(places), 4, dtype=torch.float64, device=device)
+    largest = torch.zeros(len(places), dtype=torch.float64, device=device)
     chunk = max(256, CHUNK // max(1, problem.domain.dimension // 4))
     for x, w in zip(points.split(chunk), weights.split(chunk), strict=True):
-        u, exact = network.jet(x, frame)[0], problem.exact_jet(x, Derivatives.GRADIENT)
-        totals += torch.stack([*_squares(u - exact, w), *_squares(exact, w)])
-        largest = max(largest, float((u.value - exact.value).abs().max()))
-    error, error_slope, exact_square, exact_slope = totals.tolist()
-    return _Sums(error, error_slope, exact_square, exact_slope, largest, len(points))
+        fields, exact = network.jet(x, frame), problem.exact_jets(x, Derivatives.GRADIENT)
+        for row, (name, place) in enumerate(places.items()):
+            error = fields[place] - exact[name]
+            totals[row] += torch.stack([*_squares(error, w), *_squares(exact[name], w)])
+            largest[row] = torch.maximum(largest[row], error.value.abs().max())
+    return {
+        name: _Sums(error, error_slope, size, slope, worst, len(points))
+        for name, (error, error_slope, size, slope), worst in zip(places, totals.tolist(), largest.tolist(), strict=True)
+    }
 
 
 def _squares(u: Jet, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

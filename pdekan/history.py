@@ -54,26 +54,42 @@ class Clock:
 
 
 class History:
-    """Columns of numbers, a row a step; l2 and h1 are the mean square errors, nan where there is no exact solution."""
+    """Columns of numbers, a row a step; l2 and h1 are the mean square errors of all unknowns together, nan where not known.
+
+    A parameter that is sought has a column of its own.
+    """
 
     def __init__(self, problem: Problem, earlier: Mapping[str, NDArray[np.float64]] | None = None) -> None:
         self._problem = problem
         self._rule = problem.domain.interior(*RULES.get(problem.domain.dimension, SCATTERED), 7919)
-        self._columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
+        names = (*COLUMNS, *map(_column, problem.parameters))
+        self._columns: dict[str, list[float]] = {name: [] for name in names}
         if earlier is not None:
-            self._columns = {name: earlier[name].tolist() for name in COLUMNS}
+            self._columns = {name: earlier[name].tolist() for name in names}
 
-    def append(self, step: int, seconds: float, stage: int, loss: float, residual: float, errors: Errors | None) -> None:
+    def append(
+        self,
+        step: int,
+        seconds: float,
+        stage: int,
+        loss: float,
+        residual: float,
+        errors: Mapping[str, Errors],
+        parameters: Mapping[str, float],
+    ) -> None:
         """Write a row."""
         l2, h1 = math.nan, math.nan
-        if errors is not None:
-            l2, h1 = errors.l2_mean_square, errors.l2_mean_square + errors.h1_seminorm_mean_square
-        for name, value in zip(COLUMNS, (step, seconds, stage, loss, residual, l2, h1), strict=True):
-            self._columns[name].append(float(value))
+        if errors:
+            l2 = sum(e.l2_mean_square for e in errors.values())
+            h1 = l2 + sum(e.h1_seminorm_mean_square for e in errors.values())
+        row = dict(zip(COLUMNS, (step, seconds, stage, loss, residual, l2, h1), strict=True))
+        row |= {_column(name): value for name, value in parameters.items()}
+        for name, column in self._columns.items():
+            column.append(float(row[name]))
 
-    def quick_errors(self, network: Network) -> Errors | None:
-        """The errors of a step, on fewer points than those of a solution; None without an exact solution."""
-        return None if self._problem.exact is None else errors.quick(self._problem, network, self._rule)
+    def quick_errors(self, network: Network) -> dict[str, Errors]:
+        """The errors of a step, on fewer points than those of a solution."""
+        return errors.quick(self._problem, network, self._rule) if errors.known(self._problem) else {}
 
     @property
     def loss(self) -> float:
@@ -88,3 +104,7 @@ class History:
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """The columns so far."""
         return {name: np.asarray(column, dtype=np.float64) for name, column in self._columns.items()}
+
+
+def _column(parameter: str) -> str:
+    return f"parameter_{parameter}"

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import overload
@@ -437,6 +437,17 @@ def atan2(y: Jet | float, x: Jet | float) -> Jet | float:
     tall = replace(y, value=torch.where(steep, y.value, one))
     angle = where(steep, -atan(x / tall), atan(y / flat))
     return replace(angle, value=torch.atan2(y.value, x.value))
+
+
+def stacked(fields: Sequence[Jet]) -> Jet:
+    """Scalar fields as the components of one field."""
+
+    def together(parts: Iterable[Tensor | None]) -> Tensor | None:
+        known = [part for part in parts if part is not None]
+        return torch.stack([*torch.broadcast_tensors(*known)], dim=1) if known else None
+
+    value = torch.stack([*torch.broadcast_tensors(*(u.value for u in fields))], dim=1)
+    return Jet(fields[0].frame, value, together(u.gradient for u in fields), together(u.second for u in fields))
 
 
 def total(v: Jet) -> Jet:

@@ -16,27 +16,37 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from pdekan.domains.base import Domain
 from pdekan.domains.box import TENSOR_DIMENSIONS
-from pdekan.domains.quadrature import Quadrature, joined
-from pdekan.jets import Derivatives, Frame, Jet
+from pdekan.domains.quadrature import Quadrature, appended, joined
+from pdekan.jets import Derivatives, Frame, Jet, stacked
 from pdekan.networks.base import Network
 from pdekan.operators import d
 from pdekan.problems import (
+    DOMAIN,
+    EXACT,
     Condition,
     Environment,
     Field,
     Formula,
+    Measurements,
     Problem,
     ProblemError,
     PythonField,
     RightHandSide,
     Weights,
-    as_field,
+    with_known_value,
 )
 from pdekan.products import JacobianProducts, Piece, bytes_a_point, points_at_a_time
 
 # The paper's balance (arXiv:2404.19756, section 3.4: α = 0.01), here between nondimensional residuals.
 EQUATION_WEIGHT = 0.01
+# Data with noise weigh so little that the equation is not bent towards their errors: waves of the domain's size cost more in
+# its residual than they gain in theirs.
+NOISY_WEIGHT = 1e-4
+# Conditions that are not on the domain's faces, and how far off an interface its two sides are, in sizes of the domain.
+APART = ("mean", "interface")
+OFF = 1e-10
 
 
 @dataclass(frozen=True)
@@ -51,10 +61,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Term:
-    """operator(u) - target at points; on periodic faces the points are those of both, and the residual is the jump.
+    """operator(sought) - target at points; a residual may join several points.
 
-    points: ``(sides · n, d)``. target, share: ``(n,)``, share being ω / Σ ω. unit: what a residual of "one" means, for
-    balancing. group: "equation" or "conditions". faces: how many faces the points lie on, as many points on each.
+    points: ``(sides · n, d)``; residual i joins points i, n + i, …, each times its `mix`: the jump between two faces, or a mean
+    over all points (n = 1). target, share: ``(n,)``, share being ω / Σ ω. group: "equation", "conditions" or "data". faces: how
+    many faces the points lie on, as many points on each. sought: names of the components of the jets that `residual` takes,
+    of which the last `parameters` are constant in space. noise: standard deviation of the target, 0 for an exact one.
     """
 
     name: str
@@ -65,9 +77,12 @@ class Term:
     share: Tensor
     frame: Frame
     environment: Environment
-    unknown: str
+    sought: tuple[str, ...]
+    parameters: int = 0
     sides: int = 1
+    mix: Tensor | None = None
     faces: int = 1
+    noise: float = 0.0
 
     def part(self, rows: Tensor) -> Term:
         """The same for some of its residuals."""
@@ -79,20 +94,31 @@ class Term:
             points=self.points[points],
             target=self.target[rows],
             share=self.share[rows],
+            mix=None if self.mix is None else self.mix[points],
             frame=frame,
             environment=environment,
         )
 
+    @property
+    def point_share(self) -> Tensor:
+        """Shares ``(sides · n,)`` of the points, which sum to one."""
+        share = self.share.repeat(self.sides)
+        if self.mix is not None:
+            share = share * self.mix.abs()
+        return share / share.sum()
+
+    def folded(self, values: Tensor) -> Tensor:
+        """Sums ``(n, …)`` over the points of every residual."""
+        return values if self.sides == 1 else values.reshape(self.sides, -1, *values.shape[1:]).sum(0)
+
     def residual(self, u: Jet) -> Tensor:
-        """Unweighted residual ``(n,)`` from the unknown's jet at the points."""
-        value = self.operator({**self.environment, self.unknown: u}).value
-        if self.sides == 2:
-            first, second = value.reshape(2, -1)
-            value = first - second
-        return value - self.target
+        """Unweighted residual ``(n,)`` from the jet of what is sought, one component each, at the points."""
+        sought = {name: u[k] for k, name in enumerate(self.sought)}
+        value = self.operator({**self.environment, **sought}).value
+        return self.folded(value if self.mix is None else value * self.mix) - self.target
 
     def linearised(self, u: Jet) -> tuple[Tensor, Jet]:
-        """The residual, and its derivative by the unknown's jet point by point: one pass of autograd serves any operator."""
+        """The residual, and its derivative by the jet point by point: one pass of autograd serves any operator."""
         parts = [None if p is None else p.detach().clone().requires_grad_() for p in (u.value, u.gradient, u.second)]
         wanted = [p for p in parts if p is not None]
         with torch.enable_grad():
@@ -100,6 +126,16 @@ class Term:
             slopes = torch.autograd.grad(residual.sum(), wanted, allow_unused=True, materialize_grads=True)
         gradient, second = [*slopes[1:], None, None][:2]
         return residual.detach(), Jet(self.frame, slopes[0], gradient, second)
+
+    def zero(self, values: Tensor | None = None) -> Jet:
+        """The jet of fields that vanish, beside parameters of the given values ``(S,)``, or zero too."""
+        constants = [self.frame.constant(0.0, self.points) for _ in self.sought]
+        jet = stacked(constants)
+        if values is None or not self.parameters:
+            return jet
+        height = jet.value.clone()
+        height[:, -self.parameters :] = values
+        return replace(jet, value=height)
 
 
 def _at(jet: Jet, points: Tensor, frame: Frame) -> Jet:
@@ -109,108 +145,212 @@ def _at(jet: Jet, points: Tensor, frame: Frame) -> Jet:
 
 
 def terms(problem: Problem, sampling: Sampling, device: str | torch.device = "cpu") -> list[Term]:
-    """The equation's term, then one for every face of every condition (two for a periodic pair).
+    """The equations' terms, then those of every face of every condition, then those of the data.
 
-    Above three dimensions the faces of a condition share one term: hundreds of small ones cost more than their arithmetic.
-    Raises ProblemError where a right-hand side is not finite, naming the point.
+    Conditions that are built into the network have none. Above three dimensions the faces of a condition share one term:
+    hundreds of small ones cost more than their arithmetic. Raises ProblemError where a right-hand side is not finite, naming
+    the point.
     """
-    domain = problem.domain
-    rule = domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed)
-    equation = as_field(problem.equation)
-    out = [_term(problem, "equation", "equation", equation, problem.source, rule, device)]
-    count = sum(len(domain.resolve(name)) for condition in problem.conditions for name in condition.on)
-    share = -(-sampling.count // max(1, count))
-    seeds = itertools.count(sampling.seed + 1)
+    make = _Maker(problem, sampling, torch.device(device))
+    out = make.equations()
     for condition in problem.conditions:
+        if condition.enforce == "weak":
+            out.extend(make.condition(condition))
+    for measurements in problem.data:
+        out.extend(make.data(measurements))
+    return out
+
+
+class _Maker:
+    """Makes the terms of a problem on one sampling."""
+
+    def __init__(self, problem: Problem, sampling: Sampling, device: torch.device) -> None:
+        self.problem, self.sampling, self.device = problem, sampling, device
+        domain = problem.domain
+        count = sum(len(domain.resolve(name)) for c in problem.conditions if c.kind not in APART for name in c.on)
+        self.share = -(-sampling.count // max(1, count))
+        self.seeds = itertools.count(sampling.seed + 1)
+        self.inside = domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed)
+
+    def equations(self) -> list[Term]:
+        several = len(self.problem.equations) > 1
+        return [
+            self.term(f"equation {k + 1}" if several else "equation", "equation", one.operator, one.source, self.inside)
+            for k, one in enumerate(self.problem.equations)
+        ]
+
+    def condition(self, condition: Condition) -> list[Term]:
+        """The terms of a condition that is enforced weakly."""
+        domain = self.problem.domain
+        if condition.kind == "interface":
+            return [self.jump(condition, name) for name in condition.on]
+        if condition.kind == "mean" and DOMAIN in condition.on:
+            return [self.mean(condition, self.inside)]
         faces = [face for name in condition.on for face in domain.resolve(name)]
-        rules = [domain.face(face, sampling.cells, sampling.order, share, next(seeds)) for face in faces]
+        rules = [self.face(domain, face) for face in faces]
+        if condition.kind == "mean":
+            return [self.mean(condition, appended(rules))]
         if condition.kind == "periodic":
-            for face, rule in zip(faces, rules, strict=True):
-                out.extend(_periodic(problem, condition, face, rule, device) if face.endswith("-") else ())
-            continue
+            pairs = [(face, rule) for face, rule in zip(faces, rules, strict=True) if face.endswith("-")]
+            return [term for face, rule in pairs for term in self.periodic(condition, face, rule)]
         if domain.dimension > TENSOR_DIMENSIONS:
             labels, parts = [", ".join(condition.on)], [rules]
         else:
             labels, parts = faces, [[rule] for rule in rules]
         assert condition.operator is not None
+        out = []
         for label, part in zip(labels, parts, strict=True):
             name, rule = f"{condition.kind} on {label}", joined(part)
-            term = _term(problem, name, "conditions", condition.operator, condition.value, rule, device)
+            term = self.term(name, "conditions", condition.operator, condition.value, rule)
             out.append(replace(term, faces=len(part)))
-    return out
+        return out
+
+    def face(self, domain: Domain, face: str) -> Quadrature:
+        return domain.face(face, self.sampling.cells, self.sampling.order, self.share, next(self.seeds))
+
+    def mean(self, condition: Condition, rule: Quadrature) -> Term:
+        """One residual: the mean of the operator less the value."""
+        assert condition.operator is not None
+        term = self.term(f"mean over {', '.join(condition.on)}", "conditions", condition.operator, condition.value, rule)
+        target = (term.share @ term.target)[None]
+        return replace(term, target=target, share=torch.ones_like(target), sides=len(term.points), mix=term.share)
+
+    def jump(self, condition: Condition, name: str) -> Term:
+        """The operator outside of a shape less that inside, at points a little off its boundary."""
+        assert condition.operator is not None
+        domain, shape = self.problem.domain, self.problem.interfaces[name]
+        rule = appended([self.face(shape, face) for face in shape.faces])
+        assert rule.normals is not None
+        size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True))
+        within = domain.distance(rule.points) > 1e-6 * size
+        if not within.any():
+            raise ProblemError(f"interface {name} has no points in the domain")
+        points, normals = rule.points[within], rule.normals[within]
+        pair = Quadrature(
+            np.concatenate([points + OFF * size * normals, points - OFF * size * normals]),
+            rule.weights[within],
+            np.concatenate([normals, normals]),
+        )
+        return self.term(f"jump across {name}", "conditions", condition.operator, condition.value, pair, sides=2)
+
+    def periodic(self, condition: Condition, face: str, rule: Quadrature) -> list[Term]:
+        """The jumps of unknowns and of their derivatives across a pair of faces."""
+        domain, coordinate = self.problem.domain, face[:-1]
+        k = domain.coordinates.index(coordinate)
+        opposite = rule.points.copy()
+        opposite[:, k] = domain.upper[k]
+        pair = Quadrature(np.concatenate([rule.points, opposite]), rule.weights)
+        out = []
+        for unknown in self.problem.unknowns if condition.unknown is None else [condition.unknown]:
+            label = f"periodic in {coordinate}" + (f", {unknown}" if len(self.problem.unknowns) > 1 else "")
+            value, slope = PythonField(lambda u: u, (unknown,)), PythonField(lambda u: d(u, coordinate), (unknown,))
+            out.append(self.term(label, "conditions", value, 0.0, pair, sides=2))
+            out.append(self.term(label + ", slope", "conditions", slope, 0.0, pair, sides=2))
+        return out
+
+    def data(self, measurements: Measurements) -> list[Term]:
+        """A term for every unknown that was measured."""
+        out = []
+        for unknown, values in measurements.values.items():
+            known = np.isfinite(values)
+            rule = Quadrature(measurements.points[known], np.ones(int(known.sum())))
+            term = self.term(f"{measurements.name}, {unknown}", "data", PythonField(lambda u: u, (unknown,)), 0.0, rule)
+            target = torch.as_tensor(values[known], dtype=torch.float64, device=self.device)
+            out.append(replace(term, target=target, noise=measurements.noise or 0.0))
+        return out
+
+    def term(
+        self,
+        name: str,
+        group: str,
+        operator: Field,
+        value: Formula | RightHandSide,
+        rule: Quadrature,
+        sides: int = 1,
+    ) -> Term:
+        problem = self.problem
+        points = torch.as_tensor(rule.points, dtype=torch.float64, device=self.device)
+        normals = None if rule.normals is None else torch.as_tensor(rule.normals, dtype=torch.float64, device=self.device)
+        operator, value = with_known_value(operator, value, problem.parameters)
+        level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
+        n = len(points) // sides
+        if value is EXACT:
+            target = problem.right_hand_side(value, operator, points, level, normals)
+            target = target[:n] if sides == 1 else target[:n] - target[n:]
+        else:
+            target = problem.right_hand_side(value, operator, points[:n], level, None if normals is None else normals[:n])
+        bad = ~torch.isfinite(target)
+        if bool(bad.any()):
+            named = zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True)
+            where = ", ".join(f"{c} = {v:g}" for c, v in named)
+            raise ProblemError(f"{name}: the right-hand side is not finite at {where}")
+        return Term(
+            name=name,
+            group=group,
+            operator=operator,
+            points=points,
+            target=target,
+            share=torch.as_tensor(rule.weights / rule.weights.sum(), dtype=torch.float64, device=self.device),
+            frame=Frame(problem.domain.coordinates, level, normals),
+            environment=problem.environment(points, level, normals),
+            sought=problem.sought,
+            parameters=len(problem.parameters),
+            sides=sides,
+            mix=None if sides == 1 else torch.cat([points.new_ones(n), -points.new_ones(n)]),
+        )
 
 
-def _periodic(problem: Problem, condition: Condition, face: str, rule: Quadrature, device: str | torch.device) -> list[Term]:
-    """The jumps of u and of its derivative across a pair of faces."""
-    k = problem.domain.coordinates.index(face[:-1])
-    opposite = rule.points.copy()
-    opposite[:, k] = problem.domain.upper[k]
-    pair = Quadrature(np.concatenate([rule.points, opposite]), rule.weights)
-    label = f"periodic in {face[:-1]}"
+def units(term: Term, problem: Problem) -> Tensor:
+    """The sizes ``(U,)`` of a term's residual when an unknown and its derivatives, in half-lengths of the domain, are one.
 
-    value = PythonField(lambda u: u, (problem.unknown,))
-    slope = PythonField(lambda u: d(u, face[:-1]), (problem.unknown,))
-    return [
-        _term(problem, label, "conditions", value, 0.0, pair, device, sides=2),
-        _term(problem, label + ", slope", "conditions", slope, 0.0, pair, device, sides=2),
-    ]
-
-
-def _term(
-    problem: Problem,
-    name: str,
-    group: str,
-    operator: Field,
-    value: Formula | RightHandSide,
-    rule: Quadrature,
-    device: str | torch.device,
-    sides: int = 1,
-) -> Term:
-    points = torch.as_tensor(rule.points, dtype=torch.float64, device=device)
-    normals = None if rule.normals is None else torch.as_tensor(rule.normals, dtype=torch.float64, device=device)
-    level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
-    n = len(points) // sides
-    target = problem.right_hand_side(value, operator, points[:n], level, normals)
-    bad = ~torch.isfinite(target)
-    if bool(bad.any()):
-        where = ", ".join(f"{c} = {v:g}" for c, v in zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True))
-        raise ProblemError(f"{name}: the right-hand side is not finite at {where}")
-    share = torch.as_tensor(rule.weights / rule.weights.sum(), dtype=torch.float64, device=device)
-    environment = problem.environment(points, level, normals)
-    frame = Frame(problem.domain.coordinates, level, normals)
-    return Term(name, group, operator, points, target, share, frame, environment, problem.unknown, sides)
-
-
-def unit(term: Term, problem: Problem) -> float:
-    """The size of a term's residual when u and its derivatives, in half-lengths of the domain, are of size one.
-
-    The root mean square of ∂r/∂u, ∂r/∂∇u and ∂r/∂∇²u, each times 1/H once for each derivative, at u = a linear function:
-    it makes losses nondimensional whatever the domain's size and the coefficients' units.
+    The root mean square of ∂r/∂u, ∂r/∂∇u and ∂r/∂∇²u, each times 1/H once for each derivative, at u = a linear function and
+    parameters at their initial values: it makes losses nondimensional whatever the domain's size and the coefficients' units.
     """
     lower, upper = term.points.new_tensor(problem.domain.lower), term.points.new_tensor(problem.domain.upper)
     per_length = 2.0 / (upper - lower)
     position = (term.points - lower) * per_length - 1.0
-    frame, n = term.frame, len(term.points)
-    u = frame.constant(1.0, term.points)
-    gradient = None if u.gradient is None else (per_length / len(lower)).expand(n, -1)
-    slope = term.linearised(Jet(frame, 1.0 + position.mean(1), gradient, u.second))[1]
+    n, count = len(term.points), len(term.sought) - term.parameters
+    jet = term.zero(initial_values(problem, term.points))
+    value = jet.value.clone()
+    value[:, :count] = 1.0 + position.mean(1, keepdim=True)
+    gradient = jet.gradient
+    if gradient is not None:
+        gradient = gradient.clone()
+        gradient[:, :count] = (per_length / len(lower)).expand(n, count, -1)
+    slope = term.linearised(Jet(term.frame, value, gradient, jet.second))[1]
     size = slope.value**2
     if slope.gradient is not None:
-        size = size + (slope.gradient * per_length).square().sum(1)
+        size = size + (slope.gradient * per_length).square().sum(2)
     if slope.second is not None:
-        size = size + (slope.second * frame.pair(per_length, per_length)).square().sum(1)
-    share = term.share.repeat(term.sides) / term.sides
-    return float((share * size).sum().sqrt()) or 1.0
+        size = size + (slope.second * term.frame.pair(per_length, per_length)).square().sum(2)
+    if term.mix is not None:  # as if every point had a residual of its own
+        size = size / term.mix.square().clamp_min(1e-300)[:, None]
+    found: Tensor = (term.point_share @ size[:, :count]).sqrt()
+    return found
 
 
-def is_affine(term: Term) -> bool:
-    """Whether the residual is affine in the unknown's jet, tried at random jets: r((u + v)/2) = (r(u) + r(v))/2."""
+def unit(term: Term, problem: Problem) -> float:
+    """The size of a term's residual when all unknowns are of size one; see `units`."""
+    return float(units(term, problem).norm()) or 1.0
+
+
+def initial_values(problem: Problem, like: Tensor) -> Tensor:
+    """The parameters' initial values ``(S,)``."""
+    return like.new_tensor([parameter.initial for parameter in problem.parameters.values()])
+
+
+def is_affine(term: Term, problem: Problem) -> bool:
+    """Whether the residual is affine in the unknowns' jets, tried at random ones: r((u + v)/2) = (r(u) + r(v))/2."""
     generator = torch.Generator().manual_seed(0)
+    zero = term.zero(initial_values(problem, term.points))
+    count = len(term.sought) - term.parameters
 
     def draw(like: Tensor | None) -> Tensor | None:
-        return None if like is None else torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+        if like is None:
+            return None
+        drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+        return torch.cat([drawn[:, :count], like[:, count:]], dim=1)
 
-    zero = term.frame.constant(0.0, term.points)
     u = [draw(p) for p in (zero.value, zero.gradient, zero.second)]
     v = [draw(p) for p in (zero.value, zero.gradient, zero.second)]
     middle = [None if p is None or q is None else 0.5 * (p + q) for p, q in zip(u, v, strict=True)]
@@ -243,7 +383,8 @@ class Objective:
         )
         self.terms, self.factors = (list(column) for column in pieces)
         self.linear = self.network.linear_parameters
-        self.affine = self.linear > 0 and all(is_affine(term) for term in terms)
+        self.affine = self.linear > 0 and all(is_affine(term, problem) for term in terms)
+        self._fixed = self.affine and self.network.homogeneous
         self._groups = _grouped([len(term.target) for term in self.terms], block)
         self._points = torch.cat([term.points for term in terms])
         self.roomy = len(self._groups) == 1
@@ -282,15 +423,13 @@ class Objective:
         """Residual and rows of one term. Affine residuals follow from the rows, in which the output is linear too."""
         term, factor = self.terms[k], self.factors[k]
         trace = network.trace(self._prepare(k), only_linear)
-        if self.affine:
+        if self._fixed:
             residual, slope = self._at_zero(k)
         else:
-            residual, slope = term.linearised(trace.jet[0])
+            residual, slope = term.linearised(trace.jet)
             residual, slope = factor * residual, _weighted(slope, factor, term)
-        rows = trace.rows(slope.each(lambda part: part[:, None]))  # as that of a field with one component
-        if term.sides == 2:
-            rows = rows.reshape(2, len(factor), -1).sum(0)
-        if self.affine:
+        rows = term.folded(trace.rows(slope))
+        if self._fixed:
             residual = residual + rows[:, rows.shape[1] - self.linear :] @ linear
         return residual, rows
 
@@ -307,7 +446,7 @@ class Objective:
         """Weighted residual and slope of term k for u = 0: where it is affine, the slope is the same for every u."""
         if k not in self._slopes:
             term, factor = self.terms[k], self.factors[k]
-            residual, slope = term.linearised(term.frame.constant(0.0, term.points))
+            residual, slope = term.linearised(term.zero())
             self._slopes[k] = factor * residual, _weighted(slope, factor, term)
         return self._slopes[k]
 
@@ -333,8 +472,7 @@ class Objective:
         network = self.load(theta)
         total = theta.new_zeros(())
         for term, factor in zip(self.terms, self.factors, strict=True):
-            u = network.jet(term.points, term.frame)[0]
-            total = total + (factor * term.residual(u)).square().sum()
+            total = total + (factor * term.residual(network.jet(term.points, term.frame))).square().sum()
         slopes = torch.autograd.grad(total, list(network.parameters()), allow_unused=True, materialize_grads=True)
         return float(total.detach()), torch.cat([slope.reshape(-1) for slope in slopes])
 
@@ -348,20 +486,24 @@ class Objective:
 def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) -> list[Tensor]:
     """Square roots of the rows' factors, ``(n,)`` a term; weights None balances nondimensional residuals."""
     faces = max(1, sum(term.faces for term in terms if term.group == "conditions"))
+    series = max(1, sum(term.group == "data" for term in terms))
     factors = []
     for term in terms:
         if weights is None:
-            weight = (EQUATION_WEIGHT if term.group == "equation" else 1.0) / unit(term, problem) ** 2
+            chosen = {"equation": EQUATION_WEIGHT, "conditions": 1.0, "data": NOISY_WEIGHT if term.noise else 1.0}
+            weight = chosen[term.group] / unit(term, problem) ** 2
         else:
-            weight = weights.equation if term.group == "equation" else weights.conditions
+            weight = {"equation": weights.equation, "conditions": weights.conditions, "data": weights.data}[term.group]
         if term.group == "conditions":
             weight = weight * term.faces / faces
+        elif term.group == "data":
+            weight = weight / series
         factors.append((weight * term.share).sqrt())
     return factors
 
 
 def _weighted(slope: Jet, factor: Tensor, term: Term) -> Jet:
-    """A scalar's slope, each point's times the factor of its row."""
+    """A slope, each point's times the factor of its row."""
     factors = factor.repeat(term.sides)
     return slope.each(lambda part: part * factors.reshape(-1, *(1,) * (part.ndim - 1)))
 
@@ -391,11 +533,11 @@ def _grouped(sizes: list[int], block: int | None) -> list[list[int]]:
 
 @torch.no_grad()
 def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int | None = None) -> Jet:
-    """The network's scalar jet at any number of points, in chunks, without autograd's graph."""
+    """The network's jet at any number of points, in chunks, without autograd's graph."""
     inner = Frame(frame.coordinates, frame.level)
     if chunk is None:  # a point's arrays have up to as many numbers as the network has parameters
         chunk = max(64, min(8192, 2**25 // max(1, sum(p.numel() for p in network.parameters()))))
-    pieces = [network.jet(piece, inner)[0].each(Tensor.detach) for piece in torch.split(points, chunk)]
+    pieces = [network.jet(piece, inner).each(Tensor.detach) for piece in torch.split(points, chunk)]
     gradient = second = None
     if frame.level >= Derivatives.GRADIENT:
         gradient = torch.cat([piece.gradient for piece in pieces if piece.gradient is not None])

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from pdekan.ansatz import network_outputs
 from pdekan.domains.box import TENSOR_DIMENSIONS
-from pdekan.objective import Sampling
+from pdekan.objective import APART, Sampling
 from pdekan.problems import Nodes, Problem, ProblemError
 
 DEGREE = 9
@@ -55,7 +56,7 @@ MEMORY = 2000.0
 
 @dataclass(frozen=True)
 class Stage:
-    """One network to train. hidden: nodes of each hidden layer, of which the last `products` multiply."""
+    """One network to train. hidden: nodes of each hidden layer, of which the last `products` multiply. outputs: its last."""
 
     kind: str
     hidden: tuple[int, ...]
@@ -63,10 +64,11 @@ class Stage:
     intervals: tuple[int, ...]
     base: str
     products: tuple[int, ...] | None = None
+    outputs: int = 1
 
     def widths(self, dimension: int) -> tuple[int, ...]:
-        """[d, hidden…, 1]."""
-        return (dimension, *self.hidden, 1)
+        """[d, hidden…, outputs]."""
+        return (dimension, *self.hidden, self.outputs)
 
     def parameters(self, dimension: int) -> int:
         """How many trainable numbers the network has."""
@@ -84,16 +86,16 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
 
     Raises ProblemError for lists whose lengths do not fit together.
     """
-    options, d = problem.network, problem.domain.dimension
+    options, d, outputs = problem.network, problem.domain.dimension, network_outputs(problem)
     if is_open(problem):
-        return _ladder(d, options.base)
+        return _ladder(d, options.base, outputs)
     nodes = options.layers if options.layers is not None else (Nodes(10 if d <= VERY else 4),)
     hidden, products = tuple(n.sum + n.product for n in nodes), tuple(n.product for n in nodes)
     if options.kind == "mlp":
-        return (Stage("mlp", hidden, (), (), "none"),)
+        return (Stage("mlp", hidden, (), (), "none", None, outputs),)
     layers = len(hidden) + 1
     degree = _spread(options.degree if options.degree is not None else DEGREE, layers, "degree")
-    first = Stage("kan", hidden, degree, (), options.base, products)
+    first = Stage("kan", hidden, degree, (), options.base, products, outputs)
     if problem.training.refine is not None:
         return tuple(replace(first, intervals=(n,) * layers) for n in problem.training.refine)
     if options.intervals is not None:
@@ -113,13 +115,17 @@ def is_open(problem: Problem) -> bool:
     return free and problem.training.refine is None
 
 
-def _ladder(dimension: int, base: str) -> tuple[Stage, ...]:
-    """The default networks of a dimension, small to large."""
+def _ladder(dimension: int, base: str, outputs: int) -> tuple[Stage, ...]:
+    """The default networks of a dimension, small to large; every further output has half as many nodes of its own."""
     if dimension in LADDERS:
-        rungs = [(nodes, (k, DEGREE), (n, m)) for nodes, k, n, m in LADDERS[dimension]]
+        rungs: Sequence[Many] = [(nodes, (k, DEGREE), (n, m)) for nodes, k, n, m in LADDERS[dimension]]
     else:
-        rungs = list(MANY if dimension <= VERY else VERY_MANY)
-    return tuple(_with(Stage("kan", (nodes,), (), (), base), degree, intervals) for nodes, degree, intervals in rungs)
+        rungs = MANY if dimension <= VERY else VERY_MANY
+    plain = Stage("kan", (), (), (), base, None, outputs)
+    return tuple(
+        _with(replace(plain, hidden=(math.ceil(0.5 * (outputs + 1) * nodes),)), degree, intervals)
+        for nodes, degree, intervals in rungs
+    )
 
 
 def _with(stage: Stage, degree: tuple[int, int], intervals: tuple[int, int]) -> Stage:
@@ -159,10 +165,12 @@ def _spread(value: int | Sequence[int], layers: int, what: str) -> tuple[int, ..
 def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
     """Points inside, cells aligned to the first layer's knots; on every face as dense along an axis."""
     d = problem.domain.dimension
-    wanted = problem.training.points or max(200, POINTS_PER_PARAMETER * stage.parameters(d))
+    wanted = problem.training.points
+    if wanted is None:  # a point has a row for every equation
+        wanted = max(200, math.ceil(POINTS_PER_PARAMETER * stage.parameters(d) / max(1, len(problem.equations))))
     if d > TENSOR_DIMENSIONS:
         return Sampling(1, 1, wanted, seed)
-    axis = math.ceil(min(wanted, LIMITS[d]) ** (1.0 / d))
+    axis = math.ceil((min(wanted, LIMITS[d]) / problem.domain.filling) ** (1.0 / d))
     if stage.degree and problem.training.points is None:  # a product node ties an axis' coefficients to the points along it
         axis = max(axis, math.ceil(POINTS_PER_COEFFICIENT * (stage.degree[0] + stage.intervals[0])))
     cells = stage.intervals[0] if stage.intervals else 4
@@ -219,14 +227,15 @@ def _beside(stage: Stage | None, dimension: int) -> float:
 def memory(problem: Problem, stage: Stage) -> int:
     """About how many bytes a step of Gauss-Newton takes, beside what the program itself does."""
     sampling, d = training_points(problem, stage, 0), problem.domain.dimension
-    axis = sampling.cells * sampling.order
-    faces = sum(len(problem.domain.resolve(name)) for c in problem.conditions for name in c.on)
+    axis, equations = sampling.cells * sampling.order, len(problem.equations)
+    faces = sum(len(problem.domain.resolve(name)) for c in problem.conditions if c.kind not in APART for name in c.on)
+    measured = sum(len(values) for one in problem.data for values in one.values.values())
     if d > TENSOR_DIMENSIONS:
-        rows = 2 ** math.ceil(math.log2(sampling.count)) + faces * 2 ** math.ceil(
-            math.log2(-(-sampling.count // max(1, faces)))
-        )
+        share = -(-sampling.count // max(1, faces))
+        rows = equations * 2 ** math.ceil(math.log2(sampling.count)) + faces * 2 ** math.ceil(math.log2(share))
     else:
-        rows = axis**d + faces * axis ** max(0, d - 1)
+        rows = math.ceil(equations * problem.domain.filling * axis**d) + faces * axis ** max(0, d - 1)
+    rows += measured
     parameters = stage.parameters(d)
     try:
         at_a_time = min(rows, block(parameters, stage, d, problem.training.memory))

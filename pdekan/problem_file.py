@@ -5,6 +5,7 @@ Strings are resolved here, once; what comes out holds objects. The format is a c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,24 +17,34 @@ from pydantic_core import ErrorDetails
 
 from pdekan import problem_schema as schema
 from pdekan.checks import probe
-from pdekan.domains.box import Box, hypercube
+from pdekan.domain_tables import built
+from pdekan.domains.base import Domain
+from pdekan.domains.box import Box
 from pdekan.expressions import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
 from pdekan.jets import TIME
 from pdekan.library import library
+from pdekan.measurements import measured
 from pdekan.problem_schema import ProblemFile
 from pdekan.problem_text import MAX_MESSAGES, ProblemFileError, Source, read, understand, written
 from pdekan.problems import (
+    DOMAIN,
     EXACT,
     Condition,
+    Enrichment,
+    Measurements,
     NetworkOptions,
     Nodes,
+    Parameter,
     Problem,
     ProblemError,
     RightHandSide,
     TrainingOptions,
     Weights,
+    as_field,
     dirichlet,
     initial,
+    interface,
+    mean,
     neumann,
     periodic,
     robin,
@@ -44,7 +55,10 @@ __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"
 
 _TABLES: dict[str, type[BaseModel]] = {
     "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
-    "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes,
+    "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
+    "enrichment": schema.Enrichment, "[table]": schema.TrainableParameter, "[box]": schema.Box, "[disk]": schema.Disk,
+    "[annulus]": schema.Annulus, "[ellipse]": schema.Ellipse, "[ball]": schema.Ball, "[polygon]": schema.Polygon,
+    "[mesh]": schema.Mesh, **{f"[{kind}]": schema.Combination for kind in schema.COMBINATIONS},
 }  # fmt: skip
 _WANTED = {
     "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
@@ -56,15 +70,25 @@ def load_problem(problem: str | Path, overrides: Mapping[str, Any] | Sequence[st
     """The problem of a file, given by its path or by its name in the library.
 
     overrides: ``"section.key=value"`` strings, or a mapping from ``"section.key"`` to values, that replace what the
-    file says; list items are counted from 0 (``conditions.0.value``). Raises ProblemFileError, which a user can act on.
+    file says; list items are counted from 0 (``conditions.0.value``). Files that it names are looked for beside it. Raises
+    ProblemFileError, which a user can act on.
     """
     where, text = read(problem)
-    return _problem(understand(text, where, overrides))
+    return _problem(understand(text, where, overrides), Path(where).parent)
 
 
-def loads(text: str, where: str = "<text>") -> Problem:
-    """The problem of a problem file's text; `where` is what messages call it. Raises ProblemFileError."""
-    return _problem(understand(text, where))
+def loads(
+    text: str,
+    where: str = "<text>",
+    folder: str | Path = ".",
+    domain: Domain | None = None,
+    data: Sequence[Measurements] | None = None,
+) -> Problem:
+    """The problem of a problem file's text; `where` is what messages call it, `folder` holds the files that it names.
+
+    domain, data: what these files hold, where it is known already. Raises ProblemFileError.
+    """
+    return _problem(understand(text, where), Path(folder), domain, data)
 
 
 def json_schema() -> dict[str, Any]:
@@ -72,23 +96,23 @@ def json_schema() -> dict[str, Any]:
     return ProblemFile.model_json_schema(by_alias=True)
 
 
-def _problem(source: Source) -> Problem:
+def _problem(source: Source, folder: Path, domain: Domain | None = None, data: Sequence[Measurements] | None = None) -> Problem:
     try:
         file = ProblemFile.model_validate(source.data)
     except ValidationError as error:
         for item in error.errors(include_url=False)[:MAX_MESSAGES]:
             path = tuple(part for part in item["loc"] if part not in ("[key]", *schema.TAGS))
-            source.add(path, _in_words(item, path))
+            source.add(path, _in_words(item))
         source.check()
         raise
-    problem = _Resolver(file, source).problem()
+    problem = _Resolver(file, source, folder).problem(domain, data)
     for path, message in probe(problem):
         source.add(path, message)
     source.check()
     return problem
 
 
-def _in_words(item: ErrorDetails, path: tuple[str | int, ...]) -> str:
+def _in_words(item: ErrorDetails) -> str:
     """pydantic's finding in the words of the format."""
     kind, found, context = item["type"], written(item["input"]), item.get("ctx", {})
     if kind == "refused":
@@ -96,9 +120,8 @@ def _in_words(item: ErrorDetails, path: tuple[str | int, ...]) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        tables = [str(part) for part in path[:-1] if not isinstance(part, int)]
-        model = _TABLES[tables[-1] if tables else ""]
-        known = ", ".join(field.alias or name for name, field in model.model_fields.items())
+        tables = ["", *(str(part) for part in item["loc"][:-1] if part in _TABLES)]
+        known = ", ".join(field.alias or name for name, field in _TABLES[tables[-1]].model_fields.items())
         return f"unknown key; known are {known}"
     if kind == "literal_error":
         return f"found {found}, expected {context['expected']}"
@@ -114,7 +137,7 @@ def _in_words(item: ErrorDetails, path: tuple[str | int, ...]) -> str:
     }
     for limit, words in limits.items():
         if limit in context:
-            names = [part for part in path if part in schema.REASONS]
+            names = [part for part in item["loc"] if part in schema.REASONS]
             reason = f" ({schema.REASONS[str(names[-1])]})" if names and limit == "le" else ""
             unit = " long" if limit.endswith("length") else ""
             return f"found {found}; it must be {words} {context[limit]}{unit}{reason}"
@@ -125,9 +148,13 @@ def _in_words(item: ErrorDetails, path: tuple[str | int, ...]) -> str:
 class _Resolver:
     """Turns a validated file into a Problem; what is wrong is noted in its source."""
 
-    def __init__(self, file: ProblemFile, source: Source) -> None:
-        self.file, self.source = file, source
-        self.unknown = file.unknowns[0]
+    def __init__(self, file: ProblemFile, source: Source, folder: Path) -> None:
+        self.file, self.source, self.folder = file, source, folder
+        self.unknowns = tuple(file.unknowns)
+        tables = {name: one for name, one in file.parameters.items() if isinstance(one, schema.TrainableParameter)}
+        self.trainable = {name: one for name, one in tables.items() if one.trainable}
+        self.constants = {name: one for name, one in file.parameters.items() if isinstance(one, float)}
+        self.constants |= {name: one.initial for name, one in tables.items() if not one.trainable}
 
     @contextmanager
     def noting(self, *path: str | int) -> Iterator[None]:
@@ -138,57 +165,71 @@ class _Resolver:
         except ValueError as error:
             self.source.add(path, str(error))
 
-    def problem(self) -> Problem:
+    def problem(self, domain: Domain | None, data: Sequence[Measurements] | None) -> Problem:
         file = self.file
-        domain = self.domain()
+        domain = self.domain() if domain is None else domain
         scope = self.scope(domain)
         exact = self.exact(scope)
-        operator = self.formula(file.equation.operator, scope, "equation", "operator", of_unknown=True)
-        right = self.right(file.equation.source, "manufactured", scope, "equation", "source")
+        operators, sources = self.equations(scope)
         conditions = [self.condition(k, item, domain, scope) for k, item in enumerate(file.conditions)]
+        parameters = self.parameters()
+        enrichments = [self.enrichment(k, item, scope) for k, item in enumerate(file.enrichment)]
+        interfaces = self.interfaces()
+        measured = self.data(domain) if data is None else data
         self.source.check()
-        return Problem(
-            domain=domain,
-            equation=operator,
-            source=right,
-            conditions=tuple(conditions),
-            exact=exact,
-            name=file.name,
-            title=file.title,
-            reference=file.reference,
-            unknown=self.unknown,
-            network=_network(file.network),
-            training=_training(file.training),
-            text=self.source.text,
-        )
+        with self.noting():
+            return Problem(
+                domain=domain,
+                equation=operators,
+                source=sources,
+                conditions=tuple(conditions),
+                exact=exact,
+                name=file.name,
+                title=file.title,
+                reference=file.reference,
+                unknowns=self.unknowns,
+                parameters=parameters,
+                data=tuple(measured),
+                enrichments=tuple(enrichments),
+                interfaces=interfaces,
+                network=_network(file.network),
+                training=_training(file.training),
+                text=self.source.text,
+            )
+        raise ProblemFileError(self.source.messages)
 
-    def domain(self) -> Box:
+    def domain(self) -> Domain:
         table = self.file.domain
-        if table.dimension is not None and table.bounds is not None:
-            return hypercube(table.dimension, *table.bounds)
-        names = tuple(table.intervals)
-        for name in names:
-            with self.noting("domain", name):
-                schema.check_name(name)
-        self.source.check()
-        lower, upper = zip(*table.intervals.values(), strict=True)
+        if isinstance(table, schema.Box):
+            for name in table.intervals:
+                with self.noting("domain", name):
+                    schema.check_name(name)
+            self.source.check()
         try:
-            return Box(names, lower, upper)
+            return built(table, self.folder)
         except ValueError as error:
             self.source.refuse(("domain",), str(error))
 
-    def scope(self, domain: Box) -> Scope:
+    def interfaces(self) -> dict[str, Domain]:
+        shapes = {}
+        for name, table in self.file.domain.interfaces.items():
+            with self.noting("domain", "interfaces", name):
+                shapes[name] = built(table, self.folder)
+        return shapes
+
+    def scope(self, domain: Domain) -> Scope:
         """All names of the problem, each used once, with the functions read in the order they need each other."""
         file = self.file
-        scope = Scope(domain.coordinates, domain.vector, (self.unknown,), file.parameters)
+        scope = Scope(domain.coordinates, domain.vector, (*self.unknowns, *self.trainable), self.constants)
         taken = dict.fromkeys(FUNCTIONS, "a function") | dict.fromkeys(CONSTANTS, "a constant")
         taken |= dict.fromkeys(scope.derivatives, "a differential operator")
-        taken |= {"exact": "a keyword", "manufactured": "a keyword", "boundary": "a keyword"}
+        taken |= {"exact": "a keyword", "manufactured": "a keyword", "boundary": "a keyword", DOMAIN: "a keyword"}
         given = [(("domain", name), "a coordinate") for name in domain.coordinates]
         given += [(("domain", domain.vector), "the vector of all coordinates")] if domain.vector else []
         given += [(("parameters", name), "a parameter") for name in file.parameters]
         given += [(("functions", name), "one of the functions") for name in file.functions]
-        given += [(("unknowns", self.unknown), "the unknown")]
+        what = "the unknown" if len(self.unknowns) == 1 else "an unknown"
+        given += [(("unknowns", name), what) for name in self.unknowns]
         for path, what in given:
             name = path[-1]
             if name in taken:
@@ -204,60 +245,134 @@ class _Resolver:
         self.source.check()
         return scope
 
+    def parameters(self) -> dict[str, Parameter]:
+        found = {}
+        for name, table in self.trainable.items():
+            with self.noting("parameters", name):
+                lower, upper = table.min, table.max
+                found[name] = Parameter(
+                    table.initial, -math.inf if lower is None else lower, math.inf if upper is None else upper
+                )
+        return found
+
     def formula(self, text: str, scope: Scope, *path: str | int, of_unknown: bool) -> Expression | float:
-        """A scalar formula that does, or does not, depend on the unknown."""
+        """A scalar formula that does, or does not, depend on an unknown."""
         found: list[Expression] = []
         with self.noting(*path):
             expression = parse(text, scope)
             if expression.kind is Kind.VECTOR:
                 raise ProblemError("is a vector; a scalar is needed (dot, div, sum and prod make one)")
-            if of_unknown and self.unknown not in expression.names:
-                raise ProblemError(f"does not mention the unknown {self.unknown}")
-            if not of_unknown and self.unknown in expression.names:
-                raise ProblemError(f"depends on the unknown {self.unknown}; move that to the operator")
+            mentioned = [name for name in self.unknowns if name in expression.names]
+            if of_unknown and not mentioned:
+                raise ProblemError(f"does not mention {self._in_words()}")
+            if not of_unknown and mentioned:
+                raise ProblemError(f"depends on the unknown {mentioned[0]}; move that to the operator")
             found.append(expression)
         return found[0] if found else 0.0  # a number stands in where a fault was noted, which check() raises
+
+    def _in_words(self) -> str:
+        if len(self.unknowns) == 1:
+            return f"the unknown {self.unknowns[0]}"
+        return f"any of the unknowns {', '.join(self.unknowns)}"
 
     def right(self, text: str, keyword: str, scope: Scope, *path: str | int) -> Expression | RightHandSide | float:
         if text != keyword:
             return self.formula(text, scope, *path, of_unknown=False)
-        if not self.file.exact:
-            self.source.add(path, f'"{keyword}" needs an exact solution; add [exact] with {self.unknown} = "…"')
+        for name in self.unknowns:
+            if name not in self.file.exact:
+                self.source.add(path, f'"{keyword}" needs an exact solution; add [exact] with {name} = "…"')
         return EXACT
 
-    def exact(self, scope: Scope) -> Expression | float | None:
-        for name in self.file.exact:
-            if name != self.unknown:
-                self.source.add(("exact", name), f"is no unknown; the unknown is {self.unknown}")
-        if self.unknown not in self.file.exact:
-            return None
-        return self.formula(self.file.exact[self.unknown], scope, "exact", self.unknown, of_unknown=False)
+    def equations(self, scope: Scope) -> tuple[list[Expression | float], list[Expression | RightHandSide | float]]:
+        table = self.file.equation
+        if table is None:
+            return [], []
+        sources = table.source * len(table.operator) if len(table.source) == 1 else table.source
+        several = len(table.operator) > 1
+        lefts, rights = [], []
+        for k, (left, right) in enumerate(zip(table.operator, sources, strict=True)):
+            lefts.append(self.formula(left, scope, "equation", "operator", *((k,) if several else ()), of_unknown=True))
+            place = ("equation", "source", *((k,) if len(table.source) > 1 else ()))
+            rights.append(self.right(right, "manufactured", scope, *place))
+        return lefts, rights
 
-    def condition(self, k: int, table: schema.Condition, domain: Box, scope: Scope) -> Condition:
+    def exact(self, scope: Scope) -> dict[str, Expression | float] | None:
+        for name in self.file.exact:
+            if name not in (*self.unknowns, *self.trainable):
+                self.source.add(("exact", name), f"is no unknown; {self._known()}")
+        found = {
+            name: self.formula(text, scope, "exact", name, of_unknown=False)
+            for name, text in self.file.exact.items()
+            if name in (*self.unknowns, *self.trainable)
+        }
+        return found or None
+
+    def _known(self) -> str:
+        if len(self.unknowns) == 1:
+            return f"the unknown is {self.unknowns[0]}"
+        return f"the unknowns are {', '.join(self.unknowns)}"
+
+    def unknown(self, name: str | None, *path: str | int) -> str:
+        """An unknown that a table names; where there is only one it need not."""
+        if name is None and len(self.unknowns) > 1:
+            self.source.add(path, f'needs unknown = "…"; {self._known()}')
+        elif name is not None and name not in self.unknowns:
+            self.source.add((*path, "unknown"), f"{name!r} is no unknown; {self._known()}")
+        return name or self.unknowns[0]
+
+    def enrichment(self, k: int, table: schema.Enrichment, scope: Scope) -> Enrichment:
+        expression = self.formula(table.expression, scope, "enrichment", k, "expression", of_unknown=False)
+        return Enrichment(as_field(expression), self.unknown(table.unknown, "enrichment", k))
+
+    def data(self, domain: Domain) -> list[Measurements]:
+        found = []
+        for k, table in enumerate(self.file.data):
+            with self.noting("data", k, "file"):
+                found.append(measured(self.folder / table.file, domain, self.unknowns, table.noise))
+        return found
+
+    def condition(self, k: int, table: schema.Condition, domain: Domain, scope: Scope) -> Condition:
         place = ("conditions", k)
-        if table.unknown not in (None, self.unknown):
-            self.source.add((*place, "unknown"), f"{table.unknown!r} is no unknown; the unknown is {self.unknown}")
-        on = tuple(table.on or ([TIME + "-"] if table.type == "initial" else ["boundary"]))
-        for name in on:
+        of_all = table.type == "periodic" or table.operator is not None
+        unknown = table.unknown if of_all and table.unknown is None else self.unknown(table.unknown, *place)
+        on = tuple(table.on or ([TIME + "-"] if table.type == "initial" else [DOMAIN if table.type == "mean" else "boundary"]))
+        if table.type == "interface":
+            for name in on:
+                if name not in self.file.domain.interfaces:
+                    known = ", ".join(self.file.domain.interfaces) or "none: add [domain.interfaces]"
+                    self.source.add((*place, "on"), f"no interface {name!r}; the interfaces are {known}")
+        for name in () if table.type == "interface" else on:
             with self.noting(*place, "on"):
-                domain.resolve(name)
+                if not (table.type == "mean" and name == DOMAIN):
+                    domain.resolve(name)
         if table.type == "periodic":
-            coordinate = on[0][:-1]
-            if set(on) != {coordinate + "-", coordinate + "+"}:
-                self.source.add((*place, "on"), f'{list(on)} are not two opposite faces, such as ["x-", "x+"]')
-            return periodic(coordinate)
+            return self.periodic(on, domain, unknown, *place)
         if table.type == "initial" and on != (TIME + "-",):
             self.source.add((*place, "on"), 'an initial condition is on "t-"; use dirichlet elsewhere')
         text = "0" if table.value is None else table.value
         value = self.right(text, "exact", scope, *place, "value")
-        if table.type == "dirichlet":
-            return dirichlet(value, on, self.unknown)
-        if table.type == "neumann":
-            return neumann(value, on, self.unknown)
         operator = None
         if table.operator is not None:
             operator = self.formula(table.operator, scope, *place, "operator", of_unknown=True)
-        return initial(value, operator, self.unknown) if table.type == "initial" else robin(operator or 0.0, value, on)
+        if table.type == "robin":
+            return robin(operator or 0.0, value, on)
+        assert unknown is not None or operator is not None
+        unknown = unknown or self.unknowns[0]
+        if table.type == "dirichlet":
+            return dirichlet(value, on, unknown, table.enforce)
+        if table.type == "neumann":
+            return neumann(value, on, unknown)
+        if table.type == "mean":
+            return mean(value, operator, on, unknown)
+        if table.type == "interface":
+            return interface(on, value, operator, unknown)
+        return initial(value, operator, unknown, table.enforce)
+
+    def periodic(self, on: tuple[str, ...], domain: Domain, unknown: str | None, *place: str | int) -> Condition:
+        coordinate = on[0][:-1]
+        if set(on) != {coordinate + "-", coordinate + "+"} or not isinstance(domain, Box):
+            self.source.add((*place, "on"), f'{list(on)} are not two opposite faces of a box, such as ["x-", "x+"]')
+        return periodic(coordinate, unknown)
 
 
 def _one_or_all(values: list[int] | None) -> int | tuple[int, ...] | None:

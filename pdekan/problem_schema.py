@@ -6,7 +6,6 @@ Field descriptions end up in the JSON schema. What the format documents but the 
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -23,7 +22,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 MAX_DIMENSION = 100
-DOMAINS = ("box", "disk", "annulus", "polygon", "union", "intersection", "difference", "mesh")
+MAX_UNKNOWNS = 20
+COMBINATIONS = ("union", "intersection", "difference")
+DOMAINS = ("box", "disk", "annulus", "ellipse", "ball", "polygon", *COMBINATIONS, "mesh")
 
 # why the sizes have caps: an error quotes the line of its key
 REASONS = {
@@ -40,17 +41,8 @@ def refusal(message: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message})
 
 
-def _not_yet(what: str) -> Callable[[Any], Any]:
-    def refuse(_: Any) -> Any:
-        raise refusal(f"{what} not supported yet")
-
-    return refuse
-
-
 def _formula(value: Any) -> Any:
     """A number may stand where a formula may."""
-    if isinstance(value, list):
-        raise refusal("systems of several formulas are not supported yet; write one formula")
     return repr(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
@@ -80,24 +72,10 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _single(names: list[str]) -> list[str]:
-    if len(names) != 1:
-        raise refusal(f"found {len(names)} names; exactly one is needed, several are not supported yet")
-    return names
-
-
 def _interval(ends: list[float]) -> list[float]:
     if len(ends) != 2 or not ends[0] < ends[1]:
         raise refusal(f"found {ends!r}; an interval is [lower, upper], the first below the second")
     return ends
-
-
-def _parameter(value: Any) -> Any:
-    if isinstance(value, dict):
-        raise refusal(
-            "parameters to be found from data ({initial = …, trainable = true}) are not supported yet; write a number"
-        )
-    return value
 
 
 _NUMBER = {"type": "number"}
@@ -116,6 +94,27 @@ Interval = Annotated[
     AfterValidator(_interval),
     WithJsonSchema({"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}),
 ]
+
+
+def _ring(points: list[list[float]]) -> list[list[float]]:
+    for point in points:
+        if len(point) != 2:
+            raise refusal(f"found {point!r}; a vertex is [x, y]")
+    return points
+
+
+def _formulas(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Point2 = Annotated[list[float], Field(min_length=2, max_length=2)]
+Ring = Annotated[list[list[float]], Field(min_length=3, max_length=10_000), AfterValidator(_ring)]
+Formulas = Annotated[
+    list[Formula],
+    Field(min_length=1, max_length=MAX_UNKNOWNS),
+    BeforeValidator(_formulas),
+    WithJsonSchema({"anyOf": [_TEXT, _NUMBER, {"type": "array", "items": {"anyOf": [_TEXT, _NUMBER]}, "minItems": 1}]}),
+]
 Degree = Annotated[int, Field(ge=1, le=12)]
 Intervals = Annotated[int, Field(ge=1, le=1000)]
 Layers = Field(default=None, min_length=1, max_length=10)
@@ -131,8 +130,16 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Domain(Table):
-    """A box: an interval for each coordinate in file order, or a dimension and the bounds of all."""
+def _discriminated(value: Any) -> str:
+    """The tag of a domain's table: that of its type, or of none that is known."""
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    if isinstance(kind, str) and kind not in DOMAINS:
+        raise refusal(f"type {kind[:40]!r} is unknown; the types are {', '.join(DOMAINS)}")
+    return f"[{kind}]" if isinstance(kind, str) else "[box]"
+
+
+class Box(Table):
+    """An interval for each coordinate in file order, or a dimension and the bounds of all; t is time."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
     __pydantic_extra__: dict[str, Interval]
@@ -140,15 +147,7 @@ class Domain(Table):
     type: Literal["box"]
     dimension: int | None = Field(default=None, ge=1, le=MAX_DIMENSION)
     bounds: Interval | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_type(cls, table: Any) -> Any:
-        kind = table.get("type") if isinstance(table, dict) else None
-        if isinstance(kind, str) and kind != "box":
-            known = f"the types are {', '.join(DOMAINS)}"
-            raise refusal(f"type {kind[:40]!r} is {'not supported yet; use box' if kind in DOMAINS else f'unknown; {known}'}")
-        return table
+    interfaces: Interfaces = {}
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -167,18 +166,87 @@ class Domain(Table):
         return self.__pydantic_extra__ or {}
 
 
-class Equation(Table):
-    """operator = source, in the domain."""
+class Shape(Table):
+    """What domains that are no boxes have in common."""
 
-    operator: Formula
-    source: Formula = Field(default="0", description='a formula, or "manufactured": the operator applied to [exact]')
+    t: Interval | None = Field(default=None, description="an interval of time: the domain is the shape at all of its times")
+    interfaces: Interfaces = {}
+
+
+class Disk(Shape):
+    """The points of the plane within a radius of a center; its boundary is "outer"."""
+
+    type: Literal["disk"]
+    center: Point2 = [0.0, 0.0]
+    radius: float = Field(gt=0)
+
+
+class Annulus(Shape):
+    """The points of the plane between two circles, "inner" and "outer"."""
+
+    type: Literal["annulus"]
+    center: Point2 = [0.0, 0.0]
+    inner_radius: float = Field(gt=0)
+    outer_radius: float = Field(gt=0)
+
+
+class Ellipse(Shape):
+    """An ellipse with its half-axes, the first turned against the x-axis by an angle in radians; its boundary is "outer"."""
+
+    type: Literal["ellipse"]
+    center: Point2 = [0.0, 0.0]
+    radii: Point2
+    angle: float = 0.0
+
+
+class Ball(Shape):
+    """The points of space within a radius of a center; its boundary is "outer"."""
+
+    type: Literal["ball"]
+    center: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
+    radius: float = Field(gt=0)
+
+
+class Polygon(Shape):
+    """A polygon with boundaries "edge1", … from vertex i to i + 1, and holes with "hole1.edge1", …"""
+
+    type: Literal["polygon"]
+    vertices: Ring
+    holes: list[Ring] = Field(default=[], max_length=1000)
+
+
+class Combination(Shape):
+    """A union, an intersection, or the difference of the first part and the others; boundaries are "part1.outer", …"""
+
+    type: Literal["union", "intersection", "difference"]
+    parts: list[Domain] = Field(min_length=2, max_length=200)
+
+
+class Mesh(Shape):
+    """Triangles or tetrahedra in a file that meshio reads; boundaries are named by its physical groups."""
+
+    type: Literal["mesh"]
+    file: str = Field(min_length=1, max_length=1000)
+
+
+class Equation(Table):
+    """operator = source, in the domain; lists of equal length for a system."""
+
+    operator: Formulas
+    source: Formulas = Field(default=["0"], description='a formula, or "manufactured": the operator applied to [exact]')
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        if len(self.source) not in (1, len(self.operator)):
+            raise refusal(f"{len(self.operator)} operators and {len(self.source)} sources; lists of equal length are needed")
+        return self
 
 
 class Condition(Table):
-    """What holds on faces of the domain."""
+    """What holds on faces of the domain, on average, or across an interface."""
 
-    type: Literal["dirichlet", "neumann", "robin", "periodic", "initial"]
-    on: Faces | None = Field(default=None, description='"boundary", a face such as "x-", or a list of faces')
+    type: Literal["dirichlet", "neumann", "robin", "periodic", "initial", "mean", "interface"]
+    on: Faces | None = Field(default=None, description='"boundary", a face such as "x-", or a list; a mean also "domain"')
     value: Formula | None = Field(default=None, description='a formula, or "exact"')
     operator: Formula | None = None
     unknown: Name | None = None
@@ -186,8 +254,8 @@ class Condition(Table):
 
     @model_validator(mode="after")
     def _keys_of_type(self) -> Self:
-        if self.enforce == "exact":
-            raise refusal('enforce = "exact" is not supported yet; leave it out')
+        if self.enforce == "exact" and (self.type not in ("dirichlet", "initial") or self.operator is not None):
+            raise refusal('enforce = "exact" is for the values of dirichlet and initial conditions; leave it out')
         if self.type == "robin" and self.operator is None:
             raise refusal('a robin condition needs an operator, such as operator = "normal(u) + 2*u"')
         if self.type in ("dirichlet", "neumann", "periodic") and self.operator is not None:
@@ -196,7 +264,32 @@ class Condition(Table):
             raise refusal("a periodic condition has no value")
         if self.type == "periodic" and (self.on is None or len(self.on) != 2):
             raise refusal('a periodic condition is on two opposite faces: on = ["x-", "x+"]')
+        if self.type == "interface" and self.on is None:
+            raise refusal("an interface condition names its interface: on = …, one of [domain.interfaces]")
         return self
+
+
+class TrainableParameter(Table):
+    """A number that training finds, between bounds."""
+
+    initial: float
+    trainable: bool = True
+    min: float | None = None
+    max: float | None = None
+
+
+class Data(Table):
+    """Measurements: a file of columns, the coordinates and the unknowns that were measured."""
+
+    file: str = Field(min_length=1, max_length=1000, description="CSV with a line of names, or HDF5 with a dataset a column")
+    noise: float | None = Field(default=None, gt=0, description="standard deviation of the measured values")
+
+
+class Enrichment(Table):
+    """A function whose multiples are added to the network of an unknown."""
+
+    expression: Formula
+    unknown: Name | None = None
 
 
 class Nodes(Table):
@@ -212,8 +305,25 @@ class Nodes(Table):
         return self
 
 
-# a hidden layer is a number or a table; the tags tell which, and are left out of errors' places
-TAGS = ("[nodes]", "[table of nodes]")
+Domain = Annotated[
+    Annotated[Box, Tag("[box]")]
+    | Annotated[Disk, Tag("[disk]")]
+    | Annotated[Annulus, Tag("[annulus]")]
+    | Annotated[Ellipse, Tag("[ellipse]")]
+    | Annotated[Ball, Tag("[ball]")]
+    | Annotated[Polygon, Tag("[polygon]")]
+    | Annotated[Combination, Tag("[union]")]
+    | Annotated[Combination, Tag("[intersection]")]
+    | Annotated[Combination, Tag("[difference]")]
+    | Annotated[Mesh, Tag("[mesh]")],
+    Discriminator(_discriminated),
+]
+Interfaces = Annotated[dict[Name, Domain], Field(max_length=20, description="shapes whose boundaries are interfaces")]
+for _model in (Box, Disk, Annulus, Ellipse, Ball, Polygon, Combination, Mesh):
+    _model.model_rebuild()
+
+# a hidden layer is a number or a table, a domain one of several tables; the tags tell which, and are left out of places
+TAGS = ("[nodes]", "[table of nodes]", *(f"[{kind}]" for kind in DOMAINS), "[number]", "[table]")
 Width = Annotated[int, Field(ge=1, le=1000)]
 Layer = Annotated[
     Annotated[Width, Tag(TAGS[0])] | Annotated[Nodes, Tag(TAGS[1])],
@@ -281,6 +391,12 @@ class Training(Table):
         return self
 
 
+Value = Annotated[
+    Annotated[float, Tag("[number]")] | Annotated[TrainableParameter, Tag("[table]")],
+    Discriminator(lambda value: "[table]" if isinstance(value, (dict, TrainableParameter)) else "[number]"),
+]
+
+
 class ProblemFile(Table):
     """A problem file."""
 
@@ -288,13 +404,22 @@ class ProblemFile(Table):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)
     title: Title = ""
     reference: Title = ""
-    unknowns: Annotated[list[Name], AfterValidator(_single)] = ["u"]
+    unknowns: list[Name] = Field(default=["u"], min_length=1, max_length=MAX_UNKNOWNS)
     domain: Domain
-    parameters: dict[Name, Annotated[float, BeforeValidator(_parameter)]] = Field(default={}, max_length=200)
+    parameters: dict[Name, Value] = Field(default={}, max_length=200)
     functions: dict[Name, Formula] = Field(default={}, max_length=200)
-    equation: Equation
-    conditions: list[Condition] = Field(min_length=1, max_length=200)
-    data: Annotated[list[Any] | None, AfterValidator(_not_yet("measurements ([[data]]) are"))] = None
+    equation: Equation | None = None
+    conditions: list[Condition] = Field(default=[], max_length=200)
+    data: list[Data] = Field(default=[], max_length=20)
+    enrichment: list[Enrichment] = Field(default=[], max_length=20)
     exact: dict[Name, Formula] = {}
     network: Network = Network()
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.equation is None and not self.data:
+            raise refusal("neither [equation] nor [[data]]: there is nothing to solve")
+        if not self.conditions and not self.data:
+            raise refusal("no [[conditions]] and no [[data]]: without them no solution is singled out")
+        return self

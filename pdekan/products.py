@@ -69,7 +69,7 @@ class JacobianProducts:
         columns = self.residual.new_zeros(len(self.residual), self._network.linear_parameters)
         for piece in (chunk.piece for chunk in self._chunks):
             trace = self._network.trace(self._network.prepare(piece.points, piece.frame), only_linear=True)
-            columns.index_add_(0, piece.row, trace.rows(piece.weight.each(lambda part: part[:, None])))
+            columns.index_add_(0, piece.row, trace.rows(piece.weight))
         return columns
 
     def forward(self, v: Tensor) -> Tensor:
@@ -105,11 +105,11 @@ class _Chunk:
         """⟨weight, jet⟩ ``(m,)``, with the graph to the parameters."""
         if self._first is not None:
             return self._first
-        u, weight = self.network.jet(self.piece.points, self.piece.frame)[0], self.piece.weight
-        total = weight.value * u.value
+        u, weight = self.network.jet(self.piece.points, self.piece.frame), self.piece.weight
+        total = (weight.value * u.value).sum(1)
         for slope, part in ((weight.gradient, u.gradient), (weight.second, u.second)):
             if slope is not None and part is not None:
-                total = total + (slope * part).sum(1)
+                total = total + (slope * part).sum((1, 2))
         if self.keep:
             self._first = total
         return total

@@ -95,7 +95,7 @@ def write(solution: Solution, directory: Path) -> dict[str, str]:
     if solution.problem is not None and solution.problem.text is not None:
         write_text(directory / PROBLEM, solution.problem.text)
         files["problem"] = directory / PROBLEM
-    has_exact = solution.problem is not None and solution.problem.exact is not None
+    has_exact = solution.problem is not None and bool(solution.problem.exact_fields)
     drawn = figures.write_all(directory, samples, solution.history, has_exact)
     files |= {f"figure_{name}": path for name, path in drawn.items()}
     files["summary"] = directory / SUMMARY
@@ -122,7 +122,7 @@ def _ours(directory: Path) -> set[Path]:
 def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
     """Draw a run's figures again into a directory. Raises OutputError where there is no run."""
     solution = load_solution(find(run))
-    has_exact = solution.problem is not None and solution.problem.exact is not None
+    has_exact = solution.problem is not None and bool(solution.problem.exact_fields)
     directory.mkdir(parents=True, exist_ok=True)
     drawn = figures.write_all(directory, solution.sample(), solution.history, has_exact, suffix)
     return {name: os.fspath(path) for name, path in drawn.items()}

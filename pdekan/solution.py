@@ -15,36 +15,50 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import pdekan.problem_file as problem_file
+from pdekan.ansatz import bare, wrapped
+from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
+from pdekan.domains.storage import restored, stored
+from pdekan.domains.triangulation import triangulation
 from pdekan.errors import Errors
-from pdekan.jets import Derivatives, Frame
+from pdekan.jets import TIME, Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.objective import evaluate
 from pdekan.output import vtkhdf
 from pdekan.output.record import Record
-from pdekan.output.samples import Axis, OutputError, Samples, field_name
-from pdekan.problems import Problem, as_field
+from pdekan.output.samples import Axis, Grid, Mesh, OutputError, Samples, field_name, residual_names
+from pdekan.problems import Measurements, Problem, with_known_value
 
 Array = NDArray[np.float64]
 GRID = {1: 1001, 2: 101, 3: 41}  # default points an axis
+MESH = {2: 100, 3: 24}  # edges of a mesh along the longest side of the box around it
 SLICE_AXES = 2  # above three dimensions a slice is sampled: its first coordinates, the others at their middle
+
+
+@dataclass(frozen=True)
+class Found:
+    """A parameter that was found; standard_error: by the noise of the data, None where there are none."""
+
+    value: float
+    standard_error: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
     """A trained network with the story of its training.
 
-    status: "converged", "stalled", "budget" or "interrupted"; reason: the same in a sentence. residual, condition_residual:
-    root mean squares on points that training has not seen; relative_residual: the larger of both, each relative to the size
-    of its equation's terms, which is what the tolerance is held against. errors: by unknown, or None without an exact
-    solution. history: columns step, seconds, stage, loss, residual and, where known, l2_mean_square, h1_mean_square.
+    status: "converged", "stalled", "budget" or "interrupted"; reason: the same in a sentence. residual, condition_residual,
+    data_residual: root mean squares on points that training has not seen, the last None without data; relative_residual: the
+    largest of them, each relative to the size of its equation's terms, which is what the tolerance is held against. errors: by
+    unknown, or None without an exact solution. history: columns step, seconds, stage, loss, residual and, where known,
+    l2_mean_square, h1_mean_square of all unknowns together, and a column for each parameter. found: the parameters.
     problem: None for a loaded solution whose problem was stated in Python.
     """
 
-    domain: Box
-    unknown: str
+    domain: Domain
+    unknowns: tuple[str, ...]
     network: Network
     problem: Problem | None
     name: str
@@ -55,29 +69,34 @@ class Solution:
     seconds: float
     residual: float
     condition_residual: float
+    data_residual: float | None
     relative_residual: float
     tolerance: float
     stage: int
     history: Mapping[str, Array]
     errors: Mapping[str, Errors] | None
     environment: Mapping[str, Any] = field(default_factory=dict)
+    found: Mapping[str, Found] = field(default_factory=dict)
 
     def __call__(self, points: ArrayLike) -> Array:
-        """Values ``(n,)`` at points ``(n, d)``."""
-        return self._jet(points, Derivatives.VALUE)[0]
+        """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``."""
+        values = self._jet(points, Derivatives.VALUE)[0]
+        return values[:, 0] if len(self.unknowns) == 1 else values
 
     def gradient(self, points: ArrayLike) -> Array:
-        """Gradients ``(n, d)`` at points ``(n, d)``, by every coordinate, t included."""
-        return self._jet(points, Derivatives.GRADIENT)[1]
+        """Gradients ``(n, d)`` at points, by every coordinate, t included; of several unknowns ``(n, unknowns, d)``."""
+        gradient = self._jet(points, Derivatives.GRADIENT)[1]
+        return gradient[:, 0] if len(self.unknowns) == 1 else gradient
 
     def _jet(self, points: ArrayLike, level: Derivatives) -> tuple[Array, Array]:
+        """Values ``(n, unknowns)`` and gradients ``(n, unknowns, d)``."""
         x = np.atleast_2d(np.array(points, dtype=np.float64))
         if x.ndim != 2 or x.shape[1] != self.domain.dimension:
             wanted = f"(n, {self.domain.dimension}), columns {', '.join(self.domain.coordinates)}"
             raise ValueError(f"points have shape {np.shape(points)}; needed is {wanted}")
-        u = evaluate(self.network, self._tensor(x), Frame(self.domain.coordinates, level))
-        gradient = np.empty((0, 0)) if u.gradient is None else u.gradient.cpu().numpy()
-        return u.value.cpu().numpy(), gradient
+        u, count = evaluate(self.network, self._tensor(x), Frame(self.domain.coordinates, level)), len(self.unknowns)
+        gradient = np.empty((0, 0, 0)) if u.gradient is None else u.gradient[:, :count].cpu().numpy()
+        return u.value[:, :count].cpu().numpy(), gradient
 
     def _tensor(self, points: Array) -> torch.Tensor:
         return torch.as_tensor(points, dtype=torch.float64, device=next(self.network.parameters()).device)
@@ -93,11 +112,33 @@ class Solution:
         return self.domain.dimension if self.domain.dimension in GRID else SLICE_AXES
 
     def sample(self, shape: Sequence[int] | None = None) -> Samples:
-        """Solution, gradient, and exact solution, error and residual where known, on a tensor grid of the given shape.
+        """Solutions, gradients, and exact solutions, errors and residuals where known.
 
-        Up to three dimensions the grid fills the domain; above, it is a slice over the first two coordinates through the
-        middle of all others. Raises ValueError for a shape with the wrong number of axes.
+        Without a shape on the domain's mesh, where it is no box; else on a tensor grid: up to three dimensions it fills the box
+        around the domain, and values are nan outside of the domain; above, it is a slice over the first two coordinates
+        through the middle of all others. Raises ValueError for a shape with the wrong number of axes.
         """
+        layout, points = self._mesh() if shape is None and self._is_meshed else self._grid(shape)
+        outside = None if isinstance(self.domain, Box) else ~self.domain.contains(points)
+        fields = self._fields(points)
+        if outside is not None and isinstance(layout, Grid):
+            fields = {name: np.where(outside.reshape(-1, *(1,) * (v.ndim - 1)), np.nan, v) for name, v in fields.items()}
+        fields = {name: values.reshape(*layout.shape, *values.shape[1:]) for name, values in fields.items()}
+        return Samples(layout, fields, self.unknowns)
+
+    @property
+    def _is_meshed(self) -> bool:
+        return not isinstance(self.domain, Box) and TIME not in self.domain.coordinates
+
+    def _mesh(self) -> tuple[Mesh, Array]:
+        """Triangles or tetrahedra that fill the domain, with their corners."""
+        domain = self.domain
+        size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True)) / MESH[domain.dimension]
+        points, cells = triangulation(domain, size)
+        return Mesh(domain.coordinates, points, cells), points
+
+    def _grid(self, shape: Sequence[int] | None) -> tuple[Grid, Array]:
+        """A tensor grid with its points ``(n, d)``."""
         domain = self.domain
         spanned = self.sampled_axes
         shape = tuple(shape) if shape is not None else (GRID[spanned],) * spanned
@@ -109,33 +150,40 @@ class Solution:
         cut = dict(list(middle.items())[spanned:])
         mesh = np.meshgrid(*(axis.values for axis in axes), indexing="ij")
         points = np.stack([m.ravel() for m in mesh] + [np.full(mesh[0].size, v) for v in cut.values()], axis=1)
-        values, gradient = self._jet(points, Derivatives.GRADIENT)
-        fields = {
-            self.unknown: values.reshape(shape),
-            field_name("gradient", self.unknown, domain.coordinates): gradient.reshape(*shape, -1),
-        }
-        for role, array in self._checks(points, values).items():
-            fields[field_name(role, self.unknown, domain.coordinates)] = array.reshape(shape)
-        return Samples(axes, fields, self.unknown, cut)
+        return Grid(axes, cut), points
 
-    def _checks(self, points: Array, values: Array) -> dict[Any, Array]:
-        """What the problem, if it is known, says about the solution at points: exact values, error, residual."""
-        if self.problem is None:
+    def _fields(self, points: Array) -> dict[str, Array]:
+        """What is known at points, by the names of `output.samples`."""
+        coordinates, fields = self.domain.coordinates, {}
+        values, gradients = self._jet(points, Derivatives.GRADIENT)
+        exact = {} if self.problem is None else self.problem.exact_fields
+        environment = None if self.problem is None else self.problem.environment(self._tensor(points), Derivatives.VALUE)
+        for k, name in enumerate(self.unknowns):
+            fields[name] = values[:, k]
+            fields[field_name("gradient", name, self.unknowns, coordinates)] = gradients[:, k]
+            if name in exact and environment is not None:
+                known = exact[name](environment).value.cpu().numpy()
+                fields[field_name("exact", name, self.unknowns, coordinates)] = known
+                fields[field_name("error", name, self.unknowns, coordinates)] = values[:, k] - known
+        return fields | self._residuals(points)
+
+    def _residuals(self, points: Array) -> dict[str, Array]:
+        """The residuals of the equations at points."""
+        problem = self.problem
+        if problem is None:
             return {}
         x, out = self._tensor(points), {}
-        if self.problem.exact is not None:
-            exact = self.problem.exact_jet(x, Derivatives.VALUE).value.cpu().numpy()
-            out["exact"], out["error"] = exact, values - exact
-        operator = as_field(self.problem.equation)
-        level = self.problem.level_of(operator, x[:2])
-        parts = []
-        for piece in torch.split(x, 8192):
-            u = evaluate(self.network, piece, Frame(self.domain.coordinates, level))
-            left = operator(self.problem.environment(piece, level, None, u)).value
-            parts.append(
-                (left - self.problem.right_hand_side(self.problem.source, operator, piece, level, None)).detach().cpu()
-            )
-        out["residual"] = torch.cat(parts).numpy()
+        names = residual_names(len(problem.equations), self.unknowns, self.domain.coordinates)
+        for name, equation in zip(names, problem.equations, strict=True):
+            operator, source = with_known_value(equation.operator, equation.source, problem.parameters)
+            level = problem.level_of(operator, x[:2])
+            parts = []
+            for piece in torch.split(x, 8192):
+                jet = evaluate(self.network, piece, Frame(self.domain.coordinates, level))
+                sought = {one: jet[k] for k, one in enumerate(problem.sought)}
+                left = operator(problem.environment(piece, level, None, sought)).value
+                parts.append((left - problem.right_hand_side(source, operator, piece, level, None)).detach().cpu())
+            out[name] = torch.cat(parts).numpy()
         return out
 
     def summary(self) -> dict[str, Any]:
@@ -143,25 +191,27 @@ class Solution:
         errors = None
         if self.errors is not None:
             errors = {name: {k: _finite(v) for k, v in asdict(e).items()} for name, e in self.errors.items()}
-        paper = self.network.parameters_paper if isinstance(self.network, KAN) else None
+        network = bare(self.network)
+        paper = network.parameters_paper if isinstance(network, KAN) else None
         return {
             "schema": 1,
             "name": self.name,
             "status": self.status,
             "reason": self.reason,
             "seed": self.seed,
-            "network": architecture(self.network),
+            "network": architecture(bare(self.network)),
             "parameters": self.parameters,
             "parameters_paper": paper,
             "iterations": self.iterations,
             "seconds": self.seconds,
             "residual": _finite(self.residual),
             "condition_residual": _finite(self.condition_residual),
+            "data_residual": None if self.data_residual is None else _finite(self.data_residual),
             "relative_residual": _finite(self.relative_residual),
             "tolerance": self.tolerance,
             "errors": errors,
             "bound": None,
-            "parameters_found": {},
+            "parameters_found": {name: asdict(one) for name, one in self.found.items()},
         }
 
     def save(self, path: str | os.PathLike[str], shape: Sequence[int] | None = None) -> None:
@@ -172,14 +222,30 @@ class Solution:
         """All that `load_solution` needs, as plain data."""
         state = {name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()}
         config = {
-            "domain": asdict(self.domain),
-            "unknown": self.unknown,
+            "domain": stored(self.domain),
+            "unknowns": list(self.unknowns),
+            "data": [] if self.problem is None else [_plain(one) for one in self.problem.data],
             "summary": {k: v for k, v in self.summary().items() if k != "errors"},
             "stage": self.stage,
         }
         errors = None if self.errors is None else {name: asdict(e) for name, e in self.errors.items()}
         text = None if self.problem is None else self.problem.text
         return Record(text, config, state, self.history, errors, self.environment)
+
+
+def _plain(measured: Measurements) -> dict[str, Any]:
+    """Measurements as JSON, nan as None."""
+    values = {name: [_finite(v) for v in column.tolist()] for name, column in measured.values.items()}
+    return {"name": measured.name, "noise": measured.noise, "points": measured.points.tolist(), "values": values}
+
+
+def _measurements(plain: Mapping[str, Any]) -> Measurements:
+    values = {name: np.array([_nan(v) for v in column]) for name, column in plain["values"].items()}
+    return Measurements(np.array(plain["points"]), values, plain["noise"], plain["name"])
+
+
+def _nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _number(value: float | None) -> float:
@@ -221,18 +287,20 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
     """
     record = vtkhdf.read_record(path)
     try:
-        summary, box = record.config["summary"], record.config["domain"]
-        network = _rebuilt(summary["network"], record.parameters, path)
+        config, summary = record.config, record.config["summary"]
+        domain = restored(config["domain"])
+        problem = None
+        if record.problem_text is not None:
+            data = [_measurements(one) for one in config.get("data", [])]
+            where = f"{os.fspath(path)} (stored problem)"
+            problem = problem_file.loads(record.problem_text, where, domain=domain, data=data)
         errors = None
         if record.errors is not None:
             errors = {name: Errors(**values) for name, values in record.errors.items()}
-        problem = None
-        if record.problem_text is not None:
-            problem = problem_file.loads(record.problem_text, where=f"{os.fspath(path)} (stored problem)")
         return Solution(
-            domain=Box(tuple(box["coordinates"]), tuple(box["lower"]), tuple(box["upper"]), box["vector"]),
-            unknown=record.config["unknown"],
-            network=network,
+            domain=domain,
+            unknowns=tuple(config.get("unknowns") or [config["unknown"]]),  # runs of version 0.1.0 had one
+            network=_rebuilt(summary["network"], record.parameters, problem, path),
             problem=problem,
             name=summary["name"],
             status=summary["status"],
@@ -242,18 +310,22 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
             seconds=summary["seconds"],
             residual=_number(summary["residual"]),
             condition_residual=_number(summary["condition_residual"]),
+            data_residual=summary.get("data_residual"),
             relative_residual=_number(summary["relative_residual"]),
             tolerance=summary["tolerance"],
-            stage=record.config["stage"],
+            stage=config["stage"],
             history=record.history,
             errors=errors,
             environment=record.environment,
+            found={name: Found(**values) for name, values in summary["parameters_found"].items()},
         )
     except (KeyError, TypeError) as error:
         raise OutputError(f"{os.fspath(path)}: the stored configuration lacks or misstates {error}") from None
 
 
-def _rebuilt(config: Mapping[str, Any], parameters: Mapping[str, Array], path: str | os.PathLike[str]) -> Network:
+def _rebuilt(
+    config: Mapping[str, Any], parameters: Mapping[str, Array], problem: Problem | None, path: str | os.PathLike[str]
+) -> Network:
     network: Network
     if config["kind"] == "kan":
         sizes = (config["widths"], config["degree"], config["intervals"], config["base"])
@@ -262,5 +334,13 @@ def _rebuilt(config: Mapping[str, Any], parameters: Mapping[str, Array], path: s
         network = MLP(config["widths"])
     else:
         raise OutputError(f"{os.fspath(path)}: its network was a torch module given in Python, which no file can rebuild")
-    network.load_state_dict({name: torch.as_tensor(values) for name, values in parameters.items()})
+    if problem is not None:
+        network = wrapped(problem, network)
+    try:
+        network.load_state_dict({name: torch.as_tensor(values) for name, values in parameters.items()})
+    except RuntimeError:
+        raise OutputError(
+            f"{os.fspath(path)}: its problem was stated in Python and has parameters, enrichments, interfaces or exact "
+            "conditions, which no file can rebuild"
+        ) from None
     return network

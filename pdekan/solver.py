@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -14,9 +14,11 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan import errors as errors_module
 from pdekan import methods
+from pdekan.ansatz import Ansatz, bare, found, network_outputs, wrapped
 from pdekan.errors import Errors
 from pdekan.history import Clock, History
 from pdekan.judgement import Judge, Residuals
+from pdekan.measurements import held_out
 from pdekan.methods import Optimizer
 from pdekan.networks.base import ModuleNetwork, Network, NoJacobian
 from pdekan.networks.kan import KAN
@@ -25,7 +27,8 @@ from pdekan.objective import Objective, Sampling, terms
 from pdekan.optimizers.base import Outcome, Step, Watch
 from pdekan.plan import Stage, is_open, stages, training_points, unseen_points
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
-from pdekan.solution import Solution, environment
+from pdekan.solution import Found, Solution, environment
+from pdekan.uncertainty import standard_errors
 
 # The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.
 ACCEPTED = 1e-4
@@ -89,7 +92,8 @@ def solve(
         problem = replace(problem, training=training)
     given = None
     if isinstance(network, nn.Module):
-        given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension)
+        outputs = network_outputs(problem)
+        given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension, outputs)
     run = _Run(problem, given, device, watch, resume)
     with threads(1):
         return run.solution()
@@ -123,13 +127,17 @@ class _Run:
     def __init__(
         self, problem: Problem, given: Network | None, device: str, watch: Watcher | None, resume: Solution | None
     ) -> None:
-        self.problem, self.given, self.device, self.watch = problem, given, torch.device(device), watch
+        self.problem, self.device, self.watch = problem, torch.device(device), watch
+        self.given = None if given is None else wrapped(problem, given)
+        self.fitted, self.held_out = held_out(problem)
         self.options = problem.training
         self.seed = self.options.seed
         self.threads = torch.get_num_threads()
         self.tolerance = self.options.tolerance or ACCEPTED
         self.grows = given is None and is_open(problem)
-        self.target = self.options.tolerance or (TARGET if self.grows else 0.0)
+        # noise is not to be fitted to any tolerance: training goes on until it stalls, and the network grows no further then
+        self.noisy = any(measured.noise for measured in problem.data)
+        self.target = self.options.tolerance or ((ACCEPTED if self.noisy else TARGET) if self.grows else 0.0)
         self.plan: tuple[Stage | None, ...] = (None,) if given is not None else stages(problem)
         self.first = 0
         self.taken = 0
@@ -160,8 +168,7 @@ class _Run:
             self.best = None
         assert self.winner is not None
         network = self.winner.network.requires_grad_(False)
-        errors = errors_module.measure(self.problem, network) if self.problem.exact is not None else None
-        return self._finished(self.winner, reason, errors)
+        return self._finished(self.winner, reason, errors_module.measure(self.problem, network), self._uncertainty(network))
 
     def _train(self) -> str:
         """Train stage by stage; returns the reason of the end."""
@@ -218,7 +225,7 @@ class _Run:
     def _judged(self, index: int) -> _Judged:
         """The best network carried over to a later stage, judged there."""
         network = self._network(self.plan[index])
-        judge = Judge.of(self.problem, unseen_points(self._sampling(self.plan[index], network)), self.device)
+        judge = Judge.of(self.held_out, unseen_points(self._sampling(self.plan[index], network)), self.device)
         return _Judged(network, index, judge.residuals(network))
 
     def _stage(self, index: int) -> str:
@@ -226,8 +233,8 @@ class _Run:
         stage = self.plan[index]
         network = self._network(stage)
         sampling = self._sampling(stage, network)
-        training = terms(self.problem, sampling, self.device)
-        judge = Judge.of(self.problem, unseen_points(sampling), self.device)
+        training = terms(self.fitted, sampling, self.device)
+        judge = Judge.of(self.held_out, unseen_points(sampling), self.device)
         theta = parameters_to_vector(network.parameters()).detach()
         rows = sum(len(term.target) for term in training)
         dense = methods.is_dense(self.options, len(theta), rows)
@@ -239,7 +246,7 @@ class _Run:
         judged = _Judged(trained, index, judge.residuals(trained))
         if self.best is None or not self.grows or not judged.relative >= self.best.relative:
             self.best = judged
-        return outcome.reason
+        return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason
 
     def _minimised(self, optimizer: Optimizer, objective: Objective, theta: torch.Tensor, watch: Watch) -> Outcome:
         """What the optimizer comes to; the best that it had when time is out in the middle of a step."""
@@ -276,12 +283,12 @@ class _Run:
             return self.best.network if self.best is not None else self.given.to(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         if self.best is not None:
-            network = self.best.network
+            network = bare(self.best.network)
             if isinstance(network, KAN):
                 if network.widths[1:-1] != stage.hidden:
                     network = network.widened(stage.hidden, generator)
                 network = network.refined(stage.degree, stage.intervals)
-            return network
+            return self.best.network.around(network) if isinstance(self.best.network, Ansatz) else network
         domain = self.problem.domain
         widths, box = stage.widths(domain.dimension), (domain.lower, domain.upper)
         fresh: KAN | MLP
@@ -290,7 +297,7 @@ class _Run:
         else:
             fresh = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
         fresh.initialise(generator)
-        return fresh.to(self.device)
+        return wrapped(self.problem, fresh).to(self.device)
 
     def _sampling(self, stage: Stage | None, network: Network) -> Sampling:
         if stage is None:
@@ -314,19 +321,19 @@ class _Run:
             spent = self.clock.spent
             with self.clock.paused():
                 errors = self.history.quick_errors(network)
-                self.history.append(self.taken, spent, index, step.loss, judged.relative, errors)
+                self.history.append(self.taken, spent, index, step.loss, judged.relative, errors, found(network))
                 reason = self.watch(self._progress(judged, errors)) if self.watch is not None else None
             last, earlier = spent - earlier, spent
             if reason is not None:
                 return reason
-            if judged.relative <= self.target:
+            if judged.relative <= self.target and not self.noisy:
                 return "tolerance"
             # the next step will take as long as this one
             return "budget" if spent + last > self.clock.budget else None
 
         return watch
 
-    def _progress(self, judged: _Judged, errors: Errors | None) -> Progress:
+    def _progress(self, judged: _Judged, errors: Mapping[str, Errors]) -> Progress:
         def snapshot() -> Solution:
             kept = [one for one in (self.winner, self.best) if one is not None]
             best = min((judged, *kept), key=lambda one: one.relative)
@@ -342,11 +349,21 @@ class _Run:
             budget=self.clock.budget,
             loss=self.history.loss,
             relative_residual=judged.relative,
-            l2_relative=math.nan if errors is None else errors.l2_relative,
+            l2_relative=max((e.l2_relative for e in errors.values()), default=math.nan),
             snapshot=snapshot,
         )
 
-    def _finished(self, best: _Judged, reason: str, errors: Errors | None) -> Solution:
+    def _uncertainty(self, network: Network) -> dict[str, float]:
+        """The standard errors of the parameters that were found from data."""
+        if not (self.problem.parameters and self.problem.data):
+            return {}
+        sampling = self._sampling(self.plan[self.winner.stage if self.winner is not None else 0], network)
+        training = terms(self.fitted, sampling, self.device)
+        return standard_errors(Objective(self.problem, network, training, self.options.weights))
+
+    def _finished(
+        self, best: _Judged, reason: str, errors: Mapping[str, Errors], uncertainty: Mapping[str, float] | None = None
+    ) -> Solution:
         """The solution that the best network makes, named by how training ended."""
         converged = best.relative <= self.tolerance
         status = "stalled"
@@ -359,7 +376,7 @@ class _Run:
         judgement = f"relative residual {best.relative:.1e} is {'within' if converged else 'above'} {self.tolerance:.0e}"
         return Solution(
             domain=self.problem.domain,
-            unknown=self.problem.unknown,
+            unknowns=self.problem.unknowns,
             network=best.network,
             problem=self.problem,
             name=self.problem.name,
@@ -370,13 +387,20 @@ class _Run:
             seconds=self.clock.spent,
             residual=best.residuals.equation,
             condition_residual=best.residuals.conditions,
+            data_residual=best.residuals.data if self.problem.data else None,
             relative_residual=best.relative,
             tolerance=self.tolerance,
             stage=best.stage,
             history=self.history.arrays(),
-            errors=None if errors is None else {self.problem.unknown: errors},
+            errors=dict(errors) or None,
+            found=_found(best.network, uncertainty or {}),
             environment=environment() | {"device": str(self.device), "seed": self.options.seed},
         )
+
+
+def _found(network: Network, uncertainty: Mapping[str, float]) -> dict[str, Found]:
+    """The parameters that were found, with their standard errors where known."""
+    return {name: Found(value, uncertainty.get(name)) for name, value in found(network).items()}
 
 
 def _count(network: Network | None) -> int:
@@ -397,9 +421,9 @@ def threads(count: int) -> Iterator[None]:
 
 def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | None, ...]) -> None:
     """Raises ProblemError where the network of an earlier solution does not fit the problem or what it asks for."""
-    if (resume.domain, resume.unknown) != (problem.domain, problem.unknown):
+    if (resume.domain, resume.unknowns) != (problem.domain, problem.unknowns):
         raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
-    last, network = plan[-1], resume.network
+    last, network = plan[-1], bare(resume.network)
     if last is None:
         return
     kind = "kan" if isinstance(network, KAN) else "mlp" if isinstance(network, MLP) else "module"

@@ -10,14 +10,15 @@ from pdekan.checks import exact_residuals
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.plan import is_open, memory, stages
 from pdekan.problem_file import load_problem
-from pdekan.problems import Problem
+from pdekan.problems import Field, Problem, RightHandSide
 from pdekan.terminal import console
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry it out; the exit code. Raises ProblemError, and UsageError where the exact solution is none."""
     problem = load_problem(options.file, options.set)
-    mismatch = {} if problem.exact is None else exact_residuals(problem)
+    complete = all(name in problem.exact_fields for name in problem.unknowns)
+    mismatch = exact_residuals(problem) if complete else {}
     wrong = {".".join(map(str, place)): value for place, value in mismatch.items() if not value < 1e-6}
     answer = _checked(problem) | {"exact_residuals": {".".join(map(str, place)): value for place, value in mismatch.items()}}
     if options.json:
@@ -49,7 +50,13 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "title": problem.title,
         "reference": problem.reference,
         "domain": dict(zip(problem.domain.coordinates, intervals, strict=True)),
-        "equation": f"{getattr(problem.equation, 'text', '…')} = {getattr(problem.source, 'text', problem.source)}",
+        "domain_type": type(problem.domain).__name__.lower(),
+        "measure": problem.domain.measure,
+        "faces": list(problem.domain.faces),
+        "unknowns": list(problem.unknowns),
+        "equations": [f"{_text(one.operator)} = {_text(one.source)}" for one in problem.equations],
+        "parameters": {name: one.initial for name, one in problem.parameters.items()},
+        "data": {one.name: len(one.points) for one in problem.data},
         "conditions": [f"{c.kind} on {', '.join(c.on)}" for c in problem.conditions],
         "optimizer": problem.training.optimizer,
         "seconds": problem.training.seconds,
@@ -59,6 +66,12 @@ def _checked(problem: Problem) -> dict[str, Any]:
     }
 
 
+def _text(formula: Field | RightHandSide) -> str:
+    if isinstance(formula, RightHandSide):
+        return "manufactured"
+    return str(getattr(formula, "text", getattr(formula, "number", "…")))
+
+
 def _print_checked(answer: dict[str, Any]) -> None:
     out = console()
     out.print(f"{answer['name']}: {answer['title']}")
@@ -66,8 +79,16 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print(f"  source      {answer['reference']}")
     domain = list(answer["domain"].items())
     shown = " × ".join(f"{name} in [{a:g}, {b:g}]" for name, (a, b) in domain[:4]) + (" × …" if len(domain) > 4 else "")
-    out.print(f"  domain      {shown}")
-    out.print(f"  equation    {answer['equation']}")
+    around = "" if answer["domain_type"] == "box" else f"{answer['domain_type']} of measure {answer['measure']:.6g} in "
+    out.print(f"  domain      {around}{shown}")
+    if answer["domain_type"] != "box":
+        out.print(f"  faces       {', '.join(answer['faces'])}")
+    for equation in answer["equations"]:
+        out.print(f"  equation    {equation}")
+    for name, initial in answer["parameters"].items():
+        out.print(f"  parameter   {name}, sought from {initial:g} on")
+    for name, count in answer["data"].items():
+        out.print(f"  data        {name}: {count} points")
     for condition in answer["conditions"]:
         out.print(f"  condition   {condition}")
     for k, stage in enumerate(answer["stages"]):

@@ -94,6 +94,11 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
             f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (mean, on unseen points)",
         ),
     ]
+    if solution.data_residual is not None:
+        rows.append(("data", f"{solution.data_residual:.2e} (root mean square misfit)"))
+    for name, one in solution.found.items():
+        spread = "" if one.standard_error is None else f" ± {one.standard_error:.2g} (standard error)"
+        rows.append((f"found {name}", f"{one.value:.8g}{spread}"))
     for name, e in (solution.errors or {}).items():
         rows.append(
             (

@@ -39,6 +39,11 @@ class Domain(ABC):
         """Length, area or volume |Ω|, in the units of the coordinates."""
 
     @property
+    def filling(self) -> float:
+        """The part of the box around it that the domain fills."""
+        return self.measure / float(np.prod(np.subtract(self.upper, self.lower)))
+
+    @property
     @abstractmethod
     def faces(self) -> tuple[str, ...]:
         """Names of all boundary pieces, those of time included."""

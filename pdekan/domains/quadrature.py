@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,14 +56,18 @@ def sobol(lower: Sequence[float], upper: Sequence[float], count: int, seed: int)
     return Quadrature(points, np.full(len(points), np.prod(b - a) / len(points)))
 
 
+def appended(rules: Sequence[Quadrature]) -> Quadrature:
+    """Several rules as one, each with its own weights: that of the union of what they integrate over."""
+    normals = [rule.normals for rule in rules if rule.normals is not None]
+    return Quadrature(
+        np.concatenate([rule.points for rule in rules]),
+        np.concatenate([rule.weights for rule in rules]),
+        np.concatenate(normals) if len(normals) == len(rules) else None,
+    )
+
+
 def joined(rules: Sequence[Quadrature]) -> Quadrature:
     """Several rules as one that gives each the same weight: those of a rule sum to 1 / (the number of rules)."""
     if len(rules) == 1:
         return rules[0]
-    weights = [rule.weights / (rule.weights.sum() * len(rules)) for rule in rules]
-    normals = [rule.normals for rule in rules if rule.normals is not None]
-    return Quadrature(
-        np.concatenate([rule.points for rule in rules]),
-        np.concatenate(weights),
-        np.concatenate(normals) if len(normals) == len(rules) else None,
-    )
+    return appended([replace(rule, weights=rule.weights / (rule.weights.sum() * len(rules))) for rule in rules])

@@ -53,6 +53,11 @@ class Network(nn.Module, ABC):
         """How many trailing parameters the output depends on linearly."""
         return 0
 
+    @property
+    def homogeneous(self) -> bool:
+        """Whether the outputs vanish with the parameters that they depend on linearly."""
+        return True
+
     def prepare(self, points: Tensor, frame: Frame) -> Jet | object:
         """What does not change while points stay: worked out once, then passed to `trace`."""
         raise NoJacobian(f"{type(self).__name__} has no Jacobian by rows; choose optimizer lbfgs or adam")

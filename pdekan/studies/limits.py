@@ -20,7 +20,7 @@ from pdekan.domains.quadrature import gauss
 from pdekan.jets import Derivatives
 from pdekan.output.samples import Array
 from pdekan.output.study import LimitPoint
-from pdekan.problems import Problem
+from pdekan.problems import Problem, ProblemError
 
 # points ``(n, d)`` to values ``(n,)`` and gradients ``(n, d)``
 Exact = Callable[[Array], tuple[Array, Array]]
@@ -102,7 +102,7 @@ def limit(box: Box, exact: Exact, degree: int, intervals: int) -> LimitPoint:
 def limits(problem: Problem, degree: int, intervals: Sequence[int]) -> tuple[LimitPoint, ...]:
     """The limit for a problem with an exact solution, for every number of intervals; see `limit`.
 
-    Raises ProblemError without an exact solution.
+    Raises ProblemError without an exact solution, and for a domain that is no box.
     """
 
     def exact(points: Array) -> tuple[Array, Array]:
@@ -110,6 +110,8 @@ def limits(problem: Problem, degree: int, intervals: Sequence[int]) -> tuple[Lim
         gradients = [jet.gradient.numpy() for jet in jets if jet.gradient is not None]
         return np.concatenate([jet.value.numpy() for jet in jets]), np.concatenate(gradients)
 
+    if not isinstance(problem.domain, Box):
+        raise ProblemError("tensor-product splines need a box")
     return tuple(limit(problem.domain, exact, degree, count) for count in intervals)
 
 

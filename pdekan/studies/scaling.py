@@ -80,7 +80,7 @@ def trials(problem: Problem, plan: Plan) -> tuple[Trial, ...]:
     size that problem files do not allow, and for one that no optimizer, or a KAN's own, can hold.
     """
     if problem.exact is None:
-        raise ProblemError(f'{problem.name}: a study measures errors; add [exact] with {problem.unknown} = "…"')
+        raise ProblemError(f'{problem.name}: a study measures errors; add [exact] with {problem.unknowns[0]} = "…"')
     base = {k: v for k, v in _tables(problem).get("network", {}).items() if k == "base"}
     found: list[Trial] = []
     for hidden in plan.hidden:
@@ -106,7 +106,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     with solver.threads(1):
         solution = solver.solve(loads(configuration["problem"], "the study's problem"))
     assert solution.errors is not None
-    errors = solution.errors[solution.unknown]
+    errors = solution.errors[solution.unknowns[0]]
     history = _thinned(solution)
     return {
         "status": solution.status,

@@ -1,0 +1,135 @@
+"""Conditions built into a network: u = g + φ N, where g has the values that are asked for and φ vanishes on their faces.
+
+On a box g is the transfinite interpolant of the values on the faces (Gordon, SIAM J. Numer. Anal. 8 (1971) 158-177), so that
+it depends on nothing but these. Elsewhere the values' formulas are continued into the domain, and blended by inverse levels
+where there are several (Rvachev, Sheiko, Shapiro, Tsukanov, Comput. Methods Appl. Mech. Eng. 190 (2001) 3291-3310, eq. 7).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pdekan.domains.base import DomainError
+from pdekan.domains.box import Box
+from pdekan.domains.quadrature import Array
+from pdekan.jets import Frame, Jet, stacked
+from pdekan.problems import EXACT, Condition, Environment, Field, Problem, ProblemError, RightHandSide
+
+# Coordinates whose faces may carry exact values: the interpolant takes 3^n evaluations of them.
+MOST = 4
+
+
+@dataclass(frozen=True)
+class Lifting:
+    """g and φ of one unknown."""
+
+    problem: Problem
+    unknown: str
+    conditions: tuple[Condition, ...]
+
+    @classmethod
+    def of(cls, problem: Problem, unknown: str) -> Lifting | None:
+        """That of an unknown, or None where none of its conditions is exact.
+
+        Raises ProblemError for what cannot be built in: values on faces that have no level, derivatives, enriched unknowns.
+        """
+        exact = tuple(c for c in problem.conditions if c.enforce == "exact" and c.unknown == unknown)
+        if not exact:
+            return None
+        if any(enrichment.unknown == unknown for enrichment in problem.enrichments):
+            raise ProblemError(f"{unknown} is enriched: its conditions cannot be exact; enforce them weakly")
+        lifting = cls(problem, unknown, exact)
+        if not isinstance(problem.domain, Box) and any(c.value is EXACT for c in exact):
+            raise ProblemError(
+                "a value taken from the exact solution is known on the boundary only, and on this domain an exact condition "
+                "continues it inside; write a formula, or enforce it weakly"
+            )
+        if len({face[:-1] for face in lifting.faces}) > MOST:
+            raise ProblemError(f"exact conditions on the faces of more than {MOST} coordinates; enforce them weakly")
+        few = problem.domain.interior(2, 2, 4, 0).points
+        lifting.level(_position(problem, few))
+        return lifting
+
+    @property
+    def faces(self) -> list[str]:
+        """All faces with exact values."""
+        return [face for condition in self.conditions for face in _faces(self.problem, condition)]
+
+    def level(self, position: Sequence[Jet]) -> Jet:
+        """φ: zero on the faces, of the size of one inside."""
+        return self._product(self.faces, position)
+
+    def values(self, environment: Environment) -> Jet:
+        """g: the values asked for on the faces."""
+        position = [environment[name] for name in self.problem.domain.coordinates]
+        if isinstance(self.problem.domain, Box):
+            return self._transfinite(self.problem.domain, position)
+        levels = [self._product(_faces(self.problem, condition), position) for condition in self.conditions]
+        values = [self._field(condition.value)(environment) for condition in self.conditions]
+        if len(values) == 1:
+            return values[0]
+        weights = [functools.reduce(operator.mul, levels[:k] + levels[k + 1 :]) for k in range(len(levels))]
+        blended = sum((weight * value for weight, value in zip(weights, values, strict=True)), start=weights[0] * 0.0)
+        return blended / functools.reduce(operator.add, weights)
+
+    def _product(self, faces: Sequence[str], position: Sequence[Jet]) -> Jet:
+        domain = self.problem.domain
+        half = 0.5 * max(b - a for a, b in zip(domain.lower, domain.upper, strict=True))
+        try:
+            return functools.reduce(operator.mul, (domain.level(face, position) / half for face in faces))
+        except DomainError as error:
+            raise ProblemError(str(error)) from None
+
+    def _field(self, value: Field | RightHandSide) -> Field:
+        return self.problem.exact_fields[self.unknown] if isinstance(value, RightHandSide) else value
+
+    def _transfinite(self, domain: Box, position: Sequence[Jet]) -> Jet:
+        """⊕ P_k = Σ (-1)^(|S|+1) Π_{k ∈ S} P_k over sets S of coordinates, P_k interpolating linearly between two faces."""
+        sides: dict[int, dict[str, Field]] = {}
+        for condition in self.conditions:
+            for face in _faces(self.problem, condition):
+                sides.setdefault(domain.coordinates.index(face[:-1]), {})[face[-1]] = self._field(condition.value)
+        total = position[0] * 0.0
+        for size in range(1, len(sides) + 1):
+            for chosen in itertools.combinations(sides, size):
+                for corner in itertools.product(*(sides[k].items() for k in chosen)):
+                    total = total + self._at_corner(domain, position, chosen, corner, sides) * (-1.0) ** (size + 1)
+        return total
+
+    def _at_corner(
+        self,
+        domain: Box,
+        position: Sequence[Jet],
+        chosen: Sequence[int],
+        corner: Sequence[tuple[str, Field]],
+        sides: dict[int, dict[str, Field]],
+    ) -> Jet:
+        """One product of interpolations: the value with some coordinates moved to their faces, times its weights."""
+        moved, weight = list(position), None
+        for k, (side, _) in zip(chosen, corner, strict=True):
+            moved[k] = position[k].frame.constant(domain.lower[k] if side == "-" else domain.upper[k], position[k].value)
+            if len(sides[k]) == 2:
+                share = (position[k] - domain.lower[k]) / (domain.upper[k] - domain.lower[k])
+                share = share if side == "+" else 1.0 - share
+                weight = share if weight is None else weight * share
+        environment = dict(zip(domain.coordinates, moved, strict=True))
+        if domain.vector is not None:
+            environment[domain.vector] = stacked(moved)
+        value = corner[0][1](environment)
+        return value if weight is None else value * weight
+
+
+def _faces(problem: Problem, condition: Condition) -> list[str]:
+    return [face for name in condition.on for face in problem.domain.resolve(name)]
+
+
+def _position(problem: Problem, points: Array) -> list[Jet]:
+    x = torch.as_tensor(points)
+    frame = Frame(problem.domain.coordinates)
+    return [frame.coordinate(x, k) for k in range(problem.domain.dimension)]

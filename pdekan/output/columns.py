@@ -1,0 +1,58 @@
+"""Tables of numbers that users bring: columns by name, from CSV or HDF5 files."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pdekan.output.hdf5 import opened
+from pdekan.output.samples import Array, OutputError
+
+HDF5 = (".h5", ".hdf5", ".hdf", ".vtkhdf")
+
+
+def read_columns(path: Path) -> dict[str, Array]:
+    """Columns ``(n,)`` by name: of a CSV file whose first line names them, or of the datasets at the root of an HDF5 file.
+
+    An empty cell is nan. Raises OutputError for a file that cannot be read, and for columns of unequal length.
+    """
+    return _hdf5(path) if path.suffix.lower() in HDF5 else _csv(path)
+
+
+def _csv(path: Path) -> dict[str, Array]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(enumerate(csv.reader(stream), 1))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise OutputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    lines = [(number, [cell.strip() for cell in row]) for number, row in rows if any(cell.strip() for cell in row)]
+    if not lines:
+        raise OutputError(f"{path}: empty; the first line names the columns")
+    names, table = lines[0][1], []
+    if len(set(names)) < len(names):
+        raise OutputError(f"{path}: two columns have the same name: {', '.join(names)}")
+    for number, row in lines[1:]:
+        if len(row) != len(names):
+            raise OutputError(f"{path}:{number}: {len(row)} cells; the first line names {len(names)} columns")
+        try:
+            table.append([float(cell) if cell else math.nan for cell in row])
+        except ValueError:
+            raise OutputError(f"{path}:{number}: {', '.join(row)[:60]!r} are not numbers") from None
+    array = np.array(table, dtype=np.float64).reshape(-1, len(names))
+    return {name: array[:, k] for k, name in enumerate(names)}
+
+
+def _hdf5(path: Path) -> dict[str, Array]:
+    columns = {}
+    with opened(path, "/") as root:
+        for name, dataset in root.items():
+            if isinstance(dataset, h5py.Dataset) and dataset.ndim == 1 and dataset.dtype.kind in "iuf":
+                columns[name] = np.asarray(dataset[()], dtype=np.float64)
+    if len({len(values) for values in columns.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(values)}" for name, values in columns.items())
+        raise OutputError(f"{path}: columns differ in length: {lengths}")
+    return columns
