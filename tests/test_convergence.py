@@ -63,7 +63,7 @@ def solve_errors(problem: Problem, degree: int, intervals: int) -> Errors:
     start = parameters_to_vector(network.parameters()).detach()
     outcome = GaussNewton().minimise(objective, start, 10, lambda step: None)
     assert outcome.steps == 0  # affine in all parameters: solved for, no step
-    return measure(problem, objective.load(outcome.theta))
+    return measure(problem, objective.load(outcome.theta))["u"]
 
 
 def poisson(*conditions: Condition) -> Problem:

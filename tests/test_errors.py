@@ -90,7 +90,7 @@ def assert_norms(found: Errors, domain: Box, frequency: int, rel: float) -> None
     ids=["line", "rectangle", "space and time", "cuboid"],
 )  # fmt: skip
 def test_norms_agree_with_closed_forms(domain: Box) -> None:
-    found = measure(problem_on(domain), network_on(domain))
+    found = measure(problem_on(domain), network_on(domain))["u"]
     assert_norms(found, domain, 1, 1e-7)
     assert found.linf == pytest.approx(EPSILON, rel=0.01)
     assert found.linf <= EPSILON * (1.0 + 1e-12)
@@ -102,7 +102,7 @@ def test_norms_in_five_dimensions_lie_within_their_sampling_error() -> None:
     domain = hypercube(5, -1.0, 1.0)
     scores = []
     for frequency in (1, 2, 3, 5):
-        found = measure(problem_on(domain), network_on(domain, frequency=frequency))
+        found = measure(problem_on(domain), network_on(domain, frequency=frequency))["u"]
         assert found.points >= 100_000
         assert 0.0 < found.sampling_error < 0.05
         assert_norms(found, domain, frequency, 0.05)
@@ -115,7 +115,7 @@ def test_norms_in_five_dimensions_lie_within_their_sampling_error() -> None:
 def test_in_many_dimensions_a_constant_difference_has_no_sampling_error() -> None:
     domain = hypercube(5, 0.0, 1.0)
     problem = Problem(domain, lambda u: laplacian(u), 0.0, exact=lambda x: product(x) * 0.0 + 1.0)
-    found = measure(problem, ModuleNetwork(Constant(1.25), 5))
+    found = measure(problem, ModuleNetwork(Constant(1.25), 5))["u"]
     assert found.l2 == pytest.approx(0.25, rel=1e-12)
     assert found.sampling_error == pytest.approx(0.0, abs=1e-12)
     assert found.h1_seminorm == 0.0
@@ -135,7 +135,7 @@ class Constant(nn.Module):
 def test_differences_that_wiggle_fast_are_resolved(frequency: int) -> None:
     """At first there are 325 points, two of them a wave of the faster one; refining goes on until digits settle."""
     domain = box(x=(0, 1))
-    found = measure(problem_on(domain), network_on(domain, frequency=frequency))
+    found = measure(problem_on(domain), network_on(domain, frequency=frequency))["u"]
     assert_norms(found, domain, frequency, 1e-4)
 
 
@@ -152,7 +152,7 @@ def test_a_narrow_difference_is_resolved(width: float) -> None:
             return torch.exp(-0.5 * ((x - 0.123) / self.width) ** 2)
 
     problem = Problem(box(x=(-1, 1)), lambda u: laplacian(u), 0.0, exact=lambda x: 0.0 * x)
-    found = measure(problem, ModuleNetwork(Bump(), 1))
+    found = measure(problem, ModuleNetwork(Bump(), 1))["u"]
     # ∫ exp(-z²/w²) = w √π, and of its slope's square √π / (2 w)
     assert found.l2 == pytest.approx(math.sqrt(width * math.sqrt(math.pi)), rel=1e-4)
     assert found.h1_seminorm == pytest.approx(math.sqrt(math.sqrt(math.pi) / (2.0 * width)), rel=1e-4)
@@ -162,16 +162,16 @@ def test_a_narrow_difference_is_resolved(width: float) -> None:
 def test_halving_the_cells_of_the_rule_that_was_used_changes_no_digit_shown(domain: Box) -> None:
     problem = problem_on(domain)
     network = network_on(domain, frequency=3)
-    found = measure(problem, network)
+    found = measure(problem, network)["u"]
     cells = round(found.points ** (1.0 / domain.dimension)) // ORDER
-    finer = quick(problem, network, domain.interior(2 * cells, ORDER, 0, 0))
+    finer = quick(problem, network, domain.interior(2 * cells, ORDER, 0, 0))["u"]
     assert found.l2 == pytest.approx(finer.l2, rel=1e-4)
     assert found.h1_seminorm == pytest.approx(finer.h1_seminorm, rel=1e-4)
 
 
 def test_no_difference_is_no_error() -> None:
     domain = box(x=(-1, 1), y=(-1, 1))
-    found = measure(problem_on(domain), network_on(domain, epsilon=0.0))
+    found = measure(problem_on(domain), network_on(domain, epsilon=0.0))["u"]
     assert found.l2 < 1e-14
     assert found.h1 < 1e-13
     assert found.linf < 1e-14
@@ -179,13 +179,13 @@ def test_no_difference_is_no_error() -> None:
 
 def test_norms_relative_to_nothing_are_not_numbers() -> None:
     problem = Problem(box(x=(-1, 1)), lambda u: laplacian(u), 0.0, exact=lambda x: 0.0 * x)
-    found = measure(problem, ModuleNetwork(Constant(0.5), 1))
+    found = measure(problem, ModuleNetwork(Constant(0.5), 1))["u"]
     assert found.l2 == pytest.approx(0.5 * math.sqrt(2.0))
     assert found.l2_mean_square == pytest.approx(0.25)
     assert math.isnan(found.l2_relative)
     assert math.isnan(found.h1_relative)
     constant = Problem(box(x=(-1, 1)), lambda u: laplacian(u), 0.0, exact=2.0)
-    found = measure(constant, ModuleNetwork(Constant(2.5), 1))
+    found = measure(constant, ModuleNetwork(Constant(2.5), 1))["u"]
     assert found.l2_relative == pytest.approx(0.25)
     assert math.isnan(found.h1_seminorm_relative)
     assert found.h1_relative == pytest.approx(0.25)
@@ -194,7 +194,7 @@ def test_norms_relative_to_nothing_are_not_numbers() -> None:
 def test_quick_measures_use_the_rule_given() -> None:
     problem = Problem(box(x=(0, 2)), lambda u: laplacian(u), 0.0, exact=lambda x: exp(x))
     rule = Quadrature(np.array([[0.5], [1.0]]), np.array([0.5, 1.5]))
-    found = quick(problem, ModuleNetwork(Constant(1.0), 1), rule)
+    found = quick(problem, ModuleNetwork(Constant(1.0), 1), rule)["u"]
     assert found.l2_mean_square == pytest.approx((0.5 * (1 - math.exp(0.5)) ** 2 + 1.5 * (1 - math.e) ** 2) / 2.0)
     assert found.h1_seminorm_mean_square == pytest.approx((0.5 * math.e + 1.5 * math.e**2) / 2.0)
     assert found.linf == pytest.approx(math.e - 1.0)

@@ -159,7 +159,7 @@ def test_affine_terms_are_told_from_the_others(name: str) -> None:
     problem, affine = PROBLEMS[name]
     objective, theta = objective_for(problem)
     assert objective.affine == affine
-    assert all(map(is_affine, objective.terms)) == affine
+    assert all(is_affine(term, problem) for term in objective.terms) == affine
     # what it promises: the residual is affine in the trailing parameters, so that one solve finds the best of them
     residual, a = objective.rows(theta, only_linear=True)
     change = torch.zeros_like(theta)
@@ -338,7 +338,7 @@ def test_a_periodic_pair_gives_the_jumps_of_value_and_slope() -> None:
         assert (left[:, 0] == -1).all()
         assert (right[:, 0] == 1).all()
         torch.testing.assert_close(left[:, 1], right[:, 1])
-        jump = term.residual(network.jet(term.points, term.frame)[0])
+        jump = term.residual(network.jet(term.points, term.frame))
         ends = [network.jet(side, Frame(("x", "y"))) for side in (left, right)]
         values = [end.gradient[:, 0, 0] if derivative else end.value[:, 0] for end in ends]
         torch.testing.assert_close(jump, values[0] - values[1], rtol=1e-12, atol=1e-12)

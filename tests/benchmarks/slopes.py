@@ -96,7 +96,7 @@ def rows(degree: int, name: str) -> str:
         outer = kan.spline_layers[1].coefficients
         with torch.no_grad():
             outer.copy_(METHODS[name](kan).view_as(outer))
-        errors.append(measure(PROBLEM, kan))
+        errors.append(measure(PROBLEM, kan)["u"])
     lines = []
     for label, key, best in (("L2²", "l2_mean_square", degree + 1), ("H1²", "h1_seminorm_mean_square", degree)):
         values = [float(getattr(error, key)) for error in errors]
