@@ -16,7 +16,8 @@ ROOT = Path(pdekan.__file__).parent
 ORDER = (
     "splines", "jets", "operators",
     "networks.base", "networks.layers", "networks.kan", "networks.mlp", "networks",
-    "domains.quadrature", "domains.base", "domains.box", "domains",
+    "domains.quadrature", "domains.base", "domains.validation", "domains.box", "domains.arcs", "domains.strips",
+    "domains.planar", "domains.shapes", "domains.combinations", "domains.ball", "domains.cylinder", "domains",
     "problems", "library", "tokens", "programs", "expressions", "checks",
     "problem_text", "problem_schema", "problem_file",
     "products", "objective", "judgement", "plan", "errors", "bounds", "formulas",
