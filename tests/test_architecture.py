@@ -16,7 +16,9 @@ ROOT = Path(pdekan.__file__).parent
 ORDER = (
     "splines", "jets", "operators",
     "networks.base", "networks.layers", "networks.kan", "networks.mlp", "networks",
-    "domains.quadrature", "domains.base", "domains.box", "domains",
+    "domains.quadrature", "domains.base", "domains.validation", "domains.box", "domains.arcs", "domains.strips",
+    "domains.planar", "domains.shapes", "domains.combinations", "domains.ball", "domains.mesh", "domains.cylinder",
+    "domains.triangulation", "domains.storage", "domains",
     "output.atomic", "output.samples", "output.hdf5", "output.columns",
     "problems", "lifting", "library", "tokens", "programs", "expressions", "checks",
     "problem_text", "problem_schema", "domain_tables", "measurements", "problem_file", "ansatz",

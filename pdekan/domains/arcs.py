@@ -1,0 +1,294 @@
+"""Arcs: straight segments and arcs of ellipses, of which the boundaries of planar domains are made.
+
+An arc is a curve x(t) with t from `first` to `last`, in either direction; what it bounds is on its left, so that its outward
+normal is the tangent turned to the right. It lies on a conic, whose function is positive on the left.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pdekan.domains.quadrature import Array
+from pdekan.domains.validation import Point
+from pdekan.jets import Jet
+
+Field = TypeVar("Field", Array, Jet)
+
+ON_CIRCLE = 1e-6  # how far a root e^{it} may be from |z| = 1: where curves touch it is known to half the digits
+STARTS = 32  # samples of an arc of an ellipse, from the nearest of which Newton's iteration starts
+STEPS = 12
+
+
+@dataclass(frozen=True)
+class Conic:
+    """The quadratic function q(x) = yᵀMy + b·y + c of y = x - origin; for a straight line M vanishes."""
+
+    origin: Point
+    quadratic: tuple[float, float, float]  # M11, M12, M22
+    linear: Point
+    constant: float
+
+    def __call__(self, x: Field, y: Field) -> Field:
+        """q at coordinates x and y: arrays, or fields with their derivatives."""
+        dx, dy = x - self.origin[0], y - self.origin[1]
+        flat = dx * self.linear[0] + dy * self.linear[1] + self.constant
+        if not any(self.quadratic):
+            return flat
+        xx, xy, yy = self.quadratic
+        return flat + (dx * (dx * xx + dy * (2.0 * xy)) + dy * dy * yy)
+
+    @property
+    def matrix(self) -> Array:
+        """M as an array ``(2, 2)``."""
+        xx, xy, yy = self.quadratic
+        return np.array([[xx, xy], [xy, yy]])
+
+
+@dataclass(frozen=True)
+class Arc(ABC):
+    """A named curve x(t), t from `first` to `last`."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def span(self) -> Point:
+        """The first and the last t."""
+
+    @property
+    @abstractmethod
+    def conic(self) -> Conic:
+        """What it lies on: a function that vanishes on it and is positive on its left, of slope one or near it."""
+
+    @abstractmethod
+    def turns(self, axis: int) -> tuple[float, ...]:
+        """The t strictly inside the arc at which the coordinate `axis` turns: its tangent is vertical for 0."""
+
+    @property
+    @abstractmethod
+    def branches(self) -> Point | None:
+        """The two x at which y as a function of x has square roots that vanish; None for straight lines."""
+
+    @property
+    @abstractmethod
+    def swept(self) -> float:
+        """½ ∫ x dy - y dx along the arc; the sum over a boundary is the area."""
+
+    @abstractmethod
+    def at(self, t: ArrayLike) -> Array:
+        """Points x(t) ``(n, 2)`` for t ``(n,)``."""
+
+    @abstractmethod
+    def velocity(self, t: ArrayLike) -> Array:
+        """dx/dt ``(n, 2)``."""
+
+    @abstractmethod
+    def trimmed(self, first: float, last: float) -> Self:
+        """The piece between two t; where last < first, run through backwards."""
+
+    @abstractmethod
+    def nearest(self, points: Array) -> Array:
+        """The t ``(n,)`` of the points of the arc that are nearest to points ``(n, 2)``."""
+
+    @abstractmethod
+    def height(self, x: Array) -> Array:
+        """y at x of an arc that no vertical meets twice."""
+
+    @abstractmethod
+    def roots(self, conic: Conic) -> Array:
+        """All t within the span at which the arc meets another conic; any, or none, where it lies on it."""
+
+    @property
+    def ends(self) -> Array:
+        """First and last point ``(2, 2)``."""
+        return self.at(np.array(self.span))
+
+    def normal(self, t: ArrayLike) -> Array:
+        """Unit normals ``(n, 2)`` to the right of the way along the arc: outward."""
+        first, last = self.span
+        v = self.velocity(t) * math.copysign(1.0, last - first)
+        turned = np.stack([v[:, 1], -v[:, 0]], axis=1)
+        return np.asarray(turned / np.linalg.norm(v, axis=1)[:, None])
+
+    @property
+    def extremes(self) -> Array:
+        """Points ``(n, 2)`` among which are the leftmost, rightmost, lowest and highest."""
+        return self.at(np.array([*self.span, *self.turns(0), *self.turns(1)]))
+
+    def named(self, name: str) -> Self:
+        """The same curve under another name."""
+        return replace(self, name=name)
+
+    def distance(self, points: Array) -> Array:
+        """Distance ``(n,)`` of points ``(n, 2)``."""
+        return np.asarray(np.linalg.norm(points - self.at(self.nearest(points)), axis=1))
+
+    def graphs(self) -> list[Self]:
+        """The arc cut where its tangent is vertical: each piece is the graph of a function of x, or a vertical line."""
+        ts = [self.span[0], *sorted(self.turns(0), reverse=self.span[1] < self.span[0]), self.span[1]]
+        return [self.trimmed(a, b) for a, b in pairwise(ts)]
+
+
+@dataclass(frozen=True)
+class Segment(Arc):
+    """x(t) = start + t (end - start), 0 <= t <= 1."""
+
+    start: Point
+    end: Point
+
+    @property
+    def span(self) -> Point:
+        return 0.0, 1.0
+
+    @property
+    def conic(self) -> Conic:
+        (nx, ny), c = self.normal(0.0)[0].tolist(), self.start
+        return Conic(c, (0.0, 0.0, 0.0), (-nx, -ny), 0.0)
+
+    def turns(self, axis: int) -> tuple[float, ...]:
+        return ()
+
+    @property
+    def branches(self) -> None:
+        return None
+
+    @property
+    def swept(self) -> float:
+        return 0.5 * (self.start[0] * self.end[1] - self.start[1] * self.end[0])
+
+    def at(self, t: ArrayLike) -> Array:
+        t = np.atleast_1d(np.asarray(t, dtype=float))[:, None]
+        return np.asarray((1.0 - t) * self.start + t * np.asarray(self.end))
+
+    def velocity(self, t: ArrayLike) -> Array:
+        return np.repeat(np.subtract(self.end, self.start)[None], np.size(t), axis=0)
+
+    def trimmed(self, first: float, last: float) -> Segment:
+        (a, b), (c, d) = self.at([first, last]).tolist()
+        return replace(self, start=(a, b), end=(c, d))
+
+    def nearest(self, points: Array) -> Array:
+        along = np.subtract(self.end, self.start)
+        return np.asarray(np.clip((points - self.start) @ along / (along @ along), 0.0, 1.0))
+
+    def height(self, x: Array) -> Array:
+        (x0, y0), (x1, y1) = self.start, self.end
+        return np.asarray(y0 + (y1 - y0) * ((x - x0) / (x1 - x0)))
+
+    def roots(self, conic: Conic) -> Array:
+        M, b = conic.matrix, np.asarray(conic.linear)
+        p, d = np.subtract(self.start, conic.origin), np.subtract(self.end, self.start)
+        found = np.roots([d @ M @ d, 2.0 * (p @ M @ d) + b @ d, p @ M @ p + b @ p + conic.constant])
+        t = found.real[np.abs(found.imag) < ON_CIRCLE]
+        return np.asarray(t[(t > 0.0) & (t < 1.0)])
+
+
+@dataclass(frozen=True)
+class EllipseArc(Arc):
+    """x(t) = center + u cos t + v sin t, t from `first` to `last`, |last - first| <= 2π; u and v are the half axes.
+
+    v is u turned to the left, up to its length.
+    """
+
+    center: Point
+    u: Point
+    v: Point
+    first: float = 0.0
+    last: float = 2.0 * math.pi
+
+    @property
+    def span(self) -> Point:
+        return self.first, self.last
+
+    @property
+    def conic(self) -> Conic:
+        """(1 - |A⁻¹y|²) √(ab)/2, A = (u v), |u| = a, |v| = b: slope one on a circle, √(b/a) … √(a/b) on an ellipse."""
+        a, b = math.hypot(*self.u), math.hypot(*self.v)
+        sign = math.copysign(0.5 * math.sqrt(a * b), self.last - self.first)
+        (ux, uy), (vx, vy) = np.divide(self.u, a * a), np.divide(self.v, b * b)
+        quadratic = (-sign * (ux * ux + vx * vx), -sign * (ux * uy + vx * vy), -sign * (uy * uy + vy * vy))
+        return Conic(self.center, quadratic, (0.0, 0.0), sign)
+
+    def turns(self, axis: int) -> tuple[float, ...]:
+        low, high = min(self.span), max(self.span)
+        start = math.atan2(self.v[axis], self.u[axis])
+        found = (
+            start + k * math.pi for k in range(math.floor((low - start) / math.pi), math.ceil((high - start) / math.pi) + 1)
+        )
+        return tuple(t for t in found if low + 1e-12 < t < high - 1e-12)
+
+    @property
+    def branches(self) -> Point:
+        width = math.hypot(self.u[0], self.v[0])
+        return self.center[0] - width, self.center[0] + width
+
+    @property
+    def swept(self) -> float:
+        (ux, uy), (vx, vy), (cx, cy) = self.u, self.v, self.center
+        dx, dy = (float(d) for d in self.ends[1] - self.ends[0])
+        return 0.5 * ((ux * vy - uy * vx) * (self.last - self.first) + cx * dy - cy * dx)
+
+    def at(self, t: ArrayLike) -> Array:
+        return np.asarray(self.center) + self._combined(np.cos(t), np.sin(t))
+
+    def velocity(self, t: ArrayLike) -> Array:
+        return self._combined(-np.sin(t), np.cos(t))
+
+    def _combined(self, along_u: ArrayLike, along_v: ArrayLike) -> Array:
+        return np.asarray(np.multiply.outer(np.atleast_1d(along_u), self.u) + np.multiply.outer(np.atleast_1d(along_v), self.v))
+
+    def trimmed(self, first: float, last: float) -> EllipseArc:
+        return replace(self, first=first, last=last)
+
+    def nearest(self, points: Array) -> Array:
+        a, b = math.hypot(*self.u), math.hypot(*self.v)
+        low, high = min(self.span), max(self.span)
+        if abs(a - b) < 1e-14 * a:
+            y = points - self.center
+            t = low + (np.arctan2(y @ self.v, y @ self.u) - low) % (2.0 * math.pi)
+            past = t - high  # beyond the last end; the gap back to the first is 2π - (high - low) wide
+            return np.where(past <= 0.0, t, np.where(past < math.pi - 0.5 * (high - low), high, low))
+        starts = np.linspace(low, high, STARTS + 1)
+        apart = np.linalg.norm(points[:, None] - self.at(starts), axis=2)
+        nearest = starts[apart.argmin(axis=1)]
+        step = (high - low) / STARTS
+        t = self._descended(points, nearest, np.maximum(nearest - step, low), np.minimum(nearest + step, high))
+        better = np.linalg.norm(points - self.at(t), axis=1) < apart.min(axis=1)
+        return np.where(better, t, nearest)
+
+    def _descended(self, points: Array, t: Array, low: Array, high: Array) -> Array:
+        """Newton's iteration for (x(t) - p) · x'(t) = 0 between low and high, halving them where it would leave them."""
+        for _ in range(STEPS):
+            y, v = self.at(t) - points, self.velocity(t)
+            slope = (y * v).sum(axis=1)
+            curvature = (v * v).sum(axis=1) - (y * (self.at(t) - self.center)).sum(axis=1)
+            low, high = np.where(slope < 0.0, t, low), np.where(slope < 0.0, high, t)
+            trial = t - slope / np.where(curvature > 0.0, curvature, np.inf)
+            t = np.where((curvature > 0.0) & (trial >= low) & (trial <= high), trial, 0.5 * (low + high))
+        return t
+
+    def height(self, x: Array) -> Array:
+        (ux, uy), (vx, vy) = self.u, self.v
+        width, start = math.hypot(ux, vx), math.atan2(vx, ux)
+        c = np.clip((x - self.center[0]) / width, -1.0, 1.0)
+        side = math.copysign(1.0, math.sin(0.5 * (self.first + self.last) - start))
+        s = side * np.sqrt((1.0 - c) * (1.0 + c))
+        return np.asarray(self.center[1] + ((ux * uy + vx * vy) * c + (ux * vy - uy * vx) * s) / width)
+
+    def roots(self, conic: Conic) -> Array:
+        """With z = e^{it}, x = center + w z + w̄/z, w = (u - iv)/2, a root of z² q(x), of degree 4, on |z| = 1."""
+        M, b = conic.matrix, np.asarray(conic.linear)
+        w, p = 0.5 * (np.asarray(self.u) - 1j * np.asarray(self.v)), np.subtract(self.center, conic.origin)
+        second, first = w @ M @ w, 2.0 * (p @ M @ w) + b @ w
+        middle = 2.0 * (w.conj() @ M @ w) + p @ M @ p + b @ p + conic.constant
+        z = np.roots([second, first, middle, np.conj(first), np.conj(second)])
+        low, high = min(self.span), max(self.span)
+        t = low + (np.angle(z[np.abs(np.abs(z) - 1.0) < ON_CIRCLE]) - low) % (2.0 * math.pi)
+        return np.asarray(t[(t > low) & (t < high)])

@@ -1,0 +1,131 @@
+"""Unions, intersections and differences of planar domains, nested as one likes.
+
+All arcs of the parts are cut where they meet. A piece belongs to the boundary if the whole is on exactly one of its two
+sides, which is then its left. Whether a part is on one side of a piece is known from the part's inside, or, where the piece
+lies on the part's own boundary, from the direction of that: lines that two parts have in common need no tolerance for "almost
+inside". Adjacent pieces that stay are one arc again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdekan.domains.arcs import Arc
+from pdekan.domains.base import Domain, DomainError
+from pdekan.domains.box import Box
+from pdekan.domains.planar import PLANE, SAME, Planar
+from pdekan.domains.quadrature import Array
+from pdekan.domains.shapes import Rectangle
+
+KINDS = ("union", "intersection", "difference")
+TOUCHING = 1e-7  # of the size: cuts as near as this are one; where curves touch, half the digits of their meeting are lost
+Sides = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Combination(Planar):
+    """What is in any of the parts (union), in all (intersection), or in the first alone (difference).
+
+    Faces are the parts' faces, "part1.outer", …, as far as they are boundary of the whole; what two parts have in common
+    goes by the name in the first. Raises DomainError where nothing is left.
+    """
+
+    kind: str
+    parts: tuple[Planar, ...]
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise DomainError(f"a combination is one of {', '.join(KINDS)}, not {self.kind}")
+        if len(self.parts) < 2:
+            raise DomainError(f"{self.kind} of {len(self.parts)} parts; at least two are needed")
+        names = {part.coordinates for part in self.parts}
+        if len(names) > 1:
+            listed = " and ".join(sorted(", ".join(name) for name in names))
+            raise DomainError(f"the parts of a {self.kind} have coordinates {listed}; they need the same")
+        super().__post_init__()
+
+    def _combined(self, states: Sequence[Sides]) -> Sides:
+        """Membership in the whole from memberships in the parts."""
+        if self.kind == "union":
+            return np.asarray(np.any(states, axis=0))
+        if self.kind == "intersection":
+            return np.asarray(np.all(states, axis=0))
+        return np.asarray(states[0] & ~np.any(states[1:], axis=0))
+
+    def _inside(self, points: Array) -> Sides:
+        return self._combined([part._inside(points) for part in self.parts])
+
+    def _outline(self) -> list[Arc]:
+        arcs = [arc.named(f"part{k + 1}.{arc.name}") for k, part in enumerate(self.parts) for arc in part.arcs]
+        same = SAME * max(part.size for part in self.parts)
+        kept = [piece for k in range(len(arcs)) for piece in self._kept(arcs[k], arcs[:k], arcs[k + 1 :], same)]
+        if not kept:
+            raise DomainError(f"the {self.kind} of {len(self.parts)} parts is empty; check their places and sizes")
+        return kept
+
+    def _kept(self, arc: Arc, before: Sequence[Arc], after: Sequence[Arc], same: float) -> Iterator[Arc]:
+        """The pieces of an arc that bound the whole, the whole on their left; those of an arc before it are left out."""
+        cuts = _cuts(arc, [*before, *after], same)
+        middles = 0.5 * (cuts[1:] + cuts[:-1])
+        points, normals = arc.at(middles), arc.normal(middles)
+        sides = [part.sides(points, normals) for part in self.parts]
+        front, behind = (self._combined(states) for states in zip(*sides, strict=True))
+        taken = np.any([np.zeros(len(points), dtype=bool), *(other.distance(points) < same for other in before)], axis=0)
+        turn = np.where(taken, 0, behind.astype(int) - front.astype(int))
+        for way, group in groupby(range(len(turn)), key=lambda k: int(turn[k])):
+            run = list(group)
+            ends = float(cuts[run[0]]), float(cuts[run[-1] + 1])
+            if way != 0:
+                yield arc.trimmed(*ends) if way > 0 else arc.trimmed(*reversed(ends))
+
+
+def _cuts(arc: Arc, others: Sequence[Arc], same: float) -> Array:
+    """The ends of an arc and the t between them where it meets others, or where one that it shares a stretch with ends."""
+    found = [np.array(arc.span)]
+    for other in others:
+        t = arc.nearest(other.ends)
+        touching = np.linalg.norm(arc.at(t) - other.ends, axis=1) < same
+        found += [arc.roots(other.conic), t[touching]]
+    t = np.sort(np.concatenate(found))
+    apart = np.linalg.norm(np.diff(arc.at(t), axis=0), axis=1) > same * TOUCHING / SAME
+    full = np.diff(t) > 1.0  # a closed curve ends where it begins
+    t = t[np.concatenate([[True], apart | full])]
+    t[-1] = max(arc.span)
+    return np.asarray(t if arc.span[0] < arc.span[1] else t[::-1])
+
+
+def _planar(part: Domain) -> Planar:
+    """A part as a planar domain: a box in two dimensions becomes a rectangle."""
+    if isinstance(part, Planar):
+        return part
+    if isinstance(part, Box) and part.dimension == 2:
+        (a, b), (c, d) = part.lower, part.upper
+        return Rectangle((a, b), (c, d), coordinates=part.coordinates)
+    raise DomainError(
+        f"a {type(part).__name__} of dimension {part.dimension} cannot be a part; parts are planar domains and boxes"
+    )
+
+
+def _combination(kind: str, parts: Sequence[Domain]) -> Combination:
+    planar = tuple(_planar(part) for part in parts)
+    return Combination(kind, planar, coordinates=planar[0].coordinates if planar else PLANE)
+
+
+def union(*parts: Domain) -> Combination:
+    """What is in any of the parts. Raises DomainError as `Combination`, and for parts that are not planar."""
+    return _combination("union", parts)
+
+
+def intersection(*parts: Domain) -> Combination:
+    """What is in all parts. Raises DomainError as `union`."""
+    return _combination("intersection", parts)
+
+
+def difference(*parts: Domain) -> Combination:
+    """What is in the first part and in none of the others. Raises DomainError as `union`."""
+    return _combination("difference", parts)

@@ -1,0 +1,89 @@
+"""Cylinders in space and time: a domain that stays as it is, from one instant to another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pdekan.domains.base import Domain, DomainError
+from pdekan.domains.box import Box
+from pdekan.domains.quadrature import Array, Quadrature, gauss
+from pdekan.domains.validation import finite
+from pdekan.jets import TIME, Jet
+
+START, END = TIME + "-", TIME + "+"
+
+
+@dataclass(frozen=True)
+class Cylinder(Domain):
+    """base × [start, end]; faces are the base's, and "t-" and "t+".
+
+    Raises DomainError for an interval that is empty or infinite, a base in which time is, and a box, which has its own t.
+    """
+
+    base: Domain
+    start: float
+    end: float
+    coordinates: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    vector: str | None = field(default=None, init=False)
+    lower: tuple[float, ...] = field(init=False, repr=False, compare=False)
+    upper: tuple[float, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.base, Box):
+            raise DomainError("a box in time is a box: give it an interval of t")
+        if TIME in self.base.coordinates:
+            raise DomainError("the base has time already")
+        finite("interval of t", self.start, self.end)
+        if self.start >= self.end:
+            raise DomainError(f"interval of t is [{self.start}, {self.end}]; it needs the first end below the second")
+        object.__setattr__(self, "coordinates", (*self.base.coordinates, TIME))
+        object.__setattr__(self, "lower", (*self.base.lower, float(self.start)))
+        object.__setattr__(self, "upper", (*self.base.upper, float(self.end)))
+
+    @property
+    def measure(self) -> float:
+        """The base's measure times the duration."""
+        return self.base.measure * (self.end - self.start)
+
+    @property
+    def faces(self) -> tuple[str, ...]:
+        return (*self.base.faces, START, END)
+
+    def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
+        """The base's rule times a Gauss rule of `cells` × `order` points in time."""
+        return self._in_time(self.base.interior(cells, order, count, seed), cells, order)
+
+    def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
+        """The same on a face of the base; on "t-" and "t+" the base's own rule."""
+        if name not in (START, END):
+            return self._in_time(self.base.face(name, cells, order, count, seed), cells, order)
+        rule = self.base.interior(cells, order, count, seed)
+        points = np.insert(rule.points, self.base.dimension, self.start if name == START else self.end, axis=1)
+        normals = np.zeros_like(points)
+        normals[:, -1] = -1.0 if name == START else 1.0
+        return Quadrature(points, rule.weights, normals)
+
+    def _in_time(self, rule: Quadrature, cells: int, order: int) -> Quadrature:
+        t, weights = gauss(self.start, self.end, cells, order)
+        points = np.concatenate([np.repeat(rule.points, len(t), axis=0), np.tile(t, len(rule.points))[:, None]], axis=1)
+        normals = None
+        if rule.normals is not None:
+            normals = np.insert(np.repeat(rule.normals, len(t), axis=0), self.base.dimension, 0.0, axis=1)
+        return Quadrature(points, np.outer(rule.weights, weights).ravel(), normals)
+
+    def distance(self, points: Array) -> Array:
+        """To the base's boundary or an end of time, whichever is nearer; outside both, the hypotenuse."""
+        across = self.base.distance(points[:, :-1])
+        along = np.minimum(points[:, -1] - self.start, self.end - points[:, -1])
+        outside = np.hypot(np.minimum(across, 0.0), np.minimum(along, 0.0))
+        return np.asarray(np.where(outside > 0.0, -outside, np.minimum(across, along)))
+
+    def level(self, name: str, position: Sequence[Jet]) -> Jet:
+        """The base's; on "t-" and "t+" the time from or to it."""
+        if name in (START, END):
+            t = position[self.base.dimension]
+            return t - self.start if name == START else self.end - t
+        return self.base.level(name, [position[k] for k in range(self.base.dimension)])

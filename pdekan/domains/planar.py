@@ -1,0 +1,150 @@
+"""Planar domains: everything that a boundary of arcs and a test for the inside give."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdekan.domains import strips
+from pdekan.domains.arcs import Arc
+from pdekan.domains.base import Domain, DomainError
+from pdekan.domains.quadrature import Array, Quadrature, gauss
+from pdekan.domains.validation import space
+from pdekan.jets import Jet
+
+SAME = 1e-9  # of the size: points as near as this are one
+PLANE = ("x", "y")
+CHECKED = 24  # points along the axes at which a level is checked
+
+
+@dataclass(frozen=True)
+class Planar(Domain):
+    """A domain in two dimensions, to the left of the closed curves that its arcs form.
+
+    Raises DomainError for coordinates that are not two different names, and for time among them.
+    """
+
+    coordinates: tuple[str, ...] = field(default=PLANE, kw_only=True)
+    vector: str | None = field(default=None, init=False)
+    arcs: tuple[Arc, ...] = field(init=False, repr=False, compare=False)
+    lower: tuple[float, ...] = field(init=False, repr=False, compare=False)
+    upper: tuple[float, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        space(self.coordinates, 2)
+        object.__setattr__(self, "arcs", tuple(self._outline()))
+        extremes = np.concatenate([arc.extremes for arc in self.arcs])
+        object.__setattr__(self, "lower", tuple(extremes.min(axis=0).tolist()))
+        object.__setattr__(self, "upper", tuple(extremes.max(axis=0).tolist()))
+
+    @abstractmethod
+    def _outline(self) -> Iterable[Arc]:
+        """The boundary, in the direction that has the inside on its left."""
+
+    @abstractmethod
+    def _inside(self, points: Array) -> NDArray[np.bool_]:
+        """Which points ``(n, 2)`` are inside; on the boundary it may be either."""
+
+    @property
+    def size(self) -> float:
+        """The longer side of the box around the domain."""
+        return max(b - a for a, b in zip(self.lower, self.upper, strict=True))
+
+    @cached_property
+    def measure(self) -> float:
+        """The area ½ ∮ x dy - y dx, in closed form."""
+        return math.fsum(arc.swept for arc in self.arcs)
+
+    @property
+    def faces(self) -> tuple[str, ...]:
+        """Names of the arcs; one that was cut has its name once."""
+        return tuple(dict.fromkeys(arc.name for arc in self.arcs))
+
+    @cached_property
+    def _strips(self) -> list[strips.Strip]:
+        return strips.strips(self.arcs)
+
+    def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
+        """Gauss points in strips between arcs, as dense as `cells` × `order` points along each side of the box around it."""
+        width, height = ((b - a) / (cells * order) for a, b in zip(self.lower, self.upper, strict=True))
+        return strips.rule(self._strips, (width, height))
+
+    def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
+        """Gauss points along the arcs of that name, as dense as `cells` × `order` points along the longer side of the box."""
+        (name,) = self._single(name)
+        spacing = self.size / (cells * order)
+        rules = [_along(arc, spacing) for arc in self.arcs if arc.name == name]
+        points, weights, normals = (np.concatenate(parts) for parts in zip(*rules, strict=True))
+        return Quadrature(points, weights, normals)
+
+    def _single(self, name: str) -> tuple[str]:
+        found = self.resolve(name)
+        if len(found) > 1:
+            raise DomainError(f"{name} is {len(found)} faces: {', '.join(found)}; one is needed")
+        return (found[0],)
+
+    def nearest(self, points: Array) -> tuple[Array, Array]:
+        """Distance ``(n,)`` of points ``(n, 2)`` to the boundary, and the outward normal ``(n, 2)`` at its nearest point."""
+        distance, normals = np.full(len(points), np.inf), np.zeros_like(points)
+        for arc in self.arcs:
+            t = arc.nearest(points)
+            gap = np.linalg.norm(points - arc.at(t), axis=1)
+            closer = gap < distance
+            distance[closer], normals[closer] = gap[closer], arc.normal(t[closer])
+        return distance, normals
+
+    def distance(self, points: Array) -> Array:
+        """Distance to the nearest arc, negative outside."""
+        return self._signed(points, self.nearest(points)[0])
+
+    def _signed(self, points: Array, distance: Array) -> Array:
+        # the side is the same all around a point up to the boundary; away from it no two parts' common line decides
+        aside = points + 0.5 * distance[:, None] * np.array([math.cos(1.0), math.sin(1.0)])
+        return np.where(self._inside(aside), distance, -distance)
+
+    def sides(self, points: Array, normals: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether the domain is just in front of points ``(n, 2)``, where normals ``(n, 2)`` point, and just behind them.
+
+        Normals at points on the boundary are normal to it.
+        """
+        distance, outward = self.nearest(points)
+        on = distance < SAME * self.size
+        inside = self._signed(points, distance) > 0.0
+        same = (outward * normals).sum(axis=1) > 0.0
+        return np.where(on, ~same, inside), np.where(on, same, inside)
+
+    def level(self, name: str, position: Sequence[Jet]) -> Jet:
+        """The distance to a straight edge's line; of an ellipse with half axes a and b, (1 - (x/a)² - (y/b)²) √(ab)/2.
+
+        That has slope one on a circle, and between √(b/a) and √(a/b) on an ellipse. Raises DomainError where the line or
+        the ellipse runs through the domain.
+        """
+        (name,) = self._single(name)
+        if name not in self._levels:
+            return super().level(name, position)
+        conic = next(arc.conic for arc in self.arcs if arc.name == name)
+        return conic(position[0], position[1])
+
+    @cached_property
+    def _levels(self) -> frozenset[str]:
+        """The faces whose line or ellipse does not run through the domain: positive inside and on the other faces."""
+        inside = self.interior(1, CHECKED, 0, 0).points
+        ends = [arc.at(np.linspace(*arc.span, CHECKED)) for arc in self.arcs]
+        x, y = np.concatenate([inside, *ends]).T
+        return frozenset(arc.name for arc in self.arcs if (arc.conic(x, y) >= -SAME * self.size).all())
+
+
+def _along(arc: Arc, spacing: float) -> tuple[Array, Array, Array]:
+    """Points, weights and normals of a composite Gauss rule on an arc."""
+    first, last = arc.span
+    coarse = arc.at(np.linspace(first, last, 2 * strips.MOST + 1))
+    length = float(np.linalg.norm(np.diff(coarse, axis=0), axis=1).sum())
+    t, weights = gauss(first, last, *strips.points_for(length, spacing))
+    speed = np.linalg.norm(arc.velocity(t), axis=1)
+    return arc.at(t), np.abs(weights) * speed, arc.normal(t)

@@ -1,0 +1,190 @@
+"""Planar shapes: ellipses and disks, annuli, polygons with holes, and rectangles as parts of something larger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.validation import explain_validity
+
+from pdekan.domains.arcs import Arc, EllipseArc, Segment
+from pdekan.domains.base import DomainError
+from pdekan.domains.planar import PLANE, Planar
+from pdekan.domains.quadrature import Array
+from pdekan.domains.validation import Point, finite, point, positive
+
+Vertices = Sequence[Sequence[float]]
+
+
+def _circle(name: str, center: Point, radius: float) -> EllipseArc:
+    return EllipseArc(name, center, (-radius, 0.0), (0.0, -radius))
+
+
+@dataclass(frozen=True)
+class Ellipse(Planar):
+    """An ellipse with half axes `radii`, the first turned by `angle` (radians) from the first coordinate; face "outer".
+
+    Raises DomainError for a radius that is not positive and for numbers that are not finite.
+    """
+
+    center: Point
+    radii: Point
+    angle: float = 0.0
+
+    def __post_init__(self) -> None:
+        finite("center", *self.center)
+        finite("angle", self.angle)
+        for radius in self.radii:
+            positive("radius", radius)
+        super().__post_init__()
+
+    def _outline(self) -> list[Arc]:
+        (a, b), c, s = self.radii, math.cos(self.angle), math.sin(self.angle)
+        leftmost = math.atan2(b * s, -a * c)  # where a vertical tangent cuts the curve in any case
+        return [EllipseArc("outer", self.center, (a * c, a * s), (-b * s, b * c), leftmost, leftmost + 2.0 * math.pi)]
+
+    def _inside(self, points: Array) -> NDArray[np.bool_]:
+        return np.asarray(self.arcs[0].conic(*points.T) > 0.0)
+
+
+@dataclass(frozen=True)
+class Annulus(Planar):
+    """The ring between two circles about `center`; faces "inner" and "outer".
+
+    Raises DomainError unless 0 < inner_radius < outer_radius, and for numbers that are not finite.
+    """
+
+    center: Point
+    inner_radius: float
+    outer_radius: float
+
+    def __post_init__(self) -> None:
+        finite("center", *self.center)
+        positive("inner_radius", self.inner_radius)
+        positive("outer_radius", self.outer_radius)
+        if self.inner_radius >= self.outer_radius:
+            between = f"inner_radius is {self.inner_radius} and outer_radius {self.outer_radius}"
+            raise DomainError(f"{between}; the first needs to be the smaller")
+        super().__post_init__()
+
+    def _outline(self) -> list[Arc]:
+        hole = _circle("inner", self.center, self.inner_radius)
+        return [hole.trimmed(hole.last, hole.first), _circle("outer", self.center, self.outer_radius)]
+
+    def _inside(self, points: Array) -> NDArray[np.bool_]:
+        return np.asarray(np.all([arc.conic(*points.T) > 0.0 for arc in self.arcs], axis=0))
+
+
+@dataclass(frozen=True)
+class Rectangle(Planar):
+    """A rectangle along the axes, as a part; faces are those of a box, "x-", "x+", "y-", "y+"."""
+
+    corner: Point
+    opposite: Point
+
+    def _outline(self) -> list[Arc]:
+        (a, b), (c, d), (x, y) = self.corner, self.opposite, self.coordinates
+        corners = [(a, b), (c, b), (c, d), (a, d)]
+        ends = zip((y + "-", x + "+", y + "+", x + "-"), corners, corners[1:] + corners[:1], strict=True)
+        return [Segment(*side) for side in ends]
+
+    def _inside(self, points: Array) -> NDArray[np.bool_]:
+        return np.asarray(((points > self.corner) & (points < self.opposite)).all(axis=1))
+
+
+@dataclass(frozen=True)
+class Polygon(Planar):
+    """A polygon with vertices in either sense, and holes; faces "edge1" (from vertex 1 to 2), …, "hole1.edge1", ….
+
+    Raises DomainError for fewer than three vertices, edges that meet elsewhere than at their ends, a hole that is not
+    strictly inside or touches another, and numbers that are not finite.
+    """
+
+    vertices: tuple[Point, ...]
+    holes: tuple[tuple[Point, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        shell = _ring("vertices", self.vertices)
+        holes = [_ring(f"hole {k + 1}", hole) for k, hole in enumerate(self.holes)]
+        for k, hole in enumerate(holes):
+            _check_hole(k, hole, shell, holes[:k])
+        super().__post_init__()
+
+    def _outline(self) -> Iterator[Arc]:
+        yield from _edges("", self.vertices, leftward=True)
+        for k, hole in enumerate(self.holes):
+            yield from _edges(f"hole{k + 1}.", hole, leftward=False)
+
+    @cached_property
+    def _shape(self) -> shapely.Polygon:
+        shape = shapely.Polygon(self.vertices, self.holes)
+        shapely.prepare(shape)
+        return shape
+
+    def _inside(self, points: Array) -> NDArray[np.bool_]:
+        return np.asarray(shapely.contains_xy(self._shape, points), dtype=bool)
+
+
+def _edges(prefix: str, vertices: Sequence[Point], leftward: bool) -> Iterator[Segment]:
+    """Edges with the polygon's inside on their left, or their right; named in the order of the vertices."""
+    edges = [Segment(f"{prefix}edge{k + 1}", p, vertices[(k + 1) % len(vertices)]) for k, p in enumerate(vertices)]
+    turned = (math.fsum(edge.swept for edge in edges) > 0.0) != leftward
+    return (edge.trimmed(1.0, 0.0) if turned else edge for edge in edges)
+
+
+def disk(center: Sequence[float] = (0.0, 0.0), radius: float = 1.0, coordinates: tuple[str, ...] = PLANE) -> Ellipse:
+    """The disk about `center`: an ellipse of equal half axes; see `Ellipse`."""
+    return Ellipse(point("center", center), (float(radius), float(radius)), coordinates=coordinates)
+
+
+def ellipse(
+    center: Sequence[float], radii: Sequence[float], angle: float = 0.0, coordinates: tuple[str, ...] = PLANE
+) -> Ellipse:
+    """An ellipse with half axes `radii`, turned by `angle` in radians; see `Ellipse`."""
+    return Ellipse(point("center", center), point("radii", radii), float(angle), coordinates=coordinates)
+
+
+def annulus(
+    center: Sequence[float] = (0.0, 0.0),
+    inner_radius: float = 0.5,
+    outer_radius: float = 1.0,
+    coordinates: tuple[str, ...] = PLANE,
+) -> Annulus:
+    """The ring between two circles about `center`; see `Annulus`."""
+    return Annulus(point("center", center), float(inner_radius), float(outer_radius), coordinates=coordinates)
+
+
+def polygon(vertices: Vertices, holes: Sequence[Vertices] = (), coordinates: tuple[str, ...] = PLANE) -> Polygon:
+    """A polygon with these vertices, less the holes; see `Polygon`."""
+    rings = [tuple(point(f"point {k + 1}", vertex) for k, vertex in enumerate(ring)) for ring in (vertices, *holes)]
+    return Polygon(rings[0], tuple(rings[1:]), coordinates=coordinates)
+
+
+def _ring(what: str, vertices: Sequence[Point]) -> shapely.Polygon:
+    """One closed line that does not meet itself."""
+    if len(vertices) < 3:
+        raise DomainError(f"{what}: {len(vertices)} points; a polygon needs at least three")
+    for k, vertex in enumerate(vertices):
+        finite(f"{what}, point {k + 1}", *vertex)
+        if vertex == vertices[k - 1]:
+            again = f"point {k + 1} repeats the one before it" if k else "the last point repeats the first"
+            raise DomainError(f"{what}: {again}; leave it out (the last edge closes the polygon by itself)")
+    shape = shapely.Polygon(vertices)
+    if not shape.is_valid:
+        raise DomainError(f"{what}: edges meet elsewhere than at their ends: {explain_validity(shape).lower()}")
+    if shape.area <= 1e-12 * shape.length**2:
+        raise DomainError(f"{what}: all points are on one line")
+    return shape
+
+
+def _check_hole(k: int, hole: shapely.Polygon, shell: shapely.Polygon, others: Sequence[shapely.Polygon]) -> None:
+    if not shell.contains_properly(hole):
+        raise DomainError(f"hole {k + 1} is not strictly inside the polygon; move it, or take a difference of polygons")
+    for j, other in enumerate(others):
+        if hole.intersects(other):
+            raise DomainError(f"hole {k + 1} meets hole {j + 1}; join them to one")
