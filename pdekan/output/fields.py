@@ -90,7 +90,7 @@ def _store_mesh(group: h5py.Group, mesh: Mesh, taken: tuple[str, ...]) -> tuple[
         group.create_dataset(name, (length,), dtype=np.float32).make_scale(_NO_VARIABLE.format(length))
     for name, values in zip(mesh.coordinates, mesh.points.T, strict=True):
         _attach(group.create_dataset(name, data=values), (point,))
-    dataset = group.create_dataset(cells, data=mesh.cells)
+    dataset = group.create_dataset(cells, data=mesh.cells, compression="gzip", compression_opts=1, shuffle=True)
     _attach(dataset, (cell, corner))
     dataset.attrs["long_name"] = "points at the corners of each cell, numbered from 0"
     return (point,), mesh.coordinates

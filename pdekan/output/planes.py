@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import floor, log10
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def _of_triangles(mesh: Mesh, values: Array) -> list[Plane]:
 def _of_tetrahedra(mesh: Mesh, values: Array, telling: Array) -> list[Plane]:
     found = []
     for number in (2, 1, 0):
-        height = _telling_height(mesh, number, _sizes(telling))
+        height = _telling_height(mesh, number, telling)
         section = _section(mesh, number, height)
         across, up = (k for k in range(3) if k != number)
         points = section.of(mesh.points)
@@ -124,17 +125,18 @@ def _of_tetrahedra(mesh: Mesh, values: Array, telling: Array) -> list[Plane]:
     return found
 
 
-def _telling_height(mesh: Mesh, number: int, sizes: Array) -> float:
+def _telling_height(mesh: Mesh, number: int, telling: Array) -> float:
     low, high = mesh.points[:, number].min(), mesh.points[:, number].max()
-    middle = float((low + high) / 2)
+    # rounded to a hundredth of the extent or less, so that the number on the figure is short and is where the plane is
+    decimals = 2 - floor(log10(high - low))
+    heights = [round(float(height), decimals) + 0.0 for height in np.linspace(low, high, _HEIGHTS + 2)[1:-1]]
 
     def largest(height: float) -> float:
         # a plane that meets no tetrahedron is worse than one of zeros
-        return float(_section(mesh, number, height).of(sizes).max(initial=-1.0))
+        return float(_sizes(_section(mesh, number, height).of(telling)).max(initial=-1.0))
 
-    if largest(middle) >= _TELLING * sizes.max():
-        return middle
-    return max((float(height) for height in np.linspace(low, high, _HEIGHTS + 2)[1:-1]), key=largest)
+    middle = heights[_HEIGHTS // 2]
+    return middle if largest(middle) >= _TELLING * _sizes(telling).max() else max(heights, key=largest)
 
 
 def _section(mesh: Mesh, number: int, height: float) -> _Section:
