@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,7 @@ def write(solution: Solution, directory: Path) -> dict[str, str]:
     if solution.problem is not None and solution.problem.text is not None:
         write_text(directory / PROBLEM, solution.problem.text)
         files["problem"] = directory / PROBLEM
-    has_exact = solution.problem is not None and bool(solution.problem.exact_fields)
-    drawn = figures.write_all(directory, samples, solution.history, has_exact)
+    drawn = figures.write_all(directory, samples, solution.history)
     files |= {f"figure_{name}": path for name, path in drawn.items()}
     files["summary"] = directory / SUMMARY
     for path in _ours(directory) - set(files.values()):  # of an earlier run that was overwritten
@@ -112,19 +112,19 @@ def report(solution: Solution, directory: Path, files: dict[str, str]) -> dict[s
 
 
 def _ours(directory: Path) -> set[Path]:
-    """All files that a run may consist of."""
-    return {
-        directory / name
-        for name in (SOLUTION, HISTORY, PROBLEM, SUMMARY, *(f"{n}.png" for n in ("solution", "exact", "error", "history")))
-    }
+    """The files of the run in a directory: those that any run may have, and its unknowns' figures by what its summary says."""
+    names = {SOLUTION, HISTORY, PROBLEM, SUMMARY, *(f"{name}.png" for name in ("solution", "exact", "error", "history"))}
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is not one of ours
+        files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]
+        names |= {Path(path).name for what, path in files.items() if what.startswith("figure_")}
+    return {directory / name for name in names}
 
 
 def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
     """Draw a run's figures again into a directory. Raises OutputError where there is no run."""
     solution = load_solution(find(run))
-    has_exact = solution.problem is not None and bool(solution.problem.exact_fields)
     directory.mkdir(parents=True, exist_ok=True)
-    drawn = figures.write_all(directory, solution.sample(), solution.history, has_exact, suffix)
+    drawn = figures.write_all(directory, solution.sample(), solution.history, suffix)
     return {name: os.fspath(path) for name, path in drawn.items()}
 
 

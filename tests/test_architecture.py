@@ -25,7 +25,7 @@ ORDER = (
     "products", "objective", "uncertainty", "judgement", "plan", "errors", "bounds", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",
     "optimizers.matrix_free", "optimizers.ssbroyden", "optimizers", "methods", "history",
-    "output.labels", "output.record", "output.vtkhdf", "output.panels",
+    "output.labels", "output.record", "output.fields", "output.vtkhdf", "output.planes", "output.panels",
     "output.figures", "output.study", "output.study_file", "output.study_figures",
     "output.study_table", "output.report", "output",
     "solution", "solver", "run", "studies.rows", "studies.cluster", "studies.engine",

@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 
 from pdekan.output import figures
 from pdekan.output.labels import cut_text, number, symbol
-from pdekan.output.samples import Axis, OutputError, Samples
+from pdekan.output.samples import Axis, Grid, OutputError, Samples
 
 
 def samples_of(function: Any, cut: dict[str, float] | None = None, error: float = 1e-6, **axes: np.ndarray) -> Samples:
     """Samples of an exact solution and of a solution that is off by a constant."""
     exact = function(*np.meshgrid(*axes.values(), indexing="ij"))
-    grid = tuple(Axis(name, values) for name, values in axes.items())
-    return Samples(grid, {"u": exact + error, "exact": exact, "error": np.full_like(exact, error)}, cut=cut or {})
+    grid = Grid(tuple(Axis(name, values) for name, values in axes.items()), cut or {})
+    return Samples(grid, {"u": exact + error, "exact": exact, "error": np.full_like(exact, error)})
 
 
 def pixels_of(figure: Figure) -> Any:
@@ -48,7 +48,7 @@ HISTORY = {
 
 
 def test_all_figures_are_written_and_decode(tmp_path: Path) -> None:
-    paths = figures.write_all(tmp_path, WAVE, HISTORY, has_exact=True)
+    paths = figures.write_all(tmp_path, WAVE, HISTORY)
     assert list(paths) == ["solution", "exact", "error", "history"]
     assert sorted(tmp_path.iterdir()) == sorted(paths.values())
     for path in paths.values():
@@ -58,8 +58,8 @@ def test_all_figures_are_written_and_decode(tmp_path: Path) -> None:
 
 
 def test_without_an_exact_solution_there_is_no_error_figure(tmp_path: Path) -> None:
-    known = Samples(CURVE.axes, {"u": CURVE.solution})
-    assert list(figures.write_all(tmp_path, known, HISTORY, has_exact=False)) == ["solution", "history"]
+    known = Samples(CURVE.layout, {"u": CURVE.fields["u"]})
+    assert list(figures.write_all(tmp_path, known, HISTORY)) == ["solution", "history"]
     for draw in (figures.exact, figures.error):
         with pytest.raises(OutputError, match="among the samples"):
             draw(known)
@@ -75,7 +75,7 @@ def test_svg_by_the_ending(tmp_path: Path) -> None:
 def test_curve_and_exact_solution() -> None:
     (axes,) = figures.solution(CURVE).axes
     drawn, exact = axes.lines
-    np.testing.assert_array_equal(drawn.get_ydata(), CURVE.solution)
+    np.testing.assert_array_equal(drawn.get_ydata(), CURVE.fields["u"])
     np.testing.assert_array_equal(exact.get_ydata(), CURVE.of("exact"))
     assert exact.get_linestyle() == "--"
     assert axes.get_xlim() == (-1.0, 1.0)
@@ -129,7 +129,7 @@ def test_error_is_logarithmic_and_stops_at_round_off() -> None:
 
 
 def test_error_is_computed_where_only_the_exact_solution_is_known() -> None:
-    known = Samples(CURVE.axes, {"u": CURVE.solution, "exact": CURVE.fields["exact"]})
+    known = Samples(CURVE.layout, {"u": CURVE.fields["u"], "exact": CURVE.fields["exact"]})
     drawn = np.asarray(figures.error(known).axes[0].lines[0].get_ydata(), dtype=float)
     np.testing.assert_allclose(drawn, 1e-6, rtol=1e-6)
 
@@ -173,7 +173,7 @@ def test_constant_fields(tmp_path: Path, value: float, axes: dict[str, np.ndarra
 def test_points_outside_the_domain_stay_empty(outside: float) -> None:
     radius = np.hypot(*np.meshgrid(X, X, indexing="ij"))
     disk = np.where(radius < outside, 1 + radius, np.nan)
-    holes = Samples((Axis("x", X), Axis("y", X)), {"u": disk, "exact": 1.01 * disk})
+    holes = Samples(Grid((Axis("x", X), Axis("y", X))), {"u": disk, "exact": 1.01 * disk})
     figures.error(holes).canvas.draw()
     figure = figures.solution(holes)
     pixels = pixels_of(figure)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdekan.output.record import Record
-from pdekan.output.samples import Axis, OutputError, Samples, field_name
+from pdekan.output.samples import Axis, Grid, OutputError, Samples, field_name, residual_names
 from pdekan.output.vtkhdf import read_record, read_samples, write
 
 # of different lengths and not centred, so that no two axes can be exchanged unseen
@@ -26,17 +26,16 @@ def linear_samples(*names: str) -> Samples:
     slopes = np.array([SLOPES[name] for name in names])
     value = np.stack(grids, axis=-1) @ slopes
     gradient = np.broadcast_to(slopes, (*value.shape, len(names)))
-    return Samples(axes, {"u": value, "error": 1e-9 * value, "u_gradient": gradient})
+    return Samples(Grid(axes), {"u": value, "error": 1e-9 * value, "u_gradient": gradient})
 
 
 def slice_of_five_dimensions() -> Samples:
     grids = np.meshgrid(VALUES["x"], VALUES["y"], indexing="ij")
     components = np.arange(5.0) + 10.0 * grids[0][..., None]
+    axes = Axis("x2", VALUES["x"]), Axis("x4", VALUES["y"])
     return Samples(
-        axes=(Axis("x2", VALUES["x"]), Axis("x4", VALUES["y"])),
-        fields={"u": 2 * grids[0] + 3 * grids[1], "u_gradient": components},
-        cut={"x1": 0.25, "x3": 0.5, "x5": 1 / 3},
-        coordinates=("x1", "x2", "x3", "x4", "x5"),
+        Grid(axes, cut={"x1": 0.25, "x3": 0.5, "x5": 1 / 3}, coordinates=("x1", "x2", "x3", "x4", "x5")),
+        {"u": 2 * grids[0] + 3 * grids[1], "u_gradient": components},
     )
 
 
@@ -151,7 +150,8 @@ def test_values_are_stored_once_and_follow_the_file(path: Path, tmp_path: Path) 
 def test_samples_come_back_to_the_bit(path: Path, samples: Samples) -> None:
     write(path, samples, some_record())
     back = read_samples(path)
-    assert (back.unknown, back.cut, back.coordinates) == (samples.unknown, samples.cut, samples.coordinates)
+    assert (back.unknowns, back.cut) == (samples.unknowns, samples.cut)
+    assert back.layout.coordinates == samples.layout.coordinates
     assert [axis.name for axis in back.axes] == [axis.name for axis in samples.axes]
     for ours, theirs in zip(samples.axes, back.axes, strict=True):
         assert ours.values.tobytes() == theirs.values.tobytes()
@@ -205,12 +205,13 @@ def test_any_text_and_number_come_back(
 @pytest.mark.parametrize("unknown", ["error", "exact", "residual"])
 def test_unknown_with_the_name_of_a_field(path: Path, unknown: str) -> None:
     x = np.linspace(0.0, 1.0, 4)
-    names = {role: field_name(role, unknown) for role in ("exact", "error", "residual", "gradient")}
-    fields = {unknown: x, **{name: k + x for k, name in enumerate(names.values(), start=1) if name[-8:] != "gradient"}}
+    names = field_name("exact", unknown), field_name("error", unknown), *residual_names(1, (unknown,))
+    fields = {unknown: x, **{name: k + x for k, name in enumerate(names, start=1)}}
     assert len(fields) == 4
-    write(path, Samples((Axis("x", x),), fields, unknown), some_record())
+    assert sorted(fields) == sorted({"exact", "error", "residual"} | {unknown, f"{unknown}_{unknown}"})
+    write(path, Samples(Grid((Axis("x", x),)), fields, (unknown,)), some_record())
     back = read_samples(path)
-    np.testing.assert_array_equal(back.solution, x)
+    np.testing.assert_array_equal(back.fields[unknown], x)
     np.testing.assert_array_equal(back.of("exact"), 1 + x)
     np.testing.assert_array_equal(back.of("error"), 2 + x)
 
@@ -275,16 +276,30 @@ def test_failed_write_leaves_the_old_file(path: Path) -> None:
         ({"fields": {"u": np.zeros((3, 4))}}, r"shape \(3, 4\)"),
         ({"fields": {"v": np.zeros((4, 3))}}, "no field 'u'"),
         ({"fields": {"u": np.zeros((4, 3)), "x": np.zeros((4, 3))}}, "both a coordinate and a field"),
-        ({"cut": {"x": 1.0}}, "each once"),
-        ({"coordinates": ("x", "z")}, "each once"),
-        ({"axes": ()}, "1, 2 or 3 axes"),
+        ({"unknowns": ("u", "v")}, "no field 'v'"),
+        ({"unknowns": ("u", "u")}, "each once"),
+        ({"unknowns": ()}, "one or more"),
         ({"fields": {"u": np.zeros((4, 3)), "a b": np.zeros((4, 3))}}, "not a name"),
     ],
 )
 def test_samples_that_do_not_fit_together(changes: dict[str, Any], says: str) -> None:
+    grid = Grid((Axis("x", np.arange(4.0)), Axis("y", np.arange(3.0))))
+    with pytest.raises(OutputError, match=says):
+        Samples(**({"layout": grid, "fields": {"u": np.zeros((4, 3))}} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cut": {"x": 1.0}}, "each once"),
+        ({"coordinates": ("x", "z")}, "each once"),
+        ({"axes": ()}, "1, 2 or 3 axes"),
+    ],
+)
+def test_grids_that_do_not_fit_together(changes: dict[str, Any], says: str) -> None:
     axes = Axis("x", np.arange(4.0)), Axis("y", np.arange(3.0))
     with pytest.raises(OutputError, match=says):
-        Samples(**({"axes": axes, "fields": {"u": np.zeros((4, 3))}} | changes))
+        Grid(**({"axes": axes} | changes))
 
 
 @pytest.mark.parametrize("values", [[0.0], [1.0, 0.0], [0.0, 0.0], [0.0, np.nan], [[0.0, 1.0]]])

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from pdekan.output import panels
 from pdekan.output.atomic import replacing
 from pdekan.output.labels import number, symbol
-from pdekan.output.panels import Curve, curves_figure, field_figure, logarithmic_colours
+from pdekan.output.panels import Curve, Marks, curves_figure, field_figure, logarithmic_colours
 from pdekan.output.samples import Array, OutputError, Samples
 
 History = Mapping[str, NDArray[Any]]
@@ -28,44 +31,56 @@ History = Mapping[str, NDArray[Any]]
 _DECADES = 4
 # more points than this on a curve are not marked one by one
 _MARKED_POINTS = 60
+# columns of the history that hold a parameter's value by step
+_PARAMETER = "parameter_"
 
 
-def solution(samples: Samples) -> Figure:
-    """The unknown; in one dimension with the exact solution, where known, as a dashed curve over it."""
-    name = symbol(samples.unknown)
-    if len(samples.axes) > 1:
-        return field_figure(samples, samples.solution, f"Solution {name}")
-    curves = [Curve(samples.solution, name)]
-    exact_values = samples.of("exact")
+def solution(samples: Samples, unknown: str | None = None, marks: Array | None = None) -> Figure:
+    """An unknown, by default the first; in one dimension with the exact solution, where known, as a dashed curve over it.
+
+    marks: points (n, d) that are marked by dots, places of measurements say; on planes that cut, those that lie there.
+    Raises OutputError for marks with another number of columns.
+    """
+    unknown = unknown or samples.unknowns[0]
+    name, values, columns = symbol(unknown), samples.fields[unknown], _columns(samples, marks)
+    if not _is_curve(samples):
+        return field_figure(samples, unknown, values, f"Solution {name}", marks=columns)
+    curves = [Curve(values, name)]
+    exact_values = samples.of("exact", unknown)
     if exact_values is not None:
         curves.append(Curve(exact_values, "exact", panels.ORANGE, "--"))
-    return curves_figure(samples, curves, f"Solution {name}")
+    return curves_figure(samples, curves, f"Solution {name}", columns)
 
 
-def exact(samples: Samples) -> Figure:
-    """The exact solution; raises OutputError where it is not among the samples."""
-    values = samples.of("exact")
+def exact(samples: Samples, unknown: str | None = None) -> Figure:
+    """The exact solution for an unknown, by default the first; raises OutputError where it is not among the samples."""
+    unknown = unknown or samples.unknowns[0]
+    values = samples.of("exact", unknown)
     if values is None:
-        raise OutputError(f"the exact solution of {samples.unknown!r} is not among the samples")
-    name = symbol(samples.unknown)
-    if len(samples.axes) > 1:
-        return field_figure(samples, values, f"Exact solution {name}")
+        raise OutputError(f"the exact solution of {unknown!r} is not among the samples")
+    name = symbol(unknown)
+    if not _is_curve(samples):
+        return field_figure(samples, unknown, values, f"Exact solution {name}")
     return curves_figure(samples, [Curve(values, name, panels.ORANGE)], f"Exact solution {name}")
 
 
-def error(samples: Samples) -> Figure:
-    """|u - exact| on a logarithmic scale, not below round-off; raises OutputError where the error is not known."""
-    sizes = np.abs(_signed_error(samples))
+def error(samples: Samples, unknown: str | None = None) -> Figure:
+    """|u - exact| of an unknown, by default the first, on a logarithmic scale and not below round-off.
+
+    Raises OutputError where the error is not known.
+    """
+    unknown = unknown or samples.unknowns[0]
+    sizes = np.abs(_signed_error(samples, unknown))
     # no difference of two doubles of the solution's size means anything below this
-    round_off = float(np.finfo(np.float64).eps) * (_largest(samples.solution) or 1.0)
+    round_off = float(np.finfo(np.float64).eps) * (_largest(samples.fields[unknown]) or 1.0)
     low = max(round_off, _largest(sizes) * 10.0**-_DECADES, _smallest(sizes))
     low = 10.0 ** np.floor(np.log10(low))  # a power of ten, so that the scale has one to name
     high = max(_largest(sizes), 10.0 * low)
     values = np.where(np.isfinite(sizes), np.maximum(sizes, low), np.nan)
-    label = f"|{symbol(samples.unknown)} \N{MINUS SIGN} exact|"
+    label = f"|{symbol(unknown)} \N{MINUS SIGN} exact|"
     title = f"Error {label}, at most {number(_largest(sizes), 2)}"
-    if len(samples.axes) > 1:
-        return field_figure(samples, values, title, logarithmic_colours(low, high))
+    if not _is_curve(samples):
+        return field_figure(samples, unknown, values, title, logarithmic_colours(low, high))
     figure = curves_figure(samples, [Curve(values, label)], title)
     figure.axes[0].set_yscale("log")
     figure.axes[0].set_ylim(low, 2.0 * high)
@@ -76,34 +91,27 @@ def history(columns: History) -> Figure:
     """Loss and, where measured, errors against the step, with a thin line where a stage begins.
 
     columns: one row a step: "step" and "loss", and where known "stage", "l2_mean_square" and "h1_mean_square" (NaN at
-    steps without a measurement) and "seconds". Raises OutputError where "step" or "loss" is missing.
+    steps without a measurement) and "seconds". The values of parameters that are sought, "parameter_NAME", are drawn in
+    a second panel. Raises OutputError where "step" or "loss" is missing.
     """
     for name in ("step", "loss"):
         if name not in columns:
             raise OutputError(f"history has no column {name!r}; it has {', '.join(columns) or 'none'}")
-    figure, (axes,) = panels.empty_figure()
+    found = {name.removeprefix(_PARAMETER): columns[name] for name in columns if name.startswith(_PARAMETER)}
+    figure, (losses, *below) = panels.empty_figure((5.0, 5.6 if found else 4.0), rows=2 if found else 1)
     step = np.asarray(columns["step"], dtype=np.float64)
-    axes.set_yscale("log")
-    for name, label, colour, marker in (
-        ("loss", "loss", panels.BLUE, ""),
-        ("h1_mean_square", "$H^1$ error, mean square", panels.GREEN, "s"),
-        ("l2_mean_square", "$L^2$ error, mean square", panels.ORANGE, "o"),
-    ):
-        values = np.asarray(columns.get(name, ()), dtype=np.float64)
-        drawn = np.flatnonzero(np.isfinite(values) & (values > 0.0))  # a logarithmic axis has no zero
-        if drawn.size == 1:
-            marker = marker or "o"  # a line of one point is not seen
-        if drawn.size:
-            mark = marker if drawn.size <= _MARKED_POINTS else ""
-            axes.plot(step[drawn], values[drawn], label=label, color=colour, marker=mark, markersize=3, linewidth=1.2)
-    for start in _stage_starts(columns, step):
-        axes.axvline(start, color=panels.GREY, linewidth=0.6, zorder=0.5)
-    if step.size > 1:
-        axes.set_xlim(step.min(), step.max())
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.set_xlabel("step", fontsize=panels.LABEL_SIZE)
-    axes.set_title(_history_title(columns), fontsize=panels.TITLE_SIZE)
-    panels.style_curves(axes)
+    _draw_losses(losses, step, columns)
+    for axes in below:
+        _draw_parameters(axes, step, found)
+    for axes in (losses, *below):
+        for start in _stage_starts(columns, step):
+            axes.axvline(start, color=panels.GREY, linewidth=0.6, zorder=0.5)
+        if step.size > 1:
+            axes.set_xlim(step.min(), step.max())
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        panels.style_curves(axes)
+    figure.axes[-1].set_xlabel("step", fontsize=panels.LABEL_SIZE)
+    losses.set_title(_history_title(columns), fontsize=panels.TITLE_SIZE)
     return figure
 
 
@@ -117,29 +125,81 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 
 def write_all(
-    directory: str | os.PathLike[str], samples: Samples, columns: History, has_exact: bool, suffix: str = ".png"
+    directory: str | os.PathLike[str],
+    samples: Samples,
+    columns: History,
+    suffix: str = ".png",
+    marks: Array | None = None,
 ) -> dict[str, Path]:
     """Write the figures of a run into an existing directory; their paths by name.
 
-    "solution" and "history", with `has_exact` also "exact" and "error". Raises OutputError and OSError as these do.
+    "solution" and, where the samples have the exact solution, "exact" and "error"; of several unknowns "solution_u", … for
+    each; and "history". Raises OutputError and OSError as these do.
     """
-    figures: dict[str, Callable[[], Figure]] = {"solution": lambda: solution(samples)}
-    if has_exact:
-        figures |= {"exact": lambda: exact(samples), "error": lambda: error(samples)}
-    figures["history"] = lambda: history(columns)
+    figures: dict[str, Callable[[], Figure]] = {}
+    for unknown in samples.unknowns:
+        ending = f"_{unknown}" if len(samples.unknowns) > 1 else ""
+        figures[f"solution{ending}"] = partial(solution, samples, unknown, marks)
+        if samples.of("exact", unknown) is not None:
+            figures |= {f"{draw.__name__}{ending}": partial(draw, samples, unknown) for draw in (exact, error)}
+    figures["history"] = partial(history, columns)
     paths = {name: Path(directory) / f"{name}{suffix}" for name in figures}
     for name, draw in figures.items():
         save(draw(), paths[name])
     return paths
 
 
-def _signed_error(samples: Samples) -> Array:
-    values, exact_values = samples.of("error"), samples.of("exact")
+def _is_curve(samples: Samples) -> bool:
+    return len(samples.axes) == 1
+
+
+def _columns(samples: Samples, marks: Array | None) -> Marks:
+    """The marks' coordinates by name."""
+    if marks is None:
+        return panels.NO_MARKS
+    coordinates = samples.layout.coordinates
+    if marks.ndim != 2 or marks.shape[1] != len(coordinates):
+        wanted = f"(n, {len(coordinates)}), columns {', '.join(coordinates)}"
+        raise OutputError(f"marks have shape {marks.shape}; needed is {wanted}")
+    return dict(zip(coordinates, marks.T, strict=True))
+
+
+def _signed_error(samples: Samples, unknown: str) -> Array:
+    values, exact_values = samples.of("error", unknown), samples.of("exact", unknown)
     if values is not None:
         return values
     if exact_values is None:
-        raise OutputError(f"neither the error nor the exact solution of {samples.unknown!r} is among the samples")
-    return samples.solution - exact_values
+        raise OutputError(f"neither the error nor the exact solution of {unknown!r} is among the samples")
+    return samples.fields[unknown] - exact_values
+
+
+def _draw_losses(axes: Axes, step: Array, columns: History) -> None:
+    axes.set_yscale("log")
+    for name, label, colour, marker in (
+        ("loss", "loss", panels.BLUE, ""),
+        ("h1_mean_square", "$H^1$ error, mean square", panels.GREEN, "s"),
+        ("l2_mean_square", "$L^2$ error, mean square", panels.ORANGE, "o"),
+    ):
+        values = np.asarray(columns.get(name, ()), dtype=np.float64)
+        drawn = np.flatnonzero(np.isfinite(values) & (values > 0.0))  # a logarithmic axis has no zero
+        _draw_line(axes, step[drawn], values[drawn], label, colour, marker)
+
+
+def _draw_parameters(axes: Axes, step: Array, found: Mapping[str, NDArray[Any]]) -> None:
+    for (name, column), colour in zip(found.items(), cycle((panels.BLUE, panels.ORANGE, panels.GREEN, panels.GREY))):
+        values = np.asarray(column, dtype=np.float64)
+        drawn = np.flatnonzero(np.isfinite(values))
+        last = f" = {number(float(values[drawn[-1]]), 4)}" if drawn.size else ""
+        _draw_line(axes, step[drawn], values[drawn], f"{symbol(name)}{last}", colour, "")
+    axes.legend(fontsize=panels.TICK_SIZE, frameon=False)
+
+
+def _draw_line(axes: Axes, step: Array, values: Array, label: str, colour: str, marker: str) -> None:
+    if step.size == 1:
+        marker = marker or "o"  # a line of one point is not seen
+    if step.size:
+        mark = marker if step.size <= _MARKED_POINTS else ""
+        axes.plot(step, values, label=label, color=colour, marker=mark, markersize=3, linewidth=1.2)
 
 
 def _largest(values: Array) -> float:

@@ -1,33 +1,43 @@
-"""How fields are drawn: curves over an interval, filled contours over a rectangle, planes through a box."""
+"""How fields are drawn: curves over an interval, filled contours over a plane, or over three that cut three dimensions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.tri import Triangulation
 from numpy.typing import ArrayLike
 
-from pdekan.output.labels import cut_text, number, symbol
-from pdekan.output.samples import Array, Axis, Samples
+from pdekan.output.labels import cut_text, symbol
+from pdekan.output.planes import TIME, Plane, outline, planes
+from pdekan.output.samples import Array, Cells, Samples
 
 DOTS_PER_INCH = 200
 TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 9.5, 9.0, 8.0
 # a solution and what is compared with it; told apart in grey too
 BLUE, ORANGE, GREEN, GREY = "#1f5a94", "#e07b1f", "#2a8a57", "#a0a0a0"
 
-_TIME = "t"
 _LEVELS = 96
 # axes are drawn to one scale unless that would make a needle of the figure
 _LARGEST_ASPECT = 5.0
 # a field with less than this part of its range on one side of zero (an overshoot) is not one that changes sign
 _OVERSHOOT = 0.05
+# marks this close to a plane, as a part of all marks' extent across it, are drawn on it
+_NEAR = 0.01
+
+# points to be marked on a figure: their coordinates by name
+Marks = Mapping[str, Array]
+NO_MARKS: Marks = {}
 
 
 @dataclass(frozen=True)
@@ -48,14 +58,6 @@ class Colours:
     map_name: str
     levels: Array
     ticks: Array
-
-
-@dataclass(frozen=True)
-class _Plane:
-    across: Axis
-    up: Axis
-    values: Array
-    where: str
 
 
 def empty_figure(size: tuple[float, float] = (5.0, 4.0), panels: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -84,13 +86,16 @@ def style_curves(axes: Axes) -> None:
         axes.legend(fontsize=TICK_SIZE, frameon=False)
 
 
-def curves_figure(samples: Samples, curves: Sequence[Curve], title: str) -> Figure:
-    """Curves over the one axis of the samples."""
+def curves_figure(samples: Samples, curves: Sequence[Curve], title: str, marks: Marks = NO_MARKS) -> Figure:
+    """Curves over the one axis of the samples, marks on the first of them."""
     figure, (axes,) = empty_figure()
     (axis,) = samples.axes
     for curve in curves:
         values = np.where(np.isfinite(curve.values), curve.values, np.nan)
         axes.plot(axis.values, values, curve.style, label=curve.label, color=curve.colour, linewidth=1.4)
+    near = _near(marks, samples.cut)
+    if near:
+        _draw_marks(axes, near[axis.name], np.interp(near[axis.name], axis.values, curves[0].values))
     axes.set_xlim(axis.values[0], axis.values[-1])
     axes.set_xlabel(symbol(axis.name), fontsize=LABEL_SIZE)
     if len(curves) == 1:
@@ -100,20 +105,28 @@ def curves_figure(samples: Samples, curves: Sequence[Curve], title: str) -> Figu
     return figure
 
 
-def field_figure(samples: Samples, values: Array, title: str, colours: Colours | None = None) -> Figure:
-    """Filled contours of a field on a grid of two axes; on three, in three planes, or at three times."""
+def field_figure(
+    samples: Samples, unknown: str, values: Array, title: str, colours: Colours | None = None, marks: Marks = NO_MARKS
+) -> Figure:
+    """Filled contours of a field that goes with an unknown, over a plane, or over three that cut three dimensions.
+
+    Of the marks those that lie on a plane are drawn on it.
+    """
     colours = colours or linear_colours(values)
-    planes = _planes(samples, values)
-    figure, panels = empty_figure(_figure_size(planes), len(planes))
-    for axes, plane in zip(panels, planes, strict=True):
+    drawn = planes(samples, values, samples.fields[unknown])
+    figure, panels = empty_figure(_figure_size(drawn), len(drawn))
+    for axes, plane in zip(panels, drawn, strict=True):
         _draw_plane(axes, plane, colours)
-    if len(planes) == 1:
+        near = _near(marks, {**samples.cut, **plane.fixed})
+        if near:
+            _draw_marks(axes, near[plane.across], near[plane.up])
+    if len(drawn) == 1:
         _set_title(panels[0], samples, title)
     else:
         cut = cut_text(samples.cut)
         figure.suptitle(f"{title}   ({cut})" if cut else title, fontsize=TITLE_SIZE)
-        for axes, plane in zip(panels, planes, strict=True):
-            axes.set_title(plane.where, fontsize=TICK_SIZE)
+        for axes, plane in zip(panels, drawn, strict=True):
+            axes.set_title(cut_text(plane.fixed), fontsize=TICK_SIZE)
     bar = figure.colorbar(ScalarMappable(colours.norm, colours.map_name), ax=panels, ticks=colours.ticks, pad=0.02)
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.ax.tick_params(labelsize=TICK_SIZE, width=0.6, length=3)
@@ -157,27 +170,65 @@ def _inside(ticks: ArrayLike, low: float, high: float) -> Array:
     return values[(values >= low - margin) & (values <= high + margin)]
 
 
-def _draw_plane(axes: Axes, plane: _Plane, colours: Colours) -> None:
-    values = np.ma.masked_invalid(plane.values.T)
-    grid = plane.across.values, plane.up.values
-    if values.count():
-        filled = axes.contourf(*grid, values, levels=colours.levels, norm=colours.norm, cmap=colours.map_name)
-        filled.set_edgecolor("face")  # else viewers of SVG show hairlines between the levels
-        filled.set_linewidth(0.3)
-        lines = _lines(colours, values.min(), values.max())
-        if lines:
-            # with dashes below zero the sign can be told in grey
-            styles = ["dashed" if level < 0 else "solid" for level in lines]
-            axes.contour(*grid, values, levels=lines, colors="black", linewidths=0.35, linestyles=styles, alpha=0.45)
-    axes.set_xlim(grid[0][0], grid[0][-1])
-    axes.set_ylim(grid[1][0], grid[1][-1])
-    axes.set_xlabel(symbol(plane.across.name), fontsize=LABEL_SIZE)
-    label = axes.set_ylabel(symbol(plane.up.name), fontsize=LABEL_SIZE)
-    if label.get_text() != plane.up.name:  # a letter is read more easily upright, a word takes less room on its side
+def _draw_plane(axes: Axes, plane: Plane, colours: Colours) -> None:
+    if plane.triangles is None:
+        _draw_grid(axes, plane, colours)
+    else:
+        _draw_triangles(axes, plane, plane.triangles, colours)
+    axes.set_xlabel(symbol(plane.across), fontsize=LABEL_SIZE)
+    label = axes.set_ylabel(symbol(plane.up), fontsize=LABEL_SIZE)
+    if label.get_text() != plane.up:  # a letter is read more easily upright, a word takes less room on its side
         label.set(rotation=0, horizontalalignment="right", verticalalignment="center")
     if _to_one_scale(plane):
         axes.set_aspect("equal")
     style_axes(axes)
+
+
+def _draw_grid(axes: Axes, plane: Plane, colours: Colours) -> None:
+    values = np.ma.masked_invalid(plane.values.T)
+    _draw_levels(axes.contourf, axes.contour, (plane.x, plane.y, values), values.compressed(), colours)
+    axes.set_xlim(plane.x[0], plane.x[-1])
+    axes.set_ylim(plane.y[0], plane.y[-1])
+
+
+def _draw_triangles(axes: Axes, plane: Plane, triangles: Cells, colours: Colours) -> None:
+    undefined = ~np.isfinite(plane.values)[triangles].all(axis=1)
+    mesh = Triangulation(plane.x, plane.y, triangles, mask=undefined)
+    values = plane.values[triangles[~undefined]]
+    _draw_levels(axes.tricontourf, axes.tricontour, (mesh, plane.values), values, colours)
+    edges = np.stack([plane.x, plane.y], axis=1)[outline(triangles)]
+    axes.add_collection(LineCollection(list(edges), colors="black", linewidths=0.6, capstyle="round"), autolim=False)
+    for places, set_limits in ((plane.x, axes.set_xlim), (plane.y, axes.set_ylim)):
+        margin = 0.02 * float(np.ptp(places))  # so that the frame leaves the outline to be seen
+        set_limits(places.min() - margin, places.max() + margin)
+
+
+def _draw_levels(
+    fill: Callable[..., ContourSet], draw: Callable[..., ContourSet], field: Sequence[Any], values: Array, colours: Colours
+) -> None:
+    if not values.size:
+        return
+    filled = fill(*field, levels=colours.levels, norm=colours.norm, cmap=colours.map_name)
+    filled.set_edgecolor("face")  # else viewers of SVG show hairlines between the levels
+    filled.set_linewidth(0.3)
+    lines = _lines(colours, values.min(), values.max())
+    if lines:
+        # with dashes below zero the sign can be told in grey
+        styles = ["dashed" if level < 0 else "solid" for level in lines]
+        draw(*field, levels=lines, colors="black", linewidths=0.35, linestyles=styles, alpha=0.45)
+
+
+def _near(marks: Marks, fixed: Mapping[str, float]) -> Marks:
+    """The marks that lie at the fixed values."""
+    for name, value in fixed.items():
+        if name in marks and marks[name].size:
+            near = np.abs(marks[name] - value) <= _NEAR * np.ptp(marks[name])
+            marks = {other: places[near] for other, places in marks.items()}
+    return marks
+
+
+def _draw_marks(axes: Axes, across: Array, up: Array) -> None:
+    axes.plot(across, up, "o", color="black", markersize=2.4, markeredgecolor="white", markeredgewidth=0.4)
 
 
 def _lines(colours: Colours, low: float, high: float) -> list[float]:
@@ -187,49 +238,21 @@ def _lines(colours: Colours, low: float, high: float) -> list[float]:
     return [float(level) for level in colours.ticks if low < level < high and abs(level) > 1e-9 * (high - low)]
 
 
-def _figure_size(planes: Sequence[_Plane]) -> tuple[float, float]:
+def _figure_size(drawn: Sequence[Plane]) -> tuple[float, float]:
     # as wide and high as the panels leave no empty bands; the constants are the room for labels, title and colour bar
-    if not all(_to_one_scale(plane) for plane in planes):
-        return (5.0, 4.0) if len(planes) == 1 else (7.5, 2.8)
-    slope = max(float(np.ptp(plane.up.values) / np.ptp(plane.across.values)) for plane in planes)
-    if len(planes) > 1:
+    if not all(_to_one_scale(plane) for plane in drawn):
+        return (5.0, 4.0) if len(drawn) == 1 else (7.5, 2.8)
+    slope = max(float(np.ptp(plane.y) / np.ptp(plane.x)) for plane in drawn)
+    if len(drawn) > 1:
         return 7.5, min(1.7 * slope + 0.85, 5.0)
     if slope < 1.0:
         return 5.0, max(3.7 * slope, 0.8) + 0.75
     return max(3.3 / slope + 1.7, 3.2), 4.0
 
 
-def _to_one_scale(plane: _Plane) -> bool:
-    extents = [float(np.ptp(axis.values)) for axis in (plane.across, plane.up)]
-    return _TIME not in (plane.across.name, plane.up.name) and max(extents) <= _LARGEST_ASPECT * min(extents)
-
-
-def _planes(samples: Samples, values: Array) -> list[_Plane]:
-    axes = samples.axes
-    if len(axes) == 2:
-        return [_Plane(axes[0], axes[1], values, "")]
-    names = [axis.name for axis in axes]
-    if _TIME in names:
-        fixed = names.index(_TIME)
-        last = axes[fixed].values.size - 1
-        cuts = [(fixed, index) for index in (0, last // 2, last)]
-    else:
-        cuts = [(fixed, _telling_index(samples, fixed)) for fixed in (2, 1, 0)]
-    planes = []
-    for fixed, index in cuts:
-        across, up = (axis for number_, axis in enumerate(axes) if number_ != fixed)
-        where = f"{symbol(names[fixed])} = {number(float(axes[fixed].values[index]))}"
-        planes.append(_Plane(across, up, np.take(values, index, axis=fixed), where))
-    return planes
-
-
-def _telling_index(samples: Samples, fixed: int) -> int:
-    # the middle, unless next to nothing is to be seen there: sin(pi x) on [-1, 1] is zero at the middle
-    sizes = np.abs(np.nan_to_num(np.moveaxis(samples.solution, fixed, 0), posinf=0.0, neginf=0.0))
-    largest = sizes.reshape(len(sizes), -1).max(axis=1)
-    coordinate = samples.axes[fixed].values
-    middle = int(np.argmin(np.abs(coordinate - (coordinate[0] + coordinate[-1]) / 2)))
-    return middle if largest[middle] >= 0.1 * largest.max() else int(np.argmax(largest))
+def _to_one_scale(plane: Plane) -> bool:
+    extents = [float(np.ptp(values)) for values in (plane.x, plane.y)]
+    return TIME not in (plane.across, plane.up) and max(extents) <= _LARGEST_ASPECT * min(extents)
 
 
 def _set_title(axes: Axes, samples: Samples, title: str) -> None:

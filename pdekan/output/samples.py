@@ -1,4 +1,4 @@
-"""Samples: what is drawn and exported, fields on a tensor grid of points."""
+"""Samples: what is drawn and exported, fields on a tensor grid of points or on a mesh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Role = Literal["exact", "error", "residual", "gradient"]
+Cells = NDArray[np.int64]
+Role = Literal["exact", "error", "gradient"]
 
 
 class OutputError(ValueError):
@@ -31,77 +32,158 @@ class Axis:
         object.__setattr__(self, "values", values)
 
 
-def field_name(role: Role, unknown: str, coordinates: tuple[str, ...] = ()) -> str:
-    """The name of a field that goes with an unknown: its gradient is "u_gradient", its error "error".
-
-    An unknown (or a coordinate) that is itself called "error" keeps its name; its error is then "error_error".
-    """
-    if role == "gradient" or role == unknown or role in coordinates:
-        return f"{unknown}_{role}"
-    return role
-
-
 @dataclass(frozen=True, eq=False)
-class Samples:
-    """An unknown and the fields that go with it on a tensor grid of one, two or three axes; nondimensional float64.
+class Grid:
+    """A tensor grid of one, two or three axes, which may be a slice of a space of more dimensions.
 
     axes: the coordinates that the grid spans, in the order of the arrays' dimensions.
-    fields: by name; scalars (n1, ..., nk) and gradients (n1, ..., nk, d) with one component for every coordinate of the
-    problem. `unknown` names the solution among them; `field_name` names the exact solution, the error u - exact, the
-    residual of the equation and the gradient. NaN: not defined there (a point outside the domain).
-    cut: the fixed values of the problem's other coordinates, when the grid is a slice of a space of more dimensions.
+    cut: the fixed values of the problem's other coordinates.
     coordinates: all d names in the order of a gradient's components; by default the axes, then the cut.
-    Raises OutputError where shapes, names and coordinates do not fit together.
+    Raises OutputError where axes, cut and coordinates do not fit together.
     """
 
     axes: tuple[Axis, ...]
-    fields: Mapping[str, Array]
-    unknown: str = "u"
     cut: Mapping[str, float] = field(default_factory=dict)
     coordinates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        spanned = [axis.name for axis in self.axes]
-        names = (*spanned, *self.cut)
-        fields = {name: np.ascontiguousarray(values, dtype=np.float64) for name, values in self.fields.items()}
-        for attribute, value in (
-            ("fields", fields),
-            ("cut", {name: float(value) for name, value in self.cut.items()}),
-            ("coordinates", tuple(self.coordinates) or names),
-        ):
-            object.__setattr__(self, attribute, value)
+        names = (*(axis.name for axis in self.axes), *self.cut)
+        object.__setattr__(self, "cut", {name: float(value) for name, value in self.cut.items()})
+        object.__setattr__(self, "coordinates", tuple(self.coordinates) or names)
         if not 1 <= len(self.axes) <= 3:
             raise OutputError(f"a grid has 1, 2 or 3 axes, not {len(self.axes)}; fix the other coordinates by a cut")
         if sorted(self.coordinates) != sorted(names) or len(set(names)) < len(names):
             raise OutputError(f"coordinates {self.coordinates} are not the axes and the cut {names}, each once")
-        for name in (*names, *fields):
-            if not name.isidentifier():
-                raise OutputError(f"{name!r} is not a name: letters, digits and _ are allowed")
-        if self.unknown not in fields:
-            raise OutputError(f"no field {self.unknown!r} among {', '.join(fields) or 'no fields'}")
-        allowed = self.shape, (*self.shape, len(names))
-        for name, values in fields.items():
-            if name in names:
-                raise OutputError(f"{name!r} names both a coordinate and a field")
-            if values.shape not in allowed:
-                raise OutputError(f"field {name!r} has shape {values.shape}; {allowed[0]} or {allowed[1]} is needed")
-        if fields[self.unknown].shape != self.shape:
-            raise OutputError(f"field {self.unknown!r} has shape {fields[self.unknown].shape}, not {self.shape}")
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The number of grid points along each axis."""
+        """The number of points along each axis."""
         return tuple(axis.values.size for axis in self.axes)
 
-    @property
-    def solution(self) -> Array:
-        """The unknown's values, of the grid's shape."""
-        return self.fields[self.unknown]
 
-    def of(self, role: Role) -> Array | None:
-        """The exact solution, error, residual or gradient of the unknown, or None where it is not known."""
-        return self.fields.get(field_name(role, self.unknown, self.coordinates))
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles in the plane or tetrahedra in space.
+
+    coordinates: the d = 2 or 3 names of the points' columns.
+    points: (n, d), finite.
+    cells: (m, d+1), m >= 1, the numbers of each cell's corners. They are kept positively oriented: of a cell that comes
+    the other way round the last two corners are exchanged.
+    Raises OutputError where these do not fit together.
+    """
+
+    coordinates: tuple[str, ...]
+    points: Array
+    cells: Cells
+
+    def __post_init__(self) -> None:
+        points, cells = np.array(self.points, dtype=np.float64), np.array(self.cells)
+        d = len(self.coordinates)
+        if d not in (2, 3) or len(set(self.coordinates)) < d:
+            raise OutputError(f"a mesh has 2 or 3 coordinates, each once, not {', '.join(self.coordinates) or 'none'}")
+        if points.ndim != 2 or points.shape[1] != d or not np.isfinite(points).all():
+            raise OutputError(f"points of a mesh are finite, of shape (n, {d}); these have shape {points.shape}")
+        if cells.ndim != 2 or cells.shape[1] != d + 1 or not len(cells) or cells.dtype.kind not in "iu":
+            raise OutputError(f"cells of a mesh are whole numbers (m, {d + 1}), m >= 1, not {cells.dtype} {cells.shape}")
+        if cells.min() < 0 or cells.max() >= len(points):
+            raise OutputError(f"corners {cells.min()} … {cells.max()} are not among the {len(points)} points, 0 the first")
+        edges = points[cells[:, 1:]] - points[cells[:, :1]]
+        turned = np.linalg.det(edges) < 0.0
+        cells[turned, -2:] = cells[turned, :-3:-1]
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "cells", cells.astype(np.int64))
+
+    @property
+    def shape(self) -> tuple[int]:
+        """The number of points."""
+        return (len(self.points),)
+
+
+def field_name(role: Role, unknown: str, unknowns: tuple[str, ...] = (), coordinates: tuple[str, ...] = ()) -> str:
+    """The name of a field that goes with an unknown: of "u" alone "u_gradient", "exact" and "error".
+
+    Where there are several unknowns each field begins with its unknown: "u_exact". So it does where the shorter name is
+    that of the unknown or of a coordinate; a name that is taken even then ends in "_".
+    """
+    if len(unknowns) < 2 and role != "gradient" and role not in (unknown, *coordinates):
+        return role
+    return free_name(f"{unknown}_{role}", (*unknowns, *coordinates))
+
+
+def residual_names(equations: int, unknowns: tuple[str, ...], coordinates: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The names of the residuals of so many equations: "residual" of one; "residual_1", "residual_2", … of several.
+
+    The residual of one equation for an unknown that is itself called "residual", say, is "residual_residual".
+    """
+    taken = (*unknowns, *coordinates)
+    if equations == 1:
+        return ("residual" if "residual" not in taken else free_name(f"{unknowns[0]}_residual", taken),)
+    return tuple(free_name(f"residual_{k}", taken) for k in range(1, equations + 1))
+
+
+def free_name(name: str, taken: tuple[str, ...]) -> str:
+    """The name, with as many "_" after it as keep it from being one that is taken."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Unknowns and the fields that go with them at the points of a grid or a mesh; nondimensional float64.
+
+    fields: by name; scalars of the layout's shape, and gradients with a last dimension more, one component for every
+    coordinate. `unknowns` names the solutions among them; `field_name` names their exact solutions, errors u - exact and
+    gradients, `residual_names` the residuals of the equations. NaN: not defined there (a point outside the domain).
+    Raises OutputError where shapes, names and coordinates do not fit together.
+    """
+
+    layout: Grid | Mesh
+    fields: Mapping[str, Array]
+    unknowns: tuple[str, ...] = ("u",)
+
+    def __post_init__(self) -> None:
+        fields = {name: np.ascontiguousarray(values, dtype=np.float64) for name, values in self.fields.items()}
+        object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "unknowns", tuple(self.unknowns))
+        coordinates = self.layout.coordinates
+        for name in (*coordinates, *fields):
+            if not name.isidentifier():
+                raise OutputError(f"{name!r} is not a name: letters, digits and _ are allowed")
+        allowed = self.shape, (*self.shape, len(coordinates))
+        for name, values in fields.items():
+            if name in coordinates:
+                raise OutputError(f"{name!r} names both a coordinate and a field")
+            if values.shape not in allowed:
+                raise OutputError(f"field {name!r} has shape {values.shape}; {allowed[0]} or {allowed[1]} is needed")
+        if not self.unknowns or len(set(self.unknowns)) < len(self.unknowns):
+            raise OutputError(f"unknowns are one or more names, each once, not {self.unknowns}")
+        for unknown in self.unknowns:
+            if unknown not in fields:
+                raise OutputError(f"no field {unknown!r} among {', '.join(fields) or 'no fields'}")
+            if fields[unknown].shape != self.shape:
+                raise OutputError(f"field {unknown!r} has shape {fields[unknown].shape}, not {self.shape}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a scalar field: points along each axis of a grid, points of a mesh."""
+        return self.layout.shape
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The axes of the grid; a mesh has none."""
+        return self.layout.axes if isinstance(self.layout, Grid) else ()
+
+    @property
+    def cut(self) -> Mapping[str, float]:
+        """The fixed coordinates of a grid that is a slice; there are none of a mesh."""
+        return self.layout.cut if isinstance(self.layout, Grid) else {}
+
+    def of(self, role: Role, unknown: str | None = None) -> Array | None:
+        """Exact solution, error or gradient of an unknown, by default the first; None where it is not known."""
+        name = field_name(role, unknown or self.unknowns[0], self.unknowns, self.layout.coordinates)
+        return self.fields.get(name)
 
     def is_vector(self, name: str) -> bool:
         """Whether a field has a component for every coordinate."""
-        return self.fields[name].ndim > len(self.axes)
+        return self.fields[name].ndim > len(self.shape)

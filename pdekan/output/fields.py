@@ -1,0 +1,134 @@
+"""The group /fields: samples as arrays over named dimensions, in the conventions of netCDF and CF, which xarray reads.
+
+On a grid every axis is a dimension with its values. On a mesh there is one dimension, "point"; the coordinates are
+variables over it, and "cells" holds the numbers of each cell's corners.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pdekan.output.hdf5 import load_attribute
+from pdekan.output.samples import Axis, Grid, Mesh, OutputError, Samples, field_name, free_name
+
+# what netCDF-4 calls the scale of a dimension that has a length and no values
+_NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable. {:9d}"
+
+
+def store_fields(group: h5py.Group, samples: Samples) -> None:
+    """Write samples into a new group."""
+    layout, taken = samples.layout, (*samples.layout.coordinates, *samples.fields)
+    direction = free_name("direction", taken)
+    if len(samples.unknowns) == 1:
+        group.attrs["unknown"] = samples.unknowns[0]
+    else:
+        _store_strings(group, "unknowns", samples.unknowns)
+    _store_strings(group, "problem_coordinates", layout.coordinates)
+    group.attrs["direction"] = direction
+    if isinstance(layout, Grid):
+        dimensions, auxiliary = _store_grid(group, layout)
+    else:
+        dimensions, auxiliary = _store_mesh(group, layout, (*taken, direction))
+    if any(samples.is_vector(name) for name in samples.fields):
+        labels = np.array(layout.coordinates, dtype=object)
+        group.create_dataset(direction, data=labels, dtype=h5py.string_dtype()).make_scale(direction)
+    for name, values in samples.fields.items():
+        dataset = group.create_dataset(name, data=values)
+        _attach(dataset, (*dimensions, direction)[: values.ndim])
+        dataset.attrs["long_name"] = _long_name(samples, name)
+        if auxiliary:
+            # the CF convention's way to say that these are coordinates of the field
+            dataset.attrs["coordinates"] = " ".join(auxiliary)
+
+
+def load_fields(group: h5py.Group) -> Samples:
+    """The samples that were stored; raises OutputError where something is missing."""
+    coordinates = _strings(group, "problem_coordinates")
+    no_fields = {*coordinates, load_attribute(group, "direction")}
+    layout: Grid | Mesh
+    if "mesh" in group.attrs:
+        named = _strings(group, "mesh")
+        columns = [_array(group, "coordinate", name) for name in coordinates]
+        layout = Mesh(coordinates, np.stack(columns, axis=1), _array(group, "cells", named[0]))
+        no_fields |= set(named)
+    else:
+        axes, cut = _strings(group, "axes"), _strings(group, "cut")
+        layout = Grid(
+            axes=tuple(Axis(name, _array(group, "coordinate", name)) for name in axes),
+            cut={name: float(_array(group, "coordinate", name)) for name in cut},
+            coordinates=coordinates,
+        )
+    fields = {name: dataset[()] for name, dataset in group.items() if name not in no_fields}
+    unknowns = (load_attribute(group, "unknown"),) if "unknown" in group.attrs else _strings(group, "unknowns")
+    return Samples(layout, fields, unknowns)
+
+
+def _store_grid(group: h5py.Group, grid: Grid) -> tuple[Sequence[str], Sequence[str]]:
+    """Axes and cut; the names of the dimensions, and of the coordinates that are not dimensions."""
+    names = [axis.name for axis in grid.axes]
+    _store_strings(group, "axes", names)
+    _store_strings(group, "cut", tuple(grid.cut))
+    for axis in grid.axes:
+        group.create_dataset(axis.name, data=axis.values).make_scale(axis.name)
+    for name, value in grid.cut.items():
+        group.create_dataset(name, data=value)
+    return names, tuple(grid.cut)
+
+
+def _store_mesh(group: h5py.Group, mesh: Mesh, taken: tuple[str, ...]) -> tuple[Sequence[str], Sequence[str]]:
+    """Points and cells; the names of the dimensions, and of the coordinates that are not dimensions."""
+    cells, point, cell, corner = names = [free_name(name, taken) for name in ("cells", "point", "cell", "corner")]
+    _store_strings(group, "mesh", names)
+    for name, length in ((point, len(mesh.points)), (cell, len(mesh.cells)), (corner, mesh.cells.shape[1])):
+        # never written, hence without room in the file
+        group.create_dataset(name, (length,), dtype=np.float32).make_scale(_NO_VARIABLE.format(length))
+    for name, values in zip(mesh.coordinates, mesh.points.T, strict=True):
+        _attach(group.create_dataset(name, data=values), (point,))
+    dataset = group.create_dataset(cells, data=mesh.cells, compression="gzip", compression_opts=1, shuffle=True)
+    _attach(dataset, (cell, corner))
+    dataset.attrs["long_name"] = "points at the corners of each cell, numbered from 0"
+    return (point,), mesh.coordinates
+
+
+def _attach(dataset: h5py.Dataset, scales: Sequence[str]) -> None:
+    for dimension, scale in enumerate(scales):
+        dataset.dims[dimension].attach_scale(dataset.parent[scale])
+
+
+def _store_strings(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
+    group.attrs.create(name, np.array(texts, dtype=object), dtype=h5py.string_dtype())
+
+
+def _strings(group: h5py.Group, name: str) -> tuple[str, ...]:
+    if name not in group.attrs:
+        raise OutputError(f"no attribute {name!r} on {group.name}")
+    return tuple(str(value) for value in group.attrs[name])
+
+
+def _array(group: h5py.Group, what: str, name: str) -> NDArray[Any]:
+    if name not in group:
+        raise OutputError(f"no {what} {group.name}/{name}")
+    return np.asarray(group[name][()])
+
+
+def _long_name(samples: Samples, name: str) -> str:
+    coordinates = samples.layout.coordinates
+    described: dict[str, str] = {}
+    for unknown in samples.unknowns:
+        of = (unknown, samples.unknowns, coordinates)
+        described |= {
+            field_name("exact", *of): f"exact solution of {unknown}",
+            field_name("error", *of): f"error, {unknown} less the exact solution",
+            field_name("gradient", *of): f"gradient of {unknown}",
+            unknown: f"solution {unknown}",
+        }
+    residual = re.fullmatch(r"(?:.*_)?residual(?:_(\d+))?_*", name)
+    if name in described or residual is None:
+        return described.get(name, name)
+    return f"residual of equation {residual[1]}" if residual[1] else "residual of the equation"
