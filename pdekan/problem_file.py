@@ -102,7 +102,7 @@ def _problem(source: Source, folder: Path, domain: Domain | None = None, data: S
     except ValidationError as error:
         for item in error.errors(include_url=False)[:MAX_MESSAGES]:
             path = tuple(part for part in item["loc"] if part not in ("[key]", *schema.TAGS))
-            source.add(path, _in_words(item))
+            source.add(_in_file(path, source.data), _in_words(item))
         source.check()
         raise
     problem = _Resolver(file, source, folder).problem(domain, data)
@@ -110,6 +110,18 @@ def _problem(source: Source, folder: Path, domain: Domain | None = None, data: S
         source.add(path, message)
     source.check()
     return problem
+
+
+def _in_file(path: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
+    """A place without the indices of items that the file writes as one value instead of a list."""
+    kept: list[str | int] = []
+    for part in path:
+        if isinstance(part, int) and not isinstance(data, list):
+            continue
+        kept.append(part)
+        inside = isinstance(data, dict) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        data = (data.get(part) if isinstance(data, dict) else data[part]) if inside else None
+    return tuple(kept)
 
 
 def _in_words(item: ErrorDetails) -> str:
@@ -171,6 +183,7 @@ class _Resolver:
         scope = self.scope(domain)
         exact = self.exact(scope)
         operators, sources = self.equations(scope)
+        one = len(operators) == 1
         conditions = [self.condition(k, item, domain, scope) for k, item in enumerate(file.conditions)]
         parameters = self.parameters()
         enrichments = [self.enrichment(k, item, scope) for k, item in enumerate(file.enrichment)]
@@ -180,8 +193,8 @@ class _Resolver:
         with self.noting():
             return Problem(
                 domain=domain,
-                equation=operators,
-                source=sources,
+                equation=operators[0] if one else operators,
+                source=sources[0] if one else sources,
                 conditions=tuple(conditions),
                 exact=exact,
                 name=file.name,

@@ -130,12 +130,15 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def _discriminated(value: Any) -> str:
-    """The tag of a domain's table: that of its type, or of none that is known."""
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+def _kind(value: Any) -> Any:
+    return value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+
+
+def _known_type(value: Any) -> Any:
+    kind = _kind(value)
     if isinstance(kind, str) and kind not in DOMAINS:
         raise refusal(f"type {kind[:40]!r} is unknown; the types are {', '.join(DOMAINS)}")
-    return f"[{kind}]" if isinstance(kind, str) else "[box]"
+    return value
 
 
 class Box(Table):
@@ -316,7 +319,8 @@ Domain = Annotated[
     | Annotated[Combination, Tag("[intersection]")]
     | Annotated[Combination, Tag("[difference]")]
     | Annotated[Mesh, Tag("[mesh]")],
-    Discriminator(_discriminated),
+    Discriminator(lambda value: f"[{_kind(value)}]" if _kind(value) in DOMAINS else "[box]"),
+    BeforeValidator(_known_type),
 ]
 Interfaces = Annotated[dict[Name, Domain], Field(max_length=20, description="shapes whose boundaries are interfaces")]
 for _model in (Box, Disk, Annulus, Ellipse, Ball, Polygon, Combination, Mesh):

@@ -602,10 +602,10 @@ def test_export_evaluates_the_solution(copied: Path, given: str, capsys: pytest.
     answer = json.loads(capsys.readouterr().out)
     assert answer == {"schema": 1, "file": "run/export.vtkhdf"}
     samples = read_samples("run/export.vtkhdf")
-    (axis,) = samples.axes
+    (axis,) = samples.layout.axes
     np.testing.assert_array_equal(axis.values, np.linspace(0.0, 1.0, 23))
     solution = load_solution(copied / run.SOLUTION)
-    np.testing.assert_allclose(samples.solution, solution(axis.values[:, None]), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(samples.fields["u"], solution(axis.values[:, None]), rtol=1e-13, atol=1e-15)
     # an export is a solution again
     np.testing.assert_array_equal(load_solution("run/export.vtkhdf")([[0.3]]), solution([[0.3]]))
 
@@ -617,10 +617,10 @@ def test_export_to_a_file_in_two_dimensions(workplace: Path, capsys: pytest.Capt
     assert "wrote grid.vtkhdf" in capsys.readouterr().out
     samples = read_samples("grid.vtkhdf")
     assert samples.shape == (4, 7)
-    points = np.stack(np.meshgrid(*(axis.values for axis in samples.axes), indexing="ij"), axis=-1).reshape(-1, 2)
+    points = np.stack(np.meshgrid(*(axis.values for axis in samples.layout.axes), indexing="ij"), axis=-1).reshape(-1, 2)
     assert points[-1].tolist() == [1.0, 2.0]
     solution = load_solution("square/solution.vtkhdf")
-    np.testing.assert_allclose(samples.solution.ravel(), solution(points), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(samples.fields["u"].ravel(), solution(points), rtol=1e-12, atol=1e-14)
 
 
 def test_export_does_not_overwrite(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -694,7 +694,7 @@ WRONG = {
     "too large": ("intervals = 4", "intervals = 100000", ":23: network.intervals"),
     "layers do not fit": ("degree = 5", "degree = [5, 5, 5]", "network"),
     "layers do not fit the default": ("hidden = [2]\ndegree = 5", "degree = [5, 5, 5]", "network.degree"),
-    "not yet supported": ('value = "0"', 'enforce = "exact"', "not supported yet"),
+    "no derivative can be exact": ('value = "0"', 'operator = "u"\nenforce = "exact"', "enforce"),
 }
 
 

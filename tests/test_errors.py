@@ -15,7 +15,7 @@ from pdekan.errors import ORDER, Errors, measure, quick
 from pdekan.jets import Jet, exp, product, sin
 from pdekan.networks.base import ModuleNetwork
 from pdekan.operators import laplacian
-from pdekan.problems import Problem, ProblemError
+from pdekan.problems import Problem
 
 EPSILON = 1e-3
 
@@ -203,5 +203,4 @@ def test_quick_measures_use_the_rule_given() -> None:
 
 def test_without_an_exact_solution_there_is_nothing_to_measure_against() -> None:
     problem = Problem(box(x=(-1, 1)), lambda u: laplacian(u), 0.0)
-    with pytest.raises(ProblemError, match="no exact solution"):
-        measure(problem, ModuleNetwork(Constant(1.0), 1))
+    assert measure(problem, ModuleNetwork(Constant(1.0), 1)) == {}

@@ -185,8 +185,9 @@ def test_affine_terms_are_told_from_the_others(name: str) -> None:
     ],
 )
 def test_is_affine(equation: Callable[..., Jet], affine: bool) -> None:
-    (term,) = terms(Problem(SQUARE, equation), SAMPLING)
-    assert is_affine(term) == affine
+    problem = Problem(SQUARE, equation)
+    (term,) = terms(problem, SAMPLING)
+    assert is_affine(term, problem) == affine
 
 
 def test_the_network_and_parameters_that_come_in_are_not_changed() -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import pdekan as pk
-from pdekan.output.samples import OutputError
+from pdekan.output.samples import Grid, OutputError
 from pdekan.problem_file import loads
 from pdekan.problems import EXACT, NetworkOptions, Problem, TrainingOptions
 from pdekan.solution import GRID, Solution, load_solution
@@ -207,19 +207,21 @@ def test_samples_are_the_solution_on_a_grid(dimension: int, axes: int) -> None:
     solution = quickly(stated_in_python(dimension))
     domain = solution.domain
     samples = solution.sample()
-    assert samples.shape == (GRID[axes],) * axes
-    assert [axis.name for axis in samples.axes] == list(domain.coordinates[:axes])
-    assert [(axis.values[0], axis.values[-1]) for axis in samples.axes] == list(
+    layout = samples.layout
+    assert isinstance(layout, Grid)
+    assert layout.shape == (GRID[axes],) * axes
+    assert [axis.name for axis in layout.axes] == list(domain.coordinates[:axes])
+    assert [(axis.values[0], axis.values[-1]) for axis in layout.axes] == list(
         zip(domain.lower[:axes], domain.upper[:axes], strict=True)
     )
-    assert samples.cut == dict.fromkeys(domain.coordinates[axes:], 1.0)
-    assert samples.fields["u_gradient"].shape == (*samples.shape, dimension)
-    at = np.random.default_rng(0).integers(0, samples.shape[0], (20, axes))
-    on_axes = [axis.values[at[:, k]] for k, axis in enumerate(samples.axes)]
-    points = np.stack([*on_axes, *(np.full(20, 1.0) for _ in samples.cut)], axis=1)
+    assert layout.cut == dict.fromkeys(domain.coordinates[axes:], 1.0)
+    assert samples.fields["u_gradient"].shape == (*layout.shape, dimension)
+    at = np.random.default_rng(0).integers(0, layout.shape[0], (20, axes))
+    on_axes = [axis.values[at[:, k]] for k, axis in enumerate(layout.axes)]
+    points = np.stack([*on_axes, *(np.full(20, 1.0) for _ in layout.cut)], axis=1)
     chosen = tuple(at.T)
     u = solution(points)
-    np.testing.assert_allclose(samples.solution[chosen], u, rtol=1e-13)
+    np.testing.assert_allclose(samples.fields["u"][chosen], u, rtol=1e-13)
     np.testing.assert_allclose(samples.fields["u_gradient"][chosen], solution.gradient(points), rtol=1e-11, atol=1e-12)
     exact = np.exp(points[:, 0] * (1.0 if dimension == 5 else 0.5))
     np.testing.assert_allclose(samples.fields["exact"][chosen], exact, rtol=1e-14)
