@@ -159,7 +159,11 @@ def test_a_cell_that_comes_the_wrong_way_round_is_turned() -> None:
     ],
 )
 def test_meshes_that_do_not_fit_together(changes: dict[str, Any], says: str) -> None:
-    plain = {"coordinates": ("x", "y"), "points": np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), "cells": np.array([[0, 1, 2]])}
+    plain = {
+        "coordinates": ("x", "y"),
+        "points": np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
+        "cells": np.array([[0, 1, 2]]),
+    }
     with pytest.raises(OutputError, match=says):
         Mesh(**(plain | changes))
 
