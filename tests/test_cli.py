@@ -400,6 +400,21 @@ def test_forced_runs_leave_nothing_of_the_earlier_one(workplace: Path) -> None:
     assert set(summary["files"].values()) == {str(path) for path in Path("kept").iterdir()}
 
 
+def test_forced_runs_remove_the_figures_of_earlier_unknowns_and_no_file_of_the_user(workplace: Path) -> None:
+    assert command(["solve", "tiny.toml", "--output", "kept", *QUICK]) == 0
+    kept = Path("kept")
+    summary = json.loads((kept / "summary.json").read_text())
+    summary["files"]["figure_solution_v"] = "where/it/was/then/solution_v.png"
+    (kept / "summary.json").write_text(json.dumps(summary))
+    for name in ("solution_v.png", "solution_notes.png"):
+        (kept / name).write_bytes(b"")
+    assert command(["solve", "tiny.toml", "--output", "kept", "--force", *QUICK]) == 0
+    assert not (kept / "solution_v.png").exists()
+    assert (kept / "solution_notes.png").exists()
+    (kept / "summary.json").write_text("[]")
+    assert command(["solve", "tiny.toml", "--output", "kept", "--force", *QUICK]) == 0
+
+
 def test_an_empty_directory_may_be_given_but_not_a_file(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (workplace / "empty").mkdir()
     assert command(["solve", "tiny.toml", "--output", "empty", *QUICK]) == 0
@@ -605,7 +620,7 @@ def test_export_evaluates_the_solution(copied: Path, given: str, capsys: pytest.
     (axis,) = samples.axes
     np.testing.assert_array_equal(axis.values, np.linspace(0.0, 1.0, 23))
     solution = load_solution(copied / run.SOLUTION)
-    np.testing.assert_allclose(samples.solution, solution(axis.values[:, None]), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(samples.fields["u"], solution(axis.values[:, None]), rtol=1e-13, atol=1e-15)
     # an export is a solution again
     np.testing.assert_array_equal(load_solution("run/export.vtkhdf")([[0.3]]), solution([[0.3]]))
 
@@ -620,7 +635,7 @@ def test_export_to_a_file_in_two_dimensions(workplace: Path, capsys: pytest.Capt
     points = np.stack(np.meshgrid(*(axis.values for axis in samples.axes), indexing="ij"), axis=-1).reshape(-1, 2)
     assert points[-1].tolist() == [1.0, 2.0]
     solution = load_solution("square/solution.vtkhdf")
-    np.testing.assert_allclose(samples.solution.ravel(), solution(points), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(samples.fields["u"].ravel(), solution(points), rtol=1e-12, atol=1e-14)
 
 
 def test_export_does_not_overwrite(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:

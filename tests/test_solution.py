@@ -219,7 +219,7 @@ def test_samples_are_the_solution_on_a_grid(dimension: int, axes: int) -> None:
     points = np.stack([*on_axes, *(np.full(20, 1.0) for _ in samples.cut)], axis=1)
     chosen = tuple(at.T)
     u = solution(points)
-    np.testing.assert_allclose(samples.solution[chosen], u, rtol=1e-13)
+    np.testing.assert_allclose(samples.fields["u"][chosen], u, rtol=1e-13)
     np.testing.assert_allclose(samples.fields["u_gradient"][chosen], solution.gradient(points), rtol=1e-11, atol=1e-12)
     exact = np.exp(points[:, 0] * (1.0 if dimension == 5 else 0.5))
     np.testing.assert_allclose(samples.fields["exact"][chosen], exact, rtol=1e-14)
