@@ -86,6 +86,7 @@ def test_xarray_sees_points_with_coordinates(path: Path, mesh: Mesh) -> None:
         assert dataset["cells"].dims == ("cell", "corner")
         np.testing.assert_array_equal(dataset["cells"].values, mesh.cells)
         np.testing.assert_array_equal(dataset["u_gradient"].sel(direction="y").values, 3.0)
+        assert dataset["u"].attrs["long_name"] == "solution u"
         assert dataset["v_error"].attrs["long_name"] == "error, v less the exact solution"
         assert dataset["residual_2"].attrs["long_name"] == "residual of equation 2"
 
@@ -144,6 +145,16 @@ def test_a_cell_that_comes_the_wrong_way_round_is_turned() -> None:
     np.testing.assert_array_equal(flat.cells, [[2, 0, 1], [0, 1, 2]])
 
 
+def test_points_of_no_cell_are_left_out() -> None:
+    box = any_box(2)
+    stray = np.array([[100.0, -100.0]])
+    mesh = Mesh(
+        box.coordinates, np.concatenate([stray, box.points[:30], stray, box.points[30:]]), box.cells + 1 + (box.cells >= 30)
+    )
+    np.testing.assert_array_equal(mesh.points, box.points)
+    np.testing.assert_array_equal(mesh.cells, box.cells)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -156,6 +167,7 @@ def test_a_cell_that_comes_the_wrong_way_round_is_turned() -> None:
         ({"cells": np.empty((0, 3), dtype=int)}, "m >= 1"),
         ({"cells": np.array([[0, 1, 3]])}, "among the 3 points"),
         ({"cells": np.array([[-1, 1, 2]])}, "among the 3 points"),
+        ({"points": np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]])}, "flat"),
     ],
 )
 def test_meshes_that_do_not_fit_together(changes: dict[str, Any], says: str) -> None:
