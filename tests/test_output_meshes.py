@@ -211,19 +211,23 @@ def test_cells_stay_unless_no_unknown_is_defined(path: Path, outside: np.ndarray
 
 def test_names_of_fields() -> None:
     one, two = ("u",), ("u", "v")
-    assert [field_name(role, "u", one) for role in ("exact", "error", "gradient")] == ["exact", "error", "u_gradient"]
-    assert [field_name(role, "v", two) for role in ("exact", "error", "gradient")] == ["v_exact", "v_error", "v_gradient"]
-    assert field_name("error", "u", one, ("error", "t")) == "u_error"
-    assert field_name("error", "u", ("u", "u_error")) == "u_error_"
-    assert residual_names(1, one) == residual_names(1, two) == ("residual",)
-    assert residual_names(2, two) == ("residual_1", "residual_2")
-    assert residual_names(1, ("residual",)) == ("residual_residual",)
-    assert residual_names(2, ("u", "residual_2")) == ("residual_1", "residual_2_")
+    assert [field_name(role, "u", (), one) for role in ("exact", "error", "gradient")] == ["exact", "error", "u_gradient"]
+    assert [field_name(role, "v", ("x",), two) for role in ("exact", "error", "gradient")] == [
+        "v_exact",
+        "v_error",
+        "v_gradient",
+    ]
+    assert field_name("error", "u", ("error", "t"), one) == "u_error"
+    assert field_name("error", "u", (), ("u", "u_error")) == "u_error_"
+    assert residual_names(1, ("x",), one) == residual_names(1, ("x",), two) == ("residual",)
+    assert residual_names(2, ("x",), two) == ("residual_1", "residual_2")
+    assert residual_names(1, ("x",), ("residual",)) == ("residual_residual",)
+    assert residual_names(2, ("x", "residual_2"), ("u",)) == ("residual_1", "residual_2_")
 
 
 def test_fields_of_each_unknown(path: Path) -> None:
     unknowns, x = ("u", "u_error"), np.linspace(0.0, 1.0, 4)
-    names = [field_name(role, unknown, unknowns) for unknown in unknowns for role in ("exact", "error", "gradient")]
+    names = [field_name(role, unknown, ("x",), unknowns) for unknown in unknowns for role in ("exact", "error", "gradient")]
     fields = {name: k + x for k, name in enumerate((*unknowns, *names))}
     samples = Samples(Grid((Axis("x", x),)), fields, unknowns)
     write(path, samples, RECORD)

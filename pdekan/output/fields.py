@@ -121,7 +121,7 @@ def _long_name(samples: Samples, name: str) -> str:
     coordinates = samples.layout.coordinates
     described: dict[str, str] = {}
     for unknown in samples.unknowns:
-        of = (unknown, samples.unknowns, coordinates)
+        of = (unknown, coordinates, samples.unknowns)
         described |= {
             field_name("exact", *of): f"exact solution of {unknown}",
             field_name("error", *of): f"error, {unknown} less the exact solution",

@@ -102,7 +102,7 @@ class Mesh:
         return (len(self.points),)
 
 
-def field_name(role: Role, unknown: str, unknowns: tuple[str, ...] = (), coordinates: tuple[str, ...] = ()) -> str:
+def field_name(role: Role, unknown: str, coordinates: tuple[str, ...] = (), unknowns: tuple[str, ...] = ()) -> str:
     """The name of a field that goes with an unknown: of "u" alone "u_gradient", "exact" and "error".
 
     Where there are several unknowns each field begins with its unknown: "u_exact". So it does where the shorter name is
@@ -113,7 +113,7 @@ def field_name(role: Role, unknown: str, unknowns: tuple[str, ...] = (), coordin
     return free_name(f"{unknown}_{role}", (*unknowns, *coordinates))
 
 
-def residual_names(equations: int, unknowns: tuple[str, ...], coordinates: tuple[str, ...] = ()) -> tuple[str, ...]:
+def residual_names(equations: int, coordinates: tuple[str, ...], unknowns: tuple[str, ...]) -> tuple[str, ...]:
     """The names of the residuals of so many equations: "residual" of one; "residual_1", "residual_2", … of several.
 
     The residual of one equation for an unknown that is itself called "residual", say, is "residual_residual".
@@ -184,7 +184,7 @@ class Samples:
 
     def of(self, role: Role, unknown: str | None = None) -> Array | None:
         """Exact solution, error or gradient of an unknown, by default the first; None where it is not known."""
-        name = field_name(role, unknown or self.unknowns[0], self.unknowns, self.layout.coordinates)
+        name = field_name(role, unknown or self.unknowns[0], self.layout.coordinates, self.unknowns)
         return self.fields.get(name)
 
     def is_vector(self, name: str) -> bool:
