@@ -114,8 +114,8 @@ class Ansatz(Network):
         """Derivatives ``(S,)`` of the parameters' values by the numbers that are trained."""
         return torch.stack([_value(parameter, s)[1] for parameter, s in self._pairs()])
 
-    def normalise(self, points: Tensor) -> None:
-        self.network.normalise(points)
+    def normalise(self, points: Tensor, lazily: bool = False) -> None:
+        self.network.normalise(points, lazily)
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         return self._fields(self.network.jet(points, frame), self._fixed(points, frame))

@@ -466,6 +466,16 @@ class Objective:
             first += len(residual)
         return JacobianProducts(network, torch.cat(residuals), pieces, self._pulse)
 
+    @torch.no_grad()
+    def loss(self, theta: Tensor) -> float:
+        """‖rows‖²."""
+        network, total = self.load(theta), 0.0
+        for k, (term, factor) in enumerate(zip(self.terms, self.factors, strict=True)):
+            self._pulse()
+            u = network.trace(self._prepare(k), only_linear=True).jet
+            total += float((factor * term.residual(u)).square().sum())
+        return total
+
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖rows‖² and its gradient ``(P,)``, by autograd through the network's jets."""
         self._pulse()
@@ -476,10 +486,10 @@ class Objective:
         slopes = torch.autograd.grad(total, list(network.parameters()), allow_unused=True, materialize_grads=True)
         return float(total.detach()), torch.cat([slope.reshape(-1) for slope in slopes])
 
-    def normalise(self, theta: Tensor) -> Tensor:
+    def normalise(self, theta: Tensor, lazily: bool = False) -> Tensor:
         """Hidden nodes brought back to their range over all training points; see `Network.normalise`."""
         network = self.load(theta)
-        network.normalise(self._points)
+        network.normalise(self._points, lazily)
         return parameters_to_vector(network.parameters()).detach()
 
 

@@ -10,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pdekan.output import figures, vtkhdf
 from pdekan.output.atomic import write_text
-from pdekan.output.samples import OutputError
+from pdekan.output.samples import Array, OutputError
 from pdekan.solution import Solution, load_solution
 from pdekan.solver import Progress
 
@@ -96,7 +98,7 @@ def write(solution: Solution, directory: Path) -> dict[str, str]:
     if solution.problem is not None and solution.problem.text is not None:
         write_text(directory / PROBLEM, solution.problem.text)
         files["problem"] = directory / PROBLEM
-    drawn = figures.write_all(directory, samples, solution.history)
+    drawn = figures.write_all(directory, samples, solution.history, marks=_marks(solution))
     files |= {f"figure_{name}": path for name, path in drawn.items()}
     files["summary"] = directory / SUMMARY
     for path in _ours(directory) - set(files.values()):  # of an earlier run that was overwritten
@@ -124,8 +126,14 @@ def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
     """Draw a run's figures again into a directory. Raises OutputError where there is no run."""
     solution = load_solution(find(run))
     directory.mkdir(parents=True, exist_ok=True)
-    drawn = figures.write_all(directory, solution.sample(), solution.history, suffix)
+    drawn = figures.write_all(directory, solution.sample(), solution.history, suffix, _marks(solution))
     return {name: os.fspath(path) for name, path in drawn.items()}
+
+
+def _marks(solution: Solution) -> Array | None:
+    """Where measurements were taken."""
+    data = () if solution.problem is None else solution.problem.data
+    return np.concatenate([one.points for one in data]) if data else None
 
 
 def _history_lines(solution: Solution) -> str:

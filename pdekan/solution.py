@@ -134,8 +134,8 @@ class Solution:
         """Triangles or tetrahedra that fill the domain, with their corners."""
         domain = self.domain
         size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True)) / MESH[domain.dimension]
-        points, cells = triangulation(domain, size)
-        return Mesh(domain.coordinates, points, cells), points
+        mesh = Mesh(domain.coordinates, *triangulation(domain, size))
+        return mesh, mesh.points
 
     def _grid(self, shape: Sequence[int] | None) -> tuple[Grid, Array]:
         """A tensor grid with its points ``(n, d)``."""
@@ -160,11 +160,11 @@ class Solution:
         environment = None if self.problem is None else self.problem.environment(self._tensor(points), Derivatives.VALUE)
         for k, name in enumerate(self.unknowns):
             fields[name] = values[:, k]
-            fields[field_name("gradient", name, self.unknowns, coordinates)] = gradients[:, k]
+            fields[field_name("gradient", name, coordinates, self.unknowns)] = gradients[:, k]
             if name in exact and environment is not None:
                 known = exact[name](environment).value.cpu().numpy()
-                fields[field_name("exact", name, self.unknowns, coordinates)] = known
-                fields[field_name("error", name, self.unknowns, coordinates)] = values[:, k] - known
+                fields[field_name("exact", name, coordinates, self.unknowns)] = known
+                fields[field_name("error", name, coordinates, self.unknowns)] = values[:, k] - known
         return fields | self._residuals(points)
 
     def _residuals(self, points: Array) -> dict[str, Array]:
@@ -173,7 +173,7 @@ class Solution:
         if problem is None:
             return {}
         x, out = self._tensor(points), {}
-        names = residual_names(len(problem.equations), self.unknowns, self.domain.coordinates)
+        names = residual_names(len(problem.equations), self.domain.coordinates, self.unknowns)
         for name, equation in zip(names, problem.equations, strict=True):
             operator, source = with_known_value(equation.operator, equation.source, problem.parameters)
             level = problem.level_of(operator, x[:2])

@@ -400,6 +400,21 @@ def test_forced_runs_leave_nothing_of_the_earlier_one(workplace: Path) -> None:
     assert set(summary["files"].values()) == {str(path) for path in Path("kept").iterdir()}
 
 
+def test_forced_runs_remove_the_figures_of_earlier_unknowns_and_no_file_of_the_user(workplace: Path) -> None:
+    assert command(["solve", "tiny.toml", "--output", "kept", *QUICK]) == 0
+    kept = Path("kept")
+    summary = json.loads((kept / "summary.json").read_text())
+    summary["files"]["figure_solution_v"] = "where/it/was/then/solution_v.png"
+    (kept / "summary.json").write_text(json.dumps(summary))
+    for name in ("solution_v.png", "solution_notes.png"):
+        (kept / name).write_bytes(b"")
+    assert command(["solve", "tiny.toml", "--output", "kept", "--force", *QUICK]) == 0
+    assert not (kept / "solution_v.png").exists()
+    assert (kept / "solution_notes.png").exists()
+    (kept / "summary.json").write_text("[]")
+    assert command(["solve", "tiny.toml", "--output", "kept", "--force", *QUICK]) == 0
+
+
 def test_an_empty_directory_may_be_given_but_not_a_file(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (workplace / "empty").mkdir()
     assert command(["solve", "tiny.toml", "--output", "empty", *QUICK]) == 0

@@ -7,13 +7,15 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from meshes import any_box, kuhn, square_with_hole
 
 from pdekan.output import figures
 from pdekan.output.labels import cut_text, number, symbol
-from pdekan.output.samples import Axis, Grid, OutputError, Samples
+from pdekan.output.samples import Axis, Grid, Mesh, OutputError, Samples
 
 
 def samples_of(function: Any, cut: dict[str, float] | None = None, error: float = 1e-6, **axes: np.ndarray) -> Samples:
@@ -181,6 +183,93 @@ def test_points_outside_the_domain_stay_empty(outside: float) -> None:
     assert pixels[int(pixels.shape[0] - row), int(column)].tolist() == [255, 255, 255]
 
 
+def colour_at(figure: Figure, x: float, y: float, panel: int = 0) -> Any:
+    pixels = pixels_of(figure)
+    column, row = figure.axes[panel].transData.transform((x, y))
+    return pixels[int(pixels.shape[0] - row), int(column)]
+
+
+def test_a_mesh_is_drawn_where_it_is_and_outlined() -> None:
+    mesh = square_with_hole()
+    figure = figures.solution(Samples(mesh, {"u": mesh.points[:, 0]}))
+    axes = figure.axes[0]
+    assert np.abs(colour_at(figure, 0.6, 0.55) - colour_at(figure, 0.6, 2.45)).max() < 8
+    assert np.abs(colour_at(figure, 0.6, 0.55) - colour_at(figure, 2.4, 0.55)).max() > 80
+    assert colour_at(figure, 1.5, 1.5).tolist() == [255, 255, 255]
+    assert max(colour_at(figure, 1.0, 1.5)) < 100  # the hole's edge
+    assert axes.get_aspect() == 1.0
+    low, high = axes.get_xlim()
+    assert low < 0.0
+    assert high > 3.0
+    (edges,) = [drawn for drawn in axes.collections if type(drawn) is LineCollection]
+    assert len(edges.get_segments()) == 12 + 4
+
+
+def test_tetrahedra_as_three_sections() -> None:
+    mesh = any_box(3)
+    figure = figures.solution(Samples(mesh, {"u": 1.0 + mesh.points[:, 1]}))
+    panels = figure.axes[:3]
+    assert [axes.get_title() for axes in panels] == ["$z$ = 1.5", "$y$ = 1", "$x$ = 0.5"]
+    assert [(a.get_xlabel(), a.get_ylabel()) for a in panels] == [("$x$", "$y$"), ("$x$", "$z$"), ("$y$", "$z$")]
+    assert np.abs(colour_at(figure, 0.3, 0.3) - colour_at(figure, 0.3, 1.7)).max() > 80
+    assert np.abs(colour_at(figure, 0.3, 0.3, 1) - colour_at(figure, 0.8, 2.6, 1)).max() < 8
+
+
+@pytest.mark.parametrize("mesh", [square_with_hole(), any_box(3)], ids=["triangles", "tetrahedra"])
+@pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
+def test_constant_and_undefined_fields_on_meshes(mesh: Mesh, value: float) -> None:
+    constant = Samples(mesh, {"u": np.full(mesh.shape, value), "exact": np.full(mesh.shape, value)})
+    figures.solution(constant).canvas.draw()
+    figures.error(constant).canvas.draw()
+
+
+def test_undefined_points_of_a_mesh_stay_empty() -> None:
+    points, cells = kuhn((3, 3))
+    u = np.where((points == 0.0).all(axis=1), np.nan, 1.0 + points[:, 0])
+    figure = figures.solution(Samples(Mesh(("x", "y"), points, cells), {"u": u}))
+    assert colour_at(figure, 0.5, 0.4).tolist() == [255, 255, 255]
+    assert colour_at(figure, 1.5, 1.4).tolist() != [255, 255, 255]
+
+
+def test_each_unknown_has_its_figures(tmp_path: Path) -> None:
+    u, v = WAVE.fields["u"], 1.0 + WAVE.fields["u"] ** 2
+    both = Samples(WAVE.layout, {"u": u, "v": v, "v_exact": v + 1e-3, "u_error": 0 * u}, ("u", "v"))
+    paths = figures.write_all(tmp_path, both, HISTORY)
+    assert list(paths) == ["solution_u", "solution_v", "exact_v", "error_v", "history"]
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in paths}
+    assert "$v$" in figures.solution(both, "v").axes[0].get_title()
+    assert colour_norm(figures.solution(both, "v")).vmin > 0.9
+    assert colour_norm(figures.exact(both, "v")).vmin > 0.9
+    assert r"$1 \times 10^{-3}$" in figures.error(both, "v").axes[0].get_title()
+    assert "$u$" in figures.solution(both).axes[0].get_title()
+    with pytest.raises(OutputError, match="'u'"):
+        figures.exact(both, "u")
+
+
+def dots(figure: Figure, panel: int = 0) -> list[list[float]]:
+    return [list(point) for line in figure.axes[panel].lines if line.get_marker() == "o" for point in line.get_xydata()]
+
+
+def test_measured_points_are_marked() -> None:
+    assert dots(figures.solution(CURVE)) == []
+    on_curve = dots(figures.solution(CURVE, marks=np.array([[-1.0], [0.05]])))
+    np.testing.assert_allclose(on_curve, [[-1.0, 1e-6], [0.05, np.sin(0.1 * np.pi) / 2 + 1e-6]], atol=1e-12)
+    places = np.array([[0.1, 0.2], [-0.7, 0.9]])
+    assert dots(figures.solution(WAVE, marks=places)) == places.tolist()
+    assert dots(figures.solution(Samples(any_box(2), {"u": np.ones(64)}), marks=places)) == places.tolist()
+    assert dots(figures.solution(WAVE, marks=np.empty((0, 2)))) == []
+    with pytest.raises(OutputError, match=r"\(n, 2\), columns x, y"):
+        figures.solution(WAVE, marks=np.zeros((3, 1)))
+
+
+def test_points_are_marked_on_the_planes_that_they_lie_on() -> None:
+    flow = samples_of(lambda x, y, t: 1 + x * y * t, x=X, y=Y, t=np.linspace(0.0, 2.0, 5))
+    figure = figures.solution(flow, marks=np.array([[0.1, 0.2, 0.0], [0.3, 0.4, 1.0], [0.5, 0.6, 1.001], [0.7, 0.8, 1.7]]))
+    assert [dots(figure, panel) for panel in range(3)] == [[[0.1, 0.2]], [[0.3, 0.4], [0.5, 0.6]], []]
+    slice_ = samples_of(lambda x, y: x * y, {"z": 0.5}, x=X, y=Y)
+    assert dots(figures.solution(slice_, marks=np.array([[0.1, 0.2, 0.5], [0.3, 0.4, 0.9]]))) == [[0.1, 0.2]]
+
+
 def measured(lines: Iterable[Line2D], label: str) -> list[float]:
     return [float(x) for line in lines if label in str(line.get_label()) for x in np.asarray(line.get_xdata())]
 
@@ -201,6 +290,21 @@ def test_history_of_no_step_and_of_one(rows: int) -> None:
     figures.history({name: column[:rows] for name, column in HISTORY.items()}).canvas.draw()
     with pytest.raises(OutputError, match="'loss'"):
         figures.history({"step": np.arange(3)})
+
+
+def test_parameters_by_step_in_a_panel_below() -> None:
+    kappa = np.array([1.0, 1.5, np.nan, 1.9, 1.99, 1.996])
+    figure = figures.history(HISTORY | {"parameter_kappa": kappa, "parameter_speed": -np.arange(6.0)})
+    losses, below = figure.axes
+    assert measured(losses.lines, "loss") == [0, 1, 2, 3, 4, 5]
+    assert below.get_yscale() == "linear"
+    assert measured(below.lines, "kappa") == [0, 1, 3, 4, 5]
+    assert measured(below.lines, "speed") == [0, 1, 2, 3, 4, 5]
+    legend: Any = below.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [r"$\kappa$ = 1.996", "speed = \N{MINUS SIGN}5"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "step"]
+    assert losses.get_xlim() == below.get_xlim()
+    figures.history({name: column[:0] for name, column in (HISTORY | {"parameter_kappa": kappa}).items()}).canvas.draw()
 
 
 def test_global_settings_stay() -> None:

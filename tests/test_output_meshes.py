@@ -86,6 +86,7 @@ def test_xarray_sees_points_with_coordinates(path: Path, mesh: Mesh) -> None:
         assert dataset["cells"].dims == ("cell", "corner")
         np.testing.assert_array_equal(dataset["cells"].values, mesh.cells)
         np.testing.assert_array_equal(dataset["u_gradient"].sel(direction="y").values, 3.0)
+        assert dataset["u"].attrs["long_name"] == "solution u"
         assert dataset["v_error"].attrs["long_name"] == "error, v less the exact solution"
         assert dataset["residual_2"].attrs["long_name"] == "residual of equation 2"
 
@@ -144,6 +145,16 @@ def test_a_cell_that_comes_the_wrong_way_round_is_turned() -> None:
     np.testing.assert_array_equal(flat.cells, [[2, 0, 1], [0, 1, 2]])
 
 
+def test_points_of_no_cell_are_left_out() -> None:
+    box = any_box(2)
+    stray = np.array([[100.0, -100.0]])
+    mesh = Mesh(
+        box.coordinates, np.concatenate([stray, box.points[:30], stray, box.points[30:]]), box.cells + 1 + (box.cells >= 30)
+    )
+    np.testing.assert_array_equal(mesh.points, box.points)
+    np.testing.assert_array_equal(mesh.cells, box.cells)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -156,10 +167,15 @@ def test_a_cell_that_comes_the_wrong_way_round_is_turned() -> None:
         ({"cells": np.empty((0, 3), dtype=int)}, "m >= 1"),
         ({"cells": np.array([[0, 1, 3]])}, "among the 3 points"),
         ({"cells": np.array([[-1, 1, 2]])}, "among the 3 points"),
+        ({"points": np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]])}, "flat"),
     ],
 )
 def test_meshes_that_do_not_fit_together(changes: dict[str, Any], says: str) -> None:
-    plain = {"coordinates": ("x", "y"), "points": np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), "cells": np.array([[0, 1, 2]])}
+    plain = {
+        "coordinates": ("x", "y"),
+        "points": np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
+        "cells": np.array([[0, 1, 2]]),
+    }
     with pytest.raises(OutputError, match=says):
         Mesh(**(plain | changes))
 
@@ -195,19 +211,23 @@ def test_cells_stay_unless_no_unknown_is_defined(path: Path, outside: np.ndarray
 
 def test_names_of_fields() -> None:
     one, two = ("u",), ("u", "v")
-    assert [field_name(role, "u", one) for role in ("exact", "error", "gradient")] == ["exact", "error", "u_gradient"]
-    assert [field_name(role, "v", two) for role in ("exact", "error", "gradient")] == ["v_exact", "v_error", "v_gradient"]
-    assert field_name("error", "u", one, ("error", "t")) == "u_error"
-    assert field_name("error", "u", ("u", "u_error")) == "u_error_"
-    assert residual_names(1, one) == residual_names(1, two) == ("residual",)
-    assert residual_names(2, two) == ("residual_1", "residual_2")
-    assert residual_names(1, ("residual",)) == ("residual_residual",)
-    assert residual_names(2, ("u", "residual_2")) == ("residual_1", "residual_2_")
+    assert [field_name(role, "u", (), one) for role in ("exact", "error", "gradient")] == ["exact", "error", "u_gradient"]
+    assert [field_name(role, "v", ("x",), two) for role in ("exact", "error", "gradient")] == [
+        "v_exact",
+        "v_error",
+        "v_gradient",
+    ]
+    assert field_name("error", "u", ("error", "t"), one) == "u_error"
+    assert field_name("error", "u", (), ("u", "u_error")) == "u_error_"
+    assert residual_names(1, ("x",), one) == residual_names(1, ("x",), two) == ("residual",)
+    assert residual_names(2, ("x",), two) == ("residual_1", "residual_2")
+    assert residual_names(1, ("x",), ("residual",)) == ("residual_residual",)
+    assert residual_names(2, ("x", "residual_2"), ("u",)) == ("residual_1", "residual_2_")
 
 
 def test_fields_of_each_unknown(path: Path) -> None:
     unknowns, x = ("u", "u_error"), np.linspace(0.0, 1.0, 4)
-    names = [field_name(role, unknown, unknowns) for unknown in unknowns for role in ("exact", "error", "gradient")]
+    names = [field_name(role, unknown, ("x",), unknowns) for unknown in unknowns for role in ("exact", "error", "gradient")]
     fields = {name: k + x for k, name in enumerate((*unknowns, *names))}
     samples = Samples(Grid((Axis("x", x),)), fields, unknowns)
     write(path, samples, RECORD)

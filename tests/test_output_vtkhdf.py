@@ -205,7 +205,7 @@ def test_any_text_and_number_come_back(
 @pytest.mark.parametrize("unknown", ["error", "exact", "residual"])
 def test_unknown_with_the_name_of_a_field(path: Path, unknown: str) -> None:
     x = np.linspace(0.0, 1.0, 4)
-    names = field_name("exact", unknown), field_name("error", unknown), *residual_names(1, (unknown,))
+    names = field_name("exact", unknown), field_name("error", unknown), *residual_names(1, ("x",), (unknown,))
     fields = {unknown: x, **{name: k + x for k, name in enumerate(names, start=1)}}
     assert len(fields) == 4
     assert sorted(fields) == sorted({"exact", "error", "residual"} | {unknown, f"{unknown}_{unknown}"})

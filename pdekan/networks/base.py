@@ -69,8 +69,11 @@ class Network(nn.Module, ABC):
         """
         raise NoJacobian(f"{type(self).__name__} has no Jacobian by rows; choose optimizer lbfgs or adam")
 
-    def normalise(self, points: Tensor) -> None:
-        """Bring hidden nodes back to the range that the network is made for; nothing to do for most."""
+    def normalise(self, points: Tensor, lazily: bool = False) -> None:
+        """Bring hidden nodes back to the range that the network is made for; nothing to do for most.
+
+        lazily: only those that have left it, or fill less than half of it.
+        """
 
 
 def to_unit_box(points: Tensor, frame: Frame, lower: Tensor, upper: Tensor) -> Jet:

@@ -168,11 +168,11 @@ class KAN(Network):
         return ranges
 
     @torch.no_grad()
-    def normalise(self, points: Tensor) -> None:
+    def normalise(self, points: Tensor, lazily: bool = False) -> None:
         """Map every hidden node's range over points exactly to [-margin, margin], and adapt the layer that follows.
 
         The adaption is a least-squares fit on the same knots, not exact: the last layer is solved for afterwards. Ahead of
-        other layers a node is left alone while its range stays on the knots and fills half of them.
+        other layers, or lazily, a node is left alone while its range stays on the knots and fills half of them.
         """
         x = self._inputs(points, Frame(("",) * self.inputs, Derivatives.VALUE))
         for k, layer in enumerate(self.spline_layers[:-1]):
@@ -180,15 +180,21 @@ class KAN(Network):
             low, high = value.amin(0), value.amax(0)
             scale = 2.0 * self.margin / (high - low)
             keep = high - low < 1e-12
-            if k < len(self.spline_layers) - 2:
+            if lazily or k < len(self.spline_layers) - 2:
                 keep |= (low >= -1.0) & (high <= 1.0) & (high - low >= 1.0)
             keep[layer.sums :] = False
             scale = torch.where(keep, 1.0, scale)
             shift = torch.where(keep, 0.0, -0.5 * scale * (low + high))
             if layer.products:  # which can be scaled, but not shifted
                 largest = torch.maximum(low.abs(), high.abs())[layer.sums :]
-                scale[layer.sums :] = torch.where(largest < 1e-12, 1.0, self.margin / largest)
+                keep_products = largest < 1e-12
+                if lazily:
+                    keep_products |= (largest <= 1.0) & (largest >= 0.5)
+                scale[layer.sums :] = torch.where(keep_products, 1.0, self.margin / largest)
                 shift[layer.sums :] = 0.0
+            if lazily and bool((scale == 1.0).all()):
+                x = layer(x)
+                continue
             layer.rescale_outputs(scale, shift)
             self.spline_layers[k + 1].substitute_inputs(scale, shift)
             x = layer(x)

@@ -50,11 +50,17 @@ class LeastSquares(Protocol):
     def products(self, theta: Tensor) -> Products:
         """Residual and Jacobian at θ without forming the Jacobian."""
 
+    def loss(self, theta: Tensor) -> float:
+        """‖r‖²."""
+
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖r‖² and its gradient ``(P,)``."""
 
-    def normalise(self, theta: Tensor) -> Tensor:
-        """An equivalent, better scaled θ: equal but for the linear entries, which are to be solved for again."""
+    def normalise(self, theta: Tensor, lazily: bool = False) -> Tensor:
+        """An equivalent, better scaled θ: equal but for the linear entries, which are to be solved for again.
+
+        lazily: θ itself, unless it is badly scaled.
+        """
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 
-# The solve for the linear part where the residual is not affine in it: at first until less than GAIN of the cost is to be had,
-# later, from a good start, a single step.
-NEWTON_STEPS, NEWTON_GAIN, HALVINGS = 20, 1e-12, 6
+# The solve for the linear part where the residual is not affine in it, until less than GAIN of the cost is to be had.
+NEWTON_STEPS, NEWTON_GAIN, HALVINGS = 20, 1e-1, 6
 
 Reflections = tuple[Tensor, Tensor]
 
@@ -47,7 +46,7 @@ class GaussNewton:
     def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
         """Minimise from theta ``(P,)`` with at most `steps` accepted steps; the result is never worse, and never NaN."""
         normalised = problem.normalise(theta)
-        start, size = _loss(problem, theta), _loss(problem, _without_linear(problem, normalised)) or 1.0
+        start, size = problem.loss(theta), problem.loss(_without_linear(problem, normalised)) or 1.0
         ridge = max(self.floor, self.ridge * min(1.0, start / size))
         state = _project(problem, normalised, ridge)
         if state is None:
@@ -56,7 +55,7 @@ class GaussNewton:
         while len(losses) <= steps:
             while (wanted := max(self.floor, self.ridge * state.loss / size)) < 0.5 * ridge:
                 ridge = wanted
-                state = _project(problem, state.theta, ridge) or state
+                state = (_project(problem, state.theta, ridge) if problem.affine else state.weighed(ridge)) or state
             trial, damping = self._step(problem, state, ridge, damping)
             if trial is None:
                 reason = "stalled"
@@ -79,17 +78,16 @@ class GaussNewton:
         inner = len(state.theta) - problem.linear
         if inner == 0:
             return None, damping
-        below = _below(problem, state, ridge)
-        if below is None:
+        model = _model(problem, state, ridge)
+        if model is None:
             return None, damping
         # what the best choice of the linear part leaves of the other columns: Kaufman's projected Jacobian
-        projected, residual = below[:inner, :inner], below[:inner, inner]
+        projected, residual = model.below[:inner, :inner], model.below[:inner, inner]
         scale = projected.norm(dim=0)
         scale = scale.clamp_min(max(1e-6 * float(scale.max()), 1e-300))
         for _ in range(self.trials):
-            theta = state.theta.clone()
-            theta[:inner] += _damped(projected / scale, residual, damping) / scale
-            trial = _project(problem, problem.normalise(theta), ridge, newton_steps=1)
+            step = _damped(projected / scale, residual, damping) / scale
+            trial = _tried(problem, state, model, step, ridge)
             if trial is not None and trial.cost < state.cost:
                 return trial, damping / self.down
             damping *= self.up
@@ -117,14 +115,51 @@ class _State:
         loss = max(0.0, self.left - ridge * _squared(theta[len(theta) - len(self.linear_step) :]))
         return replace(self, theta=theta, cost=self.left, loss=loss, linear_step=torch.zeros_like(self.linear_step))
 
+    def weighed(self, ridge: float) -> _State:
+        """The state with another ridge."""
+        return replace(self, cost=self.loss + ridge * _squared(self.theta[len(self.theta) - len(self.linear_step) :]))
 
-def _project(problem: LeastSquares, theta: Tensor, ridge: float, newton_steps: int = NEWTON_STEPS) -> _State | None:
+
+@dataclass(frozen=True)
+class _Model:
+    """R of a QR factorisation of [J_linear, J_inner, r] in three blocks, the ridge's rows included.
+
+    triangle ``(L, L)``, beside ``(L, I + 1)``: of the linear columns and beside them; below ``(I + 1, I + 1)``: under them.
+    """
+
+    triangle: Tensor
+    beside: Tensor
+    below: Tensor
+
+    def linear_step(self, step: Tensor) -> Tensor:
+        """The best step of the linear part beside a step of the other one."""
+        inner = len(step)
+        right = -(self.beside[:, :inner] @ step + self.beside[:, inner])
+        found: Tensor = torch.linalg.solve_triangular(self.triangle, right[:, None], upper=True)[:, 0]
+        return found
+
+
+def _tried(problem: LeastSquares, state: _State, model: _Model, step: Tensor, ridge: float) -> _State | None:
+    """The state after a step of the inner part.
+
+    Where the residual is affine in the linear part, that is solved for again; else it takes the step that the model gives it
+    beside what the inner part has become, which costs no factorisation.
+    """
+    inner, theta = len(step), state.theta.clone()
+    theta[:inner] += step
+    if problem.affine:
+        return _project(problem, problem.normalise(theta), ridge)
+    theta[inner:] += model.linear_step(step)
+    return _project(problem, problem.normalise(theta, lazily=True), ridge)
+
+
+def _project(problem: LeastSquares, theta: Tensor, ridge: float) -> _State | None:
     """Solve for the linear part of theta; None where the numbers do not stay finite.
 
     Where the residual is not affine in it, take Gauss-Newton steps, halved until they lower the cost.
     """
     state = _factorised(problem, theta, ridge)
-    for _ in range(newton_steps):
+    for _ in range(NEWTON_STEPS):
         if state is None:
             return None
         step = state.linear_step
@@ -141,11 +176,6 @@ def _project(problem: LeastSquares, theta: Tensor, ridge: float, newton_steps: i
             return state
         state = trial
     return state
-
-
-def _loss(problem: LeastSquares, theta: Tensor) -> float:
-    """‖r‖² at theta."""
-    return sum(_squared(residual) for residual, _ in problem.blocks(theta, only_linear=True))
 
 
 def _without_linear(problem: LeastSquares, theta: Tensor) -> Tensor:
@@ -191,8 +221,8 @@ def _factorised(problem: LeastSquares, theta: Tensor, ridge: float) -> _State | 
     return _State(theta, cost, loss, left, step, reflections)
 
 
-def _below(problem: LeastSquares, state: _State, ridge: float) -> Tensor | None:
-    """What stands below the linear columns in the R of a QR factorisation of [J_linear, J_inner, r], the ridge's rows included.
+def _model(problem: LeastSquares, state: _State, ridge: float) -> _Model | None:
+    """The linear model of the residual at a state.
 
     Built block by block, so that memory is bounded by a block's. None where it is not finite.
     """
@@ -211,7 +241,7 @@ def _below(problem: LeastSquares, state: _State, ridge: float) -> Tensor | None:
         beside, rows = rest[:linear].clone(), rest[linear:]
         below = torch.linalg.qr(torch.cat([below, rows]) if len(below) else rows, mode="r").R
         del rest, rows
-    return below if bool(torch.isfinite(below).all()) else None
+    return _Model(triangle, beside, below) if bool(torch.isfinite(below).all()) else None
 
 
 def _ridge(theta: Tensor, linear: int, ridge: float) -> Tensor:

@@ -34,7 +34,7 @@ def store_fields(group: h5py.Group, samples: Samples) -> None:
     if isinstance(layout, Grid):
         dimensions, auxiliary = _store_grid(group, layout)
     else:
-        dimensions, auxiliary = _store_mesh(group, layout, (*taken, direction))
+        dimensions, auxiliary = _store_mesh(group, layout, taken)
     if any(samples.is_vector(name) for name in samples.fields):
         labels = np.array(layout.coordinates, dtype=object)
         group.create_dataset(direction, data=labels, dtype=h5py.string_dtype()).make_scale(direction)
@@ -121,7 +121,7 @@ def _long_name(samples: Samples, name: str) -> str:
     coordinates = samples.layout.coordinates
     described: dict[str, str] = {}
     for unknown in samples.unknowns:
-        of = (unknown, samples.unknowns, coordinates)
+        of = (unknown, coordinates, samples.unknowns)
         described |= {
             field_name("exact", *of): f"exact solution of {unknown}",
             field_name("error", *of): f"error, {unknown} less the exact solution",

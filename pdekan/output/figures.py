@@ -191,7 +191,8 @@ def _draw_parameters(axes: Axes, step: Array, found: Mapping[str, NDArray[Any]])
         drawn = np.flatnonzero(np.isfinite(values))
         last = f" = {number(float(values[drawn[-1]]), 4)}" if drawn.size else ""
         _draw_line(axes, step[drawn], values[drawn], f"{symbol(name)}{last}", colour, "")
-    axes.legend(fontsize=panels.TICK_SIZE, frameon=False)
+    if axes.lines:  # of one line too: it tells the value
+        axes.legend(fontsize=panels.TICK_SIZE, frameon=False)
 
 
 def _draw_line(axes: Axes, step: Array, values: Array, label: str, colour: str, marker: str) -> None:

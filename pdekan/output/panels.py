@@ -171,10 +171,14 @@ def _inside(ticks: ArrayLike, low: float, high: float) -> Array:
 
 
 def _draw_plane(axes: Axes, plane: Plane, colours: Colours) -> None:
+    limits = plane.limits
     if plane.triangles is None:
         _draw_grid(axes, plane, colours)
     else:
         _draw_triangles(axes, plane, plane.triangles, colours)
+        limits += 0.02 * np.diff(limits) * [-1.0, 1.0]  # so that the frame leaves the outline to be seen
+    axes.set_xlim(*limits[0])
+    axes.set_ylim(*limits[1])
     axes.set_xlabel(symbol(plane.across), fontsize=LABEL_SIZE)
     label = axes.set_ylabel(symbol(plane.up), fontsize=LABEL_SIZE)
     if label.get_text() != plane.up:  # a letter is read more easily upright, a word takes less room on its side
@@ -187,8 +191,6 @@ def _draw_plane(axes: Axes, plane: Plane, colours: Colours) -> None:
 def _draw_grid(axes: Axes, plane: Plane, colours: Colours) -> None:
     values = np.ma.masked_invalid(plane.values.T)
     _draw_levels(axes.contourf, axes.contour, (plane.x, plane.y, values), values.compressed(), colours)
-    axes.set_xlim(plane.x[0], plane.x[-1])
-    axes.set_ylim(plane.y[0], plane.y[-1])
 
 
 def _draw_triangles(axes: Axes, plane: Plane, triangles: Cells, colours: Colours) -> None:
@@ -198,9 +200,6 @@ def _draw_triangles(axes: Axes, plane: Plane, triangles: Cells, colours: Colours
     _draw_levels(axes.tricontourf, axes.tricontour, (mesh, plane.values), values, colours)
     edges = np.stack([plane.x, plane.y], axis=1)[outline(triangles)]
     axes.add_collection(LineCollection(list(edges), colors="black", linewidths=0.6, capstyle="round"), autolim=False)
-    for places, set_limits in ((plane.x, axes.set_xlim), (plane.y, axes.set_ylim)):
-        margin = 0.02 * float(np.ptp(places))  # so that the frame leaves the outline to be seen
-        set_limits(places.min() - margin, places.max() + margin)
 
 
 def _draw_levels(
@@ -242,7 +241,7 @@ def _figure_size(drawn: Sequence[Plane]) -> tuple[float, float]:
     # as wide and high as the panels leave no empty bands; the constants are the room for labels, title and colour bar
     if not all(_to_one_scale(plane) for plane in drawn):
         return (5.0, 4.0) if len(drawn) == 1 else (7.5, 2.8)
-    slope = max(float(np.ptp(plane.y) / np.ptp(plane.x)) for plane in drawn)
+    slope = max(float(np.divide(*np.ptp(plane.limits, axis=1)[::-1])) for plane in drawn)
     if len(drawn) > 1:
         return 7.5, min(1.7 * slope + 0.85, 5.0)
     if slope < 1.0:
@@ -251,8 +250,8 @@ def _figure_size(drawn: Sequence[Plane]) -> tuple[float, float]:
 
 
 def _to_one_scale(plane: Plane) -> bool:
-    extents = [float(np.ptp(values)) for values in (plane.x, plane.y)]
-    return TIME not in (plane.across, plane.up) and max(extents) <= _LARGEST_ASPECT * min(extents)
+    extents = np.ptp(plane.limits, axis=1)
+    return TIME not in (plane.across, plane.up) and bool(extents.max() <= _LARGEST_ASPECT * extents.min())
 
 
 def _set_title(axes: Axes, samples: Samples, title: str) -> None:

@@ -34,6 +34,11 @@ class Plane:
     triangles: Cells | None = None
     fixed: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def limits(self) -> Array:
+        """Least and largest place across and up, (2, 2)."""
+        return np.array([[places.min(), places.max()] for places in (self.x, self.y)])
+
 
 @dataclass(frozen=True, eq=False)
 class _Section:
@@ -50,8 +55,7 @@ class _Section:
         """Linear interpolation (k,) or (k, d) of what is known at the mesh's points, (n,) or (n, d)."""
         first, second = values[self.ends[:, 0]], values[self.ends[:, 1]]
         s = self.s if values.ndim == 1 else self.s[:, None]
-        # no weight of zero times a value that is not defined
-        return np.where(s == 0.0, first, (1.0 - s) * first + s * second)
+        return np.asarray((1.0 - s) * first + s * second)
 
 
 def planes(samples: Samples, values: Array, telling: Array) -> list[Plane]:
@@ -154,7 +158,7 @@ def _section(mesh: Mesh, number: int, height: float) -> _Section:
             three[:, [[0, 3], [1, 3], [2, 3]]],
         ]
     )
-    # all edges that cross at one point of the mesh cross at one and the same
+    # edges that meet the plane at their upper end have that point of the mesh in common, and depend on its value alone
     edges[..., 1] = np.where(level[edges[..., 0]] == 0.0, edges[..., 0], edges[..., 1])
     ends, triangles = np.unique(edges.reshape(-1, 2), axis=0, return_inverse=True)
     triangles = triangles.reshape(-1, 3)

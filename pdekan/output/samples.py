@@ -63,10 +63,10 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Triangles in the plane or tetrahedra in space.
+    """Triangles in the plane or tetrahedra in space. Fields are evaluated at its `points`, which need not be those given.
 
     coordinates: the d = 2 or 3 names of the points' columns.
-    points: (n, d), finite.
+    points: (n, d), finite; those that are no cell's corners, as mesh generators leave behind, are left out.
     cells: (m, d+1), m >= 1, the numbers of each cell's corners. They are kept positively oriented: of a cell that comes
     the other way round the last two corners are exchanged.
     Raises OutputError where these do not fit together.
@@ -87,11 +87,14 @@ class Mesh:
             raise OutputError(f"cells of a mesh are whole numbers (m, {d + 1}), m >= 1, not {cells.dtype} {cells.shape}")
         if cells.min() < 0 or cells.max() >= len(points):
             raise OutputError(f"corners {cells.min()} … {cells.max()} are not among the {len(points)} points, 0 the first")
-        edges = points[cells[:, 1:]] - points[cells[:, :1]]
-        turned = np.linalg.det(edges) < 0.0
+        sizes = np.linalg.det(points[cells[:, 1:]] - points[cells[:, :1]])
+        if not sizes.any():
+            raise OutputError("all cells of a mesh are flat; are the points what they should be?")
+        turned = sizes < 0.0
         cells[turned, -2:] = cells[turned, :-3:-1]
-        object.__setattr__(self, "points", points)
-        object.__setattr__(self, "cells", cells.astype(np.int64))
+        used, numbers = np.unique(cells, return_inverse=True)
+        object.__setattr__(self, "points", points[used])
+        object.__setattr__(self, "cells", numbers.reshape(cells.shape).astype(np.int64))
 
     @property
     def shape(self) -> tuple[int]:
@@ -99,7 +102,7 @@ class Mesh:
         return (len(self.points),)
 
 
-def field_name(role: Role, unknown: str, unknowns: tuple[str, ...] = (), coordinates: tuple[str, ...] = ()) -> str:
+def field_name(role: Role, unknown: str, coordinates: tuple[str, ...] = (), unknowns: tuple[str, ...] = ()) -> str:
     """The name of a field that goes with an unknown: of "u" alone "u_gradient", "exact" and "error".
 
     Where there are several unknowns each field begins with its unknown: "u_exact". So it does where the shorter name is
@@ -110,7 +113,7 @@ def field_name(role: Role, unknown: str, unknowns: tuple[str, ...] = (), coordin
     return free_name(f"{unknown}_{role}", (*unknowns, *coordinates))
 
 
-def residual_names(equations: int, unknowns: tuple[str, ...], coordinates: tuple[str, ...] = ()) -> tuple[str, ...]:
+def residual_names(equations: int, coordinates: tuple[str, ...], unknowns: tuple[str, ...]) -> tuple[str, ...]:
     """The names of the residuals of so many equations: "residual" of one; "residual_1", "residual_2", … of several.
 
     The residual of one equation for an unknown that is itself called "residual", say, is "residual_residual".
@@ -181,7 +184,7 @@ class Samples:
 
     def of(self, role: Role, unknown: str | None = None) -> Array | None:
         """Exact solution, error or gradient of an unknown, by default the first; None where it is not known."""
-        name = field_name(role, unknown or self.unknowns[0], self.unknowns, self.layout.coordinates)
+        name = field_name(role, unknown or self.unknowns[0], self.layout.coordinates, self.unknowns)
         return self.fields.get(name)
 
     def is_vector(self, name: str) -> bool:
