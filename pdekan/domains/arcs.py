@@ -259,7 +259,9 @@ class EllipseArc(Arc):
         apart = np.linalg.norm(points[:, None] - self.at(starts), axis=2)
         nearest = starts[apart.argmin(axis=1)]
         step, closed = (high - low) / STARTS, high - low > 2.0 * math.pi - 1e-12
-        left, right = (nearest - step, nearest + step) if closed else (np.maximum(nearest - step, low), np.minimum(nearest + step, high))
+        left, right = (
+            (nearest - step, nearest + step) if closed else (np.maximum(nearest - step, low), np.minimum(nearest + step, high))
+        )
         t = self._descended(points, nearest, left, right)
         t = low + (t - low) % (2.0 * math.pi) if closed else t
         better = np.linalg.norm(points - self.at(t), axis=1) < apart.min(axis=1)
