@@ -117,7 +117,7 @@ def simplex_gauss(dimension: int, count: int) -> tuple[Array, Array]:
     """Barycentric points ``(count^d, d + 1)`` and weights, which sum to one, on a simplex; exact to degree 2 count - 1.
 
     Products of Gauss-Jacobi rules in collapsed coordinates: all weights are positive and all points inside
-    (Stroud, Approximate Calculation of Multiple Integrals, 1971, section 2.4).
+    (conical products: Stroud, Approximate Calculation of Multiple Integrals, 1971).
     """
     barycentric, weights = np.ones((1, 1)), np.ones(1)
     for k in reversed(range(dimension)):
