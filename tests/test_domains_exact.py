@@ -72,7 +72,7 @@ def test_the_rule_converges_exponentially(name: str) -> None:
 
     fine = integral(96)
     errors = np.abs([integral(count) / fine - 1.0 for count in (6, 12, 24, 48)])
-    assert errors[3] < 1e-11
+    assert errors[3] < 1e-10
     # an algebraic rate, such as that of Gauss points for a square root, would be a factor of at most 8 a doubling
     assert errors[2] < 1e-6
     assert errors[1] < 1e-3
@@ -107,6 +107,31 @@ def test_a_near_touch_does_not_spoil_the_rule() -> None:
     domain = difference(disk(), disk((0.4999, 0), 0.5))
     assert domain.measure == pytest.approx(0.75 * math.pi, rel=1e-13)
     assert domain.interior(6, 16, 0, 0).weights.sum() == pytest.approx(0.75 * math.pi, rel=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_units_do_not_matter(scale: float, offset: float) -> None:
+    """The same plate, in other units and elsewhere, has the same faces and, but for the scale, the same rule."""
+
+    def plate(unit: float, x: float) -> Domain:
+        return difference(box(x=(x, x + 2 * unit), y=(0, unit)), ellipse((x + unit, 0), (unit / 2, unit / 3), 0.3))
+
+    here, there = plate(1.0, 0.0), plate(scale, offset * scale)
+    assert there.faces == here.faces
+    assert there.measure == pytest.approx(here.measure * scale**2, rel=1e-9)
+    ours, theirs = here.interior(1, 16, 0, 0), there.interior(1, 16, 0, 0)
+    np.testing.assert_allclose(theirs.points / scale - (offset, 0), ours.points, atol=1e-9)
+    np.testing.assert_allclose(theirs.weights / scale**2, ours.weights, atol=1e-9)
+
+
+def test_many_short_edges_do_not_ask_for_many_more_points() -> None:
+    angle = 2.0 * np.pi * np.arange(200) / 200
+    radius = 1.0 + 0.2 * np.cos(9.0 * angle)
+    flower = polygon(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).tolist())
+    rule = flower.interior(4, 16, 0, 0)
+    assert rule.weights.sum() == pytest.approx(flower.measure, rel=1e-13)
+    assert len(rule.points) < 3 * 64**2 * flower.measure / np.prod(np.subtract(flower.upper, flower.lower))
 
 
 @settings(deadline=None, max_examples=100)
