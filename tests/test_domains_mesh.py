@@ -222,6 +222,8 @@ def test_groups_that_are_refused(groups: dict[str, list[list[int]]], message: st
     assert Mesh(points, cells, {"boundary": np.array([[0, 1], [1, 2], [2, 0]])}).faces == ("boundary",)
     with pytest.raises(DomainError, match="a mesh needs cells"):
         Mesh(points, cells[:0])
+    with pytest.raises(DomainError, match="a cell has point 3"):
+        Mesh(points, cells + 1)
 
 
 def test_triangulations_of_curves_converge_with_the_square_of_their_size() -> None:
@@ -236,6 +238,12 @@ def test_triangulations_of_curves_converge_with_the_square_of_their_size() -> No
             lacking.append(abs(shape.measure - volumes.sum()) / shape.measure)
             assert lacking[-1] < 0.5 * size**2
     assert triangulation(RING, 99.0)[1] is RING.cells
+
+
+def test_an_edge_too_short_to_see_does_no_harm() -> None:
+    points, cells = triangulation(polygon([(0, 0), (1, 0), (1, 1e-9), (1, 1), (0, 1)]), 0.3)
+    edges = points[cells[:, 1:]] - points[cells[:, :1]]
+    assert 0.5 * np.linalg.det(edges).sum() == pytest.approx(1.0, rel=1e-9)
 
 
 def test_finite_elements_on_a_triangulation_converge() -> None:

@@ -47,6 +47,10 @@ class Mesh(Domain):
         space(self.coordinates, self.points.shape[1])
         if len(self.cells) == 0 or not np.isfinite(self.points).all():
             raise DomainError("a mesh needs cells, and finite coordinates")
+        if self.cells.min() < 0 or self.cells.max() >= len(self.points):
+            raise DomainError(
+                f"a cell has point {self.cells.max()} or {self.cells.min()}; points are 0 … {len(self.points) - 1}"
+            )
         content = volumes(self.points[self.cells])
         sizes = np.ptp(self.points[self.cells], axis=1).max(axis=1) ** self.points.shape[1]
         for what, wrong in (("is degenerate", np.abs(content) <= FLAT * sizes), ("is inverted", content < 0.0)):

@@ -20,7 +20,7 @@ from pdekan.domains.quadrature import Array, Quadrature, gauss
 
 SAME = 1e-12  # of the width: abscissae as near as this are one
 LEAST = 2  # points along a strip, however thin
-CURVED = 4  # the same where a side is an arc of an ellipse
+CURVED = 6  # the same where a side is an arc of an ellipse: halves of halves then leave 1e-11
 MOST = 16  # points of a Gauss rule before it becomes a composite one
 FAR = 0.5  # of a strip's width: vertical tangents farther away do no harm
 

@@ -20,6 +20,7 @@ from pdekan.domains.mesh import Index, Mesh, volumes
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Array
 from pdekan.domains.validation import positive
+from pdekan.jets import TIME
 
 APART = 0.6  # of the edge length: points inside keep this distance, more than half an edge, from the boundary
 TURN = math.pi / 6.0  # an edge spans no more of an arc
@@ -41,7 +42,7 @@ def triangulation(domain: Domain, size: float) -> tuple[Array, Index]:
         return domain.points, domain.cells
     if isinstance(domain, Ball):
         return _ball(domain, size)
-    if "t" in domain.coordinates or domain.dimension != 2:
+    if TIME in domain.coordinates or domain.dimension != 2:
         raise DomainError(f"no triangulation of a {type(domain).__name__} is known; take its section at one time, or a mesh")
     return _fitted(planar(domain), size)
 
@@ -57,7 +58,8 @@ def _fitted(domain: Planar, size: float) -> tuple[Array, Index]:
         cells = Delaunay(points).simplices
         missing = _missing(edges, cells)
         if not missing.any():
-            inside = signed_distance(points[cells].mean(axis=1), points[edges]) > 0.0
+            boundary = points[edges[edges[:, 0] != edges[:, 1]]]
+            inside = signed_distance(points[cells].mean(axis=1), boundary) > 0.0
             return _cleaned(points, cells[inside])
         rest = iter(np.split(missing, np.cumsum([len(t) - 1 for t in parts])[:-1]))
         parts = [np.sort(np.concatenate([t, 0.5 * (t[1:] + t[:-1])[next(rest)]])) for t in parts]
@@ -95,11 +97,11 @@ def _hexagonal(lower: Sequence[float], upper: Sequence[float], size: float) -> A
 
 
 def _missing(edges: Index, cells: Index) -> np.ndarray:
-    """Which edges are an edge of no cell."""
+    """Which edges are an edge of no cell; not those so short that their ends are one point."""
     count = int(max(edges.max(), cells.max())) + 1
     present = np.sort(np.concatenate([cells[:, [0, 1]], cells[:, [1, 2]], cells[:, [2, 0]]]), axis=1)
     wanted = np.sort(edges, axis=1)
-    return ~np.isin(wanted @ [count, 1], present @ [count, 1])
+    return np.asarray(~np.isin(wanted @ [count, 1], present @ [count, 1]) & (wanted[:, 0] != wanted[:, 1]))
 
 
 def _cleaned(points: Array, cells: Index) -> tuple[Array, Index]:
