@@ -21,7 +21,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pdekan.domains.ball import ball
+    from pdekan.domains.base import Domain, DomainError
     from pdekan.domains.box import Box, box, hypercube
+    from pdekan.domains.combinations import difference, intersection, union
+    from pdekan.domains.cylinder import Cylinder
+    from pdekan.domains.mesh_file import mesh
+    from pdekan.domains.shapes import annulus, disk, ellipse, polygon
     from pdekan.errors import Errors
     from pdekan.jets import Derivatives, Frame, Jet, acos, asin, atan, atan2, cos, cosh, erf, exp, log, log10, product
     from pdekan.jets import sign, sin, sinh, sqrt, tan, tanh, total, where
@@ -38,7 +44,13 @@ if TYPE_CHECKING:
 pi = math.pi
 
 _HOMES = {
+    "domains.ball": "ball",
+    "domains.base": "Domain DomainError",
     "domains.box": "Box box hypercube",
+    "domains.combinations": "difference intersection union",
+    "domains.cylinder": "Cylinder",
+    "domains.mesh_file": "mesh",
+    "domains.shapes": "annulus disk ellipse polygon",
     "errors": "Errors",
     "jets": "Derivatives Frame Jet acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh total"
     " where",

@@ -10,7 +10,7 @@ from pdekan.domains.ball import ball
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box, hypercube
 from pdekan.domains.cylinder import Cylinder
-from pdekan.domains.mesh import mesh
+from pdekan.domains.mesh_file import mesh
 
 COMBINE = {
     "union": combinations.union,

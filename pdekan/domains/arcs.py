@@ -22,8 +22,6 @@ from pdekan.jets import Jet
 Field = TypeVar("Field", Array, Jet)
 
 ON_CIRCLE = 1e-6  # how far a root e^{it} may be from |z| = 1: where curves touch it is known to half the digits
-STARTS = 32  # samples of an arc of an ellipse, from the nearest of which Newton's iteration starts
-STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -255,24 +253,36 @@ class EllipseArc(Arc):
             t = low + (np.arctan2(y @ self.v, y @ self.u) - low) % (2.0 * math.pi)
             past = t - high  # beyond the last end; the gap back to the first is 2π - (high - low) wide
             return np.where(past <= 0.0, t, np.where(past < math.pi - 0.5 * (high - low), high, low))
-        starts = np.linspace(low, high, STARTS + 1)
-        apart = np.linalg.norm(points[:, None] - self.at(starts), axis=2)
-        nearest = starts[apart.argmin(axis=1)]
-        step = (high - low) / STARTS
-        t = self._descended(points, nearest, np.maximum(nearest - step, low), np.minimum(nearest + step, high))
-        better = np.linalg.norm(points - self.at(t), axis=1) < apart.min(axis=1)
-        return np.where(better, t, nearest)
+        found = low + (self._critical(points) - low) % (2.0 * math.pi)
+        trials = np.concatenate([np.minimum(found, high), np.tile([low, high], (len(points), 1))], axis=1)
+        apart = np.linalg.norm(self.at(trials) - points[:, None], axis=2)
+        t = np.take_along_axis(trials, apart.argmin(axis=1)[:, None], axis=1)[:, 0]
+        polished = np.clip(t - self._newton(points, t), low, high)
+        return np.where(self._apart(points, polished) < self._apart(points, t), polished, t)
 
-    def _descended(self, points: Array, t: Array, low: Array, high: Array) -> Array:
-        """Newton's iteration for (x(t) - p) · x'(t) = 0 between low and high, halving them where it would leave them."""
-        for _ in range(STEPS):
-            y, v = self.at(t) - points, self.velocity(t)
-            slope = (y * v).sum(axis=1)
-            curvature = (v * v).sum(axis=1) - (y * (self.at(t) - self.center)).sum(axis=1)
-            low, high = np.where(slope < 0.0, t, low), np.where(slope < 0.0, high, t)
-            trial = t - slope / np.where(curvature > 0.0, curvature, np.inf)
-            t = np.where((curvature > 0.0) & (trial >= low) & (trial <= high), trial, 0.5 * (low + high))
-        return t
+    def _critical(self, points: Array) -> Array:
+        """The t ``(n, 4)`` among which is every one with (x(t) - p) · x'(t) = 0.
+
+        With z = e^{it}, |u| = a, |v| = b and y = p - center, this is
+        (b² - a²) (z⁴ - 1) + 2 (y·u - i y·v) z³ - 2 (y·u + i y·v) z = 0; the roots are eigenvalues of companion matrices.
+        """
+        a, b = math.hypot(*self.u), math.hypot(*self.v)
+        y = 2.0 * (points - self.center) / (b * b - a * a)
+        companion = np.zeros((len(points), 4, 4), dtype=complex)
+        companion[:, 1:, :3] = np.eye(3)
+        companion[:, 0, 3] = 1.0
+        companion[:, 1, 3] = y @ self.u + 1j * (y @ self.v)
+        companion[:, 3, 3] = -(y @ self.u) + 1j * (y @ self.v)
+        return np.asarray(np.angle(np.linalg.eigvals(companion)))
+
+    def _newton(self, points: Array, t: Array) -> Array:
+        """Newton's step for (x(t) - p) · x'(t) = 0, nothing where the distance is not convex."""
+        y, v = self.at(t) - points, self.velocity(t)
+        curvature = (v * v).sum(axis=1) - (y * (self.at(t) - self.center)).sum(axis=1)
+        return np.asarray((y * v).sum(axis=1) / np.where(curvature > 0.0, curvature, np.inf))
+
+    def _apart(self, points: Array, t: Array) -> Array:
+        return np.asarray(np.linalg.norm(self.at(t) - points, axis=1))
 
     def height(self, x: Array) -> Array:
         (ux, uy), (vx, vy) = self.u, self.v

@@ -75,8 +75,8 @@ class Ball(Domain):
 def _sphere(shape: tuple[int, int]) -> tuple[Array, Array]:
     """Points ``(n, 3)`` and weights of the unit sphere: composite Gauss in cos θ, the trapezoidal rule in φ.
 
-    With one cell of order m and 2m steps exact for spherical harmonics up to degree 2m - 1
-    (Atkinson and Han, Spherical Harmonics and Approximations on the Unit Sphere, 2012, section 5.2).
+    One cell of order m and 2m steps are exact for polynomials of degree 2m - 1: Gauss for those in cos θ, equal steps for the
+    cosines and sines of φ.
     """
     z, weights = gauss(-1.0, 1.0, *shape)
     steps = 2 * len(z)

@@ -99,7 +99,7 @@ def _cuts(arc: Arc, others: Sequence[Arc], same: float) -> Array:
     return np.asarray(t if arc.span[0] < arc.span[1] else t[::-1])
 
 
-def _planar(part: Domain) -> Planar:
+def planar(part: Domain) -> Planar:
     """A part as a planar domain: a box in two dimensions becomes a rectangle."""
     if isinstance(part, Planar):
         return part
@@ -112,8 +112,8 @@ def _planar(part: Domain) -> Planar:
 
 
 def _combination(kind: str, parts: Sequence[Domain]) -> Combination:
-    planar = tuple(_planar(part) for part in parts)
-    return Combination(kind, planar, coordinates=planar[0].coordinates if planar else PLANE)
+    shapes = tuple(planar(part) for part in parts)
+    return Combination(kind, shapes, coordinates=shapes[0].coordinates if shapes else PLANE)
 
 
 def union(*parts: Domain) -> Combination:

@@ -19,7 +19,8 @@ from pdekan.domains.arcs import Arc
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 
 SAME = 1e-12  # of the width: abscissae as near as this are one
-LEAST = 4  # points along the short side of a strip
+LEAST = 2  # points along a strip, however thin
+CURVED = 6  # the same where a side is an arc of an ellipse: halves of halves then leave 1e-11
 MOST = 16  # points of a Gauss rule before it becomes a composite one
 FAR = 0.5  # of a strip's width: vertical tangents farther away do no harm
 
@@ -38,9 +39,9 @@ class Strip:
         return self.right - self.left
 
 
-def points_for(extent: float, spacing: float) -> tuple[int, int]:
+def points_for(extent: float, spacing: float, least: int = LEAST) -> tuple[int, int]:
     """Cells, and points in each, of a composite Gauss rule with about the spacing given."""
-    count = max(LEAST, math.ceil(extent / spacing - 1e-9))
+    count = max(least, math.ceil(extent / spacing - 1e-9))
     cells = math.ceil(count / MOST)
     return cells, math.ceil(count / cells)
 
@@ -92,7 +93,7 @@ def _columns(strip: Strip, spacing: float) -> tuple[Array, Array]:
     at_left = any(abs(x - strip.left) < near for x in _branches(strip))
     at_right = any(abs(x - strip.right) < near for x in _branches(strip))
     stretch = {0: 1.0, 1: 1.5, 2: 0.5 * np.pi}[at_left + at_right]  # dx/ds is up to 2 or π/2
-    s, weights = gauss(0.0, 1.0, *points_for(stretch * width, spacing))
+    s, weights = gauss(0.0, 1.0, *points_for(stretch * width, spacing, CURVED if _branches(strip) else LEAST))
     if at_left and at_right:
         return a + width * np.sin(0.5 * np.pi * s) ** 2, weights * width * 0.5 * np.pi * np.sin(np.pi * s)
     if at_left:

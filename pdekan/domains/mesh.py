@@ -1,0 +1,161 @@
+"""Domains that are meshes of triangles in two dimensions or of tetrahedra in three."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import roots_jacobi
+
+from pdekan.domains.base import Domain, DomainError
+from pdekan.domains.facets import normals, signed_distance
+from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.domains.validation import space
+
+Index = NDArray[np.int64]
+
+BOUNDARY = "boundary"  # what `resolve` takes for everything
+REST = "outer"  # the face of what no group names
+LEAST = 2  # points along an edge of a cell
+FLAT = 1e-12  # a cell this thin, its size being one, is none
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh(Domain):
+    """Triangles or tetrahedra, positively oriented, that meet in whole facets; it may be in several pieces.
+
+    points: ``(n, d)``. cells: ``(m, d + 1)`` rows of points. groups: facets ``(k, d)`` by the name of their face; boundary
+    facets that are in none are the face "outer". Raises DomainError for cells that are inverted, degenerate or overlap, for
+    facets that are in two groups, a part of the boundary that is named "boundary", and for coordinates that are not d
+    different names.
+    """
+
+    points: Array
+    cells: Index
+    groups: Mapping[str, Index] = field(default_factory=dict)
+    coordinates: tuple[str, ...] = ("x", "y")
+    vector: str | None = field(default=None, init=False)
+    lower: tuple[float, ...] = field(init=False, repr=False)
+    upper: tuple[float, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        space(self.coordinates, self.points.shape[1])
+        if len(self.cells) == 0 or not np.isfinite(self.points).all():
+            raise DomainError("a mesh needs cells, and finite coordinates")
+        if self.cells.min() < 0 or self.cells.max() >= len(self.points):
+            raise DomainError(
+                f"a cell has point {self.cells.max()} or {self.cells.min()}; points are 0 … {len(self.points) - 1}"
+            )
+        content = volumes(self.points[self.cells])
+        sizes = np.ptp(self.points[self.cells], axis=1).max(axis=1) ** self.points.shape[1]
+        for what, wrong in (("is degenerate", np.abs(content) <= FLAT * sizes), ("is inverted", content < 0.0)):
+            if wrong.any():
+                cell = int(np.flatnonzero(wrong)[0])
+                corners = "; ".join(str(tuple(corner)) for corner in self.points[self.cells[cell]].tolist())
+                raise DomainError(
+                    f"cell {cell} {what} ({int(wrong.sum())} such cells); its corners are {corners}; mend the mesh"
+                )
+        used = self.points[np.unique(self.cells)]
+        object.__setattr__(self, "lower", tuple(used.min(axis=0).tolist()))
+        object.__setattr__(self, "upper", tuple(used.max(axis=0).tolist()))
+        _ = self._facets
+
+    @property
+    def measure(self) -> float:
+        """The sum of the cells' areas or volumes."""
+        return math.fsum(volumes(self.points[self.cells]))
+
+    @property
+    def faces(self) -> tuple[str, ...]:
+        """The groups that are on the boundary, and "outer" where they leave some of it."""
+        return tuple(self._facets)
+
+    @cached_property
+    def _facets(self) -> dict[str, Index]:
+        """The boundary's facets by face, ordered so that `normals` of them are outward."""
+        boundary = _boundary(self.points, self.cells)
+        place = {tuple(sorted(facet)): k for k, facet in enumerate(boundary.tolist())}
+        names = np.full(len(boundary), REST, dtype=object)
+        for name, facets in self.groups.items():
+            rows = [place[key] for key in (tuple(sorted(facet)) for facet in np.asarray(facets).tolist()) if key in place]
+            for other in set(names[rows]) - {REST}:
+                raise DomainError(f"groups {other} and {name} have facets in common; a facet has one name")
+            names[rows] = name
+        if BOUNDARY in names and (names != BOUNDARY).any():
+            raise DomainError(f"a group is named {BOUNDARY} and is not all of it; give it another name")
+        order = [name for name in (*self.groups, REST) if name in names]
+        return {name: boundary[names == name] for name in dict.fromkeys(order)}
+
+    def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
+        """Gauss points in every cell, at least 2^d, together about as dense as `cells` × `order` along each axis."""
+        box = float(np.prod(np.subtract(self.upper, self.lower)))
+        share = (cells * order) ** self.dimension * self.measure / (box * len(self.cells))
+        local, weights = simplex_gauss(self.dimension, max(LEAST, math.ceil(share ** (1.0 / self.dimension) - 1e-9)))
+        corners = self.points[self.cells]
+        weight = np.outer(volumes(corners), weights).ravel()
+        return Quadrature(_placed(corners, local), weight)
+
+    def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
+        """Gauss points in every facet of a face, about as dense."""
+        (name,) = self.resolve(name)
+        corners = self.points[self._facets[name]]
+        across = normals(corners)
+        measures = np.linalg.norm(across, axis=1)
+        spacing = max(np.subtract(self.upper, self.lower)) / (cells * order)
+        edge = float(np.mean(measures)) ** (1.0 / (self.dimension - 1))
+        local, weights = simplex_gauss(self.dimension - 1, max(LEAST, math.ceil(edge / spacing - 1e-9)))
+        outward = np.repeat(across / measures[:, None], len(weights), axis=0)
+        return Quadrature(_placed(corners, local), np.outer(measures, weights).ravel(), outward)
+
+    def distance(self, points: Array) -> Array:
+        """Distance to the nearest facet; inside is where the boundary winds around a point."""
+        return signed_distance(points, self.points[np.concatenate(list(self._facets.values()))])
+
+
+def simplex_gauss(dimension: int, count: int) -> tuple[Array, Array]:
+    """Barycentric points ``(count^d, d + 1)`` and weights, which sum to one, on a simplex; exact to degree 2 count - 1.
+
+    Products of Gauss-Jacobi rules in collapsed coordinates: all weights are positive and all points inside
+    (conical products: Stroud, Approximate Calculation of Multiple Integrals, 1971).
+    """
+    barycentric, weights = np.ones((1, 1)), np.ones(1)
+    for k in reversed(range(dimension)):
+        x, w = roots_jacobi(count, k, 0)
+        u = 0.5 * (1.0 + x)
+        kept, split = barycentric[:, None, :-1], barycentric[:, None, -1:]
+        shares = [np.broadcast_to(kept, (len(weights), count, kept.shape[2])), split * u[:, None], split * (1.0 - u)[:, None]]
+        barycentric = np.concatenate(shares, axis=2).reshape(len(weights) * count, -1)
+        weights = np.outer(weights, w / w.sum()).ravel()
+    return barycentric, weights
+
+
+def _placed(corners: Array, barycentric: Array) -> Array:
+    """The points ``(m·q, d)`` with barycentric coordinates ``(q, k)`` in simplices ``(m, k, d)``."""
+    return np.asarray(np.einsum("qk,mkd->mqd", barycentric, corners).reshape(-1, corners.shape[2]))
+
+
+def volumes(corners: Array) -> Array:
+    """Signed areas or volumes ``(m,)`` of simplices ``(m, d + 1, d)``."""
+    edges = corners[:, 1:] - corners[:, :1]
+    return np.asarray(np.linalg.det(edges) / math.factorial(edges.shape[2]))
+
+
+def _boundary(points: Array, cells: Index) -> Index:
+    """Facets ``(k, d)`` that are in one cell only, each ordered so that its normal points away from the cell."""
+    corners = cells.shape[1]
+    facets = np.concatenate([cells[:, list(kept)] for kept in combinations(range(corners), corners - 1)])
+    opposite = np.concatenate([cells[:, corners - 1 - k] for k in range(corners)])
+    _, first, counts = np.unique(np.sort(facets, axis=1), axis=0, return_index=True, return_counts=True)
+    if (counts > 2).any():
+        where = tuple(points[facets[first[counts > 2][0]]].mean(axis=0).tolist())
+        raise DomainError(f"more than two cells meet in one facet, about {where}: cells overlap; mend the mesh")
+    single = np.sort(first[counts == 1])
+    facets, opposite = facets[single].copy(), opposite[single]
+    inward = (normals(points[facets]) * (points[opposite] - points[facets[:, 0]])).sum(axis=1) > 0.0
+    facets[inward, :2] = facets[inward, 1::-1]
+    return np.asarray(facets)

@@ -1,0 +1,92 @@
+"""Mesh files: what meshio reads, with faces named by the file's physical groups."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import meshio
+import numpy as np
+
+from pdekan.domains.base import DomainError
+from pdekan.domains.mesh import Mesh
+from pdekan.domains.quadrature import Array
+
+SIMPLICES = {1: "line", 2: "triangle", 3: "tetra"}
+ALLOWED = {"vertex", *SIMPLICES.values()}
+PHYSICAL = "gmsh:physical"
+PLANE = 1e-9  # of the size: z differs by no more
+
+
+def mesh(file: str | os.PathLike[str], coordinates: tuple[str, ...] | None = None) -> Mesh:
+    """The domain that a mesh file has: triangles in a plane z = const, or tetrahedra; faces are its groups of facets.
+
+    coordinates: x, y and in three dimensions z where they are not given. A group of gmsh that has a number and no name is
+    "group" with the number. Raises DomainError, naming the file, for one that cannot be read, for other kinds of cells, a
+    surface that is not plane, and whatever `Mesh` refuses.
+    """
+    path = Path(file)
+    found = _read(path)
+    try:
+        dimension = _dimension(found)
+        points = np.asarray(found.points, dtype=float)
+        cells = np.asarray(found.cells_dict[SIMPLICES[dimension]], dtype=np.int64)
+        if dimension == 2:
+            points = _flat(points, points[np.unique(cells)])
+        return Mesh(points, cells, _groups(found, SIMPLICES[dimension - 1]), coordinates or ("x", "y", "z")[:dimension])
+    except DomainError as error:
+        raise DomainError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> meshio.Mesh:
+    """meshio's own `read` prints, and ends the process on a file that it does not understand: its readers do not."""
+    if not path.is_file():
+        raise DomainError(f"{path}: no such file")
+    endings = ["".join(path.suffixes[k:]).lower() for k in range(len(path.suffixes))]
+    formats: list[str] = next(
+        (meshio.extension_to_filetypes[end] for end in endings if end in meshio.extension_to_filetypes), []
+    )
+    if not formats:
+        known = ", ".join(sorted(meshio.extension_to_filetypes))
+        raise DomainError(f"{path}: no mesh format has this ending; known are {known}")
+    failures = []
+    for name in formats:
+        try:
+            return getattr(meshio, name).read(str(path))
+        except Exception as error:  # a broken file makes readers fail in any way
+            failures.append(f"{name}: {type(error).__name__} {error}".rstrip())
+    raise DomainError(f"{path}: not a mesh that meshio reads; {'; '.join(failures)}")
+
+
+def _dimension(found: meshio.Mesh) -> int:
+    kinds = {block.type for block in found.cells if len(block.data)}
+    if kinds - ALLOWED:
+        raise DomainError(f"cells of kind {', '.join(sorted(kinds - ALLOWED))}; straight triangles or tetrahedra are needed")
+    for dimension in (3, 2):
+        if SIMPLICES[dimension] in kinds:
+            return dimension
+    raise DomainError(f"no triangles and no tetrahedra, only {', '.join(sorted(kinds)) or 'nothing'}; save the cells too")
+
+
+def _flat(points: Array, used: Array) -> Array:
+    """The first two coordinates, where the third is the same for all points that are used."""
+    if points.shape[1] == 3 and np.ptp(used[:, 2]) > PLANE * np.ptp(used, axis=0).max():
+        low, high = used[:, 2].min(), used[:, 2].max()
+        raise DomainError(f"triangles with z from {low} to {high}; a domain in two dimensions is in a plane z = const")
+    return points[:, :2]
+
+
+def _groups(found: meshio.Mesh, kind: str) -> dict[str, np.ndarray]:
+    """Facets of that kind by the name of their group: meshio's cell sets, else gmsh's physical numbers and their names."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for name, sets in found.cell_sets.items():
+        for block, rows in zip(found.cells, sets, strict=True):
+            if block.type == kind and rows is not None and not name.startswith("gmsh:"):
+                parts.setdefault(name, []).append(block.data[np.asarray(rows, dtype=int)])
+    if not parts and PHYSICAL in found.cell_data:
+        topology = list(SIMPLICES.values()).index(kind) + 1
+        names = {int(tag): name for name, (tag, dimension) in found.field_data.items() if int(dimension) == topology}
+        for block, tags in zip(found.cells, found.cell_data[PHYSICAL], strict=True):
+            for tag in np.unique(tags[tags > 0]).tolist() if block.type == kind else []:
+                parts.setdefault(names.get(tag, f"group{tag}"), []).append(block.data[tags == tag])
+    return {name: np.concatenate(facets) for name, facets in parts.items() if sum(map(len, facets))}

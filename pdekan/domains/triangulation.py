@@ -1,0 +1,132 @@
+"""Triangulations of domains that fit their boundary, for pictures and for finite elements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import Delaunay, cKDTree
+
+from pdekan.domains.arcs import Arc
+from pdekan.domains.ball import Ball
+from pdekan.domains.base import Domain, DomainError
+from pdekan.domains.combinations import planar
+from pdekan.domains.facets import signed_distance
+from pdekan.domains.mesh import Index, Mesh, volumes
+from pdekan.domains.planar import Planar
+from pdekan.domains.quadrature import Array
+from pdekan.domains.validation import positive
+from pdekan.jets import TIME
+
+APART = 0.6  # of the edge length: points inside keep this distance, more than half an edge, from the boundary
+TURN = math.pi / 6.0  # an edge spans no more of an arc
+FLAT = 1e-9  # a cell this thin, its edges being one, is none
+SAME = 1e-7  # of the domain's size: ends of arcs as near as this are one point
+ROUNDS = 40
+SAMPLES = 256
+
+
+def triangulation(domain: Domain, size: float) -> tuple[Array, Index]:
+    """Points ``(n, d)`` and positively oriented cells ``(m, d + 1)`` with edges of about the size given.
+
+    Of a planar domain or a box in two dimensions, whose ends of arcs are points and whose boundary is made of edges: what is
+    bounded by straight lines is filled exactly, the rest up to O(size²). Of a ball; of a mesh, its own cells, whatever the
+    size. Raises DomainError for other domains and a size that is not positive.
+    """
+    positive("size", size)
+    if isinstance(domain, Mesh):
+        return domain.points, domain.cells
+    if isinstance(domain, Ball):
+        return _ball(domain, size)
+    if TIME in domain.coordinates or domain.dimension != 2:
+        raise DomainError(f"no triangulation of a {type(domain).__name__} is known; take its section at one time, or a mesh")
+    return _fitted(planar(domain), size)
+
+
+def _fitted(domain: Planar, size: float) -> tuple[Array, Index]:
+    """Delaunay's triangulation of points on the boundary and a lattice inside; boundary edges that it lacks are halved."""
+    parts = [_divided(arc, size) for arc in domain.arcs]
+    lattice = _hexagonal(domain.lower, domain.upper, size)
+    lattice = lattice[domain.distance(lattice) > APART * size]
+    for _ in range(ROUNDS):
+        points, edges = _joined(domain.arcs, parts, SAME * domain.size)
+        points = np.concatenate([points, lattice])
+        cells = Delaunay(points).simplices
+        missing = _missing(edges, cells)
+        if not missing.any():
+            boundary = points[edges[edges[:, 0] != edges[:, 1]]]
+            inside = signed_distance(points[cells].mean(axis=1), boundary) > 0.0
+            return _cleaned(points, cells[inside])
+        rest = iter(np.split(missing, np.cumsum([len(t) - 1 for t in parts])[:-1]))
+        parts = [np.sort(np.concatenate([t, 0.5 * (t[1:] + t[:-1])[next(rest)]])) for t in parts]
+    raise DomainError(f"no triangulation of edges {size} fits the boundary; try a smaller size")
+
+
+def _divided(arc: Arc, size: float) -> Array:
+    """Parameters from 0 to 1 along the span of an arc, at equal lengths of at most `size`."""
+    share = np.linspace(0.0, 1.0, SAMPLES + 1)
+    x = arc.at(arc.span[0] + share * (arc.span[1] - arc.span[0]))
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(x, axis=0), axis=1))])
+    turning = abs(arc.span[1] - arc.span[0]) / TURN if arc.branches else 0.0
+    count = max(1, math.ceil(length[-1] / size - 1e-9), math.ceil(turning))
+    return np.asarray(np.interp(np.linspace(0.0, length[-1], count + 1), length, share))
+
+
+def _joined(arcs: Sequence[Arc], parts: Sequence[Array], same: float) -> tuple[Array, Index]:
+    """Points of all arcs, those that are nearly the same only once, and edges ``(m, 2)`` along the arcs."""
+    x = np.concatenate([arc.at(arc.span[0] + t * (arc.span[1] - arc.span[0])) for arc, t in zip(arcs, parts, strict=True)])
+    pairs = cKDTree(x).query_pairs(same, output_type="ndarray")
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(x), len(x)))
+    place = connected_components(graph, directed=False)[1]
+    starts = np.cumsum([0] + [len(t) for t in parts]).tolist()
+    rows = np.concatenate([np.arange(a, b - 1) for a, b in pairwise(starts)])
+    return x[np.unique(place, return_index=True)[1]], np.stack([place[rows], place[rows + 1]], axis=1)
+
+
+def _hexagonal(lower: Sequence[float], upper: Sequence[float], size: float) -> Array:
+    """A lattice of equilateral triangles over a rectangle."""
+    rise = 0.5 * math.sqrt(3.0) * size
+    rows = np.arange(lower[1], upper[1] + rise, rise)
+    columns = np.arange(lower[0], upper[0] + size, size)
+    x = columns + 0.5 * size * (np.arange(len(rows)) % 2)[:, None]
+    return np.stack([x.ravel(), np.repeat(rows, len(columns))], axis=1)
+
+
+def _missing(edges: Index, cells: Index) -> np.ndarray:
+    """Which edges are an edge of no cell; not those so short that their ends are one point."""
+    count = int(max(edges.max(), cells.max())) + 1
+    present = np.sort(np.concatenate([cells[:, [0, 1]], cells[:, [1, 2]], cells[:, [2, 0]]]), axis=1)
+    wanted = np.sort(edges, axis=1)
+    return np.asarray(~np.isin(wanted @ [count, 1], present @ [count, 1]) & (wanted[:, 0] != wanted[:, 1]))
+
+
+def _cleaned(points: Array, cells: Index) -> tuple[Array, Index]:
+    """Cells without those that have no volume, oriented, and the points that they use."""
+    corners = points[cells]
+    content, extent = volumes(corners), np.ptp(corners, axis=1).max(axis=1)
+    solid = np.abs(content) > FLAT * extent ** points.shape[1]
+    cells = np.where((content < 0.0)[:, None], cells[:, [1, 0, *range(2, cells.shape[1])]], cells)[solid]
+    used, renumbered = np.unique(cells, return_inverse=True)
+    return points[used], np.asarray(renumbered, dtype=np.int64).reshape(cells.shape)
+
+
+def _ball(ball: Ball, size: float) -> tuple[Array, Index]:
+    """Fibonacci's points on the sphere, a face-centred lattice inside.
+
+    Source: Swinbank and Purser, Q. J. R. Meteorol. Soc. 132 (2006) 1769-1793, for the points on the sphere.
+    """
+    count = max(12, math.ceil(8.0 * math.pi / math.sqrt(3.0) * (ball.radius / size) ** 2))
+    k = np.arange(count) + 0.5
+    z, angle = 1.0 - 2.0 * k / count, math.pi * (1.0 + math.sqrt(5.0)) * k
+    across = np.sqrt((1.0 - z) * (1.0 + z))
+    sphere = ball.radius * np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)
+    step, reach = size / math.sqrt(2.0), math.ceil(math.sqrt(2.0) * ball.radius / size)
+    grid = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    lattice = step * grid[grid.sum(axis=1) % 2 == 0]
+    inside = np.linalg.norm(lattice, axis=1) < ball.radius - APART * size
+    points = np.concatenate([sphere, lattice[inside]])
+    return _cleaned(points + ball.center, Delaunay(points).simplices)
