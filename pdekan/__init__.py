@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pdekan.domains.ball import ball
     from pdekan.domains.base import Domain, DomainError
+    from pdekan.domains.ball import ball
+    from pdekan.domains.base import Domain, DomainError
     from pdekan.domains.box import Box, box, hypercube
+    from pdekan.domains.combinations import difference, intersection, union
+    from pdekan.domains.cylinder import Cylinder
+    from pdekan.domains.mesh_file import mesh
+    from pdekan.domains.shapes import annulus, disk, ellipse, polygon
     from pdekan.domains.combinations import difference, intersection, union
     from pdekan.domains.cylinder import Cylinder
     from pdekan.domains.mesh_file import mesh
@@ -36,9 +42,9 @@ if TYPE_CHECKING:
     from pdekan.networks.mlp import MLP
     from pdekan.operators import d, div, dot, dt, dx, dy, dz, grad, laplacian, normal
     from pdekan.problem_file import ProblemFileError, load_problem
-    from pdekan.problems import EXACT, NetworkOptions, Problem, ProblemError, TrainingOptions, Weights
-    from pdekan.problems import dirichlet, initial, neumann, periodic, robin
-    from pdekan.solution import Solution, load_solution
+    from pdekan.problems import EXACT, Enrichment, Measurements, NetworkOptions, Nodes, Parameter, Problem, ProblemError
+    from pdekan.problems import TrainingOptions, Weights, dirichlet, initial, interface, mean, neumann, periodic, robin
+    from pdekan.solution import Found, Solution, load_solution
     from pdekan.solver import Progress, solve
 
 pi = math.pi
@@ -46,7 +52,13 @@ pi = math.pi
 _HOMES = {
     "domains.ball": "ball",
     "domains.base": "Domain DomainError",
+    "domains.ball": "ball",
+    "domains.base": "Domain DomainError",
     "domains.box": "Box box hypercube",
+    "domains.combinations": "difference intersection union",
+    "domains.cylinder": "Cylinder",
+    "domains.mesh_file": "mesh",
+    "domains.shapes": "annulus disk ellipse polygon",
     "domains.combinations": "difference intersection union",
     "domains.cylinder": "Cylinder",
     "domains.mesh_file": "mesh",
@@ -59,8 +71,9 @@ _HOMES = {
     "networks.mlp": "MLP",
     "operators": "d div dot dt dx dy dz grad laplacian normal",
     "problem_file": "ProblemFileError load_problem",
-    "problems": "EXACT NetworkOptions Problem ProblemError TrainingOptions Weights dirichlet initial neumann periodic robin",
-    "solution": "Solution load_solution",
+    "problems": "EXACT Enrichment Measurements NetworkOptions Nodes Parameter Problem ProblemError TrainingOptions Weights"
+    " dirichlet initial interface mean neumann periodic robin",
+    "solution": "Found Solution load_solution",
     "solver": "Progress solve",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -23,11 +23,11 @@ class NormalisedOnce(Objective):
 
     done = False
 
-    def normalise(self, theta: Tensor) -> Tensor:
+    def normalise(self, theta: Tensor, lazily: bool = False) -> Tensor:
         if self.done:
             return theta
         self.done = True
-        return super().normalise(theta)
+        return super().normalise(theta, lazily)
 
 
 class Together(NormalisedOnce):
