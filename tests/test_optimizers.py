@@ -172,9 +172,7 @@ def test_what_is_kept_of_the_linear_columns_changes_no_step(affine: bool) -> Non
         GaussNewton().minimise(exponentials(0.05, affine, roomy), tensor(0.2, 5.0, 0.0, 0.0), 8, recorder)
     assert len(kept.steps) >= 5
     for first, second in zip(kept.steps, anew.steps, strict=True):
-        # at the minimum the loss is flat: round-off moves the parameters by its root
-        np.testing.assert_allclose(first.theta.numpy(), second.theta.numpy(), rtol=1e-5)
-        assert first.loss == pytest.approx(second.loss, rel=1e-11)
+        np.testing.assert_allclose(first.theta.numpy(), second.theta.numpy(), rtol=1e-8)
 
 
 def test_projecting_takes_fewer_steps_than_stepping_in_all_parameters() -> None:

@@ -117,7 +117,8 @@ class _State:
 
     def weighed(self, ridge: float) -> _State:
         """The state with another ridge."""
-        return replace(self, cost=self.loss + ridge * _squared(self.theta[len(self.theta) - len(self.linear_step) :]))
+        cost = self.loss + ridge * _squared(self.theta[len(self.theta) - len(self.linear_step) :])
+        return replace(self, cost=cost, reflections=None)  # which are those of the linear columns above the old ridge
 
 
 @dataclass(frozen=True)
