@@ -23,13 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pdekan.domains.ball import ball
     from pdekan.domains.base import Domain, DomainError
-    from pdekan.domains.ball import ball
-    from pdekan.domains.base import Domain, DomainError
     from pdekan.domains.box import Box, box, hypercube
-    from pdekan.domains.combinations import difference, intersection, union
-    from pdekan.domains.cylinder import Cylinder
-    from pdekan.domains.mesh_file import mesh
-    from pdekan.domains.shapes import annulus, disk, ellipse, polygon
     from pdekan.domains.combinations import difference, intersection, union
     from pdekan.domains.cylinder import Cylinder
     from pdekan.domains.mesh_file import mesh
@@ -52,13 +46,7 @@ pi = math.pi
 _HOMES = {
     "domains.ball": "ball",
     "domains.base": "Domain DomainError",
-    "domains.ball": "ball",
-    "domains.base": "Domain DomainError",
     "domains.box": "Box box hypercube",
-    "domains.combinations": "difference intersection union",
-    "domains.cylinder": "Cylinder",
-    "domains.mesh_file": "mesh",
-    "domains.shapes": "annulus disk ellipse polygon",
     "domains.combinations": "difference intersection union",
     "domains.cylinder": "Cylinder",
     "domains.mesh_file": "mesh",

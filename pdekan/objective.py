@@ -144,14 +144,17 @@ def _at(jet: Jet, points: Tensor, frame: Frame) -> Jet:
     return replace(jet.each(lambda part: part[points]), frame=frame, divergence=divergence)
 
 
-def terms(problem: Problem, sampling: Sampling, device: str | torch.device = "cpu") -> list[Term]:
+def terms(
+    problem: Problem, sampling: Sampling, device: str | torch.device = "cpu", inside: Quadrature | None = None
+) -> list[Term]:
     """The equations' terms, then those of every face of every condition, then those of the data.
 
     Conditions that are built into the network have none. Above three dimensions the faces of a condition share one term:
-    hundreds of small ones cost more than their arithmetic. Raises ProblemError where a right-hand side is not finite, naming
+    hundreds of small ones cost more than their arithmetic. inside: points for the equations, by default those of the sampling.
+    Raises ProblemError where a right-hand side is not finite, naming
     the point.
     """
-    make = _Maker(problem, sampling, torch.device(device))
+    make = _Maker(problem, sampling, torch.device(device), inside)
     out = make.equations()
     for condition in problem.conditions:
         if condition.enforce == "weak":
@@ -164,13 +167,13 @@ def terms(problem: Problem, sampling: Sampling, device: str | torch.device = "cp
 class _Maker:
     """Makes the terms of a problem on one sampling."""
 
-    def __init__(self, problem: Problem, sampling: Sampling, device: torch.device) -> None:
+    def __init__(self, problem: Problem, sampling: Sampling, device: torch.device, inside: Quadrature | None = None) -> None:
         self.problem, self.sampling, self.device = problem, sampling, device
         domain = problem.domain
         count = sum(len(domain.resolve(name)) for c in problem.conditions if c.kind not in APART for name in c.on)
         self.share = -(-sampling.count // max(1, count))
         self.seeds = itertools.count(sampling.seed + 1)
-        self.inside = domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed)
+        self.inside = inside or domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed)
 
     def equations(self) -> list[Term]:
         several = len(self.problem.equations) > 1

@@ -387,6 +387,8 @@ class Training(Table):
     steps: int | None = Field(default=None, ge=1, le=10_000_000)
     tolerance: float | None = Field(default=None, gt=0, lt=1)
     memory: float | None = Field(default=None, ge=1, le=1e7, description="megabytes that the Jacobian may take")
+    slabs: int = Field(default=1, ge=1, le=1000, description="parts of time that are solved one after the other")
+    resample: bool = Field(default=False, description="train every stage again with more points where the residual is large")
 
     @model_validator(mode="after")
     def _growing(self) -> Self:

@@ -296,7 +296,8 @@ class TrainingOptions:
     points: about how many training points inside. weights: None balances equation and conditions by their units.
     refine: knot intervals, stage by stage. starts: restarts, ranked by training residual. seconds, steps: budgets.
     tolerance: relative residual, on points that training has not seen, at which training stops. memory: megabytes that the
-    Jacobian may take.
+    Jacobian may take. slabs: parts of time that are solved one after the other, each from where the one before ended.
+    resample: whether every stage is trained a second time, on points that lie more densely where the residual is large.
     """
 
     optimizer: Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"] = "gauss-newton"
@@ -309,6 +310,8 @@ class TrainingOptions:
     steps: int | None = None
     tolerance: float | None = None
     memory: float | None = None
+    slabs: int = 1
+    resample: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "refine", _frozen(self.refine))

@@ -25,11 +25,13 @@ from pdekan.jets import TIME, Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
+from pdekan.networks.slabs import Slabs
 from pdekan.objective import evaluate
 from pdekan.output import vtkhdf
 from pdekan.output.record import Record
 from pdekan.output.samples import Axis, Grid, Mesh, OutputError, Samples, field_name, residual_names
 from pdekan.problems import Measurements, Problem, with_known_value
+from pdekan.slabs import breaks, slab
 
 Array = NDArray[np.float64]
 GRID = {1: 1001, 2: 101, 3: 41}  # default points an axis
@@ -262,6 +264,9 @@ def architecture(network: Network) -> dict[str, Any]:
         sizes = {"degree": list(network.degree), "intervals": list(network.intervals), "base": network.base}
         products = {"products": list(network.products)} if any(network.products) else {}
         return {"kind": "kan", "widths": list(network.widths), **sizes, **products}
+    if isinstance(network, Slabs):
+        parts = [architecture(bare(one)) for one in network.parts]
+        return {"kind": "slabs", "breaks": list(network.breaks), "column": network.column, "networks": parts}
     if isinstance(network, MLP):
         return {"kind": "mlp", "widths": list(network.widths)}
     return {"kind": "module", "inputs": network.inputs, "outputs": network.outputs}
@@ -326,6 +331,32 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
 def _rebuilt(
     config: Mapping[str, Any], parameters: Mapping[str, Array], problem: Problem | None, path: str | os.PathLike[str]
 ) -> Network:
+    if config["kind"] == "slabs":
+        network: Network = _rebuilt_slabs(config, problem, path)
+    else:
+        network = _bare(config, path) if problem is None else wrapped(problem, _bare(config, path))
+    try:
+        network.load_state_dict({name: torch.as_tensor(values) for name, values in parameters.items()})
+    except RuntimeError:
+        raise OutputError(
+            f"{os.fspath(path)}: its problem was stated in Python and has parameters, enrichments, interfaces or exact "
+            "conditions, which no file can rebuild"
+        ) from None
+    return network
+
+
+def _rebuilt_slabs(config: Mapping[str, Any], problem: Problem | None, path: str | os.PathLike[str]) -> Slabs:
+    networks: list[Network] = []
+    times = None if problem is None else breaks(problem)
+    for k, part in enumerate(config["networks"]):
+        network = _bare(part, path)
+        if problem is not None and times is not None:
+            network = wrapped(slab(problem, times, k, networks[-1] if networks else None, 1.0), network)
+        networks.append(network)
+    return Slabs(networks, config["breaks"], config["column"])
+
+
+def _bare(config: Mapping[str, Any], path: str | os.PathLike[str]) -> Network:
     network: Network
     if config["kind"] == "kan":
         sizes = (config["widths"], config["degree"], config["intervals"], config["base"])
@@ -334,13 +365,4 @@ def _rebuilt(
         network = MLP(config["widths"])
     else:
         raise OutputError(f"{os.fspath(path)}: its network was a torch module given in Python, which no file can rebuild")
-    if problem is not None:
-        network = wrapped(problem, network)
-    try:
-        network.load_state_dict({name: torch.as_tensor(values) for name, values in parameters.items()})
-    except RuntimeError:
-        raise OutputError(
-            f"{os.fspath(path)}: its problem was stated in Python and has parameters, enrichments, interfaces or exact "
-            "conditions, which no file can rebuild"
-        ) from None
     return network

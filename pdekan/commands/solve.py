@@ -81,13 +81,15 @@ def _detail(progress: Progress) -> str:
 
 def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
-    network = summary["network"]
+    network, slabs = summary["network"], ""
+    if network["kind"] == "slabs":
+        slabs, network = f"{len(network['networks'])} slabs of time, the last a ", network["networks"][-1]
     sizes = f"{network['kind'].upper()} {network.get('widths', '')}"
     if network["kind"] == "kan":
         sizes += f", degree {_plain(network['degree'])}, intervals {_plain(network['intervals'])}"
     rows = [
         ("status", f"{solution.status}: {solution.reason}"),
-        ("network", f"{sizes}, {solution.parameters} parameters"),
+        ("network", f"{slabs}{sizes}, {solution.parameters} parameters"),
         ("training", f"{solution.iterations} steps in {solution.seconds:.1f} s, seed {solution.seed}"),
         (
             "residual",

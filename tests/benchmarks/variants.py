@@ -224,7 +224,7 @@ def _tried(problem: LeastSquares, state: _State, ridge: float, step: Tensor) -> 
     """The state after a step of the inner parameters."""
     theta = state.theta.clone()
     theta[: len(step)] += step
-    return _project(problem, problem.normalise(theta), ridge, newton_steps=1)
+    return _project(problem, problem.normalise(theta), ridge)
 
 
 def _residual(problem: LeastSquares, theta: Tensor) -> Tensor:

@@ -1,0 +1,128 @@
+"""Time marching: slabs of time solved one after the other, the end of one being the start of the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdekan import errors
+from pdekan.jets import TIME
+from pdekan.networks.base import Network
+from pdekan.networks.slabs import Slabs
+from pdekan.problems import Problem, ProblemError
+from pdekan.slabs import breaks, slab
+from pdekan.solution import Solution
+from pdekan.training import Progress, Training, Watcher
+
+# From best to worst: what a march in which not all slabs ended alike is called.
+STATUSES = ("converged", "budget", "stalled", "interrupted")
+
+
+def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution | None) -> Solution:
+    """Solve slab after slab, each in its share of the time that is left; see `pdekan.solve`."""
+    times = breaks(problem)
+    column, count = problem.domain.coordinates.index(TIME), problem.training.slabs
+    solved: list[Solution] = []
+    networks: list[Network] = []
+    if resume is not None:
+        networks = _finished(resume, times)
+        solved = [resume]
+    spent = 0.0
+    for k in range(len(networks), count):
+        seconds = (problem.training.seconds - spent) / (count - k)
+        part = slab(problem, times, k, networks[-1] if networks else None, seconds)
+        joining = _Joining(problem, times, column, tuple(networks), tuple(solved))
+        solution = Training(part, None, device, None if watch is None else joining.watcher(watch, k), None).solution()
+        solved.append(solution)
+        networks.append(solution.network)
+        spent += solution.seconds
+        if solution.status == "interrupted":
+            break
+    joining = _Joining(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1]))
+    return joining.joined(solved[-1], measured=True)
+
+
+def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:
+    """The networks of the slabs that an earlier run finished."""
+    network = resume.network
+    count = resume.stage + 1
+    if not isinstance(network, Slabs) or list(network.breaks) != list(times[1 : len(network.parts)]):
+        raise ProblemError("the run to resume was not made with the same slabs of time; start a new one")
+    if count == len(times) - 1:
+        raise ProblemError("every slab of the run to resume was solved; start a new one, with more seconds or other options")
+    return network.parts[:count]
+
+
+@dataclass(frozen=True)
+class _Joining:
+    """What is known of the slabs before one that is being solved."""
+
+    problem: Problem
+    times: Sequence[float]
+    column: int
+    networks: tuple[Network, ...]
+    solved: tuple[Solution, ...]
+
+    def watcher(self, watch: Watcher, k: int) -> Watcher:
+        """Shows the progress of slab k as that of the whole."""
+
+        def watched(progress: Progress) -> str | None:
+            earlier = sum(one.seconds for one in self.solved)
+            shown = replace(
+                progress,
+                stage=k * progress.stages + progress.stage,
+                stages=self.problem.training.slabs * progress.stages,
+                step=sum(one.iterations for one in self.solved) + progress.step,
+                steps=self.problem.training.slabs * progress.steps,
+                seconds=earlier + progress.seconds,
+                budget=earlier + self.problem.training.seconds,
+                snapshot=lambda: self.joined(progress.snapshot(), measured=False),
+            )
+            return watch(shown)
+
+        return watched
+
+    def joined(self, last: Solution, measured: bool) -> Solution:
+        """All slabs as one solution."""
+        parts = [*self.solved, last]
+        networks = [*self.networks, last.network]
+        network = Slabs(networks, self.times[1 : len(networks)], self.column)
+        unsolved = last.status == "interrupted"
+        status = max((part.status for part in parts), key=STATUSES.index)
+        found = errors.measure(self.problem, network) if measured and not unsolved else {}
+        return replace(
+            last,
+            domain=self.problem.domain,
+            problem=self.problem,
+            network=network.requires_grad_(False),
+            status=status,
+            reason=f"slab {len(networks)} of {self.problem.training.slabs}: {last.reason}",
+            iterations=sum(part.iterations for part in parts),
+            seconds=sum(part.seconds for part in parts),
+            residual=_root_mean_square([part.residual for part in parts]),
+            condition_residual=_root_mean_square([part.condition_residual for part in parts]),
+            relative_residual=max(part.relative_residual for part in parts),
+            stage=len(networks) - 1 - unsolved,
+            history=_appended([part.history for part in parts]),
+            errors=found or None,
+        )
+
+
+def _root_mean_square(sizes: Sequence[float]) -> float:
+    return math.sqrt(sum(size**2 for size in sizes) / len(sizes))
+
+
+def _appended(histories: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+    """Histories one after the other: steps, seconds and stages go on."""
+    columns: dict[str, list[NDArray[np.float64]]] = {name: [] for name in histories[0]}
+    last = dict.fromkeys(("step", "seconds", "stage"), 0.0)
+    for history in histories:
+        for name, values in history.items():
+            columns[name].append(values + last.get(name, 0.0))
+        if len(history["step"]):
+            last = {name: float(columns[name][-1][-1]) + (name == "stage") for name in last}
+    return {name: np.concatenate(parts) for name, parts in columns.items()}

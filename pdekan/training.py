@@ -1,0 +1,419 @@
+"""Training: stages, refinement, and the judgement on points that training never saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import torch
+from torch.nn.utils import parameters_to_vector
+
+from pdekan import errors as errors_module
+from pdekan import methods
+from pdekan.ansatz import Ansatz, bare, found, wrapped
+from pdekan.errors import Errors
+from pdekan.history import Clock, History
+from pdekan.judgement import Judge, Residuals
+from pdekan.measurements import held_out
+from pdekan.methods import Optimizer
+from pdekan.networks.base import Network, NoJacobian
+from pdekan.networks.kan import KAN
+from pdekan.networks.mlp import MLP
+from pdekan.objective import Objective, Sampling, terms
+from pdekan.optimizers.base import Outcome, Step, Watch
+from pdekan.plan import Stage, is_open, stages, training_points, unseen_points
+from pdekan.problems import Problem, ProblemError
+from pdekan.resampling import resampled
+from pdekan.solution import Found, Solution, environment
+from pdekan.uncertainty import standard_errors
+
+# The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.
+ACCEPTED = 1e-4
+# The one at which training stops where the user names neither a tolerance nor a network: the network could always grow.
+TARGET = 1e-7
+# Entries of the Jacobian from which on more threads are used. Measured on two cores at 2·10⁶ entries: two threads are 1.4
+# times as quick as one on an idle machine, and 2.6 times slower where another process computes.
+PARALLEL_ENTRIES = 30_000_000
+REASONS = {
+    "tolerance": "the residual on unseen points met the tolerance",
+    "stalled": "no step lowers the loss any further",
+    "steps": "the steps allowed were used up",
+    "budget": "the time allowed was used up",
+    "memory": "no larger network fits into the memory allowed",
+    "interrupted": "interrupted",
+    "singular": "the first least-squares problem was singular or not finite",
+    "diverged": "the loss stopped being finite",
+}
+# After these the next start or stage may still do better; any other reason ends the training.
+ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a watcher sees after every step: where training stands. snapshot() is the solution as it is."""
+
+    stage: int
+    stages: int
+    step: int
+    steps: int
+    seconds: float
+    budget: float
+    loss: float
+    relative_residual: float
+    l2_relative: float
+    snapshot: Callable[[], Solution]
+
+
+# called after every step; a reason, such as "interrupted", stops the training
+Watcher = Callable[[Progress], str | None]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A network of a stage, with its residuals on unseen points."""
+
+    network: Network
+    stage: int
+    residuals: Residuals
+
+    @property
+    def relative(self) -> float:
+        return self.residuals.relative
+
+
+class _OutOfTimeError(Exception):
+    """The time allowed has passed in the middle of a step."""
+
+
+class Training:
+    """One training of a problem: the clock, the history and the best network so far.
+
+    given: a network that is trained as it stands, instead of those of the plan. resume: a solution to go on from. Raises
+    ProblemError for options that do not fit the problem, and for a solution that does not.
+    """
+
+    def __init__(
+        self, problem: Problem, given: Network | None, device: str, watch: Watcher | None, resume: Solution | None
+    ) -> None:
+        self.problem, self.device, self.watch = problem, torch.device(device), watch
+        self.given = None if given is None else wrapped(problem, given)
+        self.fitted, self.held_out = held_out(problem)
+        self.options = problem.training
+        self.seed = self.options.seed
+        self.threads = torch.get_num_threads()
+        self.tolerance = self.options.tolerance or ACCEPTED
+        self.grows = given is None and is_open(problem)
+        # noise is not to be fitted to any tolerance: training goes on until it stalls, and the network grows no further then
+        self.noisy = any(measured.noise for measured in problem.data)
+        self.target = self.options.tolerance or ((ACCEPTED if self.noisy else TARGET) if self.grows else 0.0)
+        self.plan: tuple[Stage | None, ...] = (None,) if given is not None else stages(problem)
+        if self.options.resample:
+            self.plan = tuple(stage for stage in self.plan for _ in range(2))
+        self.first = 0
+        self.taken = 0
+        self.best: _Judged | None = None  # of this start
+        self.winner: _Judged | None = None  # of the starts before
+        self.pace: float | None = None  # seconds of a step for each of P³, of the stage before
+        if resume is not None:
+            _check_resumable(problem, resume, self.plan)
+            self.first = min(resume.stage, len(self.plan) - 1)
+            self.taken = resume.iterations
+            self.best = _Judged(resume.network.to(self.device), self.first, Residuals())
+            self.best = self._judged(self.first)  # judged anew: the problem may have changed since
+        self.history = History(problem, None if resume is None else resume.history)
+        self.clock = Clock(0.0 if resume is None else resume.seconds, self.options.seconds)
+
+    def solution(self) -> Solution:
+        """Train from every start, keep the network that does best on unseen points, and measure its errors."""
+        self.check()
+        starts = 1 if self.best is not None or self.given is not None else (self.options.starts or 1)
+        for start in range(starts):
+            self.seed = self.options.seed + start
+            reason = self._train()
+            assert self.best is not None
+            if self.winner is None or self.best.relative < self.winner.relative:
+                self.winner = self.best
+            if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
+                break
+            self.best = None
+        assert self.winner is not None
+        network = self.winner.network.requires_grad_(False)
+        return self._finished(self.winner, reason, errors_module.measure(self.problem, network), self._uncertainty(network))
+
+    def _train(self) -> str:
+        """Train stage by stage; returns the reason of the end."""
+        reason = "stalled"
+        for index in range(self.first, len(self.plan)):
+            if self._too_long(index):
+                reason = "budget"
+                break
+            if self.grows and self.best is not None and not self._fits(index):
+                reason = "memory"
+                break
+            reason = self._stage(index)
+            if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
+                break
+        assert self.best is not None
+        if not self.grows and self.best.stage < len(self.plan) - 1:  # the network that was asked for, whenever training ended
+            self.best = self._judged(len(self.plan) - 1)
+            if reason == "tolerance" and self.best.relative > self.target:
+                reason = self._stage(len(self.plan) - 1)
+        return reason
+
+    def check(self) -> None:
+        """Refuse a network that was asked for and does not fit before training, not after it."""
+        if not self.grows:
+            last = len(self.plan) - 1
+            self._rows(last)
+            methods.optimizer(self.options, self._parameters(last), dense=True, last=True)
+
+    def _parameters(self, index: int) -> int:
+        """How many parameters the network of a stage has."""
+        stage = self.plan[index]
+        return _count(self.given) if stage is None else stage.parameters(self.problem.domain.dimension)
+
+    def _too_long(self, index: int) -> bool:
+        """Whether two steps of a stage would take longer than what is left, a step's seconds growing as rows · P² do."""
+        stage, last = self.plan[index], self.pace
+        if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
+            return False
+        work = self._parameters(index) ** 3
+        return self.clock.spent + 2.0 * last * work > self.clock.budget
+
+    def _rows(self, index: int) -> int | None:
+        """How many rows a stage takes at a time, None for all. Raises ProblemError where the memory allowed is too small."""
+        return methods.rows_at_a_time(self.options, self.plan[index], self._parameters(index), self.problem.domain.dimension)
+
+    def _fits(self, index: int) -> bool:
+        """Whether a stage can be trained in the memory that is allowed."""
+        try:
+            self._rows(index)
+        except ProblemError:
+            return False
+        return True
+
+    def _judged(self, index: int) -> _Judged:
+        """The best network carried over to a later stage, judged there."""
+        network = self._network(self.plan[index])
+        judge = Judge.of(self.held_out, unseen_points(self._sampling(self.plan[index], network)), self.device)
+        return _Judged(network, index, judge.residuals(network))
+
+    def _stage(self, index: int) -> str:
+        """Train one stage and judge it; returns the reason of its end."""
+        stage = self.plan[index]
+        network = self._network(stage)
+        sampling = self._sampling(stage, network)
+        inside = None
+        if self.options.resample and self.best is not None and self.problem.equations:
+            inside = resampled(self.problem, network, sampling, self.device)
+        training = terms(self.fitted, sampling, self.device, inside)
+        judge = Judge.of(self.held_out, unseen_points(sampling), self.device)
+        theta = parameters_to_vector(network.parameters()).detach()
+        rows = sum(len(term.target) for term in training)
+        dense = methods.is_dense(self.options, len(theta), rows)
+        optimizer = methods.optimizer(self.options, len(theta), dense, index == len(self.plan) - 1)
+        objective = Objective(self.problem, network, training, self.options.weights, self._rows(index), self._pulse)
+        with threads(self.threads if rows * len(theta) >= PARALLEL_ENTRIES else 1):
+            outcome = self._minimised(optimizer, objective, theta, self._watcher(index, objective, judge))
+        trained = objective.load(outcome.theta)
+        judged = _Judged(trained, index, judge.residuals(trained))
+        if self.best is None or not self.grows or not judged.relative >= self.best.relative:
+            self.best = judged
+        return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason
+
+    def _minimised(self, optimizer: Optimizer, objective: Objective, theta: torch.Tensor, watch: Watch) -> Outcome:
+        """What the optimizer comes to; the best that it had when time is out in the middle of a step."""
+        before, began, best = self.taken, self.clock.spent, Step(theta, math.inf)
+
+        def watched(step: Step) -> str | None:
+            nonlocal best
+            if step.loss < best.loss:
+                best = replace(step, theta=step.theta.clone())  # some optimizers go on in the same memory
+            self.taken = before + step.taken
+            return watch(step)
+
+        try:
+            with self.clock.running():
+                outcome = optimizer.minimise(objective, theta, self._steps_left(), watched)
+        except NoJacobian as error:
+            raise ProblemError(str(error)) from error
+        except _OutOfTimeError:
+            outcome = Outcome(best.theta, best.loss, self.taken - before, "budget")
+        self.taken = before + outcome.steps
+        if outcome.steps:
+            self.pace = (self.clock.spent - began) / outcome.steps / len(theta) ** 3
+        return outcome
+
+    def _pulse(self) -> None:
+        """Called many times in a step. Raises _OutOfTimeError where the time allowed has passed."""
+        if self.clock.spent > self.clock.budget:
+            raise _OutOfTimeError
+
+    def _network(self, stage: Stage | None) -> Network:
+        """The stage's network to start from: the user's, the best so far carried over, or a fresh one."""
+        if stage is None:
+            assert self.given is not None
+            return self.best.network if self.best is not None else self.given.to(self.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        if self.best is not None:
+            network = bare(self.best.network)
+            if isinstance(network, KAN):
+                if network.widths[1:-1] != stage.hidden:
+                    network = network.widened(stage.hidden, generator)
+                network = network.refined(stage.degree, stage.intervals)
+            return self.best.network.around(network) if isinstance(self.best.network, Ansatz) else network
+        domain = self.problem.domain
+        widths, box = stage.widths(domain.dimension), (domain.lower, domain.upper)
+        fresh: KAN | MLP
+        if stage.kind == "mlp":
+            fresh = MLP(widths, *box)
+        else:
+            fresh = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
+        fresh.initialise(generator)
+        return wrapped(self.problem, fresh).to(self.device)
+
+    def _sampling(self, stage: Stage | None, network: Network) -> Sampling:
+        if stage is None:
+            count = sum(p.numel() for p in network.parameters())
+            stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
+        return training_points(self.problem, stage, self.options.seed)
+
+    def _steps_left(self) -> int:
+        if self.options.steps is not None:
+            return self.options.steps - self.taken
+        return methods.STEPS[self.options.optimizer]
+
+    def _watcher(self, index: int, objective: Objective, judge: Judge) -> Watch:
+        """Records every step and says when to stop. Time spent on errors, which training does not need, is not counted."""
+        earlier = self.clock.spent
+
+        def watch(step: Step) -> str | None:
+            nonlocal earlier
+            network = objective.load(step.theta)
+            judged = _Judged(network, index, judge.residuals(network))
+            spent = self.clock.spent
+            with self.clock.paused():
+                errors = self.history.quick_errors(network)
+                self.history.append(self.taken, spent, index, step.loss, judged.relative, errors, found(network))
+                reason = self.watch(self._progress(judged, errors)) if self.watch is not None else None
+            last, earlier = spent - earlier, spent
+            if reason is not None:
+                return reason
+            if judged.relative <= self.target and not self.noisy:
+                return "tolerance"
+            # the next step will take as long as this one
+            return "budget" if spent + last > self.clock.budget else None
+
+        return watch
+
+    def _progress(self, judged: _Judged, errors: Mapping[str, Errors]) -> Progress:
+        def snapshot() -> Solution:
+            kept = [one for one in (self.winner, self.best) if one is not None]
+            best = min((judged, *kept), key=lambda one: one.relative)
+            known = errors if best is judged else self.history.quick_errors(best.network)
+            return self._finished(replace(best, network=deepcopy(best.network)), "interrupted", known)
+
+        return Progress(
+            stage=judged.stage + 1,
+            stages=len(self.plan),
+            step=self.taken,
+            steps=self.options.steps or methods.STEPS[self.options.optimizer] * len(self.plan),
+            seconds=self.history.seconds,
+            budget=self.clock.budget,
+            loss=self.history.loss,
+            relative_residual=judged.relative,
+            l2_relative=max((e.l2_relative for e in errors.values()), default=math.nan),
+            snapshot=snapshot,
+        )
+
+    def _uncertainty(self, network: Network) -> dict[str, float]:
+        """The standard errors of the parameters that were found from data."""
+        if not (self.problem.parameters and self.problem.data):
+            return {}
+        sampling = self._sampling(self.plan[self.winner.stage if self.winner is not None else 0], network)
+        training = terms(self.fitted, sampling, self.device)
+        return standard_errors(Objective(self.problem, network, training, self.options.weights))
+
+    def _finished(
+        self, best: _Judged, reason: str, errors: Mapping[str, Errors], uncertainty: Mapping[str, float] | None = None
+    ) -> Solution:
+        """The solution that the best network makes, named by how training ended."""
+        converged = best.relative <= self.tolerance
+        status = "stalled"
+        if reason == "interrupted" or reason not in REASONS:  # a watcher's own words
+            status = "interrupted"
+        elif converged:
+            status = "converged"
+        elif reason in ("budget", "steps", "memory"):
+            status = "budget"
+        judgement = f"relative residual {best.relative:.1e} is {'within' if converged else 'above'} {self.tolerance:.0e}"
+        return Solution(
+            domain=self.problem.domain,
+            unknowns=self.problem.unknowns,
+            network=best.network,
+            problem=self.problem,
+            name=self.problem.name,
+            status=status,
+            reason=f"{REASONS.get(reason, reason)}; the {judgement}",
+            seed=self.options.seed,
+            iterations=self.taken,
+            seconds=self.clock.spent,
+            residual=best.residuals.equation,
+            condition_residual=best.residuals.conditions,
+            data_residual=best.residuals.data if self.problem.data else None,
+            relative_residual=best.relative,
+            tolerance=self.tolerance,
+            stage=best.stage,
+            history=self.history.arrays(),
+            errors=dict(errors) or None,
+            found=_found(best.network, uncertainty or {}),
+            environment=environment() | {"device": str(self.device), "seed": self.options.seed},
+        )
+
+
+def _found(network: Network, uncertainty: Mapping[str, float]) -> dict[str, Found]:
+    """The parameters that were found, with their standard errors where known."""
+    return {name: Found(value, uncertainty.get(name)) for name, value in found(network).items()}
+
+
+def _count(network: Network | None) -> int:
+    """How many parameters a network has."""
+    return 0 if network is None else sum(p.numel() for p in network.parameters())
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """torch's number of threads for a while: on small arrays more gain nothing, and wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | None, ...]) -> None:
+    """Raises ProblemError where the network of an earlier solution does not fit the problem or what it asks for."""
+    if (resume.domain, resume.unknowns) != (problem.domain, problem.unknowns):
+        raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
+    last, network = plan[-1], bare(resume.network)
+    if last is None:
+        return
+    kind = "kan" if isinstance(network, KAN) else "mlp" if isinstance(network, MLP) else "module"
+    if kind != last.kind:
+        raise ProblemError(f"the run to resume has a network of kind {kind!r}, not {last.kind!r}; start a new one")
+    if not isinstance(network, (KAN, MLP)):
+        return
+    hidden = network.widths[1:-1]
+    fits = hidden == last.hidden
+    if isinstance(network, KAN):  # which can be widened, but not given another depth or base
+        wider = len(hidden) == len(last.hidden) and all(a <= b for a, b in zip(hidden, last.hidden, strict=True))
+        fits = wider and network.base == last.base and network.products == (last.products or (0,) * len(hidden))
+    if not fits:
+        raise ProblemError(
+            f"the run to resume has hidden nodes {list(hidden)}, which cannot become network.hidden = {list(last.hidden)} "
+            f"with base {last.base!r}; start a new one"
+        )
