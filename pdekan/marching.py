@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pdekan import errors
+from pdekan.ansatz import bare, wrapped
 from pdekan.jets import TIME
 from pdekan.networks.base import Network
+from pdekan.networks.kan import KAN
+from pdekan.networks.mlp import MLP
 from pdekan.networks.slabs import Slabs
 from pdekan.problems import Problem, ProblemError
 from pdekan.slabs import breaks, slab
 from pdekan.solution import Solution
 from pdekan.training import Progress, Training, Watcher
 
+# The stage that a slab begins with, whose network the slab before has long outgrown: growth goes on from there.
+START = 0
 # From best to worst: what a march in which not all slabs ended alike is called.
 STATUSES = ("converged", "budget", "stalled", "interrupted")
 
@@ -36,7 +43,8 @@ def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution
         seconds = (problem.training.seconds - spent) / (count - k)
         part = slab(problem, times, k, networks[-1] if networks else None, seconds)
         joining = _Joining(problem, times, column, tuple(networks), tuple(solved))
-        solution = Training(part, None, device, None if watch is None else joining.watcher(watch, k), None).solution()
+        start = _start(part, solved[-1]) if solved and k > 0 else None
+        solution = Training(part, None, device, None if watch is None else joining.watcher(watch, k), start).solution()
         solved.append(solution)
         networks.append(solution.network)
         spent += solution.seconds
@@ -44,6 +52,20 @@ def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution
             break
     joining = _Joining(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1]))
     return joining.joined(solved[-1], measured=True)
+
+
+def _start(part: Problem, before: Solution) -> Solution | None:
+    """The slab before as a guess for the next one, as if time went on as it did; None where the network cannot be moved."""
+    last = before.network.parts[-1] if isinstance(before.network, Slabs) else before.network
+    network = deepcopy(bare(last))
+    if not isinstance(network, (KAN, MLP)):
+        return None
+    network.lower.copy_(torch.tensor(part.domain.lower))
+    network.upper.copy_(torch.tensor(part.domain.upper))
+    empty = {name: values[:0] for name, values in before.history.items()}
+    return replace(
+        before, domain=part.domain, network=wrapped(part, network), stage=before.stage, iterations=0, seconds=0.0, history=empty
+    )
 
 
 def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:
