@@ -56,7 +56,7 @@ def test_a_hole_is_outside_and_the_boundary_is_not(tmp_path: Path) -> None:
     ring = annulus((0.0, 0.0), 0.5, 1.0)
     on = [f"{np.cos(a):.17g},{np.sin(a):.17g},1" for a in np.linspace(0.0, 6.0, 20)]
     assert len(measured(written(tmp_path, "\n".join(["x,y,u", *on])), ring, ("u",), None).points) == 20
-    with pytest.raises(ProblemError, match="1 of 21 points are outside of the domain, the first at x = 0.1, y = 0"):
+    with pytest.raises(ProblemError, match=r"1 of 21 points are outside of the domain, the first at x = 0\.1, y = 0"):
         measured(written(tmp_path, "\n".join(["x,y,u", *on, "0.1,0,1"])), ring, ("u",), None)
 
 

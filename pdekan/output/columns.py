@@ -19,7 +19,8 @@ COMMAS = "; commas part the cells, and a point the decimals"
 def read_columns(path: Path) -> dict[str, Array]:
     """Columns ``(n,)`` by name: of a CSV file whose first line names them, or of the datasets at the root of an HDF5 file.
 
-    An empty cell is nan; a column without a name, as commas at the ends of lines make one, is passed over. Raises OutputError for a file that cannot be read, and for columns of unequal length.
+    An empty cell is nan; a column without a name, as commas at the ends of lines make one, is passed over. Raises OutputError
+    for a file that cannot be read, and for columns of unequal length.
     """
     return _hdf5(path) if path.suffix.lower() in HDF5 else _csv(path)
 
