@@ -22,7 +22,23 @@ from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.objective import EQUATION_WEIGHT, Objective, Sampling, evaluate, is_affine, terms, unit
 from pdekan.operators import div, dot, dt, dx, dy, grad, laplacian, normal
-from pdekan.problems import EXACT, Enrichment, Measurements, Parameter, Problem, ProblemError, Weights, as_field, dirichlet, initial, interface, mean, neumann, periodic, robin
+from pdekan.problems import (
+    EXACT,
+    Enrichment,
+    Measurements,
+    Parameter,
+    Problem,
+    ProblemError,
+    Weights,
+    as_field,
+    dirichlet,
+    initial,
+    interface,
+    mean,
+    neumann,
+    periodic,
+    robin,
+)
 
 SAMPLING = Sampling(cells=3, order=3, count=64, seed=0)
 SQUARE = box(x=(-1, 1), y=(0, 1.5))
