@@ -76,6 +76,7 @@ def test_levels_that_nothing_determines(problem: Problem, loose: str) -> None:
         Problem(SQUARE, SYSTEM, 0.0, (dirichlet(0.0), mean(0.0, unknown="p")), unknowns=("u", "p")),
         Problem(SQUARE, (lambda u, v: laplacian(u) - u + v, lambda u, v: u + v), 0.0, FREE, unknowns=("u", "v")),
         Problem(SQUARE, data=DATA),
+        poisson(dirichlet(lambda k: k), dirichlet(1.0, "x+"), parameters={"k": Parameter(0.5)}),  # k may become 1
         poisson(dirichlet(0.0), interface("hole", 1.0), interfaces={"hole": disk((0.5, 0.5), 0.2)}),
     ],
 )
