@@ -142,7 +142,9 @@ class Ansatz(Network):
         masks = None
         if len(self._regions) > 1:
             inside = _inside(problem, points.cpu().numpy())
-            masks = torch.as_tensor(np.stack([(inside == region).all(1) for region in self._regions], axis=1))
+            found = np.stack([(inside == region).all(1) for region in self._regions], axis=1)
+            found[:, 0] = ~found[:, 1:].any(1)  # also in regions too small for a sample to have hit
+            masks = torch.as_tensor(found)
             masks = masks.to(points.device)
         return _Fixed(
             masks,

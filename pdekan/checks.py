@@ -13,6 +13,7 @@ from pdekan.domains.quadrature import Quadrature, appended
 from pdekan.expressions import ExpressionError
 from pdekan.jets import Derivatives, Jet, MissingDerivative, sin
 from pdekan.operators import d
+from pdekan.posedness import contradictions
 from pdekan.problems import (
     DOMAIN,
     EXACT,
@@ -100,7 +101,7 @@ def probe(problem: Problem) -> Iterator[tuple[Place, str]]:
     """What is wrong with a problem's formulas at a few points inside and on each condition's faces.
 
     Yields the place, in the words of the problem file, and a message: values that are not finite, derivatives of an
-    order that is not supported, operators where they are not defined.
+    order that is not supported, operators where they are not defined; then what `posedness` finds.
     """
     # an even order keeps away from the middle, where singular coordinates sit
     inside = _Sample.of(problem, problem.domain.interior(cells=1, order=4, count=8, seed=0))
@@ -109,16 +110,20 @@ def probe(problem: Problem) -> Iterator[tuple[Place, str]]:
         yield from ((("exact", name), message) for name, message in wrong)
         if wrong:
             return
-    several = len(problem.equations) > 1
+    several, sound = len(problem.equations) > 1, True
     for j, equation in enumerate(problem.equations):
         for side, message in _probe_sides(inside, equation.operator, equation.source):
+            sound = False
             yield ("equation", side or "source", *((j,) if several else ())), message
     for k, condition in enumerate(problem.conditions):
         if condition.operator is None:
             continue
         for rule in itertools.islice(_rules(problem, condition, 1, 4, 8, 0), _PROBED_FACES):
             for side, message in _probe_sides(_Sample.of(problem, rule), condition.operator, condition.value):
+                sound = False
                 yield ("conditions", k, side or "value"), message
+    if sound:
+        yield from contradictions(problem)
 
 
 def _probe_exact(sample: _Sample) -> Iterator[tuple[str, str]]:

@@ -9,35 +9,44 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from pdekan.domains.base import DomainError
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
-from pdekan.jets import Frame, Jet, stacked
+from pdekan.jets import Derivatives, Frame, Jet, stacked
 from pdekan.problems import EXACT, Condition, Environment, Field, Problem, ProblemError, RightHandSide
 
-# Coordinates whose faces may carry exact values: the interpolant takes 3^n evaluations of them.
+# Coordinates of a box whose faces may carry exact values: the interpolant takes 3^n evaluations of them.
 MOST = 4
+# Points that tell φ's height, and points on every face at which g is checked: cells, order, count, seed.
+INSIDE, ON_FACES = (4, 2, 64, 0), (2, 4, 16, 0)
+# Part of the values' size by which g may be off the values that are asked for.
+AGREES = 1e-6
+# Added to levels that blend several values: where faces meet the mean of theirs is taken, and away from there nothing changes.
+BLENDED = 1e-12
 
 
 @dataclass(frozen=True)
 class Lifting:
-    """g and φ of one unknown."""
+    """g and φ of one unknown. height: what φ is divided by."""
 
     problem: Problem
     unknown: str
     conditions: tuple[Condition, ...]
+    height: float = 1.0
 
     @classmethod
     def of(cls, problem: Problem, unknown: str) -> Lifting | None:
         """That of an unknown, or None where none of its conditions is exact.
 
-        Raises ProblemError for what cannot be built in: values on faces that have no level, derivatives, enriched unknowns.
+        Raises ProblemError for what cannot be built in: values on faces that have no level, values that disagree where faces
+        meet, enriched unknowns.
         """
         exact = tuple(c for c in problem.conditions if c.enforce == "exact" and c.unknown == unknown)
         if not exact:
@@ -50,11 +59,30 @@ class Lifting:
                 "a value taken from the exact solution is known on the boundary only, and on this domain an exact condition "
                 "continues it inside; write a formula, or enforce it weakly"
             )
-        if len({face[:-1] for face in lifting.faces}) > MOST:
+        if isinstance(problem.domain, Box) and len({face[:-1] for face in lifting.faces}) > MOST:
             raise ProblemError(f"exact conditions on the faces of more than {MOST} coordinates; enforce them weakly")
-        few = problem.domain.interior(2, 2, 4, 0).points
-        lifting.level(_position(problem, few))
+        heights = lifting.level(_position(problem, problem.domain.interior(*INSIDE).points)).value
+        # a power of two: what a saved network stands for does not hang on the last digits of the sample
+        lifting = replace(lifting, height=2.0 ** round(math.log2(float(heights.max()))))
+        lifting._check_values()
         return lifting
+
+    def _check_values(self) -> None:
+        """Raise ProblemError where no g has all the values that are asked for."""
+        gaps, size = [], 0.0
+        for condition in self.conditions:
+            for face in _faces(self.problem, condition):
+                points = torch.as_tensor(self.problem.domain.face(face, *ON_FACES).points)
+                environment = self.problem.environment(points, Derivatives.VALUE)
+                wanted = self._field(condition.value)(environment).value
+                gaps.append((face, float((self.values(environment).value - wanted).abs().max())))
+                size = max(size, float(wanted.abs().max()))
+        for face, gap in gaps:
+            if not gap <= AGREES * size:
+                raise ProblemError(
+                    f"exact conditions: on {face} the values of {self.unknown} disagree with those on another face, where both "
+                    "meet or are the same; make them agree, or enforce them weakly"
+                )
 
     @property
     def faces(self) -> list[str]:
@@ -62,15 +90,15 @@ class Lifting:
         return [face for condition in self.conditions for face in _faces(self.problem, condition)]
 
     def level(self, position: Sequence[Jet]) -> Jet:
-        """φ: zero on the faces, of the size of one inside."""
-        return self._product(self.faces, position)
+        """φ: zero on the faces, at most one inside but for a factor of two."""
+        return self._product(self.faces, position) / self.height
 
     def values(self, environment: Environment) -> Jet:
         """g: the values asked for on the faces."""
         position = [environment[name] for name in self.problem.domain.coordinates]
         if isinstance(self.problem.domain, Box):
             return self._transfinite(self.problem.domain, position)
-        levels = [self._product(_faces(self.problem, condition), position) for condition in self.conditions]
+        levels = [self._product(_faces(self.problem, condition), position) + BLENDED for condition in self.conditions]
         values = [self._field(condition.value)(environment) for condition in self.conditions]
         if len(values) == 1:
             return values[0]

@@ -7,14 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pdekan.domains.base import Domain
 from pdekan.output.columns import read_columns
 from pdekan.output.samples import OutputError
 from pdekan.problems import Measurements, Problem, ProblemError
 
-# Of the data of a regression this part is not trained on; with fewer rows than FEW all are.
+# Of the values of a regression this part is not trained on; of an unknown with fewer than FEW all are.
 HELD_OUT, FEW = 0.2, 20
 
 
@@ -57,11 +56,12 @@ def held_out(problem: Problem) -> tuple[Problem, Problem]:
     fitted, unseen = [], []
     generator = np.random.default_rng(problem.training.seed)
     for measured in problem.data:
-        mask = generator.random(len(measured.points)) < (HELD_OUT if len(measured.points) >= FEW else 0.0)
-        fitted.append(_some(measured, ~mask))
-        unseen.append(_some(measured, mask) if mask.any() else measured)
+        trained_on, judged_by = {}, {}
+        for name, values in measured.values.items():
+            known = np.isfinite(values)
+            held = known & (generator.random(len(values)) < (HELD_OUT if known.sum() >= FEW else 0.0))
+            trained_on[name] = np.where(held, np.nan, values)
+            judged_by[name] = np.where(held, values, np.nan) if held.any() else values
+        fitted.append(replace(measured, values=trained_on))
+        unseen.append(replace(measured, values=judged_by))
     return replace(problem, data=tuple(fitted)), replace(problem, data=tuple(unseen))
-
-
-def _some(measured: Measurements, rows: NDArray[np.bool_]) -> Measurements:
-    return replace(measured, points=measured.points[rows], values={k: v[rows] for k, v in measured.values.items()})

@@ -30,6 +30,7 @@ from pdekan.problems import (
     Field,
     Formula,
     Measurements,
+    Parameter,
     Problem,
     ProblemError,
     PythonField,
@@ -342,10 +343,19 @@ def initial_values(problem: Problem, like: Tensor) -> Tensor:
     return like.new_tensor([parameter.initial for parameter in problem.parameters.values()])
 
 
+def _aside(parameter: Parameter) -> float:
+    """A value between a parameter's bounds that is not the initial one."""
+    upper, lower = min(parameter.upper, parameter.initial + 1.0), max(parameter.lower, parameter.initial - 1.0)
+    return parameter.initial + 0.6 * max(upper - parameter.initial, lower - parameter.initial, key=abs)
+
+
 def is_affine(term: Term, problem: Problem) -> bool:
-    """Whether the residual is affine in the unknowns' jets, tried at random ones: r((u + v)/2) = (r(u) + r(v))/2."""
+    """Whether the residual is affine in the unknowns' jets, tried at random ones: r((u + v)/2) = (r(u) + r(v))/2.
+
+    Parameters are not at their initial values then: at zero k u³ would pass.
+    """
     generator = torch.Generator().manual_seed(0)
-    zero = term.zero(initial_values(problem, term.points))
+    zero = term.zero(term.points.new_tensor([_aside(parameter) for parameter in problem.parameters.values()]))
     count = len(term.sought) - term.parameters
 
     def draw(like: Tensor | None) -> Tensor | None:

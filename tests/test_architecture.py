@@ -20,7 +20,7 @@ ORDER = (
     "domains.planar", "domains.shapes", "domains.combinations", "domains.ball", "domains.cylinder", "domains.facets",
     "domains.mesh", "domains.mesh_file", "domains.triangulation", "domains.storage", "domains",
     "output.atomic", "output.samples", "output.hdf5", "output.columns",
-    "problems", "lifting", "library", "tokens", "programs", "expressions", "checks",
+    "problems", "lifting", "library", "tokens", "programs", "expressions", "posedness", "checks",
     "problem_text", "problem_schema", "domain_tables", "measurements", "problem_file", "ansatz", "slabs",
     "products", "objective", "uncertainty", "judgement", "resampling", "plan", "errors", "bounds", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from pdekan.domains.box import box, hypercube
 from pdekan.errors import measure
 from pdekan.jets import sin
-from pdekan.judgement import Judge
+from pdekan.judgement import SMALL, Judge, Residuals
 from pdekan.networks.base import ModuleNetwork
 from pdekan.objective import Sampling
 from pdekan.operators import laplacian
 from pdekan.plan import Stage, training_points, unseen_points
-from pdekan.problems import EXACT, Problem, dirichlet
+from pdekan.problems import EXACT, Measurements, Problem, dirichlet
 
 PROBLEM = Problem(box(x=(-1, 1)), lambda u: -laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x))
 SAMPLING = Sampling(8, 8, 0, 0)
@@ -88,3 +88,53 @@ def test_the_largest_error_is_found_on_the_boundary(dimension: int) -> None:
     domain = box(**dict(list(names.items())[:dimension]))
     problem = Problem(domain, lambda u: laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: 0.0 * x)
     assert measure(problem, network(lambda x: x[:, :1] ** 400, dimension))["u"].linf == pytest.approx(1.0, abs=1e-12)
+
+
+def test_an_unknown_that_vanishes_is_judged_beside_the_others() -> None:
+    """u = sin πx and v = 0, missed by δ: relative to SMALL times the size of u, 1/√2, on two of four faces."""
+    problem = Problem(
+        box(x=(-1, 1)), (lambda u: -laplacian(u), lambda v: laplacian(v)), EXACT,
+        (dirichlet(EXACT), dirichlet(EXACT, unknown="v")), exact={"u": lambda x: sin(math.pi * x), "v": 0.0},
+        unknowns=("u", "v"),
+    )  # fmt: skip
+    judge, delta = Judge.of(problem, SAMPLING, CPU), 1e-6
+    for size in (1.0, 1e5):  # whatever the units of both
+
+        def fields(x: Tensor, size: float = size) -> Tensor:
+            return torch.cat([torch.sin(math.pi * x), delta + 0.0 * x], dim=1) * size
+
+        found = judge.residuals(ModuleNetwork(Formula(fields), 1, 2))
+        if size == 1.0:
+            expected = delta / (SMALL / math.sqrt(2.0)) * math.sqrt(0.5)
+            assert found.relative == pytest.approx(expected, rel=1e-2)
+            assert found.conditions == pytest.approx(delta * math.sqrt(0.5), rel=1e-6)
+        else:
+            assert found.relative > 0.9
+
+
+def measured(noise: float | None, error: float, equation: bool) -> Problem:
+    """Data of sin πx that are off by ± error."""
+    x = np.linspace(-0.9, 0.9, 40)
+    data = Measurements(x[:, None], {"u": np.sin(math.pi * x) + error * (-1.0) ** np.arange(40)}, noise)
+    more = {"equation": PROBLEM.equation, "source": EXACT, "conditions": PROBLEM.conditions} if equation else {}
+    return Problem(PROBLEM.domain, data=(data,), exact=PROBLEM.exact, **more)  # type: ignore[arg-type]
+
+
+def judged(problem: Problem) -> Residuals:
+    return Judge.of(problem, SAMPLING, CPU).residuals(network(lambda x: torch.sin(math.pi * x)))
+
+
+def test_noise_of_data_is_no_fault_of_the_solution_but_other_misfits_are() -> None:
+    noisy, exact = judged(measured(0.1, 0.1, equation=True)), judged(measured(None, 0.1, equation=True))
+    assert noisy.data == exact.data == pytest.approx(0.1)
+    assert noisy.relative < 1e-12
+    assert exact.relative == pytest.approx(0.1 * math.sqrt(2.0), rel=0.05)
+
+
+@pytest.mark.parametrize(("error", "excess"), [(0.05, 0.0), (0.1, 0.0), (0.26, 0.24), (0.1 * math.sqrt(2.0), 0.1)])
+def test_of_a_regression_what_goes_beyond_the_noise_counts(error: float, excess: float) -> None:
+    found = judged(measured(0.1, error, equation=False))
+    assert found.data == pytest.approx(error)
+    size = np.sqrt((measured(0.1, error, equation=False).data[0].values["u"] ** 2).mean())
+    assert found.relative == pytest.approx(excess / size, rel=1e-6, abs=1e-6)
+    assert found.equation == 0.0

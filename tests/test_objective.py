@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from scipy.integrate import dblquad, quad
@@ -12,17 +13,41 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import splines
+from pdekan.ansatz import network_outputs, wrapped
 from pdekan.domains.box import box, hypercube
-from pdekan.jets import Derivatives, Frame, Jet, cos, exp, log, sin, where
+from pdekan.domains.shapes import disk
+from pdekan.jets import Derivatives, Frame, Jet, cos, exp, log, sin, stacked, where
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.objective import EQUATION_WEIGHT, Objective, Sampling, evaluate, is_affine, terms, unit
 from pdekan.operators import div, dot, dt, dx, dy, grad, laplacian, normal
-from pdekan.problems import EXACT, Problem, ProblemError, Weights, dirichlet, initial, neumann, periodic, robin
+from pdekan.problems import (
+    EXACT,
+    Enrichment,
+    Measurements,
+    Parameter,
+    Problem,
+    ProblemError,
+    Weights,
+    as_field,
+    dirichlet,
+    initial,
+    interface,
+    mean,
+    neumann,
+    periodic,
+    robin,
+)
 
 SAMPLING = Sampling(cells=3, order=3, count=64, seed=0)
 SQUARE = box(x=(-1, 1), y=(0, 1.5))
+
+POINTS = np.array([[0.1, 0.2], [0.5, 1.1], [-0.7, 0.4], [0.9, 1.4]])
+DATA = (
+    Measurements(POINTS, {"u": np.array([1.0, 2.0, np.nan, 0.5]), "v": np.array([np.nan, np.nan, 3.0, 4.0])}, 0.1),
+    Measurements(POINTS[:1], {"v": np.array([0.7])}, None, "more"),
+)
 
 # name -> (problem, whether its rows are affine in the linear parameters)
 PROBLEMS: dict[str, tuple[Problem, bool]] = {
@@ -49,20 +74,48 @@ PROBLEMS: dict[str, tuple[Problem, bool]] = {
     "quasilinear": (Problem(SQUARE, lambda u: div((1.0 + u**2) * grad(u)), 1.0, (dirichlet(0.0),)), False),
     "radiation": (Problem(SQUARE, lambda u: laplacian(u), 0.0, (robin(lambda u: normal(u) + u**4, 1.0),)), False),
     "eikonal": (Problem(SQUARE, lambda u: dot(grad(u), grad(u)), 1.0, (dirichlet(0.0, on="x-"),)), False),
+    "system with a parameter": (
+        Problem(SQUARE, (lambda u, v, k: laplacian(u) * k - v, lambda u, v, k, x: dx(v) + u * x - k), (1.0, lambda x: x),
+                (dirichlet(0.0), neumann(1.0, on="x+", unknown="v")), unknowns=("u", "v"),
+                parameters={"k": Parameter(0.8, 0.1, 2.0), "m": Parameter(0.3)}), True,
+    ),
+    "source with a parameter": (
+        Problem(SQUARE, lambda u, k: laplacian(u) - u, lambda x, k: k * k * x, (dirichlet(lambda y, k: k * y, on="x-"),),
+                parameters={"k": Parameter(-1.0)}), True,
+    ),
+    "means": (
+        Problem(SQUARE, lambda u: laplacian(u), 1.0,
+                (mean(0.3), mean(1.0, lambda u: normal(u), on=("x-", "y+")), mean(2.0, lambda u: u**2))), False,
+    ),
+    "interface": (
+        Problem(SQUARE, lambda u, v: laplacian(u) - v, 0.0,
+                (interface("hole", 1.0), interface("hole", 0.0, lambda u, v: normal(u) + v), dirichlet(0.0)),
+                unknowns=("u", "v"), interfaces={"hole": disk((0.0, 0.7), 0.4)}), True,
+    ),
+    "periodic system": (
+        Problem(SQUARE, (lambda u, v: laplacian(u) - v, lambda u, v: laplacian(v) + u), 0.0,
+                (periodic("x"), periodic("y", unknown="v"), dirichlet(0.0)), unknowns=("u", "v")), True,
+    ),
+    "data": (
+        Problem(SQUARE, lambda u, v, k: dx(u) - k * v, 0.0, (dirichlet(lambda y: y, on="x-", enforce="exact"),),
+                unknowns=("u", "v"), parameters={"k": Parameter(2.0, 1.0)}, data=DATA,
+                enrichments=(Enrichment(as_field(lambda x: exp(x)), "v"),)), True,
+    ),
+    "regression": (Problem(SQUARE, data=DATA, unknowns=("u", "v")), True),
     "five dimensions": (Problem(hypercube(5, 0.0, 1.0), lambda u: laplacian(u), 1.0, (dirichlet(0.0),)), True),
 }  # fmt: skip
 every_problem = pytest.mark.parametrize("name", PROBLEMS)
 
 
-def network_for(problem: Problem, base: str = "none", mlp: bool = False) -> KAN | MLP:
-    domain = problem.domain
+def network_for(problem: Problem, base: str = "none", mlp: bool = False, module: bool = False) -> Network:
+    domain, outputs = problem.domain, network_outputs(problem)
     network: KAN | MLP
-    if mlp:
-        network = MLP((domain.dimension, 4, 1), domain.lower, domain.upper)
+    if mlp or module:
+        network = MLP((domain.dimension, 4, outputs), domain.lower, domain.upper)
     else:
-        network = KAN((domain.dimension, 3, 1), (5, 6), (2, 4), base, domain.lower, domain.upper)
+        network = KAN((domain.dimension, 3, outputs), (5, 6), (2, 4), base, domain.lower, domain.upper)
     network.initialise(torch.Generator().manual_seed(0))
-    return network
+    return wrapped(problem, ModuleNetwork(network, domain.dimension, outputs) if module else network)
 
 
 def objective_for(problem: Problem, network: Network | None = None, weights: Weights | None = None) -> tuple[Objective, Tensor]:
@@ -131,9 +184,7 @@ def test_products_are_those_with_the_rows(name: str, kind: str, kept: bool, monk
         monkeypatch.setattr("pdekan.products.KEPT", 0)
         monkeypatch.setattr("pdekan.products.CHUNK", 40_000)
     problem, _ = PROBLEMS[name]
-    network: Network = network_for(problem, "silu" if kind == "silu" else "none", kind in ("mlp", "module"))
-    if kind == "module":
-        network = ModuleNetwork(network, problem.domain.dimension)
+    network = network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp", kind == "module")
     objective, theta = objective_for(problem, network)
     products = objective.products(theta)
     objective.load(theta + 1.0)  # which products must not notice
@@ -401,3 +452,76 @@ def test_evaluating_in_chunks_changes_nothing_and_keeps_no_graph() -> None:
             if a is not None and b is not None:
                 assert not a.requires_grad
                 torch.testing.assert_close(a, b, rtol=1e-14, atol=1e-14)
+
+
+def rows_of(problem: Problem, name: str) -> list[Tensor]:
+    """The residuals of the terms of a name, for u = sin(x + 2y) and v = x² y by a network that is these functions."""
+    found = [term for term in terms(problem, SAMPLING) if term.name.startswith(name)]
+    out = []
+    for term in found:
+        fields = {"u": lambda x, y: sin(x + 2.0 * y), "v": lambda x, y: x**2 * y}
+        jets = [fields[one](*(term.environment[c] for c in "xy")) for one in term.sought]
+        out.append(term.residual(stacked(jets)))
+    return out
+
+
+def test_a_mean_is_one_row() -> None:
+    """1/|Ω| ∫ u over the square, and ∫ n·∇u over two of its faces by their length."""
+    problem = Problem(
+        SQUARE, lambda u: laplacian(u), 0.0,
+        (mean(0.25), mean(0.5, lambda u: normal(u), on=("x-", "y+")), mean(lambda x: x**2, lambda u: u)),
+    )  # fmt: skip
+    over, faces, matched = rows_of(problem, "mean over")
+    expected = dblquad(lambda y, x: math.sin(x + 2 * y), -1, 1, 0, 1.5)[0] / 3.0
+    assert over.tolist() == pytest.approx([expected - 0.25], abs=1e-6)
+    left = quad(lambda y: -math.cos(-1 + 2 * y), 0, 1.5)[0]
+    upper = quad(lambda x: 2 * math.cos(x + 3.0), -1, 1)[0]
+    assert faces.tolist() == pytest.approx([(left + upper) / 3.5 - 0.5], abs=1e-6)
+    assert matched.tolist() == pytest.approx([expected - 1 / 3], abs=1e-6)  # the mean of a value that varies
+
+
+def test_across_an_interface_outside_less_inside() -> None:
+    """A coefficient that jumps from 2 inside a disk to 5: of 'k n·∇u' the jump is 3 n·∇u, n pointing out of the disk."""
+    hole = disk((0.0, 0.7), 0.4)
+    k = lambda x, y: where((x.value**2 + (y.value - 0.7) ** 2) < 0.16, x * 0.0 + 2.0, 5.0)  # noqa: E731
+    problem = Problem(
+        SQUARE, lambda u: laplacian(u), 0.0,
+        (interface("hole", 0.1), interface("hole", 0.0, lambda u, x, y: k(x, y) * normal(u))), interfaces={"hole": hole},
+    )  # fmt: skip
+    value, flux = rows_of(problem, "jump across hole")
+    torch.testing.assert_close(value, torch.full_like(value, -0.1), rtol=0.0, atol=1e-8)  # u is continuous
+    points = torch.as_tensor(hole.face("outer", SAMPLING.cells, SAMPLING.order, 0, 0).points)
+    radial = (points - torch.tensor([0.0, 0.7], dtype=torch.float64)) / 0.4
+    slope = torch.cos(points[:, 0] + 2.0 * points[:, 1])
+    torch.testing.assert_close(flux, 3.0 * (radial[:, 0] + 2.0 * radial[:, 1]) * slope, rtol=1e-6, atol=1e-6)
+
+
+def test_an_interface_counts_inside_the_domain_only() -> None:
+    problem = Problem(SQUARE, lambda u: laplacian(u), 0.0, (interface("hole"),), interfaces={"hole": disk((1.0, 0.7), 0.4)})
+    term = next(term for term in terms(problem, SAMPLING) if term.name.startswith("jump"))
+    assert bool((term.points[:, 0] < 1.0).all())
+    away = Problem(SQUARE, lambda u: laplacian(u), 0.0, (interface("hole"),), interfaces={"hole": disk((5.0, 0.7), 0.4)})
+    with pytest.raises(ProblemError, match="interface hole has no points in the domain"):
+        terms(away, SAMPLING)
+
+
+def test_periodic_conditions_of_one_unknown_or_all() -> None:
+    """Of v = x² y the value agrees at x = ±1, the slope jumps by 4y; of u both jump."""
+    problem = PROBLEMS["periodic system"][0]
+    names = [term.name for term in terms(problem, SAMPLING) if term.name.startswith("periodic")]
+    assert names == [
+        "periodic in x, u", "periodic in x, u, slope", "periodic in x, v", "periodic in x, v, slope",
+        "periodic in y, v", "periodic in y, v, slope",
+    ]  # fmt: skip
+    value, slope = rows_of(problem, "periodic in x, v")
+    y = torch.as_tensor(SQUARE.face("x-", SAMPLING.cells, SAMPLING.order, 0, 0).points)[:, 1]
+    torch.testing.assert_close(value, torch.zeros_like(value))
+    torch.testing.assert_close(slope.abs(), 4.0 * y)
+
+
+def test_data_are_compared_where_they_were_measured() -> None:
+    u, v, more = rows_of(Problem(SQUARE, data=DATA, unknowns=("u", "v")), "")
+    expected = [math.sin(0.1 + 0.4) - 1.0, math.sin(0.5 + 2.2) - 2.0, math.sin(0.9 + 2.8) - 0.5]
+    assert u.tolist() == pytest.approx(expected)
+    assert v.tolist() == pytest.approx([0.49 * 0.4 - 3.0, 0.81 * 1.4 - 4.0])
+    assert more.tolist() == pytest.approx([0.01 * 0.2 - 0.7])

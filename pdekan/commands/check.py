@@ -9,6 +9,7 @@ from typing import Any
 from pdekan.checks import exact_residuals
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.plan import is_open, memory, stages
+from pdekan.posedness import doubts
 from pdekan.problem_file import load_problem
 from pdekan.problems import Field, Problem, RightHandSide
 from pdekan.terminal import console
@@ -21,6 +22,7 @@ def run(options: argparse.Namespace) -> int:
     mismatch = exact_residuals(problem) if complete else {}
     wrong = {".".join(map(str, place)): value for place, value in mismatch.items() if not value < 1e-6}
     answer = _checked(problem) | {"exact_residuals": {".".join(map(str, place)): value for place, value in mismatch.items()}}
+    answer["warnings"] = doubts(problem)
     if options.json:
         print(json.dumps(answer))
     else:
@@ -96,6 +98,8 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print(f"  stage {k + 1}     {sizes}: {stage['parameters']} parameters, {stage['memory_megabytes']} MB")
     if answer["grows"]:
         out.print("  network     grows stage by stage until the tolerance is met")
+    for doubt in answer["warnings"]:
+        out.print(f"  warning     {doubt}")
     for place, value in answer["exact_residuals"].items():
         out.print(
             f"  exact       satisfies {place} to {value:.1e}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from rich.table import Table
 from pdekan import run as runs
 from pdekan import solver
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
+from pdekan.posedness import doubts
 from pdekan.problem_file import load_problem
 from pdekan.solution import Solution, load_solution
 from pdekan.solver import Progress
@@ -31,6 +33,8 @@ def run(options: argparse.Namespace) -> int:
     ]
     problem = load_problem(options.file, overrides)
     _check_device(options.device)
+    for doubt in doubts(problem):
+        print(f"pdekan: warning: {doubt}", file=sys.stderr)
     earlier = None
     if options.resume:
         directory = options.output or runs.latest_directory(problem.name)

@@ -13,12 +13,14 @@ from pdekan.output.hdf5 import opened
 from pdekan.output.samples import Array, OutputError
 
 HDF5 = (".h5", ".hdf5", ".hdf", ".vtkhdf")
+COMMAS = "; commas part the cells, and a point the decimals"
 
 
 def read_columns(path: Path) -> dict[str, Array]:
     """Columns ``(n,)`` by name: of a CSV file whose first line names them, or of the datasets at the root of an HDF5 file.
 
-    An empty cell is nan. Raises OutputError for a file that cannot be read, and for columns of unequal length.
+    An empty cell is nan; a column without a name, as commas at the ends of lines make one, is passed over. Raises OutputError
+    for a file that cannot be read, and for columns of unequal length.
     """
     return _hdf5(path) if path.suffix.lower() in HDF5 else _csv(path)
 
@@ -33,17 +35,18 @@ def _csv(path: Path) -> dict[str, Array]:
     if not lines:
         raise OutputError(f"{path}: empty; the first line names the columns")
     names, table = lines[0][1], []
-    if len(set(names)) < len(names):
-        raise OutputError(f"{path}: two columns have the same name: {', '.join(names)}")
+    named = [name for name in names if name]
+    if len(set(named)) < len(named):
+        raise OutputError(f"{path}: two columns have the same name: {', '.join(named)}")
     for number, row in lines[1:]:
         if len(row) != len(names):
-            raise OutputError(f"{path}:{number}: {len(row)} cells; the first line names {len(names)} columns")
+            raise OutputError(f"{path}:{number}: {len(row)} cells; the first line names {len(names)} columns{COMMAS}")
         try:
             table.append([float(cell) if cell else math.nan for cell in row])
         except ValueError:
-            raise OutputError(f"{path}:{number}: {', '.join(row)[:60]!r} are not numbers") from None
+            raise OutputError(f"{path}:{number}: {', '.join(row)[:60]!r} are not numbers{COMMAS}") from None
     array = np.array(table, dtype=np.float64).reshape(-1, len(names))
-    return {name: array[:, k] for k, name in enumerate(names)}
+    return {name: array[:, k] for k, name in enumerate(names) if name}
 
 
 def _hdf5(path: Path) -> dict[str, Array]:
