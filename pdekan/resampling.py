@@ -35,5 +35,6 @@ def resampled(problem: Problem, network: Network, sampling: Sampling, device: to
     density = EVEN + (1.0 - EVEN) * size / max(float(share @ size), 1e-300)
     wanted = len(problem.domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed).points)
     chance = np.minimum(1.0, share * density * wanted)
-    kept = np.random.default_rng(sampling.seed).random(len(chance)) < chance
+    generator = np.random.default_rng(sampling.seed)
+    kept = generator.random(len(chance)) < chance
     return Quadrature(rule.points[kept], rule.weights[kept] / chance[kept])

@@ -72,7 +72,7 @@ def test_equation_is_the_files(stated) -> None:
     frame = Frame(problem.domain.coordinates, level)
     a, b = frame.coordinate(x, 0), frame.coordinate(x, 1)
     v = exp(a / 2) * sin(2 * b) + cos(a * b)
-    left = equation(problem.environment(x, level, unknown=v)).value
+    left = equation(problem.environment(x, level, sought={"u": v})).value
     theirs = (left - problem.right_hand_side(problem.source, equation, x, level, None)).numpy()
     slope, (xx, _, yy) = v.gradient.numpy(), v.second.numpy().T
     p, q, r, s, f = stated.coefficients(points).T
