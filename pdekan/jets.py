@@ -19,7 +19,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import overload
+from typing import cast, overload
 
 import numpy as np
 import torch
@@ -448,6 +448,28 @@ def stacked(fields: Sequence[Jet]) -> Jet:
 
     value = torch.stack([*torch.broadcast_tensors(*(u.value for u in fields))], dim=1)
     return Jet(fields[0].frame, value, together(u.gradient for u in fields), together(u.second for u in fields))
+
+
+def composed(outer: Jet, position: Sequence[Jet]) -> Jet:
+    """f(p_1, …, p_d) from the jet of f by its coordinates, with its full Hessian, and those of p_1, …, p_d:
+    ∂f = Σ f_k ∂p_k,  ∂²f = Σ f_kl ∂p_k ⊙ ∂p_l + Σ f_k ∂²p_k.
+    """
+    frame, d = position[0].frame, len(position)
+    if frame.level < Derivatives.GRADIENT:
+        return Jet(frame, outer.value)
+    slopes = [cast("Tensor", p.gradient) for p in position]
+    first = cast("Tensor", outer.gradient)
+    gradient = sum((first[:, k, None] * slopes[k] for k in range(d)), start=torch.zeros_like(first))
+    if frame.level < Derivatives.SUMMED:
+        return Jet(frame, outer.value, gradient)
+    curved = cast("Tensor", outer.second)
+    second = sum(
+        (first[:, k, None] * cast("Tensor", position[k].second) for k in range(d)),
+        start=curved.new_zeros(len(curved), frame.seconds),
+    )
+    for slot, (k, j) in enumerate(zip(*outer.frame.packed, strict=True)):
+        second = second + (1.0 if k == j else 2.0) * curved[:, slot, None] * frame.pair(slopes[k], slopes[j])
+    return Jet(frame, outer.value, gradient, second)
 
 
 def total(v: Jet) -> Jet:

@@ -18,7 +18,7 @@ CANDIDATES, EVEN = 4, 0.5
 
 @torch.no_grad()
 def resampled(problem: Problem, network: Network, sampling: Sampling, device: torch.device) -> Quadrature:
-    """About as many points as the sampling has, drawn from candidates in proportion to EVEN/|Ω| + (1 - EVEN) |r| / ∫|r|.
+    """About as many points as the sampling has, or fewer, drawn in proportion to EVEN/|Ω| + (1 - EVEN) |r| / ∫|r|.
 
     Weights are divided by the density, so that sums over the points still approximate integrals. The density is that of Wu,
     Zhu, Tan, Kartha and Lu, Comput. Methods Appl. Mech. Eng. 403 (2023) 115671, eq. 2 with k = 1 and c = 1, and r the length

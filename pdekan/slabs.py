@@ -11,7 +11,7 @@ import torch
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.cylinder import Cylinder
-from pdekan.jets import TIME, Jet
+from pdekan.jets import TIME, Frame, Jet, composed
 from pdekan.networks.base import Network
 from pdekan.problems import Condition, Environment, Field, Problem, ProblemError
 
@@ -27,8 +27,9 @@ class Carried(Field):
     def __call__(self, environment: Environment) -> Jet:
         position = [environment[name] for name in self.problem.domain.coordinates]
         points = torch.stack(torch.broadcast_tensors(*(one.value for one in position)), dim=1)
-        jet = self.network.jet(points, position[0].frame).each(torch.Tensor.detach)
-        return self.operator({**environment, **{name: jet[k] for k, name in enumerate(self.problem.sought)}})
+        outer = self.network.jet(points, Frame(self.problem.domain.coordinates)).each(torch.Tensor.detach)
+        sought = {name: composed(outer[k], position) for k, name in enumerate(self.problem.sought)}
+        return self.operator({**environment, **sought})
 
 
 def breaks(problem: Problem) -> list[float]:

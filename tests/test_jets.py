@@ -21,6 +21,7 @@ from pdekan.jets import (
     Jet,
     MissingDerivative,
     atan2,
+    composed,
     cos,
     exp,
     log,
@@ -506,3 +507,24 @@ def test_cosine_is_not_sine() -> None:
     ):
         assert getattr(jets, name) is ELEMENTARY[name]
         assert repr(ELEMENTARY[name]) == f"pdekan.{name}"
+
+
+@pytest.mark.parametrize(
+    "level", [Derivatives.VALUE, Derivatives.GRADIENT, Derivatives.SUMMED, Derivatives.DIAGONAL, Derivatives.FULL]
+)
+def test_composition_is_the_formula_written_out(level: Derivatives) -> None:
+    """sin(p) q² with p = x y, q = exp(x) - y: as arithmetic of jets, and through the jet of sin(a) b² by a and b."""
+    points = torch.rand(7, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    frame = Frame(("x", "y"), level)
+    x, y = frame.coordinate(points, 0), frame.coordinate(points, 1)
+    p, q = x * y, exp(x) - y
+    outer = Frame(("a", "b"))
+    inside = torch.stack([p.value, q.value], dim=1)
+    a, b = outer.coordinate(inside, 0), outer.coordinate(inside, 1)
+    found, expected = composed(sin(a) * b * b, [p, q]), sin(p) * q * q
+    for ours, theirs in zip(
+        (found.value, found.gradient, found.second), (expected.value, expected.gradient, expected.second), strict=True
+    ):
+        assert (ours is None) == (theirs is None)
+        if ours is not None and theirs is not None:
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
