@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,13 @@ points = 500
 
 
 def random_points(problem: Problem, count: int = 50) -> torch.Tensor:
-    box = problem.domain
-    fractions = np.random.default_rng(3).random((count, box.dimension))
-    return torch.as_tensor(np.array(box.lower) + fractions * np.subtract(box.upper, box.lower))
+    domain = problem.domain
+    fractions = np.random.default_rng(3).random((10 * count, domain.dimension))
+    points = np.array(domain.lower) + fractions * np.subtract(domain.upper, domain.lower)
+    return torch.as_tensor(points[domain.contains(points)][:count])
+
+
+NO_CLOSED_FORM = ("allen_cahn", "burgers", "driven_cavity", "four_holes")
 
 
 @pytest.mark.parametrize("name", library())
@@ -64,16 +69,19 @@ def test_the_library_is_complete_and_its_solutions_solve_it(name: str, monkeypat
     assert problem.name == name
     assert problem.title
     assert problem.reference
-    assert problem.exact is not None
-    assert max(exact_residuals(problem).values()) < 1e-8
+    if name in NO_CLOSED_FORM:
+        assert problem.exact is None
+        return
+    assert max(exact_residuals(problem).values(), default=0.0) < 1e-8
 
-    # the same at random points instead of the domain's quadrature
+    # the same at random points instead of the domain's quadrature, which a mean over the domain cannot do without
     def scattered(*_: object, **__: object) -> Quadrature:
         points = random_points(problem).numpy()
         return Quadrature(points, np.full(len(points), 1 / len(points)))
 
     monkeypatch.setattr(type(problem.domain), "interior", scattered)
-    assert max(exact_residuals(problem).values()) < 1e-8
+    pointwise = replace(problem, conditions=tuple(c for c in problem.conditions if c.kind != "mean"))
+    assert max(exact_residuals(pointwise).values(), default=0.0) < 1e-8
 
 
 def test_a_wrong_exact_solution_is_noticed() -> None:
