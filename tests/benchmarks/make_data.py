@@ -28,9 +28,9 @@ def diffusivity() -> dict[str, Array]:
 def transport() -> dict[str, Array]:
     """A Gaussian that drifts with speed 0.8 and spreads with diffusivity 0.05, at 300 points, errors of 0.005."""
     generator, speed, spread = np.random.default_rng(2), 0.8, 0.05
-    x, t = generator.uniform(-1.0, 2.0, 300), generator.random(300)
-    width = 0.1 + 4 * spread * t
-    u = np.sqrt(0.1 / width) * np.exp(-((x - speed * t) ** 2) / width)
+    x, t = generator.uniform(-1.5, 2.5, 300), generator.random(300)
+    width = 0.4 + 4 * spread * t
+    u = np.sqrt(0.4 / width) * np.exp(-((x - speed * t) ** 2) / width)
     return {"x": x, "t": t, "u": u + 0.005 * generator.standard_normal(300)}
 
 
