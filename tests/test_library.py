@@ -1,4 +1,4 @@
-"""Accuracy with the settings of the files, most of them defaults: every problem of the library, and some that nothing was tuned on."""
+"""Accuracy with the settings of the files, most of them defaults: the library, and problems that nothing was tuned on."""
 
 from __future__ import annotations
 
