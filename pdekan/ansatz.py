@@ -208,8 +208,13 @@ class AnsatzTrace:
 
 
 def _inside(problem: Problem, points: Array) -> NDArray[np.bool_]:
-    """What the shapes behind the interfaces contain, ``(n, shapes)``."""
-    return np.stack([shape.distance(points) > 0.0 for shape in problem.interfaces.values()], axis=1)
+    """What the shapes behind the interfaces contain, ``(n, shapes)``.
+
+    What they share with the domain's boundary is theirs: nearer than an interface's two sides are (`objective.OFF`), points
+    count as inside.
+    """
+    size = max(b - a for a, b in zip(problem.domain.lower, problem.domain.upper, strict=True))
+    return np.stack([shape.distance(points) > -1e-12 * size for shape in problem.interfaces.values()], axis=1)
 
 
 def _masked(u: Jet, mask: Tensor) -> Jet:
