@@ -10,7 +10,14 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 # what benchmarks write: one run after another shall not call the tree dirty
-WRITTEN = ("README.md", "outputs/figures", "tests/benchmarks/*.md", "tests/benchmarks/*.json")
+WRITTEN = (
+    "README.md",
+    "docs/library.md",
+    "docs/library",
+    "outputs/figures",
+    "tests/benchmarks/*.md",
+    "tests/benchmarks/*.json",
+)
 
 
 def processor() -> str:
