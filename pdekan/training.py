@@ -116,7 +116,7 @@ class Training:
         self.taken = 0
         self.best: _Judged | None = None  # of this start
         self.winner: _Judged | None = None  # of the starts before
-        self.pace: float | None = None  # seconds of a step for each of P³, of the stage before
+        self.pace: float | None = None  # seconds of a step for each of P², of the stage before
         if resume is not None:
             _check_resumable(problem, resume, self.plan)
             self.first = min(resume.stage, len(self.plan) - 1)
@@ -176,11 +176,14 @@ class Training:
         return _count(self.given) if stage is None else stage.parameters(self.problem.domain.dimension)
 
     def _too_long(self, index: int) -> bool:
-        """Whether two steps of a stage would take longer than what is left, a step's seconds growing as rows · P² do."""
+        """Whether two steps of a stage would take longer than what is left, were a step's seconds to grow with P² only.
+
+        They grow with P³ in the end, but not for small networks; a stage that proves too slow is ended by the clock.
+        """
         stage, last = self.plan[index], self.pace
         if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False
-        work = self._parameters(index) ** 3
+        work = self._parameters(index) ** 2
         return self.clock.spent + 2.0 * last * work > self.clock.budget
 
     def _rows(self, index: int) -> int | None:
@@ -244,7 +247,7 @@ class Training:
             outcome = Outcome(best.theta, best.loss, self.taken - before, "budget")
         self.taken = before + outcome.steps
         if outcome.steps:
-            self.pace = (self.clock.spent - began) / outcome.steps / len(theta) ** 3
+            self.pace = (self.clock.spent - began) / outcome.steps / len(theta) ** 2
         return outcome
 
     def _pulse(self) -> None:

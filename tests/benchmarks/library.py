@@ -49,7 +49,7 @@ the defaults, which stop at a relative residual of 1e-7 or after a minute. Error
 exact solution, on points that training never saw; a dash where none is known. "Converged" is a statement about the residual.
 `pdekan list` names them, `pdekan solve NAME` solves one.
 
-| | problem | unknowns | status | parameters | seconds | residual | relative L2 | relative H1 seminorm | published, relative L2 |
+| | problem | sought | status | parameters | seconds | residual | relative L2 | relative H1 seminorm | published relative L2 |
 |---|---|---|---|---|---|---|---|---|---|
 """
 
@@ -135,7 +135,8 @@ def page(rows: dict[str, dict[str, Any]]) -> str:
     for name, kept in rows.items():
         origins.setdefault(kept["made"], []).append(name)
     made = "".join(f"- {where}: {_named(names, rows)}\n" for where, names in origins.items())
-    return f"{TEXT}{''.join(line(name, kept) for name, kept in rows.items())}\nMade by `python tests/benchmarks/library.py`:\n\n{made}"
+    lines = "".join(line(name, kept) for name, kept in rows.items())
+    return f"{TEXT}{lines}\nMade by `python tests/benchmarks/library.py`:\n\n{made}"
 
 
 def _named(names: Iterable[str], rows: dict[str, dict[str, Any]]) -> str:
