@@ -22,6 +22,7 @@ ORDER = (
     "output.atomic", "output.samples", "output.hdf5", "output.columns",
     "problems", "lifting", "library", "tokens", "programs", "expressions", "checks",
     "problem_text", "problem_schema", "domain_tables", "measurements", "problem_file", "ansatz",
+    "coefficients", "lagrange", "fitted", "spaces", "boundary", "finite_elements",
     "products", "objective", "uncertainty", "judgement", "plan", "errors", "bounds", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",
     "optimizers.matrix_free", "optimizers.ssbroyden", "optimizers", "methods", "history",
