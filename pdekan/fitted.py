@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from pdekan.jets import TIME
 from pdekan.problems import ProblemError
 
 CELLS = {1: 4, 2: 4, 3: 2}  # along the longest side of the box around the domain, at first
+GROWTH = {1: 2.0, 2: 2.0, 3: 1.6}  # of their number along a side from level to level
 STRAIGHT = 1e-6  # an angle that differs by less from π is none
 SAME = 1e-7  # of the size: points as near as this are one
 STEEPEST = 12  # halvings towards a corner at a level
@@ -41,12 +43,8 @@ class Fitted(ABC):
     """How meshes fit a domain."""
 
     @abstractmethod
-    def coarsest(self) -> SkfemMesh:
-        """The mesh to begin with."""
-
-    @abstractmethod
-    def finer(self, mesh: SkfemMesh, degree: int) -> SkfemMesh:
-        """The next level."""
+    def meshes(self, degree: int) -> Iterator[SkfemMesh]:
+        """Finer and finer meshes for elements of a degree, without end."""
 
     @abstractmethod
     def faces(self, middles: Array) -> Sequence[str]:
@@ -66,18 +64,15 @@ class _Boxed(Fitted):
 
     domain: Box
 
-    def coarsest(self) -> SkfemMesh:
-        lower, upper = np.array(self.domain.lower), np.array(self.domain.upper)
-        longest = float((upper - lower).max())
-        counts = np.maximum(1, np.round(CELLS[len(lower)] * (upper - lower) / longest)).astype(int)
-        axes = [np.linspace(a, b, n + 1) for a, b, n in zip(lower, upper, counts, strict=True)]
-        kind = MeshLine1 if len(axes) == 1 else MeshTet1
-        mesh = kind.init_tensor(*axes)
-        return _mesh(kind, mesh.p.T, mesh.t.T)
-
-    def finer(self, mesh: SkfemMesh, degree: int) -> SkfemMesh:
-        fine = mesh.refined()
-        return _mesh(type(mesh), fine.p.T, fine.t.T)
+    def meshes(self, degree: int) -> Iterator[SkfemMesh]:
+        sides = np.subtract(self.domain.upper, self.domain.lower)
+        kind = MeshLine1 if len(sides) == 1 else MeshTet1
+        for level in count():
+            along = CELLS[len(sides)] * GROWTH[len(sides)] ** level
+            counts = np.maximum(1, np.round(along * sides / sides.max())).astype(int)
+            ends = zip(self.domain.lower, self.domain.upper, counts, strict=True)
+            mesh = kind.init_tensor(*(np.linspace(a, b, n + 1) for a, b, n in ends))
+            yield _mesh(kind, mesh.p.T, mesh.t.T)
 
     def faces(self, middles: Array) -> Sequence[str]:
         gaps = np.concatenate([np.abs(middles - self.domain.lower), np.abs(middles - self.domain.upper)], axis=1)
@@ -97,15 +92,18 @@ class _Flat(Fitted):
     def size(self) -> float:
         return max(b - a for a, b in zip(self.domain.lower, self.domain.upper, strict=True))
 
-    def coarsest(self) -> SkfemMesh:
+    def meshes(self, degree: int) -> Iterator[SkfemMesh]:
         points, cells = triangulation(self.domain, self.size / CELLS[2])
-        return _without_ears(_mesh(MeshTri1, points, cells))
+        mesh = _without_ears(_mesh(MeshTri1, points, cells))
+        while True:
+            yield mesh
+            mesh = self._finer(mesh, degree)
 
-    def finer(self, mesh: SkfemMesh, degree: int) -> SkfemMesh:
+    def _finer(self, mesh: SkfemMesh, degree: int) -> SkfemMesh:
         halvings = [min(STEEPEST, math.ceil(degree / alpha - 1e-9)) for _, alpha in self.corners]
         mesh = self._snapped(mesh.refined())
         for done in range(1, max(halvings, default=1)):
-            steep = [place for (place, _), count in zip(self.corners, halvings, strict=True) if count > done]
+            steep = [place for (place, _), most in zip(self.corners, halvings, strict=True) if most > done]
             near = np.linalg.norm(mesh.p.T[:, None] - np.array(steep)[None], axis=2).min(axis=1) < SAME**2 * self.size
             mesh = self._snapped(mesh.refined(np.flatnonzero(near[mesh.t].any(axis=0))))
         return mesh
@@ -155,15 +153,9 @@ class _Round(Fitted):
 
     domain: Ball
 
-    def coarsest(self) -> SkfemMesh:
-        points, cells = triangulation(self.domain, self.domain.radius)
-        return _mesh(MeshTet1, points, cells)
-
-    def finer(self, mesh: SkfemMesh, degree: int) -> SkfemMesh:
-        fine = mesh.refined()
-        points, outer = fine.p.T.copy(), np.unique(fine.facets[:, fine.boundary_facets()])
-        points[outer] = self._projected(points[outer])
-        return _mesh(MeshTet1, points, fine.t.T)
+    def meshes(self, degree: int) -> Iterator[SkfemMesh]:
+        for level in count():
+            yield _mesh(MeshTet1, *triangulation(self.domain, self.domain.radius / GROWTH[3] ** level))
 
     def _projected(self, points: Array) -> Array:
         from_center = points - self.domain.center

@@ -16,6 +16,7 @@ from pdekan.spaces import Function
 
 UNSTEADY = 4.0  # rates that differ by more than this factor are not the same rate
 SLOWEST = 1.1  # a difference that falls by less from level to level is taken to fall by that
+ROUNDING = 2e-12  # of a solution's norm: what the linear solver's rounding leaves. Measured in one to three dimensions
 SUFFICIENT = 0.1  # of the error that is measured: how large that of the reference may be
 
 Known = Mapping[str, tuple[Array, Array]]  # by unknown: values (n,) and gradients (n, d) at points (n, d)
@@ -67,7 +68,7 @@ def finite_element_references(problem: Problem, start: Values | None = None) -> 
         if before is not None:
             differences.append(difference(solution, before))
         if len(differences) >= 3:
-            errors = np.apply_along_axis(extrapolated, 0, np.array(differences[-3:]))
+            errors = np.apply_along_axis(extrapolated, 0, np.array(differences[-3:])) + ROUNDING * norms(solution)
             if not (errors < best).any():
                 return
             best = errors
@@ -82,6 +83,12 @@ def difference(fine: Function, coarse: Function) -> Array:
     others, slopes = coarse(points)
     squares = [(values - others) ** 2, ((gradients - slopes) ** 2).sum(axis=2)]
     return np.sqrt(np.stack([weights @ square for square in squares], axis=1))
+
+
+def norms(function: Function) -> Array:
+    """Norms ``(U, 2)``, L2 and H1 seminorm."""
+    _, weights, values, gradients = function.samples()
+    return np.sqrt(np.stack([weights @ square for square in (values**2, (gradients**2).sum(axis=2))], axis=1))
 
 
 def extrapolated(differences: Sequence[float]) -> float:
