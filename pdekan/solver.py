@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import errors as errors_module
-from pdekan import methods
+from pdekan import methods, references
 from pdekan.ansatz import Ansatz, bare, found, network_outputs, wrapped
 from pdekan.errors import Errors
 from pdekan.history import Clock, History
@@ -27,6 +28,7 @@ from pdekan.objective import Objective, Sampling, terms
 from pdekan.optimizers.base import Outcome, Step, Watch
 from pdekan.plan import Stage, is_open, stages, training_points, unseen_points
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
+from pdekan.reference import Reference
 from pdekan.solution import Found, Solution, environment
 from pdekan.uncertainty import standard_errors
 
@@ -47,6 +49,7 @@ REASONS = {
     "singular": "the first least-squares problem was singular or not finite",
     "diverged": "the loss stopped being finite",
 }
+LOG = logging.getLogger(__name__)
 # After these the next start or stage may still do better; any other reason ends the training.
 ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged")
 
@@ -168,7 +171,18 @@ class _Run:
             self.best = None
         assert self.winner is not None
         network = self.winner.network.requires_grad_(False)
-        return self._finished(self.winner, reason, errors_module.measure(self.problem, network), self._uncertainty(network))
+        reference = self._reference(network)
+        errors = errors_module.measure(self.problem, network, reference)
+        solution = self._finished(self.winner, reason, errors, self._uncertainty(network))
+        return replace(solution, reference=reference)
+
+    def _reference(self, network: Network) -> Reference | None:
+        """What the problem names to measure errors against; what trained well is not lost where that fails."""
+        try:
+            return references.known(self.problem, network)
+        except ProblemError as error:
+            LOG.warning("errors are not known: %s", error)
+            return None
 
     def _train(self) -> str:
         """Train stage by stage; returns the reason of the end."""
@@ -191,7 +205,8 @@ class _Run:
         return reason
 
     def check(self) -> None:
-        """Refuse a network that was asked for and does not fit before training, not after it."""
+        """Refuse a network that was asked for and does not fit, and a reference that cannot be had, before training."""
+        references.check(self.problem)
         if not self.grows:
             last = len(self.plan) - 1
             self._rows(last)

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from pdekan import references
 from pdekan.checks import exact_residuals
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.plan import is_open, memory, stages
@@ -19,6 +20,7 @@ def run(options: argparse.Namespace) -> int:
     problem = load_problem(options.file, options.set)
     complete = all(name in problem.exact_fields for name in problem.unknowns)
     mismatch = exact_residuals(problem) if complete else {}
+    references.check(problem)
     wrong = {".".join(map(str, place)): value for place, value in mismatch.items() if not value < 1e-6}
     answer = _checked(problem) | {"exact_residuals": {".".join(map(str, place)): value for place, value in mismatch.items()}}
     if options.json:
@@ -49,6 +51,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "name": problem.name,
         "title": problem.title,
         "reference": problem.reference,
+        "exact_reference": problem.exact_reference,
         "domain": dict(zip(problem.domain.coordinates, intervals, strict=True)),
         "domain_type": type(problem.domain).__name__.lower(),
         "measure": problem.domain.measure,
@@ -96,6 +99,9 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print(f"  stage {k + 1}     {sizes}: {stage['parameters']} parameters, {stage['memory_megabytes']} MB")
     if answer["grows"]:
         out.print("  network     grows stage by stage until the tolerance is met")
+    if answer["exact_reference"] is not None:
+        named = "finite elements" if answer["exact_reference"] == references.ELEMENTS else answer["exact_reference"]
+        out.print(f"  exact       errors are measured against {named}")
     for place, value in answer["exact_residuals"].items():
         out.print(
             f"  exact       satisfies {place} to {value:.1e}"
