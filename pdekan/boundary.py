@@ -13,7 +13,7 @@ import numpy as np
 from pdekan.coefficients import Coefficients, coefficients, is_affine
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.jets import TIME
-from pdekan.problems import Condition, Problem, ProblemError
+from pdekan.problems import Condition, Equation, Problem, ProblemError
 
 PARALLEL = 1e-8  # relative: how exactly a condition must be a multiple of the conormal derivative
 SAMPLES = (3, 4)  # cells, and points in each, at which a problem is judged
@@ -40,7 +40,9 @@ def check(problem: Problem) -> tuple[bool, Kinds]:
     if problem.parameters:
         raise refused("knows problems whose parameters are given, none that are sought")
     if len(problem.equations) != len(problem.unknowns):
-        raise refused(f"needs an equation for each unknown: {len(problem.equations)} equations, {len(problem.unknowns)} unknowns")
+        raise refused(
+            f"needs an equation for each unknown: {len(problem.equations)} equations, {len(problem.unknowns)} unknowns"
+        )
     for condition in problem.conditions:
         if condition.kind not in ("dirichlet", "neumann", "robin"):
             raise refused(f"knows dirichlet, neumann and robin conditions, none of kind {condition.kind}")
@@ -62,7 +64,7 @@ def check(problem: Problem) -> tuple[bool, Kinds]:
 def _on_face(problem: Problem, face: str, rule: Quadrature) -> tuple[tuple[tuple[Condition, bool], ...], bool]:
     """The condition for each unknown on a face, and whether all of them are linear."""
     assert rule.normals is not None
-    conormals = _conormals(problem, rule)
+    conormals = [conormal(problem, one, rule.points, rule.normals) for one in problem.equations]
     found: dict[int, tuple[Condition, bool]] = {}
     linear = True
     for condition in problem.conditions:
@@ -75,8 +77,8 @@ def _on_face(problem: Problem, face: str, rule: Quadrature) -> tuple[tuple[tuple
         if k is None or (essential and not affine):
             names = ", ".join(problem.unknowns)
             raise refused(
-                f"cannot use the {condition.kind} condition on {face}: it neither gives one of {names}, nor is it a multiple of "
-                "an equation's conormal derivative n · A∇u plus terms without derivatives"
+                f"cannot use the {condition.kind} condition on {face}: it neither gives one of {names}, nor is it a multiple "
+                "of an equation's conormal derivative n · A∇u plus terms without derivatives"
             )
         if k in found:
             raise refused(f"finds two conditions for {problem.unknowns[k]} on {face}")
@@ -87,10 +89,10 @@ def _on_face(problem: Problem, face: str, rule: Quadrature) -> tuple[tuple[tuple
     return tuple(found[k] for k in range(len(problem.unknowns))), linear
 
 
-def _conormals(problem: Problem, rule: Quadrature) -> list[Array]:
-    """n · A_a ``(n, U, d)`` of every equation."""
-    seconds = [coefficients(problem, one.operator, one.source, rule.points).second for one in problem.equations]
-    return [np.einsum("nuij,nj->nui", second, rule.normals) for second in seconds]
+def conormal(problem: Problem, equation: Equation, points: Array, normals: Array) -> Array:
+    """n · A_a ``(n, U, d)`` of an equation at points ``(n, d)`` with normals ``(n, d)``."""
+    second = coefficients(problem, equation.operator, equation.source, points).second
+    return np.asarray((second @ normals[:, None, :, None])[..., 0])
 
 
 def _place(one: Coefficients, conormals: list[Array]) -> tuple[int | None, bool]:
@@ -100,10 +102,9 @@ def _place(one: Coefficients, conormals: list[Array]) -> tuple[int | None, bool]
     if not one.first.any():
         given = np.flatnonzero((one.zeroth != 0.0).all(axis=0))
         return (int(given[0]), True) if len(given) == 1 and not np.delete(one.zeroth, given[0], axis=1).any() else (None, True)
-    for e, conormal in enumerate(conormals):
-        square = np.einsum("nui,nui->n", conormal, conormal)
-        factor = np.einsum("nui,nui->n", one.first, conormal) / square
-        gap = np.abs(one.first - factor[:, None, None] * conormal).max()
+    for e, flux in enumerate(conormals):
+        factor = np.einsum("nui,nui->n", one.first, flux) / np.einsum("nui,nui->n", flux, flux)
+        gap = np.abs(one.first - factor[:, None, None] * flux).max()
         if gap <= PARALLEL * np.abs(one.first).max() and (factor != 0.0).all():
             return e, False
     return None, False

@@ -129,8 +129,8 @@ def is_affine(
         other = coefficients(problem, operator, value, points, normals, values, gradients)
         if not _same(known.second, other.second):
             raise ProblemError(
-                'reference = "fem" knows equations whose coefficients of second derivatives depend on position alone; here they '
-                "depend on an unknown; give formulas, or the file of a solution"
+                'reference = "fem" knows equations whose coefficients of second derivatives depend on position alone; here '
+                "they depend on an unknown; give formulas, or the file of a solution"
             )
         affine &= _same(known.first, other.first) and _same(known.zeroth, other.zeroth)
     return affine and _is_linear_in_second(problem, operator, points, normals)

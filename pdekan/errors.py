@@ -28,8 +28,8 @@ class Errors:
 
     l2 = (∫ e²)^½, h1_seminorm = (∫ |∇e|²)^½, h1² = l2² + h1_seminorm²; `_relative` divides by the same norm of the exact
     solution (nan where that vanishes), `_mean_square` divides the square by |Ω|. sampling_error: the relative standard error
-    of l2 where points are random, 0 for Gauss rules. reference_l2, reference_h1_seminorm: the error, by its own estimate, of the
-    reference that stands for the exact solution: 0 for a formula, nan where it is not known.
+    of l2 where points are random, 0 for Gauss rules. reference_l2, reference_h1_seminorm: the error, by its own estimate, of
+    the reference that stands for the exact solution: 0 for a formula, nan where it is not known.
     """
 
     l2: float
@@ -112,9 +112,7 @@ def _close(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-3)
 
 
-def quick(
-    problem: Problem, network: Network, rule: Quadrature, reference: Reference | None = None
-) -> dict[str, Errors]:
+def quick(problem: Problem, network: Network, rule: Quadrature, reference: Reference | None = None) -> dict[str, Errors]:
     """The errors on one given quadrature, for the training history."""
     sums = _sums(problem, network, rule, reference)
     return _with_own({name: _errors(one, problem.domain.measure) for name, one in sums.items()}, reference)
@@ -146,8 +144,8 @@ def _exact(problem: Problem, reference: Reference | None, points: torch.Tensor) 
     if reference is None:
         return problem.exact_jets(points, Derivatives.GRADIENT)
     frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
-    fields = reference(points.cpu().numpy())
-    return {name: Jet(frame, *(torch.as_tensor(part).to(points) for part in parts)) for name, parts in fields.items()}
+    fields = reference(points.cpu().numpy()).items()
+    return {name: Jet(frame, torch.as_tensor(u).to(points), torch.as_tensor(slope).to(points)) for name, (u, slope) in fields}
 
 
 def _squares(u: Jet, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

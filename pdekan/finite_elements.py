@@ -21,7 +21,7 @@ from scipy.sparse import block_array, coo_array, csc_array
 from scipy.sparse.linalg import splu
 from skfem import Basis, BilinearForm, LinearForm
 
-from pdekan.boundary import Kinds, check
+from pdekan.boundary import Kinds, check, conormal
 from pdekan.coefficients import coefficients
 from pdekan.domains.quadrature import Array
 from pdekan.fitted import Fitted, fitted
@@ -33,10 +33,11 @@ DEGREE = {1: 6, 2: 5, 3: 4}
 MOST = 400_000  # unknowns
 SECONDS = 60.0  # for all levels
 EFFORT = {1: 1.0, 2: 1.3, 3: 2.0}  # a level's seconds grow as this power of its unknowns
+CONSTANT = 1e-10  # relative: what a matrix makes of a constant that is nothing
 NEWTON = 30
 STEP = 1e-11  # relative change at which Newton's method ends
 
-Values = Callable[[Array], tuple[Array, Array]]  # values (n, U) and gradients (n, U, d) at points (n, d)
+Values = Callable[[Array], Array]  # (n, U) at points (n, d)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ class _Discrete:
     def of(cls, problem: Problem, space: Space, fit: Fitted, kinds: Kinds) -> _Discrete:
         facets, _ = space.outer
         names = np.array(fit.faces(space.mesh.p.T[space.mesh.facets[:, facets].T].mean(axis=1)), dtype=object)
-        essential, natural = [], []
+        essential: list[tuple[int, Condition, Index]] = []
+        natural: list[tuple[int, Condition, Index]] = []
         for face in dict.fromkeys(names.tolist()):
             rows = np.flatnonzero(names == face)
             for k, (condition, is_essential) in enumerate(kinds[face]):
@@ -63,7 +65,7 @@ class _Discrete:
         """Values ``(N, U)`` at the nodes: of the linear problem, or where Newton's method from `start` ends."""
         u = np.zeros((self.space.dofs.N, len(self.problem.unknowns)))
         if not linear and start is not None:
-            u = start(self.space.nodes)[0]
+            u = start(self.space.nodes)
         for _ in range(1 if linear else NEWTON):
             before, u = u, self._step(u)
             if not np.isfinite(u).all():
@@ -84,6 +86,7 @@ class _Discrete:
         zero = coo_array((size, size))
         matrix = csc_array(block_array([[zero if block is None else block for block in row] for row in blocks]))
         fixed, known = self._given(size)
+        self._check_regular(matrix, fixed)
         return _solve(matrix, load.ravel(), fixed, known).reshape(count, size).T
 
     def _equation(self, e: int, equation: Equation, u: Array, blocks: list[Any], load: Array) -> None:
@@ -112,9 +115,8 @@ class _Discrete:
         flat = points.reshape(-1, d)
         values = np.einsum("bq,mbu->mqu", value, u[nodes]).reshape(len(flat), -1)
         one = coefficients(self.problem, condition.operator, condition.value, flat, normals.reshape(-1, d), values)
-        flux = coefficients(self.problem, self.problem.equations[e].operator, 0.0, flat).second
-        conormal = np.einsum("nuij,nj->nui", flux, normals.reshape(-1, d))
-        scale = np.einsum("nui,nui->n", one.first, conormal) / np.einsum("nui,nui->n", conormal, conormal)
+        flux = conormal(self.problem, self.problem.equations[e], flat, normals.reshape(-1, d))
+        scale = np.einsum("nui,nui->n", one.first, flux) / np.einsum("nui,nui->n", flux, flux)
         given = (np.einsum("nu,nu->n", one.zeroth, values) - one.residual) / scale
         w = weights.reshape(len(rows), -1)
         np.add.at(load[e], nodes, np.einsum("mq,bq->mb", w * given.reshape(w.shape), value))
@@ -126,6 +128,16 @@ class _Discrete:
                 added = coo_array((local.ravel(), (i.ravel(), j.ravel())), shape=(len(u), len(u))).tocsr()
                 blocks[a] = added if blocks[a] is None else blocks[a] + added
 
+    def _check_regular(self, matrix: csc_array, fixed: Index) -> None:
+        """Raise ProblemError where a constant may be added to an unknown: round-off hides it from the factorisation."""
+        size = self.space.dofs.N
+        for a in range(len(self.problem.unknowns)):
+            constant = np.zeros(matrix.shape[0])
+            constant[a * size : (a + 1) * size] = 1.0
+            free = not np.isin(fixed // size, a).any()
+            if free and np.abs(matrix @ constant).max() <= CONSTANT * np.abs(matrix).max():
+                raise _singular()
+
     def _given(self, size: int) -> tuple[Index, Array]:
         """The degrees of freedom that conditions give, and their values."""
         known: dict[int, float] = {}
@@ -135,6 +147,13 @@ class _Discrete:
             one = coefficients(self.problem, condition.operator, condition.value, self.space.nodes[nodes])
             known |= zip((a * size + nodes).tolist(), (-one.residual / one.zeroth[:, a]).tolist(), strict=True)
         return np.array(list(known), dtype=np.int64), np.array(list(known.values()))
+
+
+def _singular() -> ProblemError:
+    return ProblemError(
+        'reference = "fem": the problem is singular: it has no solution, or many, as where neither a condition nor the equation '
+        "tells a constant from zero; state another condition, or give formulas or a file"
+    )
 
 
 def _interpolated(basis: Basis, u: Array) -> tuple[Array, Array]:
@@ -177,10 +196,7 @@ def _solve(matrix: csc_array, load: Array, fixed: Index, known: Array) -> Array:
     try:
         factors = splu(inner, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=1e-3, options={"SymmetricMode": True})
     except RuntimeError:
-        raise ProblemError(
-            'reference = "fem": the problem is singular; does it have exactly one solution? Without a condition that gives '
-            "values an equation for derivatives alone has many"
-        ) from None
+        raise _singular() from None
     for _ in range(2):
         u[free] += factors.solve((load - matrix @ u)[free])
     return u
@@ -206,4 +222,4 @@ def levels(problem: Problem, start: Values | None = None) -> Iterator[Function]:
         solution = Function(space, _Discrete.of(problem, space, fit, kinds).solved(start, linear))
         last = time.perf_counter() - now
         yield solution
-        start = solution
+        start = solution.values

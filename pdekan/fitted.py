@@ -120,7 +120,7 @@ class _Flat(Fitted):
         return _mesh(MeshTri1, points, mesh.t.T)
 
     def _nearest(self, points: Array) -> Index:
-        return np.argmin([arc.distance(points) for arc in self.arcs], axis=0)
+        return np.asarray(np.argmin([arc.distance(points) for arc in self.arcs], axis=0))
 
     def faces(self, middles: Array) -> Sequence[str]:
         return [self.arcs[k].name for k in self._nearest(middles)]
@@ -175,7 +175,7 @@ class _Round(Fitted):
         s = shares.sum(axis=2, keepdims=True)
         below = np.einsum("mnk,mkd->mnd", shares / np.where(s > 0.0, s, 1.0), corners)
         degree = round(1.0 / barycentric[barycentric > 0.0].min())
-        anywhere = np.array(self.domain.center) + [self.domain.radius, 0.0, 0.0]
+        anywhere = np.add(self.domain.center, (self.domain.radius, 0.0, 0.0))
         below = np.where(s > 0.0, below, anywhere)
         return np.asarray(s**degree * (self._projected(below) - below))
 

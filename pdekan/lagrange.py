@@ -46,7 +46,7 @@ class Lagrange(ElementH1):  # type: ignore[misc]
     def lattice(self) -> Index:
         """The multi-indices ``(nodes, d + 1)``."""
         d, p = self.dimension, self.degree
-        pieces = [[(k,) for k in range(d + 1)]]
+        pieces: list[list[tuple[int, ...]]] = [[(k,) for k in range(d + 1)]]
         pieces += [[tuple(edge) for edge in self.refdom.edges]] if d == 3 else []
         pieces += [[tuple(facet) for facet in self.refdom.facets]] if d > 1 else []
         pieces += [[tuple(range(d + 1))]]
@@ -65,7 +65,7 @@ class Lagrange(ElementH1):  # type: ignore[misc]
         by_corner = [change[:, i] * np.prod(np.delete(value, i, axis=1), axis=1) for i in corners]
         return value.prod(axis=1), np.stack([part - by_corner[0] for part in by_corner[1:]], axis=1)
 
-    def lbasis(self, X: Array, i: int) -> tuple[Array, Array]:  # noqa: N803 - scikit-fem's name
+    def lbasis(self, X: Array, i: int) -> tuple[Array, Array]:
         """Function i and its derivatives, as scikit-fem asks for them."""
         key = (X.shape, X.tobytes())
         if self.__dict__.get("_key") != key:
@@ -83,7 +83,7 @@ class Lagrange(ElementH1):  # type: ignore[misc]
 
 def _inner(corners: int, total: int) -> list[tuple[int, ...]]:
     """Multi-indices of a simplex that are positive at all of its corners; those of a line go from the first to the last."""
-    rest = [chosen for chosen in combinations_with_replacement(range(corners), total - corners)] if total >= corners else []
+    rest = list(combinations_with_replacement(range(corners), total - corners)) if total >= corners else []
     return [tuple(1 + chosen.count(k) for k in range(corners)) for chosen in rest]
 
 

@@ -53,7 +53,10 @@ from pdekan.programs import FUNCTIONS
 
 __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"]
 
-REFERENCE, ELEMENTS = "reference", "fem"  # the key in [exact] that names what stands for formulas; its value for finite elements
+REFERENCE, ELEMENTS = (
+    "reference",
+    "fem",
+)  # the key in [exact] that names what stands for formulas; its value for finite elements
 _TABLES: dict[str, type[BaseModel]] = {
     "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
     "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
@@ -238,7 +241,13 @@ class _Resolver:
         scope = Scope(domain.coordinates, domain.vector, (*self.unknowns, *self.trainable), self.constants)
         taken = dict.fromkeys(FUNCTIONS, "a function") | dict.fromkeys(CONSTANTS, "a constant")
         taken |= dict.fromkeys(scope.derivatives, "a differential operator")
-        taken |= {REFERENCE: "a keyword", "exact": "a keyword", "manufactured": "a keyword", "boundary": "a keyword", DOMAIN: "a keyword"}
+        taken |= {
+            REFERENCE: "a keyword",
+            "exact": "a keyword",
+            "manufactured": "a keyword",
+            "boundary": "a keyword",
+            DOMAIN: "a keyword",
+        }
         given = [(("domain", name), "a coordinate") for name in domain.coordinates]
         given += [(("domain", domain.vector), "the vector of all coordinates")] if domain.vector else []
         given += [(("parameters", name), "a parameter") for name in file.parameters]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from pdekan.domains.quadrature import Array
-from pdekan.finite_elements import Values, levels
+from pdekan.finite_elements import levels
 from pdekan.problems import Problem
 from pdekan.spaces import Function
 
@@ -54,12 +54,16 @@ class FiniteElementReference:
         return {name: (values[:, k], gradients[:, k]) for k, name in enumerate(self.unknowns)}
 
 
-def finite_element_references(problem: Problem, start: Values | None = None) -> Iterator[FiniteElementReference]:
+def finite_element_references(
+    problem: Problem, start: Callable[[Array], Array] | None = None
+) -> Iterator[FiniteElementReference]:
     """References on finer and finer meshes, from the fourth on, as long as their estimates fall.
 
     The error of the last of several levels is estimated by Richardson's extrapolation in each norm, d / (ρ - 1), d being the
-    difference of the last two levels and ρ the lesser of the last two factors by which differences fell. start: where
-    Newton's method begins. Raises ProblemError for a problem that finite elements do not solve.
+    difference of the last two levels and ρ the lesser of the last two factors by which differences fell.
+
+    start: values ``(n, U)`` at points ``(n, d)`` with which Newton's method begins. Raises ProblemError for a problem that
+    finite elements do not solve.
     """
     names = problem.unknowns
     differences: list[Array] = []  # (unknowns, 2) from level to level: L2, H1 seminorm
@@ -68,7 +72,7 @@ def finite_element_references(problem: Problem, start: Values | None = None) -> 
         if before is not None:
             differences.append(difference(solution, before))
         if len(differences) >= 3:
-            errors = np.apply_along_axis(extrapolated, 0, np.array(differences[-3:])) + ROUNDING * norms(solution)
+            errors = extrapolated(*differences[-3:]) + ROUNDING * norms(solution)
             if not (errors < best).any():
                 return
             best = errors
@@ -82,23 +86,22 @@ def difference(fine: Function, coarse: Function) -> Array:
     points, weights, values, gradients = fine.samples()
     others, slopes = coarse(points)
     squares = [(values - others) ** 2, ((gradients - slopes) ** 2).sum(axis=2)]
-    return np.sqrt(np.stack([weights @ square for square in squares], axis=1))
+    return np.asarray(np.sqrt(np.stack([weights @ square for square in squares], axis=1)))
 
 
 def norms(function: Function) -> Array:
     """Norms ``(U, 2)``, L2 and H1 seminorm."""
     _, weights, values, gradients = function.samples()
-    return np.sqrt(np.stack([weights @ square for square in (values**2, (gradients**2).sum(axis=2))], axis=1))
+    squares = [values**2, (gradients**2).sum(axis=2)]
+    return np.asarray(np.sqrt(np.stack([weights @ square for square in squares], axis=1)))
 
 
-def extrapolated(differences: Sequence[float]) -> float:
-    """The error of the last of four levels, from the three differences of one to the next.
+def extrapolated(first: Array, second: Array, last: Array) -> Array:
+    """Errors of the last of four levels from the three differences of one to the next.
 
-    At least the last difference itself where the rates do not agree.
+    At least the last difference itself where the two rates do not agree.
     """
-    first, second, last = (float(one) for one in differences)
-    if last == 0.0:
-        return 0.0
-    rates = [first / second if second > 0.0 else 0.0, second / last]
-    error = last / (max(SLOWEST, min(rates)) - 1.0)
-    return error if max(rates) <= UNSTEADY * min(rates) else max(error, last)
+    tiny = np.finfo(np.float64).tiny  # what does not change at all is known
+    rates = np.stack([first, second]) / np.maximum(np.stack([second, last]), tiny)
+    error = last / (np.maximum(SLOWEST, rates.min(axis=0)) - 1.0)
+    return np.asarray(np.where(rates.max(axis=0) <= UNSTEADY * rates.min(axis=0), error, np.maximum(error, last)))

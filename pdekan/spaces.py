@@ -149,6 +149,10 @@ class Function:
             values[rows], gradients[rows] = self._at(points[rows])
         return values, gradients
 
+    def values(self, points: Array) -> Array:
+        """Values ``(n, U)`` alone."""
+        return self(points)[0]
+
     def samples(self) -> tuple[Array, Array, Array, Array]:
         """Gauss points ``(n, d)`` in all cells, weights ``(n,)``, and values and gradients there."""
         space = self.space
@@ -177,7 +181,7 @@ class Function:
         return np.einsum("bn,nbu->nu", value, own), np.einsum("bkn,nbu,nki->nui", slope, own, inverse)
 
     def _located(self, points: Array) -> tuple[Index, Array]:
-        """The straight cells ``(n,)`` in which points are, or of which they are the least outside, and places ``(n, d)`` there."""
+        """The straight cells ``(n,)`` in which points are, or are nearly, and their places ``(n, d)`` there."""
         centers, radii, first, inverse = self._cells
         past = np.maximum(points.min(axis=0) - centers, centers - points.max(axis=0))
         near = np.flatnonzero((past <= radii[:, None]).all(axis=1))
