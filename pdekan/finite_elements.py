@@ -151,8 +151,8 @@ class _Discrete:
 
 def _singular() -> ProblemError:
     return ProblemError(
-        'reference = "fem": the problem is singular: it has no solution, or many, as where neither a condition nor the equation '
-        "tells a constant from zero; state another condition, or give formulas or a file"
+        'reference = "fem": the problem is singular: it has no solution, or many, as where neither a condition nor the '
+        "equation tells a constant from zero; state another condition, or give formulas or a file"
     )
 
 

@@ -143,13 +143,11 @@ def test_points_are_found_in_graded_and_curved_meshes(domain: Domain, exact: boo
     np.testing.assert_allclose(function(near)[0], values, atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("domain", "rate"), [(disk((0.3, 0.0), 1.5), 5.0), (difference(box(x=(-1, 1), y=(-1, 1)), disk((0, 0), 0.3)), 5.0)]
-)
-def test_the_area_of_curved_meshes_converges_with_the_degree(domain: Domain, rate: float) -> None:
+@pytest.mark.parametrize("domain", [disk((0.3, 0.0), 1.5), difference(box(x=(-1, 1), y=(-1, 1)), disk((0, 0), 0.3))])
+def test_the_area_of_curved_meshes_converges_with_the_degree(domain: Domain) -> None:
     errors = [abs(function_on(domain, level, 4).samples()[1].sum() - domain.measure) for level in range(3)]
     slopes = np.log2(np.divide(errors[:-1], errors[1:]))
-    assert slopes.min() > rate
+    assert slopes.min() > 5.0
     assert errors[-1] < 1e-8
 
 
@@ -178,7 +176,7 @@ def singular(x: Jet, y: Jet) -> Jet:
 
 def errors_of(problem: Problem, field: object) -> dict[str, tuple[float, float]]:
     """True errors, L2 and H1 seminorm, of a reference."""
-    rule = problem.domain.interior(15, 6, 0, 0)
+    rule = problem.domain.interior(15 if problem.domain.dimension < 3 else 4, 6, 0, 0)
     exact = problem.exact_jets(torch.as_tensor(rule.points), Derivatives.GRADIENT)
     out = {}
     for name, (values, gradients) in field(rule.points).items():  # type: ignore[operator]
