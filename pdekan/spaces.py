@@ -178,7 +178,7 @@ class Function:
         nodes = space.nodes[space.cells[cells]]
         own = self.coefficients[space.cells[cells]]
         inverse = np.linalg.inv(np.einsum("bkn,nbi->nik", slope, nodes))
-        return np.einsum("bn,nbu->nu", value, own), np.einsum("bkn,nbu,nki->nui", slope, own, inverse)
+        return np.einsum("bn,nbu->nu", value, own), np.einsum("bkn,nbu->nuk", slope, own) @ inverse
 
     def _located(self, points: Array) -> tuple[Index, Array]:
         """The straight cells ``(n,)`` in which points are, or are nearly, and their places ``(n, d)`` there."""
