@@ -28,6 +28,7 @@ from pdekan.problem_schema import ProblemFile
 from pdekan.problem_text import MAX_MESSAGES, ProblemFileError, Source, read, understand, written
 from pdekan.problems import (
     DOMAIN,
+    ELEMENTS,
     EXACT,
     Condition,
     Enrichment,
@@ -53,10 +54,7 @@ from pdekan.programs import FUNCTIONS
 
 __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"]
 
-REFERENCE, ELEMENTS = (
-    "reference",
-    "fem",
-)  # the key in [exact] that names what stands for formulas; its value for finite elements
+REFERENCE = "reference"  # the key in [exact] that names what stands for formulas
 _TABLES: dict[str, type[BaseModel]] = {
     "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
     "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,

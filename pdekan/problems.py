@@ -33,6 +33,7 @@ class RightHandSide(enum.Enum):
 
 
 EXACT = RightHandSide.EXACT
+ELEMENTS = "fem"  # the reference that is finite elements, not a file
 DOMAIN = "domain"  # what the mean is taken over where no face is named
 
 

@@ -22,11 +22,10 @@ from pdekan.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.objective import evaluate
 from pdekan.output.grid_file import read_grid
-from pdekan.problems import Problem, ProblemError
+from pdekan.problems import ELEMENTS, Problem, ProblemError
 from pdekan.reference import SUFFICIENT, Known, Reference, finite_element_references
 from pdekan.solution import Solution, load_solution
 
-ELEMENTS = "fem"
 RUN = ".vtkhdf"
 DEGREE = 5
 RULE = {1: (37, 5), 2: (13, 4), 3: (5, 4)}  # cells, and points in each, at which the error is measured meanwhile

@@ -11,7 +11,7 @@ from pdekan.checks import exact_residuals
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.plan import is_open, memory, stages
 from pdekan.problem_file import load_problem
-from pdekan.problems import Field, Problem, RightHandSide
+from pdekan.problems import ELEMENTS, Field, Problem, RightHandSide
 from pdekan.terminal import console
 
 
@@ -100,7 +100,7 @@ def _print_checked(answer: dict[str, Any]) -> None:
     if answer["grows"]:
         out.print("  network     grows stage by stage until the tolerance is met")
     if answer["exact_reference"] is not None:
-        named = "finite elements" if answer["exact_reference"] == references.ELEMENTS else answer["exact_reference"]
+        named = "finite elements" if answer["exact_reference"] == ELEMENTS else answer["exact_reference"]
         out.print(f"  exact       errors are measured against {named}")
     for place, value in answer["exact_residuals"].items():
         out.print(
