@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pdekan import errors
 from pdekan.ansatz import bare, wrapped
 from pdekan.jets import TIME
 from pdekan.networks.base import Network
@@ -21,7 +20,7 @@ from pdekan.networks.slabs import Slabs
 from pdekan.problems import Problem, ProblemError
 from pdekan.slabs import breaks, slab
 from pdekan.solution import Solution
-from pdekan.training import Progress, Training, Watcher
+from pdekan.training import Progress, Training, Watcher, measured
 
 # The stage that a slab begins with, whose network the slab before has long outgrown: growth goes on from there.
 START = 0
@@ -51,7 +50,7 @@ def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution
         if solution.status == "interrupted":
             break
     joining = _Joining(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1]))
-    return joining.joined(solved[-1], measured=True)
+    return joining.joined(solved[-1], measure=True)
 
 
 def _start(part: Problem, before: Solution) -> Solution | None:
@@ -102,20 +101,20 @@ class _Joining:
                 steps=self.problem.training.slabs * progress.steps,
                 seconds=earlier + progress.seconds,
                 budget=earlier + self.problem.training.seconds,
-                snapshot=lambda: self.joined(progress.snapshot(), measured=False),
+                snapshot=lambda: self.joined(progress.snapshot(), measure=False),
             )
             return watch(shown)
 
         return watched
 
-    def joined(self, last: Solution, measured: bool) -> Solution:
+    def joined(self, last: Solution, measure: bool) -> Solution:
         """All slabs as one solution."""
         parts = [*self.solved, last]
         networks = [*self.networks, last.network]
         network = Slabs(networks, self.times[1 : len(networks)], self.column)
         unsolved = last.status == "interrupted"
         status = max((part.status for part in parts), key=STATUSES.index)
-        found = errors.measure(self.problem, network) if measured and not unsolved else {}
+        found, reference = measured(self.problem, network) if measure and not unsolved else ({}, None)
         return replace(
             last,
             domain=self.problem.domain,
@@ -131,6 +130,7 @@ class _Joining:
             stage=len(networks) - 1 - unsolved,
             history=_appended([part.history for part in parts]),
             errors=found or None,
+            reference=reference,
         )
 
 

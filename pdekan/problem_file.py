@@ -28,6 +28,7 @@ from pdekan.problem_schema import ProblemFile
 from pdekan.problem_text import MAX_MESSAGES, ProblemFileError, Source, read, understand, written
 from pdekan.problems import (
     DOMAIN,
+    ELEMENTS,
     EXACT,
     Condition,
     Enrichment,
@@ -53,6 +54,7 @@ from pdekan.programs import FUNCTIONS
 
 __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"]
 
+REFERENCE = "reference"  # the key in [exact] that names what stands for formulas
 _TABLES: dict[str, type[BaseModel]] = {
     "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
     "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
@@ -181,7 +183,7 @@ class _Resolver:
         file = self.file
         domain = self.domain() if domain is None else domain
         scope = self.scope(domain)
-        exact = self.exact(scope)
+        exact, reference = self.exact(scope), self.reference()
         operators, sources = self.equations(scope)
         one = len(operators) == 1
         conditions = [self.condition(k, item, domain, scope) for k, item in enumerate(file.conditions)]
@@ -197,6 +199,7 @@ class _Resolver:
                 source=sources[0] if one else sources,
                 conditions=tuple(conditions),
                 exact=exact,
+                exact_reference=reference,
                 name=file.name,
                 title=file.title,
                 reference=file.reference,
@@ -236,7 +239,13 @@ class _Resolver:
         scope = Scope(domain.coordinates, domain.vector, (*self.unknowns, *self.trainable), self.constants)
         taken = dict.fromkeys(FUNCTIONS, "a function") | dict.fromkeys(CONSTANTS, "a constant")
         taken |= dict.fromkeys(scope.derivatives, "a differential operator")
-        taken |= {"exact": "a keyword", "manufactured": "a keyword", "boundary": "a keyword", DOMAIN: "a keyword"}
+        taken |= {
+            REFERENCE: "a keyword",
+            "exact": "a keyword",
+            "manufactured": "a keyword",
+            "boundary": "a keyword",
+            DOMAIN: "a keyword",
+        }
         given = [(("domain", name), "a coordinate") for name in domain.coordinates]
         given += [(("domain", domain.vector), "the vector of all coordinates")] if domain.vector else []
         given += [(("parameters", name), "a parameter") for name in file.parameters]
@@ -310,15 +319,25 @@ class _Resolver:
         return lefts, rights
 
     def exact(self, scope: Scope) -> dict[str, Expression | float] | None:
-        for name in self.file.exact:
+        formulas = {name: text for name, text in self.file.exact.items() if name != REFERENCE}
+        for name in formulas:
             if name not in (*self.unknowns, *self.trainable):
                 self.source.add(("exact", name), f"is no unknown; {self._known()}")
         found = {
             name: self.formula(text, scope, "exact", name, of_unknown=False)
-            for name, text in self.file.exact.items()
+            for name, text in formulas.items()
             if name in (*self.unknowns, *self.trainable)
         }
         return found or None
+
+    def reference(self) -> str | None:
+        """What errors are measured against: "fem", or a file beside the problem's."""
+        name = self.file.exact.get(REFERENCE)
+        if name is None:
+            return None
+        if len(self.file.exact) > 1:
+            self.source.add(("exact", REFERENCE), "stands where no formula is known; leave it out, or the formulas")
+        return name if name == ELEMENTS else str(self.folder / name)
 
     def _known(self) -> str:
         if len(self.unknowns) == 1:

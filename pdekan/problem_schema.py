@@ -418,7 +418,9 @@ class ProblemFile(Table):
     conditions: list[Condition] = Field(default=[], max_length=200)
     data: list[Data] = Field(default=[], max_length=20)
     enrichment: list[Enrichment] = Field(default=[], max_length=20)
-    exact: dict[Name, Formula] = {}
+    exact: dict[Name, Formula] = Field(
+        default={}, description='formulas by unknown; or reference = "fem", finite elements, or the name of an HDF5 file'
+    )
     network: Network = Network()
     training: Training = Training()
 

@@ -33,6 +33,7 @@ class RightHandSide(enum.Enum):
 
 
 EXACT = RightHandSide.EXACT
+ELEMENTS = "fem"  # the reference that is finite elements, not a file
 DOMAIN = "domain"  # what the mean is taken over where no face is named
 
 
@@ -324,7 +325,8 @@ class Problem:
     equation, source: plain Python functions of coordinates and unknowns by name, or numbers; for a system, sequences of equal
     length; no equation at all is a regression. exact: such a function, or one for each unknown by name (and numbers for
     parameters). `source=EXACT` is the operator applied to `exact` (a manufactured solution). parameters: what is found beside
-    the unknowns. interfaces: shapes by name, across whose boundaries the unknowns may jump or kink. text: the problem file's
+    the unknowns. exact_reference: what errors are measured against where no formula is known: "fem" for finite elements, or the
+    path of a file. interfaces: shapes by name, across whose boundaries the unknowns may jump or kink. text: the problem file's
     text, where it came from one. Raises ProblemError for names that do not exist and for EXACT without an exact solution.
     """
 
@@ -333,6 +335,7 @@ class Problem:
     source: Formula | RightHandSide | Sequence[Formula | RightHandSide] = 0.0
     conditions: tuple[Condition, ...] = ()
     exact: Formula | Mapping[str, Formula] | None = None
+    exact_reference: str | None = None
     name: str = "problem"
     title: str = ""
     reference: str = ""
@@ -350,6 +353,8 @@ class Problem:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not (self.equations or self.data):
             raise ProblemError("neither an equation nor data: there is nothing to solve")
+        if self.exact is not None and self.exact_reference is not None:
+            raise ProblemError("an exact solution and a reference; errors are measured against one of them")
         missing = [name for name in self.unknowns if name not in self.exact_fields]
         needs = any(one.source is EXACT for one in self.equations)
         needs |= any(c.value is EXACT and c.kind != "periodic" for c in self.conditions)

@@ -49,7 +49,8 @@ def slab(problem: Problem, times: Sequence[float], k: int, before: Network | Non
     """The problem of slab k, which starts from what the network before it says."""
     conditions = tuple(_carried(problem, condition, before) for condition in problem.conditions)
     training = replace(problem.training, slabs=1, seconds=seconds)
-    return replace(problem, domain=_part(problem.domain, times[k], times[k + 1]), conditions=conditions, training=training)
+    part = _part(problem.domain, times[k], times[k + 1])
+    return replace(problem, domain=part, conditions=conditions, training=training, exact_reference=None)
 
 
 def _carried(problem: Problem, condition: Condition, before: Network | None) -> Condition:

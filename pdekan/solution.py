@@ -31,6 +31,7 @@ from pdekan.output import vtkhdf
 from pdekan.output.record import Record
 from pdekan.output.samples import Axis, Grid, Mesh, OutputError, Samples, field_name, residual_names
 from pdekan.problems import Measurements, Problem, with_known_value
+from pdekan.reference import Reference
 from pdekan.slabs import breaks, slab
 
 Array = NDArray[np.float64]
@@ -56,7 +57,8 @@ class Solution:
     largest of them, each relative to the size of its equation's terms, which is what the tolerance is held against. errors: by
     unknown, or None without an exact solution. history: columns step, seconds, stage, loss, residual and, where known,
     l2_mean_square, h1_mean_square of all unknowns together, and a column for each parameter. found: the parameters.
-    problem: None for a loaded solution whose problem was stated in Python.
+    problem: None for a loaded solution whose problem was stated in Python. reference: what the errors were measured against in
+    place of formulas, None for a loaded solution.
     """
 
     domain: Domain
@@ -79,6 +81,7 @@ class Solution:
     errors: Mapping[str, Errors] | None
     environment: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[str, Found] = field(default_factory=dict)
+    reference: Reference | None = None
 
     def __call__(self, points: ArrayLike) -> Array:
         """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``."""
@@ -158,16 +161,23 @@ class Solution:
         """What is known at points, by the names of `output.samples`."""
         coordinates, fields = self.domain.coordinates, {}
         values, gradients = self._jet(points, Derivatives.GRADIENT)
-        exact = {} if self.problem is None else self.problem.exact_fields
-        environment = None if self.problem is None else self.problem.environment(self._tensor(points), Derivatives.VALUE)
+        exact = self._exact(points)
         for k, name in enumerate(self.unknowns):
             fields[name] = values[:, k]
             fields[field_name("gradient", name, coordinates, self.unknowns)] = gradients[:, k]
-            if name in exact and environment is not None:
-                known = exact[name](environment).value.cpu().numpy()
-                fields[field_name("exact", name, coordinates, self.unknowns)] = known
-                fields[field_name("error", name, coordinates, self.unknowns)] = values[:, k] - known
+            if name in exact:
+                fields[field_name("exact", name, coordinates, self.unknowns)] = exact[name]
+                fields[field_name("error", name, coordinates, self.unknowns)] = values[:, k] - exact[name]
         return fields | self._residuals(points)
+
+    def _exact(self, points: Array) -> dict[str, Array]:
+        """The exact values at points, or the reference's, by unknown, as far as they are known."""
+        if self.reference is not None:
+            return {name: values for name, (values, _) in self.reference(points).items()}
+        if self.problem is None:
+            return {}
+        environment = self.problem.environment(self._tensor(points), Derivatives.VALUE)
+        return {name: formula(environment).value.cpu().numpy() for name, formula in self.problem.exact_fields.items()}
 
     def _residuals(self, points: Array) -> dict[str, Array]:
         """The residuals of the equations at points."""
@@ -212,6 +222,7 @@ class Solution:
             "relative_residual": _finite(self.relative_residual),
             "tolerance": self.tolerance,
             "errors": errors,
+            "reference": None if self.reference is None else self.reference.name,
             "bound": None,
             "parameters_found": {name: asdict(one) for name, one in self.found.items()},
         }

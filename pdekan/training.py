@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import errors as errors_module
-from pdekan import methods
+from pdekan import methods, references
 from pdekan.ansatz import Ansatz, bare, found, wrapped
 from pdekan.errors import Errors
 from pdekan.history import Clock, History
@@ -26,6 +27,7 @@ from pdekan.objective import Objective, Sampling, terms
 from pdekan.optimizers.base import Outcome, Step, Watch
 from pdekan.plan import Stage, is_open, stages, training_points, unseen_points
 from pdekan.problems import Problem, ProblemError
+from pdekan.reference import Reference
 from pdekan.resampling import resampled
 from pdekan.solution import Found, Solution, environment
 from pdekan.uncertainty import standard_errors
@@ -47,6 +49,7 @@ REASONS = {
     "singular": "the first least-squares problem was singular or not finite",
     "diverged": "the loss stopped being finite",
 }
+LOG = logging.getLogger(__name__)
 # After these the next start or stage may still do better; any other reason ends the training.
 ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged")
 
@@ -141,7 +144,8 @@ class Training:
             self.best = None
         assert self.winner is not None
         network = self.winner.network.requires_grad_(False)
-        return self._finished(self.winner, reason, errors_module.measure(self.problem, network), self._uncertainty(network))
+        errors, reference = measured(self.problem, network)
+        return replace(self._finished(self.winner, reason, errors, self._uncertainty(network)), reference=reference)
 
     def _train(self) -> str:
         """Train stage by stage; returns the reason of the end."""
@@ -164,7 +168,8 @@ class Training:
         return reason
 
     def check(self) -> None:
-        """Refuse a network that was asked for and does not fit before training, not after it."""
+        """Refuse a network that was asked for and does not fit, and a reference that cannot be had, before training."""
+        references.check(self.problem)
         if not self.grows:
             last = len(self.plan) - 1
             self._rows(last)
@@ -375,6 +380,16 @@ class Training:
             found=_found(best.network, uncertainty or {}),
             environment=environment() | {"device": str(self.device), "seed": self.options.seed},
         )
+
+
+def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Reference | None]:
+    """The errors of a network, and what they were measured against beside formulas; none are lost where that fails."""
+    try:
+        reference = references.known(problem, network)
+    except ProblemError as error:
+        LOG.warning("errors are not known: %s", error)
+        reference = None
+    return errors_module.measure(problem, network, reference), reference
 
 
 def _found(network: Network, uncertainty: Mapping[str, float]) -> dict[str, Found]:

@@ -6,12 +6,13 @@ import argparse
 import json
 from typing import Any
 
+from pdekan import references
 from pdekan.checks import exact_residuals
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.plan import is_open, memory, stages
 from pdekan.posedness import doubts
 from pdekan.problem_file import load_problem
-from pdekan.problems import Field, Problem, RightHandSide
+from pdekan.problems import ELEMENTS, Field, Problem, RightHandSide
 from pdekan.terminal import console
 
 
@@ -20,6 +21,7 @@ def run(options: argparse.Namespace) -> int:
     problem = load_problem(options.file, options.set)
     complete = all(name in problem.exact_fields for name in problem.unknowns)
     mismatch = exact_residuals(problem) if complete else {}
+    references.check(problem)
     wrong = {".".join(map(str, place)): value for place, value in mismatch.items() if not value < 1e-6}
     answer = _checked(problem) | {"exact_residuals": {".".join(map(str, place)): value for place, value in mismatch.items()}}
     answer["warnings"] = doubts(problem)
@@ -51,6 +53,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "name": problem.name,
         "title": problem.title,
         "reference": problem.reference,
+        "exact_reference": problem.exact_reference,
         "domain": dict(zip(problem.domain.coordinates, intervals, strict=True)),
         "domain_type": type(problem.domain).__name__.lower(),
         "measure": problem.domain.measure,
@@ -100,6 +103,9 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print("  network     grows stage by stage until the tolerance is met")
     for doubt in answer["warnings"]:
         out.print(f"  warning     {doubt}")
+    if answer["exact_reference"] is not None:
+        named = "finite elements" if answer["exact_reference"] == ELEMENTS else answer["exact_reference"]
+        out.print(f"  exact       errors are measured against {named}")
     for place, value in answer["exact_residuals"].items():
         out.print(
             f"  exact       satisfies {place} to {value:.1e}"

@@ -13,8 +13,10 @@ from rich.table import Table
 from pdekan import run as runs
 from pdekan import solver
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
+from pdekan.errors import Errors
 from pdekan.posedness import doubts
 from pdekan.problem_file import load_problem
+from pdekan.reference import SUFFICIENT
 from pdekan.solution import Solution, load_solution
 from pdekan.solver import Progress
 from pdekan.terminal import Standing, console, interruptible, progress_display
@@ -88,6 +90,7 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
     network, slabs = summary["network"], ""
     if network["kind"] == "slabs":
         slabs, network = f"{len(network['networks'])} slabs of time, the last a ", network["networks"][-1]
+    reference = None if solution.problem is None else solution.problem.exact_reference
     sizes = f"{network['kind'].upper()} {network.get('widths', '')}"
     if network["kind"] == "kan":
         sizes += f", degree {_plain(network['degree'])}, intervals {_plain(network['intervals'])}"
@@ -112,14 +115,28 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
                 f"L2 {e.l2_relative:.2e}, H1 seminorm {e.h1_seminorm_relative:.2e} (relative), max {e.linf:.2e}",
             )
         )
+        if summary["reference"] is not None:
+            rows.append(("", _reference(e, summary["reference"])))
         if e.sampling_error > 0.0:
             rows.append(("", f"on {e.points} quasi-random points; L2 is known to {100 * e.sampling_error:.2g} %"))
     if solution.errors is None:
-        rows.append(("error", "not known: the problem states no exact solution"))
+        rows.append(("error", "not known: the problem states no exact solution" if reference is None else "not known"))
     rows.append(("run", summary["run"]))
     for row in rows:
         table.add_row(*row)
     console().print(table)
+
+
+def _reference(errors: Errors, name: str) -> str:
+    """What errors were measured against, and whether that is known well enough."""
+    own, measured = (errors.reference_l2, errors.reference_h1_seminorm), (errors.l2, errors.h1_seminorm)
+    text = f"against {name}"
+    if any(one != one for one in own):
+        return f"{text}, whose own error is not known"
+    text += f", itself known to {own[0]:.0e} (L2) and {own[1]:.0e} (H1 seminorm), absolute"
+    if all(one <= SUFFICIENT * error for one, error in zip(own, measured, strict=True)):
+        return text
+    return f"{text}: not ten times below the error, which may be of the reference"
 
 
 def _plain(values: list[int]) -> str:

@@ -63,7 +63,7 @@ class Mesh(Domain):
         used = self.points[np.unique(self.cells)]
         object.__setattr__(self, "lower", tuple(used.min(axis=0).tolist()))
         object.__setattr__(self, "upper", tuple(used.max(axis=0).tolist()))
-        _ = self._facets
+        _ = self.facets
 
     @property
     def measure(self) -> float:
@@ -73,10 +73,10 @@ class Mesh(Domain):
     @property
     def faces(self) -> tuple[str, ...]:
         """The groups that are on the boundary, and "outer" where they leave some of it."""
-        return tuple(self._facets)
+        return tuple(self.facets)
 
     @cached_property
-    def _facets(self) -> dict[str, Index]:
+    def facets(self) -> dict[str, Index]:
         """The boundary's facets by face, ordered so that `normals` of them are outward."""
         boundary = _boundary(self.points, self.cells)
         place = {tuple(sorted(facet)): k for k, facet in enumerate(boundary.tolist())}
@@ -103,7 +103,7 @@ class Mesh(Domain):
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """Gauss points in every facet of a face, about as dense."""
         (name,) = self.resolve(name)
-        corners = self.points[self._facets[name]]
+        corners = self.points[self.facets[name]]
         across = normals(corners)
         measures = np.linalg.norm(across, axis=1)
         spacing = max(np.subtract(self.upper, self.lower)) / (cells * order)
@@ -114,7 +114,7 @@ class Mesh(Domain):
 
     def distance(self, points: Array) -> Array:
         """Distance to the nearest facet; inside is where the boundary winds around a point."""
-        return signed_distance(points, self.points[np.concatenate(list(self._facets.values()))])
+        return signed_distance(points, self.points[np.concatenate(list(self.facets.values()))])
 
 
 def simplex_gauss(dimension: int, count: int) -> tuple[Array, Array]:
