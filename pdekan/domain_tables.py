@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pdekan import problem_schema as schema
+from pdekan import domain_schema as schema
 from pdekan.domains import combinations, shapes
 from pdekan.domains.ball import ball
 from pdekan.domains.base import Domain

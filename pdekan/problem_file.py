@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from pdekan import domain_schema
 from pdekan import problem_schema as schema
 from pdekan.checks import probe
 from pdekan.domain_tables import built
@@ -58,9 +59,7 @@ REFERENCE = "reference"  # the key in [exact] that names what stands for formula
 _TABLES: dict[str, type[BaseModel]] = {
     "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
     "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
-    "enrichment": schema.Enrichment, "[table]": schema.TrainableParameter, "[box]": schema.Box, "[disk]": schema.Disk,
-    "[annulus]": schema.Annulus, "[ellipse]": schema.Ellipse, "[ball]": schema.Ball, "[polygon]": schema.Polygon,
-    "[mesh]": schema.Mesh, **{f"[{kind}]": schema.Combination for kind in schema.COMBINATIONS},
+    "enrichment": schema.Enrichment, "[table]": schema.TrainableParameter, **domain_schema.MODELS,
 }  # fmt: skip
 _WANTED = {
     "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
@@ -216,10 +215,10 @@ class _Resolver:
 
     def domain(self) -> Domain:
         table = self.file.domain
-        if isinstance(table, schema.Box):
+        if isinstance(table, domain_schema.Box):
             for name in table.intervals:
                 with self.noting("domain", name):
-                    schema.check_name(name)
+                    domain_schema.check_name(name)
             self.source.check()
         try:
             return built(table, self.folder)

@@ -21,7 +21,7 @@ ORDER = (
     "domains.mesh", "domains.mesh_file", "domains.triangulation", "domains.storage", "domains",
     "output.atomic", "output.samples", "output.hdf5", "output.columns", "output.grid_file",
     "problems", "lifting", "library", "tokens", "programs", "expressions", "posedness", "checks",
-    "problem_text", "problem_schema", "domain_tables", "measurements", "problem_file", "ansatz", "slabs",
+    "problem_text", "domain_schema", "problem_schema", "domain_tables", "measurements", "problem_file", "ansatz", "slabs",
     "coefficients", "lagrange", "fitted", "spaces", "boundary", "finite_elements", "reference",
     "products", "objective", "uncertainty", "judgement", "resampling", "plan", "errors", "bounds", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",
