@@ -22,7 +22,9 @@ from pdekan.domains.storage import restored, stored
 from pdekan.domains.triangulation import triangulation
 
 CORNERS = 2000
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+few = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 
 # tenths make parts touch, share edges and pass through each other's corners; other numbers make them meet anyhow
 tenths = st.integers(-10, 10).map(lambda k: k / 10)
@@ -57,7 +59,7 @@ def combined(draw: st.DrawFn, parts: st.SearchStrategy[Planar | Box]) -> Planar:
     try:
         return combine(*draw(st.lists(parts, min_size=2, max_size=3)))
     except DomainError as error:
-        assume("empty" not in str(error))
+        assume("empty" not in str(error) and "almost touch" not in str(error))
         raise
 
 
@@ -169,3 +171,9 @@ def test_triangulations_fill_the_domain_and_their_edges_are_as_long_as_asked(dom
     # a chord of length h on a circle of radius r cuts off h³ / 12 r, and edges span no more than 30 degrees
     assert areas.sum() == pytest.approx(domain.measure, abs=1e-12 if straight else perimeter * size * 0.05)
     assert np.abs(domain.distance(corners)[np.abs(domain.distance(corners)) < 0.3 * size]).max() < 1e-6
+
+
+def test_curves_that_almost_touch_are_refused() -> None:
+    """Which side is which there is decided by round-off: the area would be 0.14 instead of 0.23."""
+    with pytest.raises(DomainError, match="almost touch"):
+        intersection(annulus((0, 0.5), 0.2, 0.7), annulus((0, 1e-12), 0.2, 0.4))

@@ -24,6 +24,7 @@ from pdekan.domains.shapes import Rectangle
 
 KINDS = ("union", "intersection", "difference")
 TOUCHING = 1e-7  # of the size: cuts as near as this are one; where curves touch, half the digits of their meeting are lost
+CLOSED = 1e-5  # of the size: how near the end of an arc the next one has to begin
 Sides = NDArray[np.bool_]
 
 
@@ -32,7 +33,8 @@ class Combination(Planar):
     """What is in any of the parts (union), in all (intersection), or in the first alone (difference).
 
     Faces are the parts' faces, "part1.outer", …, as far as they are boundary of the whole; what two parts have in common
-    goes by the name in the first. Raises DomainError where nothing is left.
+    goes by the name in the first. Raises DomainError where nothing is left, and for curves that almost touch: which side is
+    which cannot be told there.
     """
 
     kind: str
@@ -48,6 +50,14 @@ class Combination(Planar):
             listed = " and ".join(sorted(", ".join(name) for name in names))
             raise DomainError(f"the parts of a {self.kind} have coordinates {listed}; they need the same")
         super().__post_init__()
+        starts, ends = (np.stack([arc.at(np.array(arc.span[k])) for arc in self.arcs]).reshape(-1, 2) for k in (0, 1))
+        gaps = np.linalg.norm(ends[:, None] - starts, axis=2).min(axis=1)
+        if gaps.max() > CLOSED * self.size:
+            x, y = ends[gaps.argmax()]
+            raise DomainError(
+                f"the boundary of the {self.kind} is not closed at ({x:g}, {y:g}): curves almost touch there; "
+                "move them apart, or make them touch exactly"
+            )
 
     def _combined(self, states: Sequence[Sides]) -> Sides:
         """Membership in the whole from memberships in the parts."""
