@@ -224,7 +224,7 @@ class Solution:
             "errors": errors,
             "reference": None if self.reference is None else self.reference.name,
             "bound": None,
-            "parameters_found": {name: asdict(one) for name, one in self.found.items()},
+            "parameters_found": {name: _plain_found(one) for name, one in self.found.items()},
         }
 
     def save(self, path: str | os.PathLike[str], shape: Sequence[int] | None = None) -> None:
@@ -244,6 +244,14 @@ class Solution:
         errors = None if self.errors is None else {name: asdict(e) for name, e in self.errors.items()}
         text = None if self.problem is None else self.problem.text
         return Record(text, config, state, self.history, errors, self.environment)
+
+
+def _plain_found(found: Found) -> dict[str, float | None]:
+    return {key: None if value is None else _finite(value) for key, value in asdict(found).items()}
+
+
+def _read_found(plain: Mapping[str, float | None]) -> Found:
+    return Found(_number(plain["value"]), plain["standard_error"])
 
 
 def _plain(measured: Measurements) -> dict[str, Any]:
@@ -333,7 +341,7 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
             history=record.history,
             errors=errors,
             environment=record.environment,
-            found={name: Found(**values) for name, values in summary["parameters_found"].items()},
+            found={name: _read_found(one) for name, one in summary["parameters_found"].items()},
         )
     except (KeyError, TypeError) as error:
         raise OutputError(f"{os.fspath(path)}: the stored configuration lacks or misstates {error}") from None
