@@ -295,6 +295,9 @@ UNSEEN = {
 }
 
 
-@pytest.mark.parametrize("name", UNSEEN)
+SLOW = ("hill in a cube",)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.nightly] * (name in SLOW)) for name in UNSEEN])
 def test_problems_that_nothing_was_tuned_on(name: str) -> None:
     assert_solved(trained(UNSEEN[name], 1e-4), 1e-4)
