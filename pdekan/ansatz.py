@@ -210,7 +210,7 @@ class AnsatzTrace:
 def _inside(problem: Problem, points: Array) -> NDArray[np.bool_]:
     """What the shapes behind the interfaces contain, ``(n, shapes)``.
 
-    What they share with the domain's boundary is theirs: nearer than an interface's two sides are (`objective.OFF`), points
+    What they share with the domain's boundary is theirs: nearer than an interface's two sides are (`terms.OFF`), points
     count as inside.
     """
     size = max(b - a for a, b in zip(problem.domain.lower, problem.domain.upper, strict=True))

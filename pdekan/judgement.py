@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pdekan.networks.base import Network
-from pdekan.objective import Sampling, Term, evaluate, terms, units
+from pdekan.objective import evaluate
 from pdekan.problems import Problem
+from pdekan.terms import Sampling, Term, terms, units
 
 SMALL = 1e-3
 TINY = 1e-300  # stands for a size that is zero: a residual of zero is then still one of zero
@@ -33,7 +34,7 @@ class Residuals:
 class Judge:
     """Unseen points of every term of a problem, the equations' first, with the sizes of data and operators there.
 
-    data: root mean squares of the right-hand sides. units: ``(U,)`` for every term, see `objective.units`.
+    data: root mean squares of the right-hand sides. units: ``(U,)`` for every term, see `terms.units`.
     """
 
     terms: list[Term]

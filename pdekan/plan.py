@@ -14,8 +14,8 @@ from itertools import pairwise
 
 from pdekan.ansatz import network_outputs
 from pdekan.domains.box import TENSOR_DIMENSIONS
-from pdekan.objective import APART, Sampling
 from pdekan.problems import Nodes, Problem, ProblemError
+from pdekan.terms import APART, Sampling
 
 DEGREE = 9
 # Where nobody says which network: hidden nodes, degree and intervals of the inner splines, intervals of the outer ones. Tried

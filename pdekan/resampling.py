@@ -9,8 +9,9 @@ import torch
 
 from pdekan.domains.quadrature import Quadrature
 from pdekan.networks.base import Network
-from pdekan.objective import Sampling, evaluate, terms
+from pdekan.objective import evaluate
 from pdekan.problems import Problem
+from pdekan.terms import Sampling, terms
 
 # Candidates for each point, and the part of all points that is spread evenly.
 CANDIDATES, EVEN = 4, 0.5

@@ -23,13 +23,14 @@ from pdekan.methods import Optimizer
 from pdekan.networks.base import Network, NoJacobian
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.objective import Objective, Sampling, terms
+from pdekan.objective import Objective
 from pdekan.optimizers.base import Outcome, Step, Watch
 from pdekan.plan import Stage, is_open, stages, training_points, unseen_points
 from pdekan.problems import Problem, ProblemError
 from pdekan.reference import Reference
 from pdekan.resampling import resampled
 from pdekan.solution import Found, Solution, environment
+from pdekan.terms import Sampling, terms
 from pdekan.uncertainty import standard_errors
 
 # The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.

@@ -19,9 +19,10 @@ from pdekan.jets import Derivatives, Frame, Jet, sin
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.objective import Objective, Sampling, terms
+from pdekan.objective import Objective
 from pdekan.operators import laplacian
 from pdekan.problems import Enrichment, Parameter, Problem, ProblemError, as_field, dirichlet
+from pdekan.terms import Sampling, terms
 
 DOMAIN = box(x=(0, 1), y=(0, 2))
 HOLE, DOT = disk((0.5, 1.0), 0.3), disk((0.7, 1.1), 0.3)  # two that overlap: four regions

@@ -23,7 +23,7 @@ ORDER = (
     "problems", "lifting", "library", "tokens", "programs", "expressions", "posedness", "checks",
     "problem_text", "domain_schema", "problem_schema", "domain_tables", "measurements", "problem_file", "ansatz", "slabs",
     "coefficients", "lagrange", "fitted", "spaces", "boundary", "finite_elements", "reference",
-    "products", "objective", "uncertainty", "judgement", "resampling", "plan", "errors", "bounds", "formulas",
+    "products", "terms", "objective", "uncertainty", "judgement", "resampling", "plan", "errors", "bounds", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",
     "optimizers.matrix_free", "optimizers.ssbroyden", "optimizers", "methods", "history",
     "output.labels", "output.record", "output.fields", "output.vtkhdf", "output.planes", "output.panels",

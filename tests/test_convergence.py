@@ -16,10 +16,11 @@ from pdekan.domains.quadrature import gauss
 from pdekan.errors import Errors, measure
 from pdekan.jets import exp, sin
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective, Sampling, terms
+from pdekan.objective import Objective
 from pdekan.operators import dx, laplacian
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems import EXACT, Condition, Problem, dirichlet, neumann
+from pdekan.terms import Sampling, terms
 
 INTERVALS = (16, 32, 64)
 

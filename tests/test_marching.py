@@ -13,11 +13,11 @@ import pdekan as pk
 from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.kan import KAN
 from pdekan.networks.slabs import Slabs
-from pdekan.objective import Sampling
 from pdekan.problem_file import loads
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions, dirichlet, initial
 from pdekan.resampling import resampled
 from pdekan.slabs import Carried, breaks, slab
+from pdekan.terms import Sampling
 
 HEAT = """
 schema = 1

@@ -20,7 +20,7 @@ from pdekan.jets import Derivatives, Frame, Jet, cos, exp, log, sin, stacked, wh
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.objective import EQUATION_WEIGHT, Objective, Sampling, evaluate, is_affine, terms, unit
+from pdekan.objective import EQUATION_WEIGHT, Objective, evaluate
 from pdekan.operators import div, dot, dt, dx, dy, grad, laplacian, normal
 from pdekan.problems import (
     EXACT,
@@ -39,6 +39,7 @@ from pdekan.problems import (
     periodic,
     robin,
 )
+from pdekan.terms import Sampling, is_affine, terms, unit
 
 SAMPLING = Sampling(cells=3, order=3, count=64, seed=0)
 SQUARE = box(x=(-1, 1), y=(0, 1.5))

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective, Sampling, terms
+from pdekan.objective import Objective
 from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton
@@ -24,6 +24,7 @@ from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree, column_lengths, damped_step, project
 from pdekan.optimizers.ssbroyden import SSBroyden, scaling, update
 from pdekan.problem_file import load_problem
+from pdekan.terms import Sampling, terms
 
 Method = GaussNewton | MatrixFree | SSBroyden | LBFGS | Adam
 Residual = Callable[[Tensor], Tensor]

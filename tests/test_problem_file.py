@@ -17,9 +17,9 @@ from pdekan.checks import exact_residuals
 from pdekan.domains.quadrature import Quadrature
 from pdekan.jets import Derivatives, stacked
 from pdekan.library import library, titles
-from pdekan.objective import Sampling, terms
 from pdekan.problem_file import ProblemFileError, json_schema, load_problem, loads
 from pdekan.problems import EXACT, Nodes, Problem, ProblemError, Weights
+from pdekan.terms import Sampling, terms
 
 BASE = """\
 schema = 1

@@ -21,7 +21,7 @@ from pdekan.jets import cos, exp, sin
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.objective import Objective, Sampling, terms
+from pdekan.objective import Objective
 from pdekan.operators import dt, dx, laplacian, normal
 from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import Outcome
@@ -45,6 +45,7 @@ from pdekan.problems import (
 )
 from pdekan.solution import Solution
 from pdekan.solver import Progress, solve
+from pdekan.terms import Sampling, terms
 
 LINE = Problem(
     box(x=(-1, 1)), lambda u: laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x) + 0.5 * x, name="line"

@@ -15,10 +15,11 @@ from pdekan.ansatz import found, wrapped
 from pdekan.domains.box import box
 from pdekan.jets import Jet, sin
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective, Sampling, terms
+from pdekan.objective import Objective
 from pdekan.operators import laplacian
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems import Enrichment, Measurements, Parameter, Problem, Weights, as_field, dirichlet
+from pdekan.terms import Sampling, terms
 from pdekan.uncertainty import standard_errors
 
 LINE = box(x=(0, 1))

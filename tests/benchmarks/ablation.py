@@ -27,11 +27,12 @@ from variants import GainRatio, Geodesic, NormalisedOnce, Scattered, Sum, Togeth
 from pdekan import errors
 from pdekan.networks import kan
 from pdekan.networks.base import Network
-from pdekan.objective import Objective, Term, evaluate, row_factors, terms
+from pdekan.objective import Objective, evaluate, row_factors
 from pdekan.optimizers.base import Step
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.plan import training_points
 from pdekan.problems import Problem
+from pdekan.terms import Term, terms
 
 TABLE = Path(__file__).with_suffix(".md")
 FULL = GaussNewton()

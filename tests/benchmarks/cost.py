@@ -27,12 +27,13 @@ from origin import origin
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.objective import Objective, Sampling, terms
+from pdekan.objective import Objective
 from pdekan.optimizers.base import Step
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.plan import Stage, memory, training_points
 from pdekan.problem_file import load_problem
 from pdekan.solver import solve
+from pdekan.terms import Sampling, terms
 
 TABLE = Path(__file__).with_suffix(".md")
 ALLOWED = 3.0  # iterations may cost so many factorisations

@@ -22,11 +22,12 @@ from torch.nn.utils import parameters_to_vector
 from pdekan import errors
 from pdekan.library import library
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective, Sampling, terms
+from pdekan.objective import Objective
 from pdekan.optimizers.base import Step
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree
 from pdekan.problem_file import load_problem
+from pdekan.terms import Sampling, terms
 
 TABLE = Path(__file__).with_suffix(".md")
 PROBLEM = "poisson_kan_paper"
