@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 
 from pdekan import errors
 from pdekan.errors import Errors
+from pdekan.judgement import Residuals
 from pdekan.networks.base import Network
 from pdekan.problems import Problem
 
-COLUMNS = ("step", "seconds", "stage", "loss", "residual", "l2_mean_square", "h1_mean_square")
+COLUMNS = (
+    "step", "seconds", "stage", "loss", "residual", "equation_residual", "condition_residual",
+    "l2_mean_square", "h1_mean_square",
+)  # fmt: skip
 # Gauss rules for the errors of every step, by dimension: cells and points an axis in each; above, quasi-random points.
 RULES = {1: (37, 5, 0), 2: (13, 4, 0), 3: (4, 4, 0)}
 SCATTERED = (1, 1, 2048)
@@ -56,6 +60,7 @@ class Clock:
 class History:
     """Columns of numbers, a row a step; l2 and h1 are the mean square errors of all unknowns together, nan where not known.
 
+    residual is the relative one, the others are root mean squares as they are, all on points that training has not seen.
     A parameter that is sought has a column of its own.
     """
 
@@ -65,7 +70,8 @@ class History:
         names = (*COLUMNS, *map(_column, problem.parameters))
         self._columns: dict[str, list[float]] = {name: [] for name in names}
         if earlier is not None:
-            self._columns = {name: earlier[name].tolist() for name in names}
+            unknown = np.full(len(earlier["step"]), math.nan)  # what earlier versions did not write down
+            self._columns = {name: earlier.get(name, unknown).tolist() for name in names}
 
     def append(
         self,
@@ -73,7 +79,7 @@ class History:
         seconds: float,
         stage: int,
         loss: float,
-        residual: float,
+        residuals: Residuals,
         errors: Mapping[str, Errors],
         parameters: Mapping[str, float],
     ) -> None:
@@ -82,7 +88,8 @@ class History:
         if errors:
             l2 = sum(e.l2_mean_square for e in errors.values())
             h1 = l2 + sum(e.h1_seminorm_mean_square for e in errors.values())
-        row = dict(zip(COLUMNS, (step, seconds, stage, loss, residual, l2, h1), strict=True))
+        judged = (residuals.relative, residuals.equation, residuals.conditions)
+        row = dict(zip(COLUMNS, (step, seconds, stage, loss, *judged, l2, h1), strict=True))
         row |= {_column(name): value for name, value in parameters.items()}
         for name, column in self._columns.items():
             column.append(float(row[name]))

@@ -55,8 +55,9 @@ class Solution:
     status: "converged", "stalled", "budget" or "interrupted"; reason: the same in a sentence. residual, condition_residual,
     data_residual: root mean squares on points that training has not seen, the last None without data; relative_residual: the
     largest of them, each relative to the size of its equation's terms, which is what the tolerance is held against. errors: by
-    unknown, or None without an exact solution. history: columns step, seconds, stage, loss, residual and, where known,
-    l2_mean_square, h1_mean_square of all unknowns together, and a column for each parameter. found: the parameters.
+    unknown, or None without an exact solution. history: columns step, seconds, stage, loss, residual (relative),
+    equation_residual, condition_residual and, where known, l2_mean_square, h1_mean_square of all unknowns together, and a
+    column for each parameter. found: the parameters.
     problem: None for a loaded solution whose problem was stated in Python. reference: what the errors were measured against in
     place of formulas, None for a loaded solution.
     """

@@ -306,7 +306,7 @@ class Training:
             spent = self.clock.spent
             with self.clock.paused():
                 errors = self.history.quick_errors(network)
-                self.history.append(self.taken, spent, index, step.loss, judged.relative, errors, found(network))
+                self.history.append(self.taken, spent, index, step.loss, judged.residuals, errors, found(network))
                 reason = self.watch(self._progress(judged, errors)) if self.watch is not None else None
             last, earlier = spent - earlier, spent
             if reason is not None:

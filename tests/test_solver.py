@@ -81,7 +81,10 @@ def assert_sound(solution: Solution) -> None:
     for number in (solution.residual, solution.condition_residual, solution.relative_residual, solution.seconds):
         assert math.isfinite(number)
         assert number >= 0.0
-    assert set(solution.history) == {"step", "seconds", "stage", "loss", "residual", "l2_mean_square", "h1_mean_square"}
+    assert set(solution.history) == {
+        "step", "seconds", "stage", "loss", "residual", "equation_residual", "condition_residual",
+        "l2_mean_square", "h1_mean_square",
+    }  # fmt: skip
     rows = len(solution.history["step"])  # a row a step of Gauss-Newton, a row a burst of first-order methods
     for name, column in solution.history.items():
         assert column.shape == (rows,)
