@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from pdekan.ansatz import bare, wrapped
 from pdekan.jets import TIME
+from pdekan.judgement import Judge
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.networks.slabs import Slabs
+from pdekan.plan import stages, training_points, unseen_points
 from pdekan.problems import Problem, ProblemError
 from pdekan.slabs import breaks, slab
 from pdekan.solution import Solution
 from pdekan.training import Progress, Training, Watcher, measured
 
-# The stage that a slab begins with, whose network the slab before has long outgrown: growth goes on from there.
-START = 0
 # From best to worst: what a march in which not all slabs ended alike is called.
 STATUSES = ("converged", "budget", "stalled", "interrupted")
 
@@ -36,7 +36,7 @@ def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution
     networks: list[Network] = []
     if resume is not None:
         networks = _finished(resume, times)
-        solved = [resume]
+        solved = [_judged(problem, times, networks, resume, device)]
     spent = 0.0
     for k in range(len(networks), count):
         seconds = (problem.training.seconds - spent) / (count - k)
@@ -76,6 +76,23 @@ def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:
     if count == len(times) - 1:
         raise ProblemError("every slab of the run to resume was solved; start a new one, with more seconds or other options")
     return network.parts[:count]
+
+
+def _judged(problem: Problem, times: Sequence[float], networks: Sequence[Network], resume: Solution, device: str) -> Solution:
+    """An earlier run as far as its finished slabs go: what it says of the slab that it was in does not count any more."""
+    found = []
+    for k, network in enumerate(networks):
+        part = slab(problem, times, k, networks[k - 1] if k else None, 1.0)
+        unseen = unseen_points(training_points(part, stages(part)[-1], part.training.seed))
+        found.append(Judge.of(part, unseen, torch.device(device)).residuals(network))
+    relative = max((one.relative for one in found), default=0.0)
+    return replace(
+        resume,
+        status="converged" if relative <= resume.tolerance else "budget",
+        residual=_root_mean_square([one.equation for one in found]),
+        condition_residual=_root_mean_square([one.conditions for one in found]),
+        relative_residual=relative,
+    )
 
 
 @dataclass(frozen=True)
@@ -135,7 +152,7 @@ class _Joining:
 
 
 def _root_mean_square(sizes: Sequence[float]) -> float:
-    return math.sqrt(sum(size**2 for size in sizes) / len(sizes))
+    return math.sqrt(sum(size**2 for size in sizes) / max(1, len(sizes)))
 
 
 def _appended(histories: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:

@@ -137,8 +137,7 @@ def terms(
 
     Conditions that are built into the network have none. Above three dimensions the faces of a condition share one term:
     hundreds of small ones cost more than their arithmetic. inside: points for the equations, by default those of the sampling.
-    Raises ProblemError where a right-hand side is not finite, naming
-    the point.
+    Raises ProblemError where a right-hand side is not finite, naming the point.
     """
     make = _Maker(problem, sampling, torch.device(device), inside)
     out = make.equations()

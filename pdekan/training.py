@@ -123,7 +123,7 @@ class Training:
         self.pace: float | None = None  # seconds of a step for each of P², of the stage before
         if resume is not None:
             _check_resumable(problem, resume, self.plan)
-            self.first = min(resume.stage, len(self.plan) - 1)
+            self.first = _stage_of(self.plan, bare(resume.network), resume.stage)
             self.taken = resume.iterations
             self.best = _Judged(resume.network.to(self.device), self.first, Residuals())
             self.best = self._judged(self.first)  # judged anew: the problem may have changed since
@@ -396,6 +396,15 @@ def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Ref
 def _found(network: Network, uncertainty: Mapping[str, float]) -> dict[str, Found]:
     """The parameters that were found, with their standard errors where known."""
     return {name: Found(value, uncertainty.get(name)) for name, value in found(network).items()}
+
+
+def _stage_of(plan: tuple[Stage | None, ...], network: Network, otherwise: int) -> int:
+    """The last stage of a plan that trains a network of these sizes; where there is none, another, or the plan's last."""
+    if isinstance(network, KAN):
+        sizes = network.widths[1:-1], network.degree, network.intervals
+        fits = [k for k, stage in enumerate(plan) if stage and (stage.hidden, stage.degree, stage.intervals) == sizes]
+        otherwise = max(fits, default=otherwise)
+    return min(otherwise, len(plan) - 1)
 
 
 def _count(network: Network | None) -> int:

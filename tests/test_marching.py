@@ -151,12 +151,30 @@ def test_an_interrupted_march_goes_on_with_the_slab_it_was_in() -> None:
     assert half.status == "interrupted"
     assert half.stage == 0
     whole = pk.solve(problem, resume=half)
+    assert whole.status == "converged"
     assert isinstance(whole.network, Slabs)
     assert len(whole.network.parts) == 3
     assert whole.errors is not None
     assert whole.errors["u"].l2_relative < 1e-4
     with pytest.raises(ProblemError, match="same slabs"):
         pk.solve(replace(problem, training=replace(problem.training, slabs=2)), resume=half)
+
+
+def test_a_march_whose_networks_grow_goes_on_with_the_sizes_it_had() -> None:
+    text = HEAT[: HEAT.index("[network]")] + "[training]\nslabs = 3\nseconds = 30\ntolerance = 1e-5\n"
+    problem = loads(text)
+    grown: list[int] = []
+
+    def stop(progress: pk.Progress) -> str | None:
+        grown.append(progress.snapshot().parameters)
+        return "interrupted" if grown[-1] > 1.5 * grown[0] else None
+
+    half = pk.solve(problem, watch=stop)
+    assert half.status == "interrupted"
+    whole = pk.solve(problem, resume=half)
+    assert whole.status == "converged"
+    assert whole.errors is not None
+    assert whole.errors["u"].l2_relative < 1e-4
 
 
 @pytest.mark.parametrize(
