@@ -11,6 +11,7 @@ import torch
 
 import pdekan as pk
 from pdekan.jets import Derivatives, Frame, Jet
+from pdekan.marching import _Joining
 from pdekan.networks.kan import KAN
 from pdekan.networks.slabs import Slabs
 from pdekan.problem_file import loads
@@ -175,6 +176,15 @@ def test_a_march_whose_networks_grow_goes_on_with_the_sizes_it_had() -> None:
     assert whole.status == "converged"
     assert whole.errors is not None
     assert whole.errors["u"].l2_relative < 1e-4
+
+
+def test_a_march_is_as_good_as_its_worst_slab() -> None:
+    one = pk.solve(replace(WAVE, training=TrainingOptions(steps=1)))
+    first = replace(one, status="budget", relative_residual=0.5)
+    last = replace(one, status="converged", relative_residual=1e-6)
+    joined = _Joining(WAVE, breaks(WAVE), 1, (one.network,), (first,)).joined(last, measure=False)
+    assert (joined.status, joined.relative_residual) == ("budget", 0.5)
+    assert joined.iterations == 2 * one.iterations
 
 
 @pytest.mark.parametrize(
