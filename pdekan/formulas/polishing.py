@@ -1,0 +1,151 @@
+"""Constants of a template, adjusted by least squares: first to samples, then to equations, conditions and data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import sympy
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from sympy import Expr, Symbol
+
+from pdekan.formulas.sampling import Samples
+from pdekan.formulas.templates import ON_JETS, Template, evaluate
+from pdekan.jets import Jet, stacked
+from pdekan.problems import Problem
+from pdekan.terms import Sampling, Term, terms, units
+
+Array = NDArray[np.float64]
+
+FIRM = 1e8  # how much more equations and conditions weigh than data with noise: no formula pays for noise with a residual
+POINTS = Sampling(cells=3, order=6, count=600, seed=11)
+
+
+@dataclass(frozen=True)
+class Polished:
+    """Templates by unknown with their constants adjusted; parameters: what is sought beside them.
+
+    misfit: root mean square of the residuals of equations and conditions relative to the sizes of their terms, or of the
+    samples. errors: standard errors of constants and parameters, by name.
+    """
+
+    templates: Mapping[str, Template]
+    parameters: Mapping[Symbol, float]
+    misfit: float
+    errors: Mapping[Symbol, float]
+
+
+def to_samples(template: Template, samples: Samples) -> tuple[Template, float]:
+    """The template nearest to the samples, and how far it is from them, relative to their size."""
+    points = samples.scattered()
+    environment = dict(zip((sympy.Symbol(name, real=True) for name in samples.coordinates), points.T, strict=True))
+    wanted = samples.value(points)
+    size = float(np.sqrt((wanted**2).mean())) or 1.0
+    names = list(template.values)
+    slopes = [sympy.diff(template.expression, name) for name in names]
+
+    def values(expression: Expr, numbers: Array) -> Array:
+        with np.errstate(all="ignore"):
+            found = evaluate(expression, environment | dict(zip(names, numbers, strict=True)))
+        return np.broadcast_to(np.nan_to_num(np.asarray(found, dtype=float), nan=1e30, posinf=1e30, neginf=-1e30), wanted.shape)
+
+    def residual(numbers: Array) -> Array:
+        return np.asarray((values(template.expression, numbers) - wanted) / (size * np.sqrt(len(wanted))))
+
+    start = np.array([template.values[name] for name in names])
+    if not names:
+        return template, float(np.linalg.norm(residual(start)))
+
+    def jacobian(numbers: Array) -> Array:
+        return np.column_stack([values(slope, numbers) for slope in slopes]) / (size * np.sqrt(len(wanted)))
+
+    found = least_squares(residual, start, jacobian, method="lm", x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=60)
+    return template.at(dict(zip(names, found.x.tolist(), strict=True))), float(np.linalg.norm(found.fun))
+
+
+def to_problem(problem: Problem, templates: Mapping[str, Template], parameters: Mapping[Symbol, float]) -> Polished:
+    """The templates nearest to solving the problem: all its equations, conditions and data together, and its parameters."""
+    stated = [replace(one, enforce="weak") for one in problem.conditions]
+    rows = _Rows(replace(problem, conditions=tuple(stated)), templates, parameters)
+    start = np.array([*(v for one in templates.values() for v in one.values.values()), *parameters.values()])
+    if not len(start):
+        return Polished(templates, parameters, rows.misfit(start), {})
+    scale = np.maximum(np.abs(start), 1e-3)
+    found = least_squares(
+        rows, start, jac="3-point", method="trf", x_scale=scale, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=40
+    )
+    names = [*(c for one in templates.values() for c in one.values), *parameters]
+    values = dict(zip(names, found.x.tolist(), strict=True))
+    return Polished(
+        {name: one.at(values) for name, one in templates.items()},
+        {name: values[name] for name in parameters},
+        rows.misfit(found.x),
+        dict(zip(names, _standard_errors(found.jac, found.fun, found.x).tolist(), strict=True)),
+    )
+
+
+class _Rows:
+    """Weighted residuals of a problem as a function of the constants of templates."""
+
+    def __init__(self, problem: Problem, templates: Mapping[str, Template], parameters: Mapping[Symbol, float]) -> None:
+        self.templates, self.parameters = templates, list(parameters)
+        self.names = [*(c for one in templates.values() for c in one.values), *parameters]
+        self.terms = terms(problem, POINTS)
+        self.firm: list[bool] = [term.group != "data" for term in self.terms]
+        self.factors = [self._factors(term, problem) for term in self.terms]
+
+    def _factors(self, term: Term, problem: Problem) -> Array:
+        """What residuals are multiplied by: one for residuals of the size of the term, or one for those of the noise."""
+        if term.noise:
+            return np.full(len(term.target), 1.0 / term.noise)
+        size = max(float(units(term, problem).norm()), float((term.share @ term.target**2).sqrt()), 1e-12)
+        weight = FIRM if any(one.noise for one in self.terms) else 1.0
+        return np.asarray(weight * term.share.sqrt().numpy() / size)
+
+    def __call__(self, numbers: Array) -> Array:
+        """All rows at once; 1e30 where a formula is not finite."""
+        return np.concatenate([self._row(k, numbers) for k in range(len(self.terms))])
+
+    def misfit(self, numbers: Array) -> float:
+        """Root mean square of the rows of equations and conditions, or of the data's where there are none."""
+        firm = any(self.firm)
+        weight = FIRM if any(one.noise for one in self.terms) and firm else 1.0
+        chosen = [k for k in range(len(self.terms)) if self.firm[k] or not firm]
+        return float(max(np.linalg.norm(self._row(k, numbers)) for k in chosen)) / weight
+
+    def _row(self, k: int, numbers: Array) -> Array:
+        term, values = self.terms[k], dict(zip(self.names, numbers.tolist(), strict=True))
+        jets = [self._jet(one.expression, term, values) for one in self.templates.values()]
+        jets += [term.frame.constant(values[name], term.points) for name in self.parameters]
+        with torch.no_grad():
+            row = term.residual(stacked(jets)).numpy() * self.factors[k]
+        return np.asarray(np.nan_to_num(row, nan=1e30, posinf=1e30, neginf=-1e30))
+
+    def _jet(self, expression: Expr, term: Term, values: Mapping[Symbol, float]) -> Jet:
+        coordinates = {name: term.frame.coordinate(term.points, i) for i, name in enumerate(term.frame.coordinates)}
+        found = evaluate(expression, coordinates | dict(values), ON_JETS)
+        return found if isinstance(found, Jet) else term.frame.constant(float(found), term.points)
+
+
+def _standard_errors(jacobian: Array, residual: Array, values: Array) -> Array:
+    """Standard errors from the linear model, s² (JᵀJ)⁻¹ with s² the mean squared residual a degree of freedom."""
+    scale = np.linalg.norm(jacobian, axis=0)
+    scale = np.where(scale > 0.0, scale, 1.0)
+    _, sizes, vt = np.linalg.svd(jacobian / scale, full_matrices=False)
+    freedom = max(1, len(residual) - len(values))
+    spread = max(float(np.sqrt(residual @ residual / freedom)), 1e-15 * float(np.linalg.norm(jacobian * values)) / np.sqrt(freedom))
+    sizes = np.maximum(sizes, 1e-15 * sizes[0])
+    return np.asarray(spread * np.sqrt(((vt / sizes[:, None]) ** 2).sum(0)) / scale)
+
+
+def parameters_of(problem: Problem, found: Mapping[str, float]) -> dict[Symbol, float]:
+    """Symbols for what is sought beside the unknowns, with the values that training found."""
+    return {sympy.Symbol(name, real=True): found[name] for name in problem.parameters}
+
+
+def numeric(templates: Mapping[str, Template], names: Sequence[str]) -> dict[str, Expr]:
+    """The formulas with their constants put in."""
+    return {name: templates[name].numeric for name in names}
