@@ -1,0 +1,1 @@
+"""Closed forms out of a trained solution, checked against its problem."""
