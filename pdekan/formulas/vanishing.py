@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import mpmath
 import numpy as np
 import sympy
+from numpy.typing import NDArray
 
 from pdekan.domains.quadrature import Array
 
@@ -118,16 +119,19 @@ _STEPS: tuple[tuple[int, Callable[[sympy.Expr], sympy.Expr]], ...] = (
 )
 
 
-def branches(expression: sympy.Expr, symbols: Sequence[sympy.Symbol], points: Array) -> Iterator[sympy.Expr]:
-    """The expressions without cases that an expression with cases is, at points ``(n, d)``: each of them once."""
+def branches(
+    expression: sympy.Expr, symbols: Sequence[sympy.Symbol], points: Array
+) -> Iterator[tuple[sympy.Expr, NDArray[np.bool_]]]:
+    """The expressions without cases that an expression with cases is, each with the points ``(n, d)`` where it is that."""
     expression = cased(expression)
     conditions = sorted({c for p in expression.atoms(sympy.Piecewise) for _, c in p.args if c != sympy.true}, key=str)
     if not conditions:
-        yield expression
+        yield expression, np.ones(len(points), dtype=bool)
         return
-    function = sympy.lambdify(list(symbols), list(conditions), modules="math")
-    for truth in sorted({tuple(map(bool, function(*point))) for point in points.tolist()}):
-        yield _decided(expression, dict(zip(conditions, truth, strict=True)))
+    function = sympy.lambdify(list(symbols), conditions, modules="math")
+    truth = np.array([function(*point) for point in points.tolist()], dtype=bool)
+    for row in np.unique(truth, axis=0):
+        yield _decided(expression, dict(zip(conditions, row.tolist(), strict=True))), (truth == row).all(axis=1)
 
 
 def cased(expression: sympy.Expr) -> sympy.Expr:
