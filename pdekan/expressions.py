@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 
 from pdekan.jets import Jet
 from pdekan.problems import Environment, Field
-from pdekan.programs import ACCEPTS, FUNCTIONS, OPERATIONS, Kind, Operation, Step, run
+from pdekan.programs import ACCEPTS, CONSTANTS, FUNCTIONS, OPERATIONS, Kind, Step, run
 from pdekan.tokens import ExpressionError, check_tokens, names_in, shortened
 
 __all__ = ["CONSTANTS", "Expression", "ExpressionError", "Kind", "Scope", "dependency_order", "parse"]
-
-CONSTANTS: dict[str, float] = {"pi": math.pi, "e": math.e}
 
 MAX_STEPS = 3_000
 MAX_DEPTH = 150  # of the syntax tree, where a chain of + - * / counts once
@@ -180,7 +178,7 @@ class _Translator:
     def name(self, name: str, node: ast.expr) -> int:
         scope = self.scope
         if name in CONSTANTS:
-            return self.number(CONSTANTS[name], node)
+            return self.step(name, (), CONSTANTS[name], Kind.NUMBER)
         if name in scope.parameters:
             return self.number(scope.parameters[name], node)
         if name in scope.fields:
@@ -211,10 +209,10 @@ class _Translator:
         kinds = [self.steps[place].kind for place in places]
         self.check_arguments("d" + coordinate if coordinate else name, operation, kinds, node)
         numbers = [step.value for step in (self.steps[place] for place in places) if isinstance(step.value, float)]
-        if name == "where" and self.steps[places[0]].operation == "number":
+        if name == "where" and isinstance(self.steps[places[0]].value, float):
             return places[1] if self.steps[places[0]].value else places[2]
         if operation.number is not None and len(numbers) == len(places):
-            return self.folded(operation, numbers, node)
+            return self.folded(name, places, numbers, node)
         self.check_constants(name, places, node)
         kind = operation.gives or (Kind.VECTOR if Kind.VECTOR in kinds else Kind.SCALAR)
         if kind is Kind.CONDITION and Kind.VECTOR in kinds:
@@ -245,7 +243,9 @@ class _Translator:
             if isinstance(exponent, float) and abs(exponent) > MAX_EXPONENT:
                 raise self.error(node, f"the exponent {exponent:g} is too large; at most {MAX_EXPONENT:g} is allowed")
 
-    def folded(self, operation: Operation, numbers: list[float], node: ast.expr) -> int:
+    def folded(self, name: str, places: list[int], numbers: list[float], node: ast.expr) -> int:
+        """The step of a number that is computed from others, with its value."""
+        operation = OPERATIONS[name]
         assert operation.number is not None
         try:
             value = float(operation.number(*numbers))
@@ -255,18 +255,19 @@ class _Translator:
             raise self.error(node, "is too large for a number") from None
         except ValueError:
             raise self.error(node, "has no real value") from None
-        if operation.gives is Kind.CONDITION:
-            return self.step("number", (), value, Kind.CONDITION)
-        return self.number(value, node)
+        return self.step(name, tuple(places), self.finite(value, node), operation.gives or Kind.NUMBER)
 
     def number(self, value: float, node: ast.expr) -> int:
         try:
             number = float(value)
         except OverflowError:
             number = math.inf
-        if not math.isfinite(number):
+        return self.step("number", (), self.finite(number, node), Kind.NUMBER)
+
+    def finite(self, value: float, node: ast.expr) -> float:
+        if not math.isfinite(value):
             raise self.error(node, "is too large for a number")
-        return self.step("number", (), number, Kind.NUMBER)
+        return value
 
     def step(self, operation: str, arguments: tuple[int, ...], value: float | str | None, kind: Kind) -> int:
         key = (operation, arguments, repr(value), kind)  # repr tells 0.0 from -0.0
@@ -298,7 +299,7 @@ class _Translator:
 
 
 def _reachable(steps: list[Step], last: int) -> tuple[Step, ...]:
-    """The steps that the last one needs, renumbered: constants that were folded away are dropped."""
+    """The steps that the last one needs, renumbered."""
     needed = {last}
     for place in range(last, -1, -1):
         if place in needed:

@@ -85,7 +85,8 @@ class Less(Field):
         return self.first(environment) - self.second(environment)
 
 
-def _itself(u: Jet) -> Jet:
+def itself(u: Jet) -> Jet:
+    """The operator of conditions for values."""
     return u
 
 
@@ -140,7 +141,7 @@ def dirichlet(
     value: Formula | RightHandSide = 0.0, on: Names = "boundary", unknown: str = "u", enforce: Enforce = "weak"
 ) -> Condition:
     """u = value."""
-    return Condition("dirichlet", _names(on), PythonField(_itself, (unknown,)), _right(value), enforce, unknown)
+    return Condition("dirichlet", _names(on), PythonField(itself, (unknown,)), _right(value), enforce, unknown)
 
 
 def neumann(value: Formula | RightHandSide = 0.0, on: Names = "boundary", unknown: str = "u") -> Condition:
@@ -165,7 +166,7 @@ def initial(
     enforce: Enforce = "weak",
 ) -> Condition:
     """u = value at the start of time; `operator` for another initial condition, as ``lambda u: dt(u)`` of a wave."""
-    field = PythonField(_itself, (unknown,)) if operator is None else as_field(operator)
+    field = PythonField(itself, (unknown,)) if operator is None else as_field(operator)
     return Condition("initial", (TIME + "-",), field, _right(value), enforce, unknown)
 
 
@@ -173,7 +174,7 @@ def mean(
     value: Formula | RightHandSide = 0.0, operator: Formula | None = None, on: Names = DOMAIN, unknown: str = "u"
 ) -> Condition:
     """The mean over the domain, or over faces, of u or of an operator: 1/|Ω| ∫ operator(u) = value, a number."""
-    field = PythonField(_itself, (unknown,)) if operator is None else as_field(operator)
+    field = PythonField(itself, (unknown,)) if operator is None else as_field(operator)
     return Condition("mean", _names(on), field, _right(value))
 
 
@@ -181,7 +182,7 @@ def interface(
     on: Names, value: Formula | RightHandSide = 0.0, operator: Formula | None = None, unknown: str = "u"
 ) -> Condition:
     """u, or an operator such as the flux ``lambda k, u: k * normal(u)``, jumps by the value across an interface."""
-    field = PythonField(_itself, (unknown,)) if operator is None else as_field(operator)
+    field = PythonField(itself, (unknown,)) if operator is None else as_field(operator)
     return Condition("interface", _names(on), field, _right(value))
 
 

@@ -1,0 +1,152 @@
+"""Whether an expression is zero: at points to many digits first, then by rewriting it until nothing is left.
+
+Every way of rewriting has a size up to which it is tried: none takes more than a second or so there, and nothing has to be
+interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import mpmath
+import numpy as np
+import sympy
+from numpy.typing import NDArray
+
+from pdekan.domains.quadrature import Array
+
+DIGITS = 40
+SURELY = 1e-25  # relative, at DIGITS digits: what is larger is not zero
+
+
+def values(expression: sympy.Expr, symbols: Sequence[sympy.Symbol], points: Sequence[Sequence[float]]) -> Array:
+    """An expression ``(n,)`` at points, computed to DIGITS digits; nan where it is not finite or not real."""
+    function = sympy.lambdify(list(symbols), expression, modules="mpmath", cse=True)
+    with mpmath.workdps(DIGITS):
+        return np.array([_real(function, point) for point in points])
+
+
+def _real(function: Callable[..., mpmath.mpf], point: Sequence[float]) -> float:
+    try:
+        found = function(*map(mpmath.mpf, point))
+    except (ZeroDivisionError, ValueError, OverflowError):
+        return math.nan
+    if abs(mpmath.im(found)) > SURELY * (1 + abs(mpmath.re(found))):
+        return math.nan
+    return float(mpmath.re(found))
+
+
+def vanishes(expression: sympy.Expr) -> bool:
+    """Whether the expression is found to be zero; False where it is not, or nothing that is tried tells."""
+    if expression == 0:
+        return True
+    for most, rewrite in _STEPS:
+        if expression.count_ops() > most or _explodes(expression):
+            continue
+        try:
+            found = rewrite(expression)
+        except (ValueError, TypeError, NotImplementedError, ZeroDivisionError, sympy.PolynomialError):
+            continue  # some rewritings do not know some functions
+        if found == 0:
+            return True
+    return False
+
+
+def _explodes(expression: sympy.Expr) -> bool:
+    """Whether multiplied out powers of sums would be long."""
+    return any(p.base.is_Add and p.exp.is_Integer and abs(p.exp) > 30 for p in expression.atoms(sympy.Pow))
+
+
+def _numerator(expression: sympy.Expr) -> sympy.Expr:
+    return sympy.expand(sympy.fraction(sympy.together(sympy.expand(expression)))[0])
+
+
+def _algebraic(expression: sympy.Expr) -> sympy.Expr:
+    """The numerator, by exponentials, as a polynomial in them and in roots, from which powers gⁿ of roots are replaced."""
+    rational, roots = _rooted(expression.rewrite(sympy.exp))
+    left = _numerator(rational)
+    for root, base, n in reversed(roots):
+        base_up, base_down = sympy.fraction(sympy.together(base))
+        polynomial = sympy.Poly(left, root)
+        top = polynomial.degree() // n
+        terms = (
+            factor * root ** (power % n) * base_up ** (power // n) * base_down ** (top - power // n)
+            for (power,), factor in polynomial.terms()
+        )
+        left = _numerator(sympy.Add(*terms))
+    return left
+
+
+def _rooted(expression: sympy.Expr) -> tuple[sympy.Expr, list[tuple[sympy.Symbol, sympy.Expr, int]]]:
+    """The expression with a symbol for every n-th root of a sum, and these symbols with bases and n, inner ones first."""
+    roots: dict[sympy.Expr, tuple[sympy.Symbol, sympy.Expr, int]] = {}
+    orders: dict[sympy.Expr, int] = {}
+
+    def walk(e: sympy.Expr, collect: bool) -> sympy.Expr:
+        if not e.args:
+            return e
+        e = e.func(*(walk(a, collect) for a in e.args))
+        if not (e.is_Pow and e.exp.is_Rational and not e.exp.is_Integer and not e.base.is_number):
+            return e
+        base = sympy.together(sympy.expand(e.base))
+        if collect:
+            orders[base] = math.lcm(orders.get(base, 1), int(e.exp.q))
+            return e
+        n = orders.get(base, int(e.exp.q))
+        root = roots.setdefault(base, (sympy.Dummy(positive=True), base, n))[0]
+        return root ** (e.exp * n)
+
+    walk(expression, True)
+    return walk(expression, False), list(roots.values())
+
+
+def _logarithms(expression: sympy.Expr) -> sympy.Expr:
+    joined = sympy.logcombine(sympy.expand(expression), force=True)
+    return joined.replace(sympy.log, lambda a: sympy.log(sympy.radsimp(sympy.simplify(a))))
+
+
+# What is tried, from cheap to dear, each up to a number of operations.
+_STEPS: tuple[tuple[int, Callable[[sympy.Expr], sympy.Expr]], ...] = (
+    (20_000, sympy.expand),
+    (3_000, _numerator),
+    (3_000, lambda e: sympy.expand(e, trig=True)),
+    (1_500, _algebraic),
+    (300, _logarithms),
+    (300, lambda e: sympy.radsimp(sympy.expand(e))),
+    (200, sympy.trigsimp),
+    (150, sympy.simplify),
+)
+
+
+def branches(
+    expression: sympy.Expr, symbols: Sequence[sympy.Symbol], points: Array
+) -> Iterator[tuple[sympy.Expr, NDArray[np.bool_]]]:
+    """The expressions without cases that an expression with cases is, each with the points ``(n, d)`` where it is that."""
+    expression = cased(expression)
+    conditions = sorted({c for p in expression.atoms(sympy.Piecewise) for _, c in p.args if c != sympy.true}, key=str)
+    if not conditions:
+        yield expression, np.ones(len(points), dtype=bool)
+        return
+    function = sympy.lambdify(list(symbols), conditions, modules="math")
+    truth = np.array([function(*point) for point in points.tolist()], dtype=bool)
+    for row in np.unique(truth, axis=0):
+        yield _decided(expression, dict(zip(conditions, row.tolist(), strict=True))), (truth == row).all(axis=1)
+
+
+def cased(expression: sympy.Expr) -> sympy.Expr:
+    """The expression with cases in place of absolute values, signs, minima and maxima."""
+    kinks = (sympy.Abs, sympy.sign, sympy.Min, sympy.Max)
+    return expression.rewrite(kinks, sympy.Piecewise) if expression.has(*kinks) else expression
+
+
+def _decided(expression: sympy.Expr, truth: Mapping[sympy.Basic, bool]) -> sympy.Expr:
+    """The expression with its conditions replaced by whether they hold."""
+    if isinstance(expression, sympy.Piecewise):
+        for value, condition in expression.args:
+            if condition == sympy.true or truth[condition]:
+                return _decided(value, truth)
+        return sympy.nan
+    if not expression.has(sympy.Piecewise):
+        return expression
+    return expression.func(*(_decided(a, truth) for a in expression.args))
