@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,10 +66,18 @@ def to_samples(template: Template, samples: Samples) -> tuple[Template, float]:
     return template.at(dict(zip(names, found.x.tolist(), strict=True))), float(np.linalg.norm(found.fun))
 
 
-def to_problem(problem: Problem, templates: Mapping[str, Template], parameters: Mapping[Symbol, float]) -> Polished:
-    """The templates nearest to solving the problem: all its equations, conditions and data together, and its parameters."""
+def to_problem(
+    problem: Problem,
+    templates: Mapping[str, Template],
+    parameters: Mapping[Symbol, float],
+    known: Mapping[Symbol, Expr] | None = None,
+) -> Polished:
+    """The templates nearest to solving the problem: all its equations, conditions and data together, and its parameters.
+
+    known: parameters that keep their values.
+    """
     stated = [replace(one, enforce="weak") for one in problem.conditions]
-    rows = _Rows(replace(problem, conditions=tuple(stated)), templates, parameters)
+    rows = _Rows(replace(problem, conditions=tuple(stated)), templates, parameters, known or {})
     start = np.array([*(v for one in templates.values() for v in one.values.values()), *parameters.values()])
     if not len(start):
         return Polished(templates, parameters, rows.misfit(start), {})
@@ -90,8 +98,15 @@ def to_problem(problem: Problem, templates: Mapping[str, Template], parameters: 
 class _Rows:
     """Weighted residuals of a problem as a function of the constants of templates."""
 
-    def __init__(self, problem: Problem, templates: Mapping[str, Template], parameters: Mapping[Symbol, float]) -> None:
-        self.templates, self.parameters = templates, list(parameters)
+    def __init__(
+        self,
+        problem: Problem,
+        templates: Mapping[str, Template],
+        parameters: Mapping[Symbol, float],
+        known: Mapping[Symbol, Expr],
+    ) -> None:
+        self.templates, self.known = templates, {name: float(value) for name, value in known.items()}
+        self.sought = [name for one in problem.parameters for name in (*parameters, *known) if name.name == one]
         self.names = [*(c for one in templates.values() for c in one.values), *parameters]
         self.terms = terms(problem, POINTS)
         self.firm: list[bool] = [term.group != "data" for term in self.terms]
@@ -117,9 +132,9 @@ class _Rows:
         return float(max(np.linalg.norm(self._row(k, numbers)) for k in chosen)) / weight
 
     def _row(self, k: int, numbers: Array) -> Array:
-        term, values = self.terms[k], dict(zip(self.names, numbers.tolist(), strict=True))
+        term, values = self.terms[k], self.known | dict(zip(self.names, numbers.tolist(), strict=True))
         jets = [self._jet(one.expression, term, values) for one in self.templates.values()]
-        jets += [term.frame.constant(values[name], term.points) for name in self.parameters]
+        jets += [term.frame.constant(values[name], term.points) for name in self.sought]
         with torch.no_grad():
             row = term.residual(stacked(jets)).numpy() * self.factors[k]
         return np.asarray(np.nan_to_num(row, nan=1e30, posinf=1e30, neginf=-1e30))
@@ -139,13 +154,3 @@ def _standard_errors(jacobian: Array, residual: Array, values: Array) -> Array:
     spread = max(float(np.sqrt(residual @ residual / freedom)), 1e-15 * float(np.linalg.norm(jacobian * values)) / np.sqrt(freedom))
     sizes = np.maximum(sizes, 1e-15 * sizes[0])
     return np.asarray(spread * np.sqrt(((vt / sizes[:, None]) ** 2).sum(0)) / scale)
-
-
-def parameters_of(problem: Problem, found: Mapping[str, float]) -> dict[Symbol, float]:
-    """Symbols for what is sought beside the unknowns, with the values that training found."""
-    return {sympy.Symbol(name, real=True): found[name] for name in problem.parameters}
-
-
-def numeric(templates: Mapping[str, Template], names: Sequence[str]) -> dict[str, Expr]:
-    """The formulas with their constants put in."""
-    return {name: templates[name].numeric for name in names}
