@@ -82,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("--to", type=Path, metavar="DIR", help="where to write them (default: where the file is)")
     plot.add_argument("--format", choices=("png", "svg"), default="png", help="file format (default: png)")
 
+    formula = _command(commands, "formula", "a closed form of a run's solution, checked against the equation")
+    formula.add_argument("run_path", type=Path, metavar="RUN", help="a run's directory, or its solution.vtkhdf")
+    formula.add_argument("--seconds", type=float, default=120.0, metavar="S", help="time for the search (default: 120)")
+
     _command(commands, "list", "the problem library that ships with pdekan", module="listing")
     return parser
 

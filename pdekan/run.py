@@ -19,6 +19,7 @@ from pdekan.solution import Solution, load_solution
 from pdekan.solver import Progress
 
 SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
+FORMULA = "formula.py"
 CHECKPOINT_SECONDS = 15.0
 CHECKPOINT_POINTS = 9  # an axis: a checkpoint is for going on, not for looking at
 
@@ -115,7 +116,7 @@ def report(solution: Solution, directory: Path, files: dict[str, str]) -> dict[s
 
 def _ours(directory: Path) -> set[Path]:
     """The files of the run in a directory: those that any run may have, and its unknowns' figures by what its summary says."""
-    names = {SOLUTION, HISTORY, PROBLEM, SUMMARY, *(f"{name}.png" for name in ("solution", "exact", "error", "history"))}
+    names = {SOLUTION, HISTORY, PROBLEM, SUMMARY, FORMULA, *(f"{name}.png" for name in ("solution", "exact", "error", "history"))}
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is not one of ours
         files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]
         names |= {Path(path).name for what, path in files.items() if what.startswith("figure_")}
@@ -128,6 +129,14 @@ def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
     directory.mkdir(parents=True, exist_ok=True)
     drawn = figures.write_all(directory, solution.sample(), solution.history, suffix, _marks(solution))
     return {name: os.fspath(path) for name, path in drawn.items()}
+
+
+def write_formula(solution: Solution, file: Path) -> dict[str, str]:
+    """Put a solution's formula into its run's file, and beside it as a Python module; returns their paths."""
+    assert solution.formula is not None
+    vtkhdf.write(file, vtkhdf.read_samples(file), solution.record())
+    write_text(file.parent / FORMULA, solution.formula["python"])
+    return {"solution": os.fspath(file), "formula": os.fspath(file.parent / FORMULA)}
 
 
 def _marks(solution: Solution) -> Array | None:

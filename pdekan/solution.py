@@ -59,7 +59,7 @@ class Solution:
     equation_residual, condition_residual and, where known, l2_mean_square, h1_mean_square of all unknowns together, and a
     column for each parameter. found: the parameters.
     problem: None for a loaded solution whose problem was stated in Python. reference: what the errors were measured against in
-    place of formulas, None for a loaded solution.
+    place of formulas, None for a loaded solution. formula: the closed form, where one was found, as `formulas.report` states it.
     """
 
     domain: Domain
@@ -83,6 +83,7 @@ class Solution:
     environment: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[str, Found] = field(default_factory=dict)
     reference: Reference | None = None
+    formula: Mapping[str, Any] | None = None
 
     def __call__(self, points: ArrayLike) -> Array:
         """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``."""
@@ -244,7 +245,7 @@ class Solution:
         }
         errors = None if self.errors is None else {name: asdict(e) for name, e in self.errors.items()}
         text = None if self.problem is None else self.problem.text
-        return Record(text, config, state, self.history, errors, self.environment)
+        return Record(text, config, state, self.history, errors, self.environment, self.formula)
 
 
 def _plain_found(found: Found) -> dict[str, float | None]:
@@ -343,6 +344,7 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
             errors=errors,
             environment=record.environment,
             found={name: _read_found(one) for name, one in summary["parameters_found"].items()},
+            formula=record.formula,
         )
     except (KeyError, TypeError) as error:
         raise OutputError(f"{os.fspath(path)}: the stored configuration lacks or misstates {error}") from None

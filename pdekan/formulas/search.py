@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,10 @@ import sympy
 from sympy import Expr, Symbol
 
 from pdekan.formulas import polishing
-from pdekan.formulas.constants import recognised
-from pdekan.formulas.polishing import Polished
+from pdekan.formulas.constants import recognise
 from pdekan.formulas.sampling import Samples, samples
 from pdekan.formulas.structures import NOTHING, UNWRAPPINGS, composed, separated
-from pdekan.formulas.symbolic import NotSymbolic, symbol
+from pdekan.formulas.symbolic import NotSymbolic, number, symbol
 from pdekan.formulas.symbols import FAMILIES, Family
 from pdekan.formulas.templates import Template
 from pdekan.formulas.verification import Verdict, verify
@@ -34,12 +34,21 @@ NONE = "no closed form found"
 
 @dataclass(frozen=True)
 class Formula:
-    """A closed form of every unknown and parameter, with the verdict of the problem on it, which is not "rejected"."""
+    """A closed form of every unknown and parameter, with the verdict of the problem on it, which is not "rejected".
+
+    expressions: in coordinates, and in parameters where constants are multiples of one. parameters: closed forms, or numbers
+    rounded within their standard errors. seconds: of the search.
+    """
 
     expressions: Mapping[str, Expr]
     parameters: Mapping[str, Expr]
     verdict: Verdict
     seconds: float
+
+    @property
+    def substituted(self) -> dict[str, Expr]:
+        """The expressions in coordinates alone."""
+        return _substituted(self.expressions, self.parameters)
 
 
 # told what is being tried; a reason, such as "interrupted", ends the search
@@ -124,31 +133,57 @@ def _judged(
     polished = polishing.to_problem(problem, templates, {symbol(name): value for name, value in found.items()})
     if polished.misfit > PLAUSIBLE:
         return None
-    parameters = _parameters(polished)
-    if parameters:  # the constants that depend on them are now theirs
+    parameters = {name: _rounded(value, polished.errors[name]) for name, value in polished.parameters.items()}
+    if parameters:  # the other constants are adjusted to their closed forms
         polished = polishing.to_problem(problem, polished.templates, {}, parameters)
+    named = {name.name: value for name, value in parameters.items()}
     tick("verification")
     for closed in (True, False):
-        formula = {name: _closed(one, polished.errors, closed) for name, one in polished.templates.items()}
+        formula = {name: _closed(one, polished.errors, parameters, closed) for name, one in polished.templates.items()}
         try:
-            verdict = verify(problem, formula, {name.name: value for name, value in parameters.items()})
+            verdict = verify(problem, _substituted(formula, named), named)
         except NotSymbolic:
             continue
         if verdict.kind != "rejected":
-            return formula, {name.name: value for name, value in parameters.items()}, verdict
+            return formula, named, verdict
     return None
 
 
-def _parameters(polished: Polished) -> dict[Symbol, Expr]:
-    """What is sought beside the unknowns, recognised where that is no chance."""
-    return recognised(polished.parameters, {name: polished.errors[name] for name in polished.parameters})
+def _substituted(formula: Mapping[str, Expr], parameters: Mapping[str, Expr]) -> dict[str, Expr]:
+    """The expressions with parameters put in."""
+    values = {symbol(name): value for name, value in parameters.items()}
+    return {name: one.xreplace(values) for name, one in formula.items()}
 
 
-def _closed(template: Template, errors: Mapping[Symbol, float], closed: bool) -> Expr:
+def _rounded(value: float, error: float) -> Expr:
+    """A number as a closed form, or as the shortest decimal within half its standard error."""
+    form = recognise(value, 3.0 * error)
+    if form is not None:
+        return form
+    digits = max(0, -math.floor(math.log10(0.5 * error))) if error > 0.0 else 15
+    return number(round(value, digits))
+
+
+def _closed(template: Template, errors: Mapping[Symbol, float], parameters: Mapping[Symbol, Expr], closed: bool) -> Expr:
     """The template with its constants put in, as closed forms or as they are, and simplified."""
-    values = recognised(template.values, errors) if closed else {c: sympy.Float(v) for c, v in template.values.items()}
-    expression = template.expression.xreplace(values)
-    return simplest(expression) if closed else expression
+    if not closed:
+        return template.numeric
+    values = {name: _recognised(value, errors[name], parameters) for name, value in template.values.items()}
+    return simplest(template.expression.xreplace(values))
+
+
+def _recognised(value: float, error: float, parameters: Mapping[Symbol, Expr]) -> Expr:
+    """A constant as a closed form, as one times a parameter or its root, or as the number that it is."""
+    form = recognise(value, 3.0 * error)
+    if form is not None:
+        return form
+    for name, known in parameters.items():
+        for factor in (name, 1 / name, sympy.sqrt(name) if known > 0 else name**2):
+            size = abs(float(factor.xreplace({name: known})))
+            form = recognise(value / size, 3.0 * error / size) if size > 0.0 else None
+            if form is not None:
+                return form * factor
+    return sympy.Float(value)
 
 
 def simplest(expression: Expr) -> Expr:

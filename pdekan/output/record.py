@@ -21,7 +21,8 @@ class Record:
     """A run, as plain data.
 
     problem_text: the problem file, to the letter; None for a problem that was stated in Python.
-    config, errors, environment: whatever JSON holds. errors: None without an exact solution.
+    config, errors, environment, formula: whatever JSON holds. errors: None without an exact solution; formula: None where no
+    closed form was found, or none was looked for.
     parameters: the network's arrays by name, any shape. history: columns of equal length, one row a step.
     Raises OutputError for arrays that are not of real numbers, names that HDF5 would split, columns of unequal length.
     """
@@ -32,6 +33,7 @@ class Record:
     history: Mapping[str, NDArray[Any]]
     errors: Mapping[str, Any] | None
     environment: Mapping[str, Any]
+    formula: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for attribute in ("parameters", "history"):
@@ -51,7 +53,7 @@ def store(group: h5py.Group, record: Record) -> None:
     """Write a record into an empty HDF5 group; raises OutputError for what JSON or HDF5's strings cannot hold."""
     group.attrs["schema"] = SCHEMA
     store_text(group, "problem", record.problem_text)
-    for name in ("config", "errors", "environment"):
+    for name in ("config", "errors", "environment", "formula"):
         store_json(group, name, getattr(record, name))
     for name in ("parameters", "history"):
         # the order in which the arrays were given is the network's own
@@ -71,4 +73,5 @@ def load(group: h5py.Group) -> Record:
         history=load_arrays(group, "history"),
         errors=load_json(group, "errors") if "errors" in group else None,
         environment=environment,
+        formula=load_json(group, "formula") if "formula" in group else None,
     )

@@ -1,0 +1,73 @@
+"""`pdekan formula`: search for a closed form of a run's solution, verify it, and put it into the run's file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from dataclasses import replace
+from typing import Any
+
+from rich.table import Table
+
+from pdekan import run as runs
+from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
+from pdekan.formulas import report, search
+from pdekan.solution import load_solution
+from pdekan.terminal import Standing, console, interruptible, progress_display
+
+STOPPING = "stopping the search; the run stays as it was"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry it out; the exit code. Raises ProblemError, UsageError, OutputError and OSError."""
+    if not (options.seconds > 0.0 and math.isfinite(options.seconds)):
+        raise UsageError(f"--seconds {options.seconds:g}: a time above zero is needed")
+    file = runs.find(options.run_path)
+    solution = load_solution(file)
+    started = time.monotonic()
+    with interruptible(STOPPING) as interrupted, progress_display(f"formula of {solution.name}", remaining=False) as show:
+
+        def watch(what: str) -> str | None:
+            seconds = time.monotonic() - started
+            show(Standing(seconds, seconds / options.seconds, what))
+            return "interrupted" if interrupted() else None
+
+        found = search.find(solution, seconds=options.seconds, watch=watch)
+        stopped = interrupted()
+    outcome: dict[str, Any] = {"schema": report.SCHEMA, "name": solution.name, "run": os.fspath(file.parent), "files": {}}
+    if found is None:
+        outcome |= {"verdict": "none", "meaning": search.NONE, "seconds": time.monotonic() - started}
+    else:
+        stated = report.plain(found, solution.domain.coordinates)
+        outcome |= stated | {"files": runs.write_formula(replace(solution, formula=stated), file)}
+    if options.json:
+        print(json.dumps(outcome))
+    else:
+        _print(outcome)
+    if found is not None:
+        return DONE
+    return RESUMABLE if stopped else NOT_CONVERGED
+
+
+def _print(outcome: dict[str, Any]) -> None:
+    if outcome["verdict"] == "none":
+        console().print(f"{outcome['meaning']} in {outcome['seconds']:.0f} s; the network stands for the solution all the same")
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, text in {**outcome["text"], **outcome["parameters"]}.items():
+        table.add_row(f"{name} =", text)
+    table.add_row("verdict", outcome["meaning"])
+    for check in outcome["checks"]:
+        table.add_row("", f"{check['name']}: {_finding(check)}")
+    for what, path in outcome["files"].items():
+        table.add_row(what, path)
+    console().print(table)
+
+
+def _finding(check: dict[str, Any]) -> str:
+    if check["zero"]:
+        return "zero"
+    return ", ".join(part for part in (f"at most {check['relative']:.1e}, relative", check["note"]) if part)

@@ -1,0 +1,45 @@
+"""A formula as plain data: text, LaTeX, SymPy's own form, a Python module, and the verdict line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pdekan.formulas.search import Formula
+from pdekan.formulas.writing import latex, python_source, read, text
+
+SCHEMA = 1
+WORDS = {
+    "exact": "exact: it satisfies the equations and conditions symbolically",
+    "numerical": "to 1e-12 numerically: at every point looked at, but not shown symbolically",
+}
+
+
+def plain(formula: Formula, coordinates: Sequence[str]) -> dict[str, Any]:
+    """All of a formula as JSON holds it; `python` is the source of a module with a function for every unknown."""
+    known = formula.substituted
+    return {
+        "schema": SCHEMA,
+        "verdict": formula.verdict.kind,
+        "meaning": WORDS[formula.verdict.kind],
+        "text": {name: text(one) for name, one in formula.expressions.items()},
+        "latex": {name: latex(one) for name, one in formula.expressions.items()},
+        "srepr": {name: repr_of(one) for name, one in known.items()},
+        "python": python_source(known, coordinates),
+        "parameters": {name: text(value) for name, value in formula.parameters.items()},
+        "checks": [asdict(line) for line in formula.verdict.lines],
+        "seconds": formula.seconds,
+    }
+
+
+def repr_of(expression: Any) -> str:
+    """SymPy's own form, which `writing.read` reads."""
+    import sympy
+
+    return str(sympy.srepr(expression))
+
+
+def expressions(stored: Mapping[str, Any], coordinates: Sequence[str]) -> dict[str, Any]:
+    """The SymPy expressions of a formula that was stored, parameters put in."""
+    return {name: read(one, coordinates) for name, one in stored["srepr"].items()}
