@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from pdekan.terms import Sampling, Term, terms, units
 Array = NDArray[np.float64]
 
 FIRM = 1e8  # how much more equations and conditions weigh than data with noise: no formula pays for noise with a residual
+ROUNDING = 1e-14  # relative error of residuals in double precision
 POINTS = Sampling(cells=3, order=6, count=600, seed=11)
 
 
@@ -81,17 +83,18 @@ def to_problem(
     start = np.array([*(v for one in templates.values() for v in one.values.values()), *parameters.values()])
     if not len(start):
         return Polished(templates, parameters, rows.misfit(start), {})
-    scale = np.maximum(np.abs(start), 1e-3)
+    scale = rows.scales(start)
     found = least_squares(
-        rows, start, jac="3-point", method="trf", x_scale=scale, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=40
+        lambda scaled: rows(scale * scaled), start / scale, jac="3-point", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=40
     )
+    numbers, jacobian = scale * found.x, found.jac / scale
     names = [*(c for one in templates.values() for c in one.values), *parameters]
-    values = dict(zip(names, found.x.tolist(), strict=True))
+    values = dict(zip(names, numbers.tolist(), strict=True))
     return Polished(
         {name: one.at(values) for name, one in templates.items()},
         {name: values[name] for name in parameters},
-        rows.misfit(found.x),
-        dict(zip(names, _standard_errors(found.jac, found.fun, found.x).tolist(), strict=True)),
+        rows.misfit(numbers),
+        dict(zip(names, _standard_errors(jacobian, found.fun, numbers).tolist(), strict=True)),
     )
 
 
@@ -124,6 +127,23 @@ class _Rows:
         """All rows at once; 1e30 where a formula is not finite."""
         return np.concatenate([self._row(k, numbers) for k in range(len(self.terms))])
 
+    def scales(self, numbers: Array) -> Array:
+        """For every constant the change that changes its formula by about the formula's size; parameters: their own sizes."""
+        points = self.terms[0].points.numpy()
+        coordinates = {sympy.Symbol(name, real=True): points[:, k] for k, name in enumerate(self.terms[0].frame.coordinates)}
+        environment = coordinates | dict(zip(self.names, numbers.tolist(), strict=True))
+
+        def size(expression: Expr) -> float:
+            return float(np.sqrt(np.mean(np.broadcast_to(evaluate(expression, environment), points.shape[:1]) ** 2)))
+
+        found = [
+            size(one.expression) / max(size(sympy.diff(one.expression, name)), 1e-300)
+            for one in self.templates.values()
+            for name in one.values
+        ]
+        found += [max(abs(value), 1e-3) for value in numbers[len(found) :].tolist()]
+        return np.array([min(max(scale, 1e-300), 1e6) if math.isfinite(scale) else 1.0 for scale in found])
+
     def misfit(self, numbers: Array) -> float:
         """Root mean square of the rows of equations and conditions, or of the data's where there are none."""
         firm = any(self.firm)
@@ -151,6 +171,7 @@ def _standard_errors(jacobian: Array, residual: Array, values: Array) -> Array:
     scale = np.where(scale > 0.0, scale, 1.0)
     _, sizes, vt = np.linalg.svd(jacobian / scale, full_matrices=False)
     freedom = max(1, len(residual) - len(values))
-    spread = max(float(np.sqrt(residual @ residual / freedom)), 1e-15 * float(np.linalg.norm(jacobian * values)) / np.sqrt(freedom))
+    rounding = ROUNDING * float(np.linalg.norm(jacobian * values)) / np.sqrt(freedom)
+    spread = max(float(np.sqrt(residual @ residual / freedom)), rounding)
     sizes = np.maximum(sizes, 1e-15 * sizes[0])
     return np.asarray(spread * np.sqrt(((vt / sizes[:, None]) ** 2).sum(0)) / scale)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import product
 
 import sympy
 from sympy import Expr, Symbol
@@ -27,7 +27,8 @@ NOISES = (1.0, 30.0)
 LEAST_NOISE, MOST_NOISE = 1e-9, 3e-3
 NEAR = 20.0  # a template is dropped where it is farther from the samples than this many times their error
 PLAUSIBLE = 1e-8  # relative residual, its constants adjusted to the problem, above which a template solves nothing
-EACH = 3  # templates of every unknown of a system that are tried together
+MANY, EACH = 40, 3  # templates that are tried of a single unknown, and of each of several
+RARE = 16.0  # exponentials of closed forms are as much rarer than closed forms: errors count for so much more
 LONG = 400  # operations of a formula above which it is not simplified
 NONE = "no closed form found"
 
@@ -99,12 +100,16 @@ def _together(
         _near(samples(solution, k, noise), families, lambda what, name=name: tick(f"{name}: {what}"))  # type: ignore[misc]
         for k, name in enumerate(solution.unknowns)
     ]
-    if len(each) == 1:
-        yield from ({solution.unknowns[0]: template} for template in each[0])
-        return
-    kept = [list(islice(one, EACH)) for one in each]
-    for chosen in product(*kept):
-        yield dict(zip(solution.unknowns, chosen, strict=True))
+    known: list[list[Template]] = [[] for _ in each]
+    for _ in range(EACH if len(each) > 1 else MANY):
+        fresh = [next(one, None) for one in each]
+        if all(one is None for one in fresh):
+            return
+        for old, new in zip(known, fresh, strict=True):
+            old += [] if new is None else [new]
+        for chosen in product(*known):
+            if any(one is new for one, new in zip(chosen, fresh, strict=True)):
+                yield dict(zip(solution.unknowns, chosen, strict=True))
 
 
 def _near(sampled: Samples, families: Sequence[Family], tick: Callable[[str], None]) -> Iterator[Template]:
@@ -177,6 +182,9 @@ def _recognised(value: float, error: float, parameters: Mapping[Symbol, Expr]) -
     form = recognise(value, 3.0 * error)
     if form is not None:
         return form
+    exponent = recognise(math.log(abs(value)), RARE * 3.0 * error / abs(value))
+    if exponent is not None:
+        return sympy.sign(value) * sympy.exp(exponent)
     for name, known in parameters.items():
         for factor in (name, 1 / name, sympy.sqrt(name) if known > 0 else name**2):
             size = abs(float(factor.xreplace({name: known})))
@@ -191,7 +199,7 @@ def simplest(expression: Expr) -> Expr:
     size = expression.count_ops()
     if size > LONG:
         return expression
-    tried = [expression, sympy.powsimp(expression), sympy.factor_terms(expression)]
+    tried = [expression, sympy.powsimp(expression, deep=True), sympy.factor_terms(expression)]
     tried += [sympy.trigsimp(one) for one in tried[1:2]]
     tried += [sympy.simplify(one) for one in tried[:1]]
     tried += [sympy.factor(one) for one in tried[-1:]]

@@ -24,6 +24,8 @@ PROMISING = 0.5  # sine at a start that is worth a descent
 ALIKE = 30.0  # a function whose part beyond the known ones is smaller than itself by this factor is none of its own
 LOOSE = 30.0  # of two fits the simpler one is taken, unless the other is better by this factor
 SMALL = 1e-7  # relative size of a function of a family that counts as none of it
+BRIEFLY, THOROUGHLY = 8, 40  # steps of a descent from each start, and from the best of where these led
+ROUGH = 1e-2  # sine after a brief descent that is worth a thorough one
 REFINED = 4  # starts of a family, the best of its grid, from which a descent begins
 ROUND_OFF = 1e-12
 DEPENDENT = 1e-2  # part of a function beyond the known ones below which it is taken for one of them
@@ -165,12 +167,13 @@ def _fitted(family: Family, space: Space, known: Array, basis: Array, noise: flo
     sines = _apart(columns, known, basis)[0][:, 0]
     best: tuple[float, Array] | None = None
     for start in _local_minima(sines, thetas) if thetas.shape[1] else [thetas[0]]:
-        theta = _descended(family, space, known, basis, start)
-        sine = float(_apart(_columns(family, space, theta[None]), known, basis)[0][0, 0])
-        if np.isfinite(sine) and (best is None or sine < best[0]):
+        theta, sine = _descended(family, space, known, basis, start, BRIEFLY)
+        if sine < (ROUGH if best is None else best[0]):
             best = sine, theta
     if best is None:
         return None
+    theta, sine = _descended(family, space, known, basis, best[1], THOROUGHLY)
+    best = min(best, (sine, theta), key=lambda one: one[0])
     columns = _columns(family, space, best[1][None])
     sines, coefficients = _apart(columns, known, basis)
     length = float(np.linalg.norm(columns[0] @ coefficients[0, 0]))
@@ -194,10 +197,10 @@ def _local_minima(sines: Array, thetas: Array) -> list[Array]:
     return [thetas[k] for k in chosen]
 
 
-def _descended(family: Family, space: Space, known: Array, basis: Array, start: Array) -> Array:
-    """θ that brings the family's nearest member closest to the space."""
-    if not len(start):
-        return start
+def _descended(
+    family: Family, space: Space, known: Array, basis: Array, start: Array, evaluations: int
+) -> tuple[Array, float]:
+    """θ that brings the family's nearest member closest to the space, and the sine there; inf where it is not defined."""
 
     def distance(theta: Array) -> Array:
         columns = _columns(family, space, theta[None])
@@ -209,9 +212,17 @@ def _descended(family: Family, space: Space, known: Array, basis: Array, start: 
         far = member - basis @ (basis.T @ member)
         return np.asarray(far / max(np.linalg.norm(member), 1e-300) if np.isfinite(sines[0, 0]) else np.full(len(far), 1e3))
 
+    theta = start
+    if len(start):
+        scale = np.maximum(np.abs(start), 1e-3)
+        with np.errstate(all="ignore"):
+            theta = least_squares(
+                distance, start, method="lm", x_scale=scale, xtol=1e-14, ftol=1e-14, max_nfev=evaluations * (1 + len(start))
+            ).x
     with np.errstate(all="ignore"):
-        found = least_squares(distance, start, method="lm", x_scale=np.maximum(np.abs(start), 1e-3), xtol=1e-14, ftol=1e-14)
-    return np.asarray(found.x)
+        columns = _columns(family, space, theta[None])
+        sine = float(_apart(columns, known, basis)[0][0, 0]) if np.isfinite(columns).all() else np.inf
+    return theta, sine
 
 
 def _reduced(coefficients: Array, columns: Array, small: float) -> Array:

@@ -222,34 +222,52 @@ def composed(samples: Samples, families: Sequence[Family] = FAMILIES) -> Iterato
     slopes = _inner_slopes(samples, points)
     if slopes is None:
         return
+    parts: list[tuple[Template, float, Array]] = []
+    for k, slope in enumerate(slopes):
+        part = _inner(samples, k, slope, slopes, families)
+        if part is None:
+            return
+        template, factor = part
+        parts.append((template, factor, factor * evaluate(template.numeric, {_coordinate(samples, k): points[:, k]})))
+    largest = max(parts, key=lambda part: float(np.ptp(part[2])))[1]  # its factor is one: F has a scale of its own
     inner: list[Template] = []
     z = np.zeros(len(points))
-    for k, slope in enumerate(slopes):
-        nodes, weights = samples.axis(k)
-        scaled = 2.0 * (nodes - samples.lower[k]) / (samples.upper[k] - samples.lower[k]) - 1.0
-        g = slope.integ()(scaled)
-        if np.ptp(g) < SMALL_PART * max(np.ptp(one.integ()(np.linspace(-1, 1, 65))) for one in slopes):
+    for template, factor, column in parts:
+        if factor == 0.0:
             continue
-        found = members(
-            Space.of(nodes, weights, np.column_stack([np.ones_like(g), g]), max(100.0 * samples.noise, 1e-9)), families
-        )
-        if found is None:
-            return
-        one = next(one for one in found if X in one.expression.free_symbols)
-        column = evaluate(one.numeric, {X: nodes})
-        factor = np.linalg.lstsq(np.column_stack([column, np.ones_like(column)]), g, rcond=None)[0][0]
-        coordinate = sympy.Symbol(samples.coordinates[k], real=True)
-        name, value = constant(factor)
-        inner.append(Template(name * one.expression.xreplace({X: coordinate}), dict(one.values) | value))
-        z = z + factor * evaluate(one.numeric, {X: points[:, k]})
-    if not inner:
-        return
+        name, value = constant(factor / largest)
+        inner.append(template if factor == largest else Template(name * template.expression, dict(template.values) | value))
+        z = z + column / largest
     outer = _outer(z, samples.value(points), samples.noise, families)
     if outer is None:
         return
     total = sum((one.expression for one in inner), start=sympy.Integer(0))
     constants = {c: v for one in (*inner, outer) for c, v in one.values.items()}
     yield Template(outer.expression.xreplace({X: total}), constants)
+
+
+def _inner(
+    samples: Samples, k: int, slope: Legendre, slopes: Sequence[Legendre], families: Sequence[Family]
+) -> tuple[Template, float] | None:
+    """The inner function of coordinate k as a factor times a member of the library; factor 0 for one that hardly varies."""
+    nodes, weights = samples.axis(k)
+    unit = 2.0 * (nodes - samples.lower[k]) / (samples.upper[k] - samples.lower[k]) - 1.0
+    g = slope.integ()(unit)
+    coordinate = _coordinate(samples, k)
+    if np.ptp(g) < SMALL_PART * max(float(np.ptp(one.integ()(unit))) for one in slopes):
+        return Template(coordinate, {}), 0.0
+    values = np.column_stack([np.ones_like(g), g])
+    found = members(Space.of(nodes, weights, values, max(100.0 * samples.noise, 1e-9)), families)
+    if found is None:
+        return None
+    one = next(one for one in found if X in one.expression.free_symbols)
+    column = evaluate(one.numeric, {X: nodes})
+    factor = float(np.linalg.lstsq(np.column_stack([column, np.ones_like(column)]), g, rcond=None)[0][0])
+    return Template(one.expression.xreplace({X: coordinate}), one.values), factor
+
+
+def _coordinate(samples: Samples, k: int) -> Symbol:
+    return sympy.Symbol(samples.coordinates[k], real=True)
 
 
 def _inner_slopes(samples: Samples, points: Array) -> list[Legendre] | None:
