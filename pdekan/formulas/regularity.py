@@ -27,7 +27,7 @@ def singular(expression: sympy.Expr, symbols: Sequence[sympy.Symbol], domain: Do
     """
     scale = np.abs(_at(expression, symbols, points))
     if not np.isfinite(scale).all():
-        return points[~np.isfinite(scale)][0]
+        return np.asarray(points[~np.isfinite(scale)][0])
     for base in _risky(expression):
         for zero, beside in _zeros(base, symbols, domain, points):
             towards = values(expression, symbols, [(zero + step * (beside - zero)).tolist() for step in STEPS])
@@ -47,7 +47,7 @@ def kink(expression: sympy.Expr, symbols: Sequence[sympy.Symbol], domain: Domain
     for relation in sorted(relations, key=str):
         for zero, beside in _crossings(relation.lhs - relation.rhs, symbols, points):
             along = (beside - zero) / np.linalg.norm(beside - zero) * BESIDE * size
-            sides = np.array([values(one, symbols, [zero + along, zero - along]) for one in looked])
+            sides = np.array([values(one, symbols, np.array([zero + along, zero - along]).tolist()) for one in looked])
             if not (np.abs(np.diff(sides)) <= KINK * (1.0 + np.abs(sides).max())).all():
                 return zero
     return None
@@ -82,7 +82,10 @@ def _zeros(base: sympy.Expr, symbols: Sequence[sympy.Symbol], domain: Domain, po
     start = points[height.argmin()]
     bounds = scipy.optimize.Bounds(np.array(domain.lower), np.array(domain.upper))
     lowest = scipy.optimize.minimize(
-        lambda x: float(np.nan_to_num(_at(base, symbols, x[None])[0] / height.max(), nan=1.0)) ** 2, start, bounds=bounds, tol=1e-30
+        lambda x: float(np.nan_to_num(_at(base, symbols, x[None])[0] / height.max(), nan=1.0)) ** 2,
+        start,
+        bounds=bounds,
+        tol=1e-30,
     )
     place = np.clip(lowest.x, domain.lower, domain.upper)
     if lowest.fun < ZERO**2 and domain.contains(place[None])[0]:
