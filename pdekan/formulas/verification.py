@@ -29,6 +29,7 @@ from pdekan.jets import Jet, stacked
 from pdekan.problems import Condition, Equation, Problem, ProblemError
 from pdekan.terms import OFF, Sampling, Term, terms, units
 
+TINY = 1e-150  # stands for a size that is zero
 LIMIT = 1e-12  # of relative residuals
 TOUCHING = 1e4 * OFF  # the same for jumps that have no closed form: their two sides are OFF apart
 MISFIT = 1e-3  # of the data's root mean square, where no noise is stated
@@ -234,7 +235,7 @@ class _Judge:
             if a is not None and b is not None:
                 size = size + (a * b).abs().sum((1, 2))
         whole = float((units(term, self.problem) * self.heights).norm())
-        return residual, term.folded(size) + term.target.abs() + whole + 1e-300
+        return residual, term.folded(size) + term.target.abs() + whole + TINY
 
     def misfit(self, term: Term) -> Line:
         """How far measured values are from the formula: no farther than their noise, or hardly at all."""
