@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from pdekan.jets import Jet
 from pdekan.problems import Environment, Field
-from pdekan.programs import ACCEPTS, CONSTANTS, FUNCTIONS, OPERATIONS, Kind, Step, run
+from pdekan.programs import ACCEPTS, CONSTANTS, FUNCTIONS, OPERATIONS, Kind, Operation, Step, run
 from pdekan.tokens import ExpressionError, check_tokens, names_in, shortened
 
 __all__ = ["CONSTANTS", "Expression", "ExpressionError", "Kind", "Scope", "dependency_order", "parse"]

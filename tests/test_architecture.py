@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,9 @@ ORDER = (
     "problems", "lifting", "library", "tokens", "programs", "expressions", "posedness", "checks",
     "problem_text", "domain_schema", "problem_schema", "domain_tables", "measurements", "problem_file", "ansatz", "slabs",
     "coefficients", "lagrange", "fitted", "spaces", "boundary", "finite_elements", "reference",
-    "products", "terms", "objective", "uncertainty", "judgement", "resampling", "plan", "errors", "bounds", "formulas",
+    "products", "terms", "objective", "uncertainty", "judgement", "resampling", "plan", "errors", "bounds",
+    "formulas.constants", "formulas.symbolic", "formulas.writing", "formulas.vanishing", "formulas.surfaces",
+    "formulas.regularity", "formulas.requirements", "formulas.verification", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",
     "optimizers.matrix_free", "optimizers.ssbroyden", "optimizers", "methods", "history",
     "output.labels", "output.record", "output.fields", "output.vtkhdf", "output.planes", "output.panels",
@@ -147,6 +151,19 @@ def test_the_lower_half_knows_nothing_of_files_and_terminals() -> None:
             assert not {t for t in targets if not t.startswith("output")}, module
         if module in ("studies.rows", "studies.cluster", "studies.engine"):  # any study's, whatever it trains
             assert not {t for t in targets if not t.startswith(("studies.", "output.atomic"))}, module
+
+
+@every_file
+def test_only_formulas_imports_sympy(path: Path) -> None:
+    allowed = path.is_relative_to(ROOT / "formulas")
+    for name, line in imported(TREES[path]):
+        assert allowed or name.split(".")[0] not in ("sympy", "mpmath"), f"{path.name}:{line} imports {name}"
+
+
+def test_sympy_is_loaded_only_when_it_is_asked_for() -> None:
+    """It takes a second, which `pdekan --help` has not, and neither has `import pdekan`."""
+    program = "import pdekan, pdekan.cli, sys; sys.exit('sympy loaded' if 'pdekan.formulas' in sys.modules else 0)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @every_file

@@ -1,8 +1,8 @@
 """Numbers as closed forms: p/q times 1, π, π², √n, e, … where a match cannot be chance.
 
-Candidates have a length in bits, those of a description that tells them apart: log₂ of numerator and denominator, a little for
-where these end, and a few for the factor. A number known to a relative uncertainty ε has -log₂ ε bits. At most 2ᵇ candidates are
-as short as b bits, each as wide as ε: a random number meets one of at most -log₂ ε - m bits with a probability of about 2⁻ᵐ.
+Candidates have a length in bits, that of a description: log₂ of numerator and denominator, a little for where these end, and
+a few for the factor. A number known to a relative uncertainty ε has -log₂ ε bits. At most 2ᵇ candidates are as short as b bits,
+each as wide as ε: a random number meets one of at most -log₂ ε - m bits with a probability of about 2⁻ᵐ.
 Source: Rissanen, Modeling by shortest data description, Automatica 14 (1978) 465-471.
 """
 
@@ -43,8 +43,8 @@ VALUES = tuple(float(factor) for _, factor in FACTORS)
 def recognise(value: float, uncertainty: float) -> sympy.Expr | None:
     """The simplest closed form within `uncertainty` of a number, or None where that may be chance.
 
-    uncertainty: how far the number may be from the true one, in its units; with a standard error σ take 3σ. A number that is not
-    larger than its uncertainty is zero. Raises ValueError for what is not finite, and for a negative uncertainty.
+    uncertainty: how far the number may be from the true one, in its units; with a standard error σ take 3σ. A number that is
+    not larger than its uncertainty is zero. Raises ValueError for what is not finite, and for a negative uncertainty.
     """
     if not (math.isfinite(value) and math.isfinite(uncertainty) and uncertainty >= 0.0):
         raise ValueError(f"{value} ± {uncertainty}: a finite number and how far it may be off are needed")

@@ -13,7 +13,7 @@ from pdekan.domains.quadrature import Array
 from pdekan.formulas.vanishing import cased, values
 
 ZERO = 1e-8  # of its largest value: a minimum as small as this is a zero
-STEPS = (1e-3, 1e-6, 1e-9)  # of the way from a zero to the nearest point, at which the formula is looked at
+STEPS = (1e-1, 1e-3, 1e-5)  # of the way from a zero to the nearest point, at which the formula is looked at
 BESIDE = 1e-10  # of the domain's size: how far from where cases meet both are looked at
 KINK = 1e-6  # relative: value and slopes of two cases that differ by more do not fit
 CROSSINGS = 5  # of each condition that are looked at
@@ -27,7 +27,7 @@ def singular(expression: sympy.Expr, symbols: Sequence[sympy.Symbol], domain: Do
     """
     scale = np.abs(_at(expression, symbols, points))
     if not np.isfinite(scale).all():
-        return points[~np.isfinite(scale)][0]
+        return np.asarray(points[~np.isfinite(scale)][0])
     for base in _risky(expression):
         for zero, beside in _zeros(base, symbols, domain, points):
             towards = values(expression, symbols, [(zero + step * (beside - zero)).tolist() for step in STEPS])
@@ -47,7 +47,7 @@ def kink(expression: sympy.Expr, symbols: Sequence[sympy.Symbol], domain: Domain
     for relation in sorted(relations, key=str):
         for zero, beside in _crossings(relation.lhs - relation.rhs, symbols, points):
             along = (beside - zero) / np.linalg.norm(beside - zero) * BESIDE * size
-            sides = np.array([values(one, symbols, [zero + along, zero - along]) for one in looked])
+            sides = np.array([values(one, symbols, np.array([zero + along, zero - along]).tolist()) for one in looked])
             if not (np.abs(np.diff(sides)) <= KINK * (1.0 + np.abs(sides).max())).all():
                 return zero
     return None
@@ -76,16 +76,18 @@ def _zeros(base: sympy.Expr, symbols: Sequence[sympy.Symbol], domain: Domain, po
     if found:
         yield from found
         return
-    height = np.abs(_at(base, symbols, points))
+    height = _at(base, symbols, points)
     if not np.isfinite(height).all():
         return
-    start = points[height.argmin()]
+    way, scale = np.sign(height.sum()), np.abs(height).max()
+
+    def above_zero(place: Array) -> float:
+        return float(np.nan_to_num(way * _at(base, symbols, place[None])[0] / scale, nan=1.0))
+
     bounds = scipy.optimize.Bounds(np.array(domain.lower), np.array(domain.upper))
-    lowest = scipy.optimize.minimize(
-        lambda x: float(np.nan_to_num(_at(base, symbols, x[None])[0] / height.max(), nan=1.0)) ** 2, start, bounds=bounds, tol=1e-30
-    )
+    lowest = scipy.optimize.minimize(above_zero, points[np.abs(height).argmin()], bounds=bounds, tol=1e-30)
     place = np.clip(lowest.x, domain.lower, domain.upper)
-    if lowest.fun < ZERO**2 and domain.contains(place[None])[0]:
+    if lowest.fun < ZERO and domain.contains(place[None])[0]:
         apart = np.linalg.norm(points - place, axis=1)
         apart[apart == 0.0] = np.inf
         yield place, points[apart.argmin()]

@@ -30,7 +30,7 @@ class Piece:
     """
 
     expression: sympy.Expr
-    symbols: tuple[sympy.Symbol, ...]
+    symbols: tuple[sympy.Expr, ...]
     points: Array
     places: Array
 
@@ -39,7 +39,7 @@ class Piece:
 class Requirements:
     """Residuals of a problem's equations and conditions as expressions.
 
-    formula: the unknowns and parameters by name; `_exact` what the problem states. Raises NotSymbolic from every method where a
+    formula: the unknowns and parameters by name. Raises NotSymbolic from every method where a
     formula of the problem or a face has no closed form.
     """
 
@@ -59,7 +59,8 @@ class Requirements:
 
     def equation(self, one: Equation, points: Array) -> list[Piece]:
         """An equation, at points ``(n, d)`` inside."""
-        return self._pieces(self._residual(one.operator, one.source, self.space), points)
+        residual, symbols = self._residual(one.operator, one.source, self.space), self.space.symbols
+        return [Piece(part, symbols, points[here], points[here]) for part, here in branches(residual, symbols, points)]
 
     def face(self, condition: Condition, faces: Sequence[str], points: Sequence[Array]) -> list[Piece]:
         """A condition on faces, each with points ``(n, d)`` of it; there are none where the residual vanishes off them, too."""
@@ -77,7 +78,7 @@ class Requirements:
         inside[1][:, k] = domain.upper[k] - ASIDE * self.size
         return self._difference((u, u), sides, inside, points)
 
-    def jump(self, condition: Condition, name: str, points: Array) -> list[Piece]:
+    def jump(self, condition: Condition, name: str) -> list[Piece]:
         """What a condition's operator jumps by across an interface, less the value that is asked for."""
         assert condition.operator is not None
         shape, found = self.problem.interfaces[name], []
@@ -126,17 +127,13 @@ class Requirements:
         return guesses | {name: applied(f, self.space.names, self.space) for name, f in self.problem.exact_fields.items()}
 
     def _residual(self, operator: Field, value: Field | RightHandSide | None, space: Space) -> sympy.Expr:
-        names: Mapping[str, sympy.Expr] = {**space.names, **self.formula}  # type: ignore[dict-item]
+        names: Mapping[str, sympy.Expr] = {**space.names, **self.formula}
         left = applied(operator, names, space)
         if value is None:
             return left
         if isinstance(value, RightHandSide):
             return left - applied(operator, {**space.names, **self._exact()}, space)
         return left - applied(value, names, space)
-
-    def _pieces(self, residual: sympy.Expr, points: Array) -> list[Piece]:
-        symbols = tuple(map(symbol, self.problem.domain.coordinates))
-        return [Piece(part, symbols, points[here], points[here]) for part, here in branches(residual, symbols, points)]
 
     def _face(self, condition: Condition, face: str, points: Array) -> Iterator[Piece]:
         assert condition.operator is not None

@@ -1,4 +1,4 @@
-"""Faces of domains as expressions: positions and outward normals by parameters, exact where the domain's numbers are decimals."""
+"""Faces of domains as expressions: positions and outward normals by parameters, with the domain's numbers as decimals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TURN, RISE = sympy.Symbol("turn", real=True), sympy.Symbol("rise", real=True)
 class Surface:
     """A face: `position` says what coordinates are on it; those that it leaves out are free.
 
-    normal: a component for every coordinate. spans: the intervals of the parameters that positions depend on, a list for pieces.
+    normal: a component for every coordinate. spans: intervals of the parameters that positions depend on, one for each piece.
     """
 
     coordinates: tuple[str, ...]
@@ -89,9 +89,7 @@ def _flat(coordinates: tuple[str, ...], name: str, lower: tuple[float, ...], upp
 def _sphere(ball: Ball) -> Surface:
     normal = (sympy.sin(RISE) * sympy.cos(TURN), sympy.sin(RISE) * sympy.sin(TURN), sympy.cos(RISE))
     center = [number(c) for c in ball.center]
-    position = {
-        symbol(name): c + number(ball.radius) * n for name, c, n in zip(ball.coordinates, center, normal, strict=True)
-    }
+    position = {symbol(name): c + number(ball.radius) * n for name, c, n in zip(ball.coordinates, center, normal, strict=True)}
     return Surface(ball.coordinates, position, normal, {TURN: ((0.0, 2.0 * math.pi),), RISE: ((0.0, math.pi),)})
 
 

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from pdekan.domains.quadrature import Array
 
 DIGITS = 40
+LONG = 4_000  # terms: what is longer when multiplied out is left as it is
+_WAVES = (sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.tanh)
 SURELY = 1e-25  # relative, at DIGITS digits: what is larger is not zero
 
 
@@ -42,7 +44,7 @@ def vanishes(expression: sympy.Expr) -> bool:
     if expression == 0:
         return True
     for most, rewrite in _STEPS:
-        if expression.count_ops() > most or _explodes(expression):
+        if expression.count_ops() > most:
             continue
         try:
             found = rewrite(expression)
@@ -53,18 +55,32 @@ def vanishes(expression: sympy.Expr) -> bool:
     return False
 
 
-def _explodes(expression: sympy.Expr) -> bool:
-    """Whether multiplied out powers of sums would be long."""
-    return any(p.base.is_Add and p.exp.is_Integer and abs(p.exp) > 30 for p in expression.atoms(sympy.Pow))
+def _length(expression: sympy.Expr) -> float:
+    """How many terms it has at most when it is multiplied out."""
+    if expression.is_Add:
+        return sum(map(_length, expression.args))
+    if expression.is_Mul:
+        return math.prod(map(_length, expression.args))
+    if expression.is_Pow and expression.exp.is_Integer and expression.exp > 0:
+        k, n = _length(expression.base), int(expression.exp)
+        return math.comb(int(k) + n - 1, n) if k + n < 1_000 else math.inf
+    return max(map(_length, expression.args), default=1.0)
+
+
+def _expanded(expression: sympy.Expr) -> sympy.Expr:
+    """The expression multiplied out. Raises ValueError where that is long."""
+    if _length(expression) > LONG:
+        raise ValueError("too long")
+    return sympy.expand(expression)
 
 
 def _numerator(expression: sympy.Expr) -> sympy.Expr:
-    return sympy.expand(sympy.fraction(sympy.together(sympy.expand(expression)))[0])
+    return _expanded(sympy.fraction(sympy.together(expression))[0])
 
 
 def _algebraic(expression: sympy.Expr) -> sympy.Expr:
     """The numerator, by exponentials, as a polynomial in them and in roots, from which powers gⁿ of roots are replaced."""
-    rational, roots = _rooted(expression.rewrite(sympy.exp))
+    rational, roots = _rooted(expression.rewrite(_WAVES, sympy.exp))
     left = _numerator(rational)
     for root, base, n in reversed(roots):
         base_up, base_down = sympy.fraction(sympy.together(base))
@@ -80,42 +96,33 @@ def _algebraic(expression: sympy.Expr) -> sympy.Expr:
 
 def _rooted(expression: sympy.Expr) -> tuple[sympy.Expr, list[tuple[sympy.Symbol, sympy.Expr, int]]]:
     """The expression with a symbol for every n-th root of a sum, and these symbols with bases and n, inner ones first."""
-    roots: dict[sympy.Expr, tuple[sympy.Symbol, sympy.Expr, int]] = {}
-    orders: dict[sympy.Expr, int] = {}
-
-    def walk(e: sympy.Expr, collect: bool) -> sympy.Expr:
-        if not e.args:
-            return e
-        e = e.func(*(walk(a, collect) for a in e.args))
-        if not (e.is_Pow and e.exp.is_Rational and not e.exp.is_Integer and not e.base.is_number):
-            return e
-        base = sympy.together(sympy.expand(e.base))
-        if collect:
-            orders[base] = math.lcm(orders.get(base, 1), int(e.exp.q))
-            return e
-        n = orders.get(base, int(e.exp.q))
-        root = roots.setdefault(base, (sympy.Dummy(positive=True), base, n))[0]
-        return root ** (e.exp * n)
-
-    walk(expression, True)
-    return walk(expression, False), list(roots.values())
+    roots: list[tuple[sympy.Symbol, sympy.Expr, int]] = []
+    while True:
+        powers = [p for p in expression.atoms(sympy.Pow) if p.exp.is_Rational and not p.exp.is_Integer and not p.base.is_number]
+        if not powers:
+            return expression, roots
+        base = min(powers, key=lambda p: (p.base.count_ops(), str(p.base))).base
+        same = [p for p in powers if p.base == base]
+        n = math.lcm(*(int(p.exp.q) for p in same))
+        root = sympy.Dummy(positive=True)
+        roots.append((root, base, n))
+        expression = expression.xreplace({p: root ** (p.exp * n) for p in same})
 
 
 def _logarithms(expression: sympy.Expr) -> sympy.Expr:
-    joined = sympy.logcombine(sympy.expand(expression), force=True)
+    joined = sympy.logcombine(_expanded(expression), force=True)
     return joined.replace(sympy.log, lambda a: sympy.log(sympy.radsimp(sympy.simplify(a))))
 
 
 # What is tried, from cheap to dear, each up to a number of operations.
 _STEPS: tuple[tuple[int, Callable[[sympy.Expr], sympy.Expr]], ...] = (
-    (20_000, sympy.expand),
-    (3_000, _numerator),
-    (3_000, lambda e: sympy.expand(e, trig=True)),
+    (20_000, _expanded),
     (1_500, _algebraic),
-    (300, _logarithms),
-    (300, lambda e: sympy.radsimp(sympy.expand(e))),
-    (200, sympy.trigsimp),
-    (150, sympy.simplify),
+    (500, lambda e: sympy.expand(e, trig=True)),
+    (150, _logarithms),
+    (150, lambda e: sympy.radsimp(_expanded(e))),
+    (80, sympy.trigsimp),
+    (80, sympy.simplify),
 )
 
 

@@ -26,9 +26,10 @@ from pdekan.formulas.symbolic import NotSymbolic, number, symbol
 from pdekan.formulas.vanishing import SURELY, cased, values, vanishes
 from pdekan.formulas.writing import rewritten, text
 from pdekan.jets import Jet, stacked
-from pdekan.problems import DOMAIN, Condition, Problem, ProblemError
+from pdekan.problems import Condition, Equation, Problem, ProblemError
 from pdekan.terms import OFF, Sampling, Term, terms, units
 
+TINY = 1e-150  # stands for a size that is zero
 LIMIT = 1e-12  # of relative residuals
 TOUCHING = 1e4 * OFF  # the same for jumps that have no closed form: their two sides are OFF apart
 MISFIT = 1e-3  # of the data's root mean square, where no noise is stated
@@ -98,8 +99,12 @@ def _named(problem: Problem, given: Mapping[str, sympy.Expr]) -> dict[str, sympy
         allowed = problem.domain.coordinates if name in problem.unknowns else ()
         foreign = sorted(s.name for s in expression.free_symbols if s.name not in allowed)
         if foreign:
-            raise ProblemError(f"the formula of {name} depends on {', '.join(foreign)}; allowed are {', '.join(allowed) or 'numbers'}")
-        own = {s: symbol(s.name) for s in expression.free_symbols} | {f: number(float(f)) for f in expression.atoms(sympy.Float)}
+            raise ProblemError(
+                f"the formula of {name} depends on {', '.join(foreign)}; allowed are {', '.join(allowed) or 'numbers'}"
+            )
+        own = {s: symbol(s.name) for s in expression.free_symbols} | {
+            f: number(float(f)) for f in expression.atoms(sympy.Float)
+        }
         found[name] = rewritten(expression.xreplace(own))
     return found
 
@@ -139,76 +144,81 @@ class _Judge:
         self.heights = self._jet(every[0]).value.abs().amax(dim=0)[: len(problem.unknowns)]
 
     def lines(self) -> Iterator[Line]:
-        for equation in self.problem.equations:
-            term = next(self.every)
-            yield self.line(term, lambda r, e=equation, t=term: self.requirements.equation(e, self.chosen(t, r)))
+        """The findings on equations, conditions and data, in the order of their terms."""
+        yield from map(self.equation, self.problem.equations)
         for condition in self.problem.conditions:
-            yield from self.condition(condition)
-        yield from (self.misfit(term) for term in self.every)
+            if condition.kind == "mean":
+                yield self.mean(condition)
+            elif condition.kind == "interface":
+                yield from (self.jump(condition, name) for name in condition.on)
+            elif condition.kind == "periodic":
+                unknowns = self.problem.unknowns if condition.unknown is None else [condition.unknown]
+                yield from (self.periodic(condition, unknown, slope) for unknown in unknowns for slope in (False, True))
+            else:
+                faces = faces_of(self.problem.domain, condition)
+                together = self.problem.domain.dimension > TENSOR_DIMENSIONS
+                yield from (self.faces(condition, some) for some in ([faces] if together else [[face] for face in faces]))
+        yield from map(self.misfit, self.every)
 
-    def condition(self, condition: Condition) -> Iterator[Line]:
-        requirements, problem = self.requirements, self.problem
-        if condition.kind == "mean":
-            yield self.line(next(self.every), lambda r: requirements.mean(condition))
-        elif condition.kind == "interface":
-            for name in condition.on:
-                term = next(self.every)
-                yield self.line(term, lambda r, t=term, name=name: requirements.jump(condition, name, self.chosen(t, r)))
-        elif condition.kind == "periodic":
-            for unknown in problem.unknowns if condition.unknown is None else [condition.unknown]:
-                for slope in (False, True):
-                    term = next(self.every)
-                    yield self.line(
-                        term, lambda r, t=term, u=unknown, s=slope: requirements.periodic(condition, u, s, self.chosen(t, r))
-                    )
-        else:
-            faces = faces_of(problem.domain, condition)
-            groups = [faces] if problem.domain.dimension > TENSOR_DIMENSIONS else [[face] for face in faces]
-            for group in groups:
-                term = next(self.every)
-                yield self.line(term, lambda r, t=term, g=group: requirements.face(condition, g, self.on_each(t, r, len(g))))
+    def equation(self, one: Equation) -> Line:
+        return self.line(next(self.every), lambda points: self.requirements.equation(one, points[0]))
 
-    def line(self, term: Term, pieces: Callable[[Array], list[Piece]]) -> Line:
-        """The finding on one term; pieces: its expressions, from its residuals ``(n,)`` at its points."""
+    def mean(self, condition: Condition) -> Line:
+        return self.line(next(self.every), lambda _: self.requirements.mean(condition))
+
+    def jump(self, condition: Condition, name: str) -> Line:
+        return self.line(next(self.every), lambda _: self.requirements.jump(condition, name), TOUCHING)
+
+    def periodic(self, condition: Condition, unknown: str, slope: bool) -> Line:
+        return self.line(next(self.every), lambda points: self.requirements.periodic(condition, unknown, slope, points[0]))
+
+    def faces(self, condition: Condition, faces: list[str]) -> Line:
+        term = next(self.every)
+        return self.line(term, lambda points: self.requirements.face(condition, faces, points), faces=len(faces))
+
+    def line(self, term: Term, pieces: Callable[[list[Array]], list[Piece]], limit: float = LIMIT, faces: int = 1) -> Line:
+        """The finding on one term.
+
+        pieces: its expressions, for points ``(n, d)`` of each of the faces that share it. limit: where there are none.
+        """
         residual, size = self.measured(term)
         ratio = (residual.abs() / size).numpy()
         if not np.isfinite(ratio).all():
-            at = term.points[int(np.flatnonzero(~np.isfinite(ratio))[0])].numpy()
-            return Line(term.name, term.group, False, math.inf, _coordinates(self.problem, at), False, "not finite")
-        worst, at = float(ratio.max()), term.points[int(ratio.argmax())].numpy()
+            return self.found(term, False, math.inf, term.points[int((~np.isfinite(ratio)).argmax())], 0.0, "not finite")
+        worst, at = float(ratio.max()), term.points[int(ratio.argmax())]
         try:
-            exprs = pieces(ratio)
+            expressions = pieces(self.chosen(term, ratio, faces))
         except NotSymbolic as error:
-            limit = TOUCHING if term.name.startswith("jump") else LIMIT
-            return Line(term.name, term.group, False, worst, _coordinates(self.problem, at), worst <= limit, str(error))
-        typical = float(size.square().mean().sqrt())
-        many, where = self.to_many_digits(exprs, typical)
-        zero = many <= SURELY and all(vanishes(piece.expression) for piece in exprs)
+            return self.found(term, False, worst, at, limit, str(error))
+        many, where = self.to_many_digits(expressions, float(size.square().mean().sqrt()))
+        zero = many <= SURELY and all(vanishes(piece.expression) for piece in expressions)
         if worst > LIMIT or many > worst:  # round-off is all that many digits may take away
-            worst, at = many, at if where is None else where
-        return Line(term.name, term.group, zero, worst, _coordinates(self.problem, at), worst <= LIMIT)
+            worst, at = many, at if where is None else torch.as_tensor(where)
+        return self.found(term, zero, worst, at, LIMIT)
+
+    def found(self, term: Term, zero: bool, relative: float, at: Tensor, limit: float, note: str = "") -> Line:
+        return Line(term.name, term.group, zero, relative, _coordinates(self.problem, at.numpy()), relative <= limit, note)
 
     def to_many_digits(self, pieces: list[Piece], size: float) -> tuple[float, Array | None]:
         """The largest of expressions relative to a size, and where it is."""
         worst, where = 0.0, None
         for piece in pieces:
             some = np.unique(np.linspace(0, len(piece.points) - 1, LOOKED_AT, dtype=int))
-            found = np.nan_to_num(np.abs(values(piece.expression, piece.symbols, piece.points[some].tolist())) / size, nan=np.inf)
+            found = np.nan_to_num(
+                np.abs(values(piece.expression, piece.symbols, piece.points[some].tolist())) / size, nan=np.inf
+            )
             if found.max() > worst:
                 worst, where = float(found.max()), piece.places[some][found.argmax()]
         return worst, where
 
-    def chosen(self, term: Term, ratio: Array) -> Array:
-        """Points of a term: the worst, and others all over."""
-        n = len(ratio)
-        rows = np.concatenate([np.argsort(ratio)[-8:], np.linspace(0, n - 1, 4 * LOOKED_AT, dtype=int)])
-        return np.asarray(term.points.numpy()[np.unique(rows)])
-
-    def on_each(self, term: Term, ratio: Array, faces: int) -> list[Array]:
-        """The same for each of the faces that share the term."""
-        points, ratios = np.split(term.points.numpy(), faces), np.split(ratio, faces)
-        few = LOOKED_AT if faces == 1 else 4
-        return [p[np.unique([*np.argsort(r)[-4:], *np.linspace(0, len(r) - 1, few, dtype=int)])] for p, r in zip(points, ratios, strict=True)]
+    def chosen(self, term: Term, ratio: Array, faces: int) -> list[Array]:
+        """Points of each face of a term, or of the only part that it has: the worst, and others all over."""
+        few = 4 * LOOKED_AT if faces == 1 else 4
+        found = []
+        for points, ratios in zip(np.split(term.points[: len(ratio)].numpy(), faces), np.split(ratio, faces), strict=True):
+            rows = np.concatenate([np.argsort(ratios)[-4:], np.linspace(0, len(ratios) - 1, few, dtype=int)])
+            found.append(points[np.unique(rows)])
+        return found
 
     @torch.no_grad()
     def _jet(self, term: Term) -> Jet:
@@ -225,7 +235,7 @@ class _Judge:
             if a is not None and b is not None:
                 size = size + (a * b).abs().sum((1, 2))
         whole = float((units(term, self.problem) * self.heights).norm())
-        return residual, term.folded(size) + term.target.abs() + whole + 1e-300
+        return residual, term.folded(size) + term.target.abs() + whole + TINY
 
     def misfit(self, term: Term) -> Line:
         """How far measured values are from the formula: no farther than their noise, or hardly at all."""

@@ -41,7 +41,7 @@ class _Grammar(StrPrinter):  # type: ignore[misc]
     """Writes what `pdekan.expressions.parse` reads; SymPy calls a method by the name of the class that it prints."""
 
     def _print_Function(self, expr: sympy.Function) -> str:
-        name = _FUNCTIONS.get(expr.func)
+        name: str | None = _FUNCTIONS.get(expr.func)
         if name is None:
             raise NotSymbolic(f"formulas have no function {expr.func.__name__}")
         return f"{name}({', '.join(map(self._print, expr.args))})"
@@ -61,7 +61,7 @@ class _Grammar(StrPrinter):  # type: ignore[misc]
     def _print_Piecewise(self, expr: sympy.Piecewise) -> str:
         if expr.args[-1][1] != sympy.true:
             raise NotSymbolic(f"{expr} has no value where none of its conditions holds")
-        text = self._print(expr.args[-1][0])
+        text: str = self._print(expr.args[-1][0])
         for value, condition in reversed(expr.args[:-1]):
             text = self._choice(condition, self._print(value), text)
         return text
@@ -122,8 +122,8 @@ def python_source(formula: Mapping[str, sympy.Expr], coordinates: Sequence[str])
     """
     printer = SciPyPrinter({"fully_qualified_modules": True, "strict": False})
     functions = [_function(printer, name, expression, coordinates) for name, expression in formula.items()]
-    needed = "import numpy\n" + ("import scipy.special\n" if any("scipy.special" in one for one in functions) else "")
-    return needed + "".join(functions)
+    needed = [module for module in ("functools", "numpy", "scipy.special") if any(f"{module}." in one for one in functions)]
+    return "".join(f"import {module}\n" for module in needed) + "".join(functions)
 
 
 def _function(printer: SciPyPrinter, name: str, expression: sympy.Expr, coordinates: Sequence[str]) -> str:
@@ -158,8 +158,12 @@ def _rebuilt(node: ast.expr) -> sympy.Expr:
             return _ATOMS[name]
         case ast.Call(func=ast.Name(id="Symbol"), args=[ast.Constant(value=str() as name)]):
             return symbol(name)
-        case ast.Call(func=ast.Name(id="Float"), args=[ast.Constant(value=str() as digits)]):
-            return sympy.Float(digits)
+        case ast.Call(
+            func=ast.Name(id="Float"),
+            args=[ast.Constant(value=str() as digits)],
+            keywords=[ast.keyword(arg="precision", value=ast.Constant(value=int() as bits))],
+        ):
+            return sympy.Float(digits, precision=bits)
         case ast.Call(func=ast.Name(id="Integer" | "Rational" as name), args=numbers, keywords=[]):
             return getattr(sympy, name)(*(ast.literal_eval(one) for one in numbers))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _CLASSES:
