@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 FIRM = 1e8  # how much more equations and conditions weigh than data with noise: no formula pays for noise with a residual
 ROUNDING = 1e-14  # relative error of residuals in double precision
-POINTS = Sampling(cells=3, order=6, count=600, seed=11)
+CELLS, ORDER, COUNT, SEED = {1: 24, 2: 6, 3: 3}, 6, 800, 11  # of the points where equations and conditions are to hold
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class _Rows:
         self.templates, self.known = templates, {name: float(value) for name, value in known.items()}
         self.sought = [name for one in problem.parameters for name in (*parameters, *known) if name.name == one]
         self.names = [*(c for one in templates.values() for c in one.values), *parameters]
-        self.terms = terms(problem, POINTS)
+        self.terms = terms(problem, Sampling(CELLS.get(problem.domain.dimension, 1), ORDER, COUNT, SEED))
         self.firm: list[bool] = [term.group != "data" for term in self.terms]
         self.factors = [self._factors(term, problem) for term in self.terms]
 

@@ -123,11 +123,14 @@ def _near(sampled: Samples, families: Sequence[Family], tick: Callable[[str], No
 
 
 def _structures(sampled: Samples, families: Sequence[Family]) -> Iterator[tuple[Iterator[Template], str]]:
+    """Searches, the likely and quick ones first."""
     yield separated(sampled, families), "sums of products"
     yield composed(sampled, families), "functions of sums"
     for unwrapping in UNWRAPPINGS:
         if unwrapping is not NOTHING:
             yield separated(sampled, families, unwrapping), f"{unwrapping.name} of sums of products"
+    yield separated(sampled, families, nested=True), "sums of products of functions of functions"
+    yield composed(sampled, families, nested=True), "functions of functions of sums"
 
 
 def _judged(
@@ -178,10 +181,14 @@ def _closed(template: Template, errors: Mapping[Symbol, float], parameters: Mapp
 
 
 def _recognised(value: float, error: float, parameters: Mapping[Symbol, Expr]) -> Expr:
-    """A constant as a closed form, as one times a parameter or its root, or as the number that it is."""
-    form = recognise(value, 3.0 * error)
-    if form is not None:
-        return form
+    """A constant as a closed form, as one times a parameter or its root, or as the number that it is.
+
+    Errors are of a linear model that rounding blurs: they may be larger than they say, if what is found is simple enough.
+    """
+    for off in (3.0 * error, 100.0 * error, 3000.0 * error):
+        form = recognise(value, off)
+        if form is not None:
+            return form
     exponent = recognise(math.log(abs(value)), RARE * 3.0 * error / abs(value))
     if exponent is not None:
         return sympy.sign(value) * sympy.exp(exponent)

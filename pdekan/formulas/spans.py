@@ -181,7 +181,9 @@ def _fitted(family: Family, space: Space, known: Array, basis: Array, noise: flo
     if best[0] > max(CLOSE, FAR * allowed) or length > ALIKE:
         return None
     inside = sines[0] <= max(LOOSE * sines[0, 0], allowed)
-    rows = _reduced(coefficients[0][inside], columns[0], max(SMALL, LOOSE * best[0]))
+    beyond = columns[0] - known @ (known.T @ columns[0])
+    own = np.linalg.norm(beyond, axis=0) > SMALL * np.linalg.norm(columns[0], axis=0)
+    rows = _reduced(coefficients[0][inside] * own, columns[0], max(SMALL, LOOSE * best[0]))
     return _Fit(family, best[1], rows, best[0], allowed)
 
 
@@ -209,7 +211,9 @@ def _descended(
         sines, coefficients = _apart(columns, known, basis)
         member = columns[0] @ coefficients[0, 0]
         member = member - known @ (known.T @ member)
-        far = member - basis @ (basis.T @ member)
+        along = basis.T @ member
+        far = member - basis @ along
+        far = far * np.sign(along[np.argmax(np.abs(along))])  # whose sign would else be left to chance
         return np.asarray(far / max(np.linalg.norm(member), 1e-300) if np.isfinite(sines[0, 0]) else np.full(len(far), 1e3))
 
     theta = start

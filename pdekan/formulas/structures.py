@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import numpy as np
@@ -26,6 +26,8 @@ from pdekan.formulas.templates import Template, constant, evaluate
 Array = NDArray[np.float64]
 Change = Callable[[Array], Array]
 
+HALVED_DIMENSIONS = 3
+CALM, HALVINGS = 1e-5, 3  # error of F⁻¹(u) with which the whole box is searched, and how often it may be halved else
 HIGHEST_RANK = 4
 GAP = 1e-3  # a singular value so far below the one before it may be the first of noise
 MOST_TERMS = 400  # of the products of functions of one variable that are tried together
@@ -89,10 +91,11 @@ UNWRAPPINGS: tuple[Unwrapping, ...] = (
 
 
 def separated(
-    samples: Samples, families: Sequence[Family] = FAMILIES, unwrapping: Unwrapping = NOTHING
+    samples: Samples, families: Sequence[Family] = FAMILIES, unwrapping: Unwrapping = NOTHING, nested: bool = False
 ) -> Iterator[Template]:
-    """Sums of products of functions of one variable, from few to many, for u or for F⁻¹(u)."""
+    """Sums of products of functions of one variable, from few to many, for u or for F⁻¹(u); nested: of functions of them."""
     coordinates = [sympy.Symbol(name, real=True) for name in samples.coordinates]
+    samples = _calmest(samples, unwrapping)
     with np.errstate(all="ignore"):
         lines = [samples.lines(k, unwrapping.inverse) for k in range(samples.dimension)]
     if not all(np.isfinite(one).all() for one in lines):
@@ -108,7 +111,7 @@ def separated(
         tried.add(chosen)
         functions: list[list[Template]] = []
         for k, (values, rank) in enumerate(zip(lines, chosen, strict=True)):
-            found = _along(samples, k, values, rank, families, nested=unwrapping is NOTHING)
+            found = _along(samples, k, values, rank, families, nested)
             if found is None:
                 break
             functions.append([Template(one.expression.xreplace({X: coordinates[k]}), one.values) for one in found])
@@ -116,6 +119,35 @@ def separated(
             template = _combined(samples, functions, unwrapping)
             if template is not None:
                 yield Template(unwrapping.forward(template.expression), template.values)
+
+
+def _noise(samples: Samples, unwrapping: Unwrapping, off: float) -> float:
+    """The error of F⁻¹(u) relative to its size where u is wrong by `off`; 1 where it is not defined."""
+    u = samples.value(samples.scattered())
+    with np.errstate(all="ignore"):
+        v = unwrapping.inverse(u)
+        change = unwrapping.inverse(u + off) - v
+    found = float(np.sqrt((change**2).mean() / max((v**2).mean(), 1e-300)))
+    return max(samples.noise, found) if math.isfinite(found) else 1.0
+
+
+def _calmest(samples: Samples, unwrapping: Unwrapping) -> Samples:
+    """The samples of F⁻¹(u) with their error, on a part of the box where u is large enough for it to be small."""
+    if unwrapping is NOTHING:
+        return samples
+    off = samples.noise * float(np.sqrt((samples.value(samples.scattered()) ** 2).mean()))
+    samples = replace(samples, noise=_noise(samples, unwrapping, off))
+    for _ in range(HALVINGS):
+        if samples.noise <= CALM or samples.dimension > HALVED_DIMENSIONS:
+            break
+        middle = 0.5 * (samples.lower + samples.upper)
+        corners = [np.array(one) for one in product((False, True), repeat=samples.dimension)]
+        parts = [
+            replace(samples, lower=np.where(one, middle, samples.lower), upper=np.where(one, samples.upper, middle), noise=0.0)
+            for one in corners
+        ]
+        samples = min((replace(one, noise=_noise(one, unwrapping, off)) for one in parts), key=lambda one: one.noise)
+    return samples
 
 
 def _ranks(values: Array) -> list[int]:
@@ -210,7 +242,7 @@ def _products(functions: Sequence[Sequence[Template]]) -> list[tuple[tuple[int, 
     return terms
 
 
-def composed(samples: Samples, families: Sequence[Family] = FAMILIES) -> Iterator[Template]:
+def composed(samples: Samples, families: Sequence[Family] = FAMILIES, nested: bool = False) -> Iterator[Template]:
     """F(g_1(x_1) + … + g_d(x_d)), the network [d, 1, 1] of arXiv:2404.19756, figure 2.4.
 
     Its gradient is F' · (g_1', …, g_d'), so that ∂_1 u · g_j'(x_j) - ∂_j u · g_1'(x_1) = 0 for every j: linear equations for the
@@ -238,7 +270,7 @@ def composed(samples: Samples, families: Sequence[Family] = FAMILIES) -> Iterato
         name, value = constant(factor / largest)
         inner.append(template if factor == largest else Template(name * template.expression, dict(template.values) | value))
         z = z + column / largest
-    outer = _outer(z, samples.value(points), samples.noise, families)
+    outer = _outer(z, samples.value(points), samples.noise, families, nested)
     if outer is None:
         return
     total = sum((one.expression for one in inner), start=sympy.Integer(0))
@@ -292,7 +324,7 @@ def _inner_slopes(samples: Samples, points: Array) -> list[Legendre] | None:
     return [Legendre(directions[-1][k * count : (k + 1) * count]) for k in range(d)]
 
 
-def _outer(z: Array, u: Array, noise: float, families: Sequence[Family]) -> Template | None:
+def _outer(z: Array, u: Array, noise: float, families: Sequence[Family], nested: bool) -> Template | None:
     """F as a template in X, from scattered values u = F(z)."""
     low, high = float(z.min()), float(z.max())
     curve = Legendre.fit(z, u, OUTER_DEGREE, domain=[low, high])
@@ -307,7 +339,7 @@ def _outer(z: Array, u: Array, noise: float, families: Sequence[Family]) -> Temp
     if found is None:
         both = np.column_stack([np.ones_like(values), values])
         found = members(Space.of(nodes, 0.5 * weights, both, noise), families)
-    if found is None:
+    if found is None and nested:
         found = _composed(Space.of(nodes, 0.5 * weights, values[:, None], noise), families)
     if found is None:
         return None
