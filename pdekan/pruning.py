@@ -13,6 +13,8 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import cast
 
+import torch
+
 from pdekan.ansatz import bare, found, regions, rewrapped
 from pdekan.history import History
 from pdekan.importance import Importance, importance
@@ -25,12 +27,23 @@ from pdekan.solution import Solution
 from pdekan.training import measured, threads, with_errors
 from pdekan.uncertainty import standard_errors
 
-FACTOR, SECONDS = 2.0, 60.0
+# One digit: with fewer nodes the same splines resolve somewhat less.
+FACTOR, SECONDS = 10.0, 60.0
+# What is tried at first: the least important nodes or edges with at most this part of all scores.
+NEGLIGIBLE = 0.1
 REASONS = {
     "": "nothing more can go",
     "budget": "the time allowed was used up",
     "interrupted": "interrupted",
 }
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """Edges that may go together, with their score."""
+
+    score: float
+    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -137,24 +150,22 @@ class _Search:
         interrupted = stopped not in ("", "budget")
         return Pruned(self.solution, self._finished(reason), tuple(self.steps), self.bound, reason, interrupted)
 
-    def _reduce(self, candidates: Callable[[KAN, Importance], list[list[Place]]], what: str) -> None:
+    def _reduce(self, candidates: Callable[[KAN, Importance], list[Candidate]], what: str) -> None:
         """Take candidates away, many at a time while that goes well, until not one of them can go."""
-        size: int | None = None
-        while not self.refits.stopped:
+        most = edges(self.best.kan)
+        while most and not self.refits.stopped:
             self.trying = "sparsifying"
             sparse = cast("KAN", bare(self.refits.sparsified(self.best.network)))
             ranked = candidates(sparse, importance(sparse, self.refits.points))
-            size = self._first_that_can_go(sparse, ranked, size or (len(ranked) + 1) // 2, what)
-            if size == 0:
-                return
+            most = self._first_that_can_go(sparse, ranked, min(most, _negligible(ranked)), what)
 
-    def _first_that_can_go(self, sparse: KAN, ranked: list[list[Place]], size: int, what: str) -> int:
+    def _first_that_can_go(self, sparse: KAN, ranked: list[Candidate], size: int, what: str) -> int:
         """Try the least important ones together, then fewer of them, then one after the other; how many went, 0 for none."""
         for first, count in _batches(len(ranked), size):
             if self.refits.stopped:
                 return 0
             self.trying = f"without {_counted(count, what)}"
-            places = {place for group in ranked[first : first + count] for place in group}
+            places = {place for candidate in ranked[first : first + count] for place in candidate.places}
             try:
                 left = without(sparse, places, self.refits.points)
             except ValueError:  # a hidden layer would have no node
@@ -228,27 +239,32 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' if count > 1 else ''}"
 
 
+def _negligible(ranked: list[Candidate]) -> int:
+    """How many of the least important ones have at most NEGLIGIBLE of all scores together, at least one."""
+    scores = torch.tensor([candidate.score for candidate in ranked])
+    return max(1, int((scores.cumsum(0) <= NEGLIGIBLE * scores.sum()).sum()))
+
+
 def _batches(count: int, size: int) -> Iterator[tuple[int, int]]:
     """What of a ranking is tried: the first `size` together, half of them, …, the first, and then every other one alone."""
-    size = min(size, count)
     while size > 0:
         yield 0, size
         size //= 2
     yield from ((k, 1) for k in range(1, count))
 
 
-def _nodes(network: KAN, scores: Importance) -> list[list[Place]]:
-    """The edges that leave each hidden node, the least important node first."""
+def _nodes(network: KAN, scores: Importance) -> list[Candidate]:
+    """Every hidden node, as the edges that leave it, the least important one first."""
     found = []
     for k, layer in enumerate(network.spline_layers[1:], start=1):
         for i, row in enumerate(layer.kept.tolist()):
-            found.append((float(scores.nodes[k][i]), [(k, i, o) for o, kept in enumerate(row) if kept]))
-    return [places for _, places in sorted(found)]
+            found.append(Candidate(float(scores.nodes[k][i]), tuple((k, i, o) for o, kept in enumerate(row) if kept)))
+    return sorted(found)
 
 
-def _edges(network: KAN, scores: Importance) -> list[list[Place]]:
+def _edges(network: KAN, scores: Importance) -> list[Candidate]:
     """Every edge, the least important one first."""
     found = []
     for k, layer in enumerate(network.spline_layers):
-        found += [(float(scores.edges[k][i, o]), (k, i, o)) for i, o in layer.kept.nonzero().tolist()]
-    return [[place] for _, place in sorted(found)]
+        found += [Candidate(float(scores.edges[k][i, o]), ((k, i, o),)) for i, o in layer.kept.nonzero().tolist()]
+    return sorted(found)

@@ -29,8 +29,9 @@ from pdekan.terms import terms
 # The penalty's size at first, as a part of the loss of zero: with less of it a network of ten nodes for sin πx sin πy² keeps
 # seven of them, with more it is trained anew for long afterwards.
 STRENGTH = 1e-4
-# Rounds of sparsifying, steps in each; the end is where a round gains less than GAIN of the penalty.
-ROUNDS, STEPS, GAIN = 8, 10, 0.02
+# Rounds of sparsifying, steps in each; the end is where a round gains less than GAIN of the penalty, or SHARE of the time that
+# is left was used up.
+ROUNDS, STEPS, GAIN, SHARE = 8, 10, 0.02, 0.2
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,14 @@ class Refitting:
         outputs = sizes(cast("KAN", bare(network)), self.points)
         zero = theta.clone()
         zero[len(theta) - objective.linear :] = 0.0
-        before = _penalty(network, outputs)
+        before, end = _penalty(network, outputs), self.clock.spent + SHARE * (self.clock.budget - self.clock.spent)
         with suppress(_StoppedError):
             strength = STRENGTH * objective.loss(zero) / before
             for _ in range(ROUNDS):
                 problem = Sparse(objective, objective.load(theta), outputs, strength)
                 theta = self._minimised(problem, objective, theta, False, None)
                 after = _penalty(objective.load(theta), outputs)
-                if after > (1.0 - GAIN) * before:
+                if after > (1.0 - GAIN) * before or self.clock.spent > end:
                     break
                 before = after
         return objective.load(theta)
