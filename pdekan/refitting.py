@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import cast
 
-import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class Removed:
 
 @torch.no_grad()
 def without(network: KAN, edges: Iterable[Place], points: Tensor) -> Removed:
-    """Take edges away: they become constant, at their mean over points ``(n, d)``, which another edge of the same node takes in.
+    """Take edges away: each is replaced by its mean over points ``(n, d)``, which another edge into the same node takes in.
 
     A hidden node that nothing enters is constant and one that nothing leaves is idle: they go too, with their edges. Raises
     ValueError where that leaves no node in a hidden layer, and KeyError for edges that the network does not have.
@@ -69,7 +70,7 @@ def _settled(kept: list[Tensor]) -> tuple[tuple[int, ...], ...]:
     before = -1
     while (count := sum(int(mask.sum()) for mask in kept)) != before:
         before = count
-        for entering, leaving in zip(kept, kept[1:], strict=False):
+        for entering, leaving in pairwise(kept):
             idle = ~(entering.any(0) & leaving.any(1))
             entering[:, idle] = False
             leaving[idle] = False

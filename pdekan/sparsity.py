@@ -49,7 +49,7 @@ def root(layer: SplineLayer) -> Tensor:
 
 
 def functions(layer: SplineLayer) -> Tensor:
-    """What edges with parameters are made of, ``(edges, functions)``: coefficients of the B-splines, and of the base function."""
+    """What edges with parameters are made of: coefficients ``(edges, functions)`` of the B-splines and of the base function."""
     edges = layer.coefficients.reshape(layer.edges, -1)
     if layer.base == "none":
         return edges
@@ -100,9 +100,7 @@ class Sparse:
         with torch.no_grad():
             present = norms(cast("KAN", bare(network)), outputs)
             sloped = slopes(present)
-            factors = [
-                (0.5 * strength * w / n.clamp_min(SMALLEST)).sqrt() for w, n in zip(sloped, present, strict=True)
-            ]
+            factors = [(0.5 * strength * w / n.clamp_min(SMALLEST)).sqrt() for w, n in zip(sloped, present, strict=True)]
             self.constant = 0.5 * strength * sum(float(w @ n) for w, n in zip(sloped, present, strict=True))
         kan = cast("KAN", bare(objective.network))
         factors[-1] = factors[-1] / outputs[_ends(kan.spline_layers[-1])]
