@@ -130,6 +130,7 @@ class _Search:
         self.refits = Refitting(problem, solution.network, seconds, self._watched)
         self.best = self.refits.judged(deepcopy(solution.network))
         self.bound = max(factor * self.best.relative, tolerance)
+        self.sparse: KAN | None = None  # the best network, sparsified
         self.steps: list[Removal] = []
         self.history = History(problem, solution.history)
         self.trying = "judging"
@@ -141,7 +142,7 @@ class _Search:
             self._reduce(_edges, "edge")
             if not self.refits.stopped:
                 self.trying = "training what is left"
-                last = self.refits.fitted(self.best.network, 0.0, last=True)
+                last = self.refits.fitted(self.best.network, 0.0, patient=True)
                 if last.relative < self.best.relative:
                     self.best = last
                     self._write_down()
@@ -154,8 +155,10 @@ class _Search:
         """Take candidates away, many at a time while that goes well, until not one of them can go."""
         most = edges(self.best.kan)
         while most and not self.refits.stopped:
-            self.trying = "sparsifying"
-            sparse = cast("KAN", bare(self.refits.sparsified(self.best.network)))
+            if self.sparse is None:
+                self.trying = "sparsifying"
+                self.sparse = cast("KAN", bare(self.refits.sparsified(self.best.network)))
+            sparse = self.sparse
             ranked = candidates(sparse, importance(sparse, self.refits.points))
             most = self._first_that_can_go(sparse, ranked, min(most, _negligible(ranked)), what)
 
@@ -170,7 +173,8 @@ class _Search:
                 left = without(sparse, places, self.refits.points)
             except ValueError:  # a hidden layer would have no node
                 continue
-            trial = self.refits.fitted(rewrapped(self.best.network, left.network), self.bound)
+            # many together are given up early: half of them may do
+            trial = self.refits.fitted(rewrapped(self.best.network, left.network), self.bound, patient=count == 1)
             if trial.relative <= self.bound:
                 self._keep(trial, _counted(count, what))
                 return count
@@ -178,7 +182,7 @@ class _Search:
 
     def _keep(self, trial: Fitted, what: str) -> None:
         kan = trial.kan
-        self.best = trial
+        self.best, self.sparse = trial, None
         self.steps.append(Removal(what, kan.widths[1:-1], edges(kan), parameters(trial.network), trial.relative))
         self._write_down()
 
@@ -240,7 +244,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def _negligible(ranked: list[Candidate]) -> int:
-    """How many of the least important ones have at most NEGLIGIBLE of all scores together, at least one."""
+    """How many of the least important candidates have at most NEGLIGIBLE of all scores together, at least one."""
     scores = torch.tensor([candidate.score for candidate in ranked])
     return max(1, int((scores.cumsum(0) <= NEGLIGIBLE * scores.sum()).sum()))
 

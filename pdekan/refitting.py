@@ -78,17 +78,17 @@ class Refitting:
         """A network as it stands."""
         return Fitted(network, self.judge.residuals(network), self.objective(network).loss(_start(network)))
 
-    def fitted(self, network: Network, target: float, last: bool = False) -> Fitted:
+    def fitted(self, network: Network, target: float, patient: bool = False) -> Fitted:
         """The network trained until its relative residual is at most target, or no step lowers the loss any further.
 
-        last: whether to go on while there is anything to gain.
+        patient: whether to go on while there is anything to gain, be it slowly.
         """
         objective = self.objective(network)
 
         def reached(relative: float) -> bool:
             return relative <= target
 
-        theta = self._minimised(objective, objective, _start(network), last, reached)
+        theta = self._minimised(objective, objective, _start(network), patient, reached)
         return self.judged(objective.load(theta))
 
     def sparsified(self, network: Network) -> Network:
@@ -114,7 +114,7 @@ class Refitting:
         problem: LeastSquares,
         objective: Objective,
         theta: Tensor,
-        last: bool,
+        patient: bool,
         reached: Callable[[float], bool] | None,
     ) -> Tensor:
         """The parameters that training comes to, or the best until it was stopped."""
@@ -133,7 +133,7 @@ class Refitting:
             return "tolerance" if reached is not None and reached(relative) else None
 
         dense = methods.is_dense(self.options, len(theta), sum(len(term.target) for term in self.terms))
-        optimizer = methods.optimizer(self.options, len(theta), dense, last)
+        optimizer = methods.optimizer(self.options, len(theta), dense, last=patient)
         allowed = methods.STEPS["gauss-newton"] if reached is not None else STEPS
         try:
             return optimizer.minimise(problem, theta, allowed, watched).theta

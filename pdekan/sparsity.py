@@ -120,6 +120,7 @@ class Sparse:
     def roomy(self) -> bool:
         return self.objective.roomy
 
+    @torch.no_grad()
     def penalty_rows(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """The penalty's rows ``(m,)`` and their Jacobian ``(m, P)``."""
         kan = cast("KAN", bare(self.objective.load(theta)))
@@ -140,12 +141,10 @@ class Sparse:
         for e in range(edges):
             jacobian[e, :, start + e * own : start + (e + 1) * own] = slope[e]
 
-    @torch.no_grad()
     def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
         residuals, jacobians = zip(*self.blocks(theta, only_linear), strict=True)
         return torch.cat(residuals), torch.cat(jacobians)
 
-    @torch.no_grad()
     def blocks(self, theta: Tensor, only_linear: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
         residual, jacobian = self.penalty_rows(theta)
         if only_linear:
@@ -160,14 +159,12 @@ class Sparse:
     def products(self, theta: Tensor) -> Products:
         return _Joined(self.objective.products(theta), *self.penalty_rows(theta), self.linear)
 
-    @torch.no_grad()
     def loss(self, theta: Tensor) -> float:
         return self.objective.loss(theta) + float(self.penalty_rows(theta)[0].square().sum())
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         loss, gradient = self.objective.loss_and_gradient(theta)
-        with torch.no_grad():
-            residual, jacobian = self.penalty_rows(theta)
+        residual, jacobian = self.penalty_rows(theta)
         return loss + float(residual.square().sum()), gradient + 2.0 * residual @ jacobian
 
     def normalise(self, theta: Tensor, lazily: bool = False) -> Tensor:
