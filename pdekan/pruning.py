@@ -131,36 +131,37 @@ class _Search:
         self.best = self.refits.judged(deepcopy(solution.network))
         self.bound = max(factor * self.best.relative, tolerance)
         self.sparse: KAN | None = None  # the best network, sparsified
+        self.trained = False  # until it stalls
         self.steps: list[Removal] = []
         self.history = History(problem, solution.history)
         self.trying = "judging"
 
     def pruned(self) -> Pruned:
-        """Nodes first, then edges; then what is left is trained to the end."""
+        """Nodes first, then edges."""
         with self.refits.clock.running():
             self._reduce(_nodes, "node")
             self._reduce(_edges, "edge")
-            if not self.refits.stopped:
-                self.trying = "training what is left"
-                last = self.refits.fitted(self.best.network, 0.0, patient=True)
-                if last.relative < self.best.relative:
-                    self.best = last
-                    self._write_down()
         stopped = self.refits.stopped
         reason = REASONS.get(stopped, stopped)
         interrupted = stopped not in ("", "budget")
         return Pruned(self.solution, self._finished(reason), tuple(self.steps), self.bound, reason, interrupted)
 
     def _reduce(self, candidates: Callable[[KAN, Importance], list[Candidate]], what: str) -> None:
-        """Take candidates away, many at a time while that goes well, until not one of them can go."""
+        """Take candidates away, many at a time while that goes well, until not one of them can go from what is left.
+
+        What was kept was trained no further than the bound, where it may be stuck: it is trained on before the end is believed.
+        """
         most = edges(self.best.kan)
-        while most and not self.refits.stopped:
+        while not self.refits.stopped:
             if self.sparse is None:
                 self.trying = "sparsifying"
                 self.sparse = cast("KAN", bare(self.refits.sparsified(self.best.network)))
             sparse = self.sparse
             ranked = candidates(sparse, importance(sparse, self.refits.points))
-            most = self._first_that_can_go(sparse, ranked, min(most, _negligible(ranked)), what)
+            gone = self._first_that_can_go(sparse, ranked, min(most, _negligible(ranked)), what)
+            if not gone and not self._trained_on():
+                return
+            most = gone or 1
 
     def _first_that_can_go(self, sparse: KAN, ranked: list[Candidate], size: int, what: str) -> int:
         """Try the least important ones together, then fewer of them, then one after the other; how many went, 0 for none."""
@@ -180,9 +181,20 @@ class _Search:
                 return count
         return 0
 
+    def _trained_on(self) -> bool:
+        """Train the best network until it stalls; whether that halves its residual."""
+        if self.refits.stopped or self.trained:
+            return False
+        self.trying, self.trained, before = "training what is left", True, self.best
+        trial = self.refits.fitted(before.network, 0.0, patient=True)
+        if trial.relative < before.relative:
+            self.best, self.sparse = trial, None
+            self._write_down()
+        return self.best.relative < 0.5 * before.relative
+
     def _keep(self, trial: Fitted, what: str) -> None:
         kan = trial.kan
-        self.best, self.sparse = trial, None
+        self.best, self.sparse, self.trained = trial, None, False
         self.steps.append(Removal(what, kan.widths[1:-1], edges(kan), parameters(trial.network), trial.relative))
         self._write_down()
 

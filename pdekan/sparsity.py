@@ -101,7 +101,6 @@ class Sparse:
             present = norms(cast("KAN", bare(network)), outputs)
             sloped = slopes(present)
             factors = [(0.5 * strength * w / n.clamp_min(SMALLEST)).sqrt() for w, n in zip(sloped, present, strict=True)]
-            self.constant = 0.5 * strength * sum(float(w @ n) for w, n in zip(sloped, present, strict=True))
         kan = cast("KAN", bare(objective.network))
         factors[-1] = factors[-1] / outputs[_ends(kan.spline_layers[-1])]
         # R of every edge times its factor, (edges, functions, functions)
