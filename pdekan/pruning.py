@@ -265,7 +265,7 @@ def _batches(count: int, size: int) -> Iterator[tuple[int, int]]:
     """What of a ranking is tried: the first `size` together, half of them, …, the first, and then every other one alone."""
     while size > 0:
         yield 0, size
-        size //= 2
+        size = (size + 1) // 2 if size > 1 else 0
     yield from ((k, 1) for k in range(1, count))
 
 

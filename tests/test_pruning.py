@@ -14,7 +14,7 @@ from pdekan.ansatz import Ansatz, bare
 from pdekan.networks.kan import KAN
 from pdekan.problem_file import load_problem, loads
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
-from pdekan.pruning import Progress, edges, prune
+from pdekan.pruning import Progress, _batches, edges, prune
 from pdekan.solution import Solution, load_solution
 from pdekan.solver import solve
 
@@ -180,3 +180,8 @@ def test_what_cannot_be_pruned_is_refused(sine: Solution) -> None:
     rod = load_problem("composite_rod", ["network.hidden=[2]", "training.steps=1", "training.points=100"])
     with pytest.raises(ProblemError, match="region between interfaces; what can be pruned is a KAN"):
         prune(solve(rod))
+
+
+def test_what_is_negligible_is_tried_together_then_less_of_it_then_one_after_the_other() -> None:
+    assert list(_batches(6, 5)) == [(0, 5), (0, 3), (0, 2), (0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]
+    assert list(_batches(2, 1)) == [(0, 1), (1, 1)]
