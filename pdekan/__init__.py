@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pdekan.problem_file import ProblemFileError, load_problem
     from pdekan.problems import EXACT, Enrichment, Measurements, NetworkOptions, Nodes, Parameter, Problem, ProblemError
     from pdekan.problems import TrainingOptions, Weights, dirichlet, initial, interface, mean, neumann, periodic, robin
+    from pdekan.pruning import Pruned, prune
     from pdekan.solution import Found, Solution, load_solution
     from pdekan.solver import Progress, solve
 
@@ -61,6 +62,7 @@ _HOMES = {
     "problem_file": "ProblemFileError load_problem",
     "problems": "EXACT Enrichment Measurements NetworkOptions Nodes Parameter Problem ProblemError TrainingOptions Weights"
     " dirichlet initial interface mean neumann periodic robin",
+    "pruning": "Pruned prune",
     "solution": "Found Solution load_solution",
     "solver": "Progress solve",
 }

@@ -51,6 +51,11 @@ def bare(network: Network) -> Network:
     return network.network if isinstance(network, Ansatz) else network
 
 
+def rewrapped(network: Network, inner: Network) -> Network:
+    """Another network in the place of the one inside an ansatz; itself, where there is no ansatz."""
+    return network.around(inner) if isinstance(network, Ansatz) else inner
+
+
 def found(network: Network) -> dict[str, float]:
     """The values of the parameters in an ansatz, by name."""
     return network.found() if isinstance(network, Ansatz) else {}

@@ -82,6 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("--to", type=Path, metavar="DIR", help="where to write them (default: where the file is)")
     plot.add_argument("--format", choices=("png", "svg"), default="png", help="file format (default: png)")
 
+    prune = _command(commands, "prune", "take away what a run's network does not need, and train what is left")
+    prune.add_argument("run_path", type=Path, metavar="RUN", help="a run's directory, or its solution.vtkhdf")
+    prune.add_argument("--factor", type=float, metavar="F", help="how much the relative residual may grow (default: 10)")
+    prune.add_argument("--tolerance", type=float, metavar="T", help="a relative residual that is good enough in any case")
+    prune.add_argument("--seconds", type=float, metavar="S", help="budget (default: 60)")
+    prune.add_argument("--output", type=Path, metavar="DIR", help="the new run's directory (default: a fresh outputs/NAME/NNN)")
+    prune.add_argument("--force", action="store_true", help="overwrite what is in --output")
+
     formula = _command(commands, "formula", "a closed form of a run's solution, checked against the equation")
     formula.add_argument("run_path", type=Path, metavar="RUN", help="a run's directory, or its solution.vtkhdf")
     formula.add_argument("--seconds", type=float, default=120.0, metavar="S", help="time for the search (default: 120)")

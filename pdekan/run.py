@@ -6,20 +6,23 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pdekan.output import figures, vtkhdf
+from pdekan.output import figures, network_figure, vtkhdf
 from pdekan.output.atomic import write_text
+from pdekan.output.network_figure import Drawing
 from pdekan.output.samples import Array, OutputError
+from pdekan.picture import is_pictured, picture
 from pdekan.solution import Solution, load_solution
 from pdekan.solver import Progress
 
 SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
-FORMULA = "formula.py"
+NETWORK, FORMULA = "network.png", "formula.py"
 CHECKPOINT_SECONDS = 15.0
 CHECKPOINT_POINTS = 9  # an axis: a checkpoint is for going on, not for looking at
 
@@ -90,8 +93,11 @@ class Checkpoints:
         self._next = time.monotonic() + CHECKPOINT_SECONDS
 
 
-def write(solution: Solution, directory: Path) -> dict[str, str]:
-    """Write all files of a run; returns their paths by what they are: solution, history, problem, summary, figures."""
+def write(solution: Solution, directory: Path, networks: Sequence[Drawing] = ()) -> dict[str, str]:
+    """Write all files of a run; returns their paths by what they are: solution, history, problem, summary, figures.
+
+    networks: to be drawn on one more figure.
+    """
     samples = solution.sample()
     vtkhdf.write(directory / SOLUTION, samples, solution.record())
     write_text(directory / HISTORY, _history_lines(solution))
@@ -100,6 +106,9 @@ def write(solution: Solution, directory: Path) -> dict[str, str]:
         write_text(directory / PROBLEM, solution.problem.text)
         files["problem"] = directory / PROBLEM
     drawn = figures.write_all(directory, samples, solution.history, marks=_marks(solution))
+    if networks:
+        drawn["network"] = directory / NETWORK
+        figures.save(network_figure.networks(networks), drawn["network"])
     files |= {f"figure_{name}": path for name, path in drawn.items()}
     files["summary"] = directory / SUMMARY
     for path in _ours(directory) - set(files.values()):  # of an earlier run that was overwritten
@@ -116,7 +125,15 @@ def report(solution: Solution, directory: Path, files: dict[str, str]) -> dict[s
 
 def _ours(directory: Path) -> set[Path]:
     """The files of the run in a directory: those that any run may have, and its unknowns' figures by what its summary says."""
-    names = {SOLUTION, HISTORY, PROBLEM, SUMMARY, FORMULA, *(f"{name}.png" for name in ("solution", "exact", "error", "history"))}
+    names = {
+        SOLUTION,
+        HISTORY,
+        PROBLEM,
+        SUMMARY,
+        NETWORK,
+        FORMULA,
+        *(f"{name}.png" for name in ("solution", "exact", "error", "history")),
+    }
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is not one of ours
         files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]
         names |= {Path(path).name for what, path in files.items() if what.startswith("figure_")}
@@ -128,6 +145,9 @@ def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
     solution = load_solution(find(run))
     directory.mkdir(parents=True, exist_ok=True)
     drawn = figures.write_all(directory, solution.sample(), solution.history, suffix, _marks(solution))
+    if is_pictured(solution):
+        drawn["network"] = directory / f"network{suffix}"
+        figures.save(network_figure.networks([picture(solution)]), drawn["network"])
     return {name: os.fspath(path) for name, path in drawn.items()}
 
 

@@ -284,7 +284,8 @@ def architecture(network: Network) -> dict[str, Any]:
     if isinstance(network, KAN):
         sizes = {"degree": list(network.degree), "intervals": list(network.intervals), "base": network.base}
         products = {"products": list(network.products)} if any(network.products) else {}
-        return {"kind": "kan", "widths": list(network.widths), **sizes, **products}
+        pruned = {"pruned": [[list(edge) for edge in edges] for edges in network.pruned]} if any(network.pruned) else {}
+        return {"kind": "kan", "widths": list(network.widths), **sizes, **products, **pruned}
     if isinstance(network, Slabs):
         parts = [architecture(bare(one)) for one in network.parts]
         return {"kind": "slabs", "breaks": list(network.breaks), "column": network.column, "networks": parts}
@@ -382,7 +383,8 @@ def _bare(config: Mapping[str, Any], path: str | os.PathLike[str]) -> Network:
     network: Network
     if config["kind"] == "kan":
         sizes = (config["widths"], config["degree"], config["intervals"], config["base"])
-        network = KAN(*sizes, products=config.get("products"))
+        pruned = [[(i, o) for i, o in edges] for edges in config["pruned"]] if "pruned" in config else None
+        network = KAN(*sizes, products=config.get("products"), pruned=pruned)
     elif config["kind"] == "mlp":
         network = MLP(config["widths"])
     else:

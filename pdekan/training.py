@@ -14,7 +14,7 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan import errors as errors_module
 from pdekan import methods, references
-from pdekan.ansatz import Ansatz, bare, found, wrapped
+from pdekan.ansatz import bare, found, rewrapped, wrapped
 from pdekan.errors import Errors
 from pdekan.history import Clock, History
 from pdekan.judgement import Judge, Residuals
@@ -273,7 +273,7 @@ class Training:
                 if network.widths[1:-1] != stage.hidden:
                     network = network.widened(stage.hidden, generator)
                 network = network.refined(stage.degree, stage.intervals)
-            return self.best.network.around(network) if isinstance(self.best.network, Ansatz) else network
+            return rewrapped(self.best.network, network)
         domain = self.problem.domain
         widths, box = stage.widths(domain.dimension), (domain.lower, domain.upper)
         fresh: KAN | MLP
@@ -378,7 +378,7 @@ class Training:
             stage=best.stage,
             history=self.history.arrays(),
             errors=dict(errors) or None,
-            found=_found(best.network, uncertainty or {}),
+            found=with_errors(best.network, uncertainty or {}),
             environment=environment() | {"device": str(self.device), "seed": self.options.seed},
         )
 
@@ -393,7 +393,7 @@ def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Ref
     return errors_module.measure(problem, network, reference), reference
 
 
-def _found(network: Network, uncertainty: Mapping[str, float]) -> dict[str, Found]:
+def with_errors(network: Network, uncertainty: Mapping[str, float]) -> dict[str, Found]:
     """The parameters that were found, with their standard errors where known."""
     return {name: Found(value, uncertainty.get(name)) for name, value in found(network).items()}
 

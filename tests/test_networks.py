@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -44,10 +44,11 @@ def kan(
     degree: int | tuple[int, ...] = 5,
     intervals: int | tuple[int, ...] = 4,
     products: tuple[int, ...] | None = None,
+    pruned: tuple[tuple[tuple[int, int], ...], ...] | None = None,
 ) -> KAN:
     d = widths[0]
     lower, upper = [-1.0 + 0.2 * k for k in range(d)], [1.5 + 0.3 * k for k in range(d)]
-    network = KAN(widths, degree, intervals, base, lower, upper, products)
+    network = KAN(widths, degree, intervals, base, lower, upper, products, pruned)
     network.initialise(generator(1))
     return shaken(network)
 
@@ -71,6 +72,11 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "kan, product nodes": lambda: kan((3, 2, 1), products=(2,)),
     "kan, sums and products": lambda: kan((2, 4, 3, 1), degree=(5, 4, 6), products=(2, 1)),
     "kan, sums and products, silu": lambda: kan((3, 3, 2), "silu", products=(1,)),
+    "kan, pruned": lambda: kan((2, 3, 2), degree=(5, 4), intervals=(4, 6), pruned=(((0, 1), (1, 2)), ((2, 0),))),
+    "kan, pruned, sums and products": lambda: kan(
+        (3, 3, 3, 1), products=(1, 2), pruned=(((1, 2), (0, 0)), ((2, 1), (0, 2)), ())
+    ),
+    "kan, pruned, silu": lambda: kan((2, 3, 2), "silu", products=(1,), pruned=(((0, 2), (1, 0)), ((1, 1),))),
     "mlp without hidden nodes": lambda: mlp((2, 2)),
     "mlp": lambda: mlp((2, 5, 1)),
     "mlp, three layers": lambda: mlp((3, 4, 3, 2)),
@@ -153,9 +159,10 @@ def test_parameters_start_with_the_first_layer_and_are_counted(build: Callable[[
     sizes = list(zip(network.widths[:-1], network.widths[1:], strict=True))
     if isinstance(network, KAN):
         extra = 2 if network.base == "silu" else 0
-        counts = [a * b * (k + n + extra) for (a, b), k, n in zip(sizes, network.degree, network.intervals, strict=True)]
-        assert network.parameters_paper == sum(a * b * n for (a, b), n in zip(sizes, network.intervals, strict=True))
-        trailing = counts[-1] - (network.widths[-2] * network.outputs if extra else 0)  # all but the spline's weight w_s
+        edges = [a * b - len(pruned) for (a, b), pruned in zip(sizes, network.pruned, strict=True)]
+        counts = [e * (k + n + extra) for e, k, n in zip(edges, network.degree, network.intervals, strict=True)]
+        assert network.parameters_paper == sum(e * n for e, n in zip(edges, network.intervals, strict=True))
+        trailing = counts[-1] - (edges[-1] if extra else 0)  # all but the spline's weight w_s
     else:
         counts = [(a + 1) * b for a, b in sizes]
         trailing = counts[-1]
@@ -314,6 +321,63 @@ def test_refining_to_nested_knots_keeps_the_function(base: str, widths: tuple[in
     value = coarse(points).detach()
     torch.testing.assert_close(fine(points).detach(), value, rtol=1e-12, atol=1e-12 * float(value.abs().max()))
     torch.testing.assert_close(parameters_to_vector(coarse.parameters()), before, rtol=0, atol=0)
+
+
+PRUNED = {
+    "sums": ((2, 3, 2), (0,), (((0, 1), (1, 2)), ((2, 0),))),
+    "products": ((3, 3, 2, 1), (2, 1), (((1, 2), (0, 0)), ((2, 1), (0, 1)), ((0, 0),))),
+}
+every_pruned = pytest.mark.parametrize(("widths", "products", "pruned"), PRUNED.values(), ids=PRUNED.keys())
+
+
+@every_pruned
+@pytest.mark.parametrize("base", BASES)
+def test_a_pruned_edge_is_zero_into_a_sum_and_one_into_a_product(base: str, widths: Any, products: Any, pruned: Any) -> None:
+    """Against a network with all edges, of which these are set to be constant."""
+    network, full = kan(widths, base, products=products, pruned=pruned), kan(widths, base, products=products)
+    with torch.no_grad():
+        for layer, other in zip(network.spline_layers, full.spline_layers, strict=True):
+            for name, values in other.named_parameters():
+                values.copy_(layer.whole(name))
+            for i, o in layer.pruned:
+                other.coefficients[i, o] = float(o >= layer.sums)
+                if base == "silu":
+                    other.spline_weight[i, o], other.base_weight[i, o] = 1.0, 0.0
+    points, frame = points_for(network), Frame(NAMES[: widths[0]])
+    assert_same_jet(network.jet(points, frame), full.jet(points, frame), 1e-13)
+
+
+@every_pruned
+@pytest.mark.parametrize("base", BASES)
+def test_a_pruned_network_is_refined_widened_and_normalised_like_any(
+    base: str, widths: Any, products: Any, pruned: Any
+) -> None:
+    network = kan(widths, base, products=products, pruned=pruned)
+    points, frame = points_for(network, 60), Frame(NAMES[: widths[0]])
+    finer = network.refined(5, 8)
+    assert finer.pruned == network.pruned
+    assert_same_jet(finer.jet(points, frame), network.jet(points, frame), 1e-9)
+    wider = network.widened([w + 1 for w in widths[1:-1]], generator())
+    assert_same_jet(wider.jet(points, frame), network.jet(points, frame), 1e-10)
+    assert [len(edges) for edges in wider.pruned] == [len(edges) for edges in network.pruned]
+    network.normalise(points)
+    *_, (low, high) = network.hidden_ranges(points)
+    sums = network.spline_layers[-2].sums
+    torch.testing.assert_close(
+        high[:sums].detach(), torch.full((sums,), network.margin, dtype=torch.float64), rtol=1e-9, atol=0
+    )
+    largest = torch.maximum(high, -low)[sums:].detach()
+    torch.testing.assert_close(largest, torch.full_like(largest, network.margin), rtol=1e-9, atol=0)
+
+
+def test_pruned_edges_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"pruned edge \(2, 0\).*2 inputs"):
+        KAN((2, 2, 1), pruned=(((2, 0),), ()))
+    with pytest.raises(ValueError, match="2 layers"):
+        KAN((2, 2, 1), pruned=((),))
+    with pytest.raises(ValueError, match="hidden node"):
+        KAN((2, 2, 1), pruned=(((0, 1), (1, 1)), ()))
+    KAN((2, 2, 1), pruned=((), ((0, 0), (1, 0))))  # which vanishes
 
 
 def test_raising_the_degree_of_a_well_resolved_network_all_but_keeps_it() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pdekan import splines
 from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network, to_unit_box
-from pdekan.networks.layers import Bases, LayerTrace, SplineLayer, orders
+from pdekan.networks.layers import Bases, Edge, LayerTrace, SplineLayer, orders
 
 # Hidden nodes are mapped to [-margin, margin], so that unseen points stay on the knots [-1, 1]. A grid reaches the ends of a
 # node's range; random points in many dimensions keep off them, and the more points, the farther they reach.
@@ -50,8 +50,9 @@ class KAN(Network):
     """A KAN of widths [inputs, hidden…, outputs] on the box lower … upper, which is mapped to the knots' range [-1, 1].
 
     degree and intervals: one number, or one a layer. products: how many of the nodes of each hidden layer, its last ones,
-    multiply what comes in instead of adding it. Parameters start at zero; `initialise` gives a start to train from.
-    Raises ValueError for sizes that do not fit together.
+    multiply what comes in instead of adding it. pruned: the edges of each layer that it does not have, see `SplineLayer`.
+    Parameters start at zero; `initialise` gives a start to train from. Raises ValueError for sizes that do not fit together,
+    and where every edge into a hidden node is pruned.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class KAN(Network):
         lower: Sequence[float] | None = None,
         upper: Sequence[float] | None = None,
         products: Sequence[int] | None = None,
+        pruned: Sequence[Collection[Edge]] | None = None,
     ) -> None:
         super().__init__()
         depth = len(widths) - 1
@@ -77,10 +79,15 @@ class KAN(Network):
         self.products = (0,) * (depth - 1) if products is None else tuple(products)
         if len(self.products) != depth - 1 or any(not 0 <= p <= w for p, w in zip(self.products, widths[1:], strict=False)):
             raise ValueError(f"products {list(self.products)}: one number a hidden layer, at most as many as it has nodes")
+        missing: Sequence[Collection[Edge]] = ((),) * depth if pruned is None else pruned
+        if len(missing) != depth:
+            raise ValueError(f"pruned has {len(missing)} entries for {depth} layers of edges; give the pruned edges of each")
         self.layers = nn.ModuleList(
-            SplineLayer(self.widths[k], self.widths[k + 1], self.degree[k], self.intervals[k], base, multiplied)
+            SplineLayer(self.widths[k], self.widths[k + 1], self.degree[k], self.intervals[k], base, multiplied, missing[k])
             for k, multiplied in enumerate((*self.products, 0))
         )
+        if not all(bool(layer.kept.any(0).all()) for layer in self.spline_layers[:-1]):
+            raise ValueError("every edge into a hidden node is pruned; leave out the node")
         a = torch.tensor([-1.0] * self.inputs if lower is None else list(lower), dtype=torch.float64)
         b = torch.tensor([1.0] * self.inputs if upper is None else list(upper), dtype=torch.float64)
         self.lower: Tensor
@@ -100,7 +107,12 @@ class KAN(Network):
     @property
     def parameters_paper(self) -> int:
         """Edges × intervals, the count of arXiv:2404.19756."""
-        return sum(layer.inputs * layer.outputs * layer.intervals for layer in self.spline_layers)
+        return sum(layer.edges * layer.intervals for layer in self.spline_layers)
+
+    @property
+    def pruned(self) -> tuple[tuple[Edge, ...], ...]:
+        """The edges that each layer does not have."""
+        return tuple(layer.pruned for layer in self.spline_layers)
 
     @property
     def margin(self) -> float:
@@ -142,22 +154,24 @@ class KAN(Network):
         Xavier's w_b and a spline near zero (arXiv:2404.19756, section 2.2).
         """
         for k, layer in enumerate(self.spline_layers):
-            noise = torch.randn(layer.coefficients.shape, generator=generator, dtype=torch.float64)
+            size = splines.count(layer.degree, layer.intervals)
+            noise = torch.randn(layer.inputs, layer.outputs, size, generator=generator, dtype=torch.float64)
             if self.base == "silu":
                 spread = math.sqrt(2.0 / (layer.inputs + layer.outputs))
-                normal = torch.randn(layer.base_weight.shape, generator=generator, dtype=torch.float64)
-                layer.base_weight.copy_(spread * normal)
+                normal = torch.randn(layer.inputs, layer.outputs, generator=generator, dtype=torch.float64)
+                layer.put("base_weight", spread * normal)
                 layer.spline_weight.fill_(1.0)
-                layer.coefficients.copy_(0.1 * noise / math.sqrt(layer.inputs))
+                layer.put("coefficients", 0.1 * noise / math.sqrt(layer.inputs))
                 continue
             weights = _directions(layer.inputs, layer.outputs, generator) if k == 0 else None
             if weights is None:
                 normal = torch.randn(layer.inputs, layer.outputs, generator=generator, dtype=torch.float64)
                 weights = normal / math.sqrt(layer.inputs)
             linear = weights[..., None] * splines.greville(layer.degree, layer.intervals)
-            layer.coefficients.copy_(linear + NOISE / math.sqrt(layer.inputs) * noise)
+            start = linear + NOISE / math.sqrt(layer.inputs) * noise
             # a product of linear functions is odd in each; a constant beside them lets it be anything
-            layer.coefficients[:, layer.sums :] += torch.rand(layer.inputs, layer.products, 1, generator=generator).to(linear)
+            start[:, layer.sums :] += torch.rand(layer.inputs, layer.products, 1, generator=generator).to(linear)
+            layer.put("coefficients", start)
 
     def hidden_ranges(self, points: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Least and greatest value of every hidden node over points ``(n, inputs)``, layer by layer."""
@@ -199,8 +213,17 @@ class KAN(Network):
             self.spline_layers[k + 1].substitute_inputs(scale, shift)
             x = layer(x)
 
-    def _like(self, widths: Sequence[int], degree: int | Sequence[int], intervals: int | Sequence[int]) -> KAN:
-        return KAN(widths, degree, intervals, self.base, self.lower.tolist(), self.upper.tolist(), self.products)
+    def like(
+        self,
+        widths: Sequence[int],
+        degree: int | Sequence[int],
+        intervals: int | Sequence[int],
+        products: Sequence[int],
+        pruned: Sequence[Collection[Edge]],
+    ) -> KAN:
+        """A network of other sizes on the same box, with parameters at zero."""
+        other = KAN(widths, degree, intervals, self.base, self.lower.tolist(), self.upper.tolist(), products, pruned)
+        return other.to(self.lower.device)
 
     @torch.no_grad()
     def widened(self, hidden: Sequence[int], generator: torch.Generator) -> KAN:
@@ -211,34 +234,34 @@ class KAN(Network):
         widths = (self.inputs, *hidden, self.outputs)
         if len(widths) != len(self.widths) or any(new < old for new, old in zip(widths, self.widths, strict=True)):
             raise ValueError(f"widths {list(self.widths)} cannot be widened to {list(widths)}")
-        wider = self._like(widths, self.degree, self.intervals)
+        # a layer's sum nodes stand first, its product nodes last; new ones are sums, between the two
+        sums = [self.inputs, *(layer.sums for layer in self.spline_layers)]
+        added = [new - old for new, old in zip(widths, self.widths, strict=True)]
+        places = [[o if o < sums[k] else o + added[k] for o in range(width)] for k, width in enumerate(self.widths)]
+        pruned = [[(places[k][i], places[k + 1][o]) for i, o in edges] for k, edges in enumerate(self.pruned)]
+        wider = self.like(widths, self.degree, self.intervals, self.products, pruned)
         wider.initialise(generator)
-        wider.to(self.lower.device)
-        added = [0, *(new - old for new, old in zip(widths[1:], self.widths[1:], strict=True))]
         for k, (old, new) in enumerate(zip(self.spline_layers, wider.spline_layers, strict=True)):
-            # a layer's sum nodes stand first, its product nodes last; new ones are sums, between the two
-            before = self.spline_layers[k - 1].sums if k > 0 else 0
-            inputs = [i if i < before or k == 0 else i + added[k] for i in range(old.inputs)]
-            outputs = [o if o < old.sums else o + added[k + 1] for o in range(old.outputs)]
-            for name, values in old.named_parameters():
-                target = getattr(new, name)
+            inputs, outputs = torch.tensor(places[k])[:, None], torch.tensor(places[k + 1])
+            for name, _ in old.named_parameters():
+                target = new.whole(name).clone()
                 if k > 0:  # what new nodes send on changes nothing yet: zero to a sum, one to a product
-                    fresh = target[before : before + added[k]]
+                    fresh = target[sums[k] : sums[k] + added[k]]
                     fresh[...] = 1.0 if name == "spline_weight" else 0.0
                     if name == "coefficients":
                         fresh[:, new.sums :] = 1.0
-                target[torch.tensor(inputs)[:, None], torch.tensor(outputs)] = values
+                target[inputs, outputs] = old.whole(name)
+                new.put(name, target)
         return wider
 
     def refined(self, degree: int | Sequence[int], intervals: int | Sequence[int]) -> KAN:
         """The same function on other spline spaces: exact where they are nested (see `splines.refine`)."""
-        finer = self._like(self.widths, degree, intervals)
-        finer.to(self.lower.device)
+        finer = self.like(self.widths, degree, intervals, self.products, self.pruned)
         with torch.no_grad():
             for old, new in zip(self.spline_layers, finer.spline_layers, strict=True):
-                moved = old.coefficients.permute(2, 0, 1)
+                moved = old.whole("coefficients").permute(2, 0, 1)
                 moved = splines.refine(moved, old.degree, old.intervals, new.degree, new.intervals)
-                new.coefficients.copy_(moved.permute(1, 2, 0))
+                new.put("coefficients", moved.permute(1, 2, 0))
                 if self.base == "silu":
                     new.base_weight.copy_(old.base_weight)
                     new.spline_weight.copy_(old.spline_weight)

@@ -7,6 +7,7 @@ arXiv:2408.10205, section 3, with one edge a factor).
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import accumulate
@@ -17,23 +18,45 @@ from torch import Tensor, nn
 from pdekan import splines
 from pdekan.jets import Frame, Jet
 
+# an edge of a layer, from one of its inputs to one of its outputs
+Edge = tuple[int, int]
+
 
 class SplineLayer(nn.Module):
     """One layer of edges φ_io = Σ_b c_iob B_b; node o sums them over the inputs i, the last `products` nodes multiply them.
 
     With base "silu", φ = w_b silu + w_s Σ c B (arXiv:2404.19756, eq. 2.10). coefficients: ``(inputs, outputs, n)``.
+    pruned: edges (i, o) without parameters, constant 0 into a sum and 1 into a product; where there are any, the parameters are
+    those of the other edges, coefficients ``(edges, n)``. Raises ValueError for edges that there are not.
     """
 
-    def __init__(self, inputs: int, outputs: int, degree: int, intervals: int, base: str = "none", products: int = 0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        degree: int,
+        intervals: int,
+        base: str = "none",
+        products: int = 0,
+        pruned: Iterable[Edge] = (),
+    ) -> None:
         super().__init__()
         splines.check_sizes(degree, intervals)
         self.inputs, self.outputs, self.degree, self.intervals, self.base = inputs, outputs, degree, intervals, base
-        self.products = products
+        self.products, self.pruned = products, tuple(sorted(set(pruned)))
+        kept = torch.ones(inputs, outputs, dtype=torch.bool)
+        for i, o in self.pruned:
+            if not (0 <= i < inputs and 0 <= o < outputs):
+                raise ValueError(f"pruned edge ({i}, {o}): a layer of {inputs} inputs and {outputs} outputs has no such edge")
+            kept[i, o] = False
+        self.kept: Tensor
+        self.register_buffer("kept", kept, persistent=False)
+        edges = (self.edges,) if self.pruned else (inputs, outputs)
         if base == "silu":
-            self.spline_weight = nn.Parameter(torch.ones(inputs, outputs, dtype=torch.float64))
-            self.base_weight = nn.Parameter(torch.zeros(inputs, outputs, dtype=torch.float64))
+            self.spline_weight = nn.Parameter(torch.ones(edges, dtype=torch.float64))
+            self.base_weight = nn.Parameter(torch.zeros(edges, dtype=torch.float64))
         size = splines.count(degree, intervals)
-        self.coefficients = nn.Parameter(torch.zeros(inputs, outputs, size, dtype=torch.float64))
+        self.coefficients = nn.Parameter(torch.zeros(*edges, size, dtype=torch.float64))
 
     @property
     def sums(self) -> int:
@@ -41,9 +64,29 @@ class SplineLayer(nn.Module):
         return self.outputs - self.products
 
     @property
+    def edges(self) -> int:
+        """How many edges have parameters."""
+        return self.inputs * self.outputs - len(self.pruned)
+
+    @property
     def linear_parameters(self) -> int:
         """How many trailing parameters of the layer its output is linear in, with the others held; of sum nodes only."""
         return self.coefficients.numel() + (self.base_weight.numel() if self.base == "silu" else 0)
+
+    def whole(self, name: str) -> Tensor:
+        """A parameter as ``(inputs, outputs, …)``, with what makes pruned edges the constants that they are."""
+        values: Tensor = getattr(self, name)
+        if not self.pruned:
+            return values
+        filled = values.new_full((self.inputs, self.outputs, *values.shape[1:]), float(name == "spline_weight"))
+        if name == "coefficients":
+            filled[:, self.sums :] = 1.0
+        return filled.index_put((self.kept,), values)
+
+    @torch.no_grad()
+    def put(self, name: str, values: Tensor) -> None:
+        """Set a parameter from ``(inputs, outputs, …)``, whatever is said there of pruned edges."""
+        getattr(self, name).copy_(values[self.kept] if self.pruned else values)
 
     def bases(self, x: Tensor, derivatives: int) -> Bases:
         """Basis values at x ``(n, inputs)``, and the base function's."""
@@ -52,11 +95,11 @@ class SplineLayer(nn.Module):
 
     def activations(self, bases: Bases) -> list[Tensor]:
         """φ and its derivatives ``(n, inputs, outputs)``, as many as the bases hold."""
-        spline = bases.local.combine(self.coefficients)
+        spline = bases.local.combine(self.whole("coefficients"))
         if bases.base is None:
             return spline
-        pairs = zip(spline, bases.base, strict=True)
-        return [self.spline_weight * phi + self.base_weight * base[..., None] for phi, base in pairs]
+        pairs, of_spline, of_base = zip(spline, bases.base, strict=True), self.whole("spline_weight"), self.whole("base_weight")
+        return [of_spline * phi + of_base * base[..., None] for phi, base in pairs]
 
     def nodes(self, phi: list[Tensor], x: Jet) -> Jet:
         """The nodes' jets from the activations' values and derivatives ``(n, inputs, outputs)``."""
@@ -77,14 +120,14 @@ class SplineLayer(nn.Module):
 
         A product node's scale has to be positive, its shift zero.
         """
+        edges = self.kept.sum(0)  # into every node
         factor = scale.repeat(self.inputs, 1)
-        factor[:, self.sums :] = factor[:, self.sums :] ** (1.0 / self.inputs)
-        self.coefficients.mul_(factor[..., None])
-        share = (shift / self.inputs).expand(self.inputs, -1)
+        factor[:, self.sums :] = factor[:, self.sums :] ** (1.0 / edges[self.sums :])
+        share = (shift / edges).expand(self.inputs, -1)
         if self.base == "silu":
-            self.base_weight.mul_(factor)
-            share = share / self.spline_weight
-        self.coefficients.add_(share[..., None])
+            self.put("base_weight", self.whole("base_weight") * factor)
+            share = share / self.whole("spline_weight")
+        self.put("coefficients", self.whole("coefficients") * factor[..., None] + share[..., None])
 
     @torch.no_grad()
     def substitute_inputs(self, scale: Tensor, shift: Tensor) -> None:
@@ -93,9 +136,9 @@ class SplineLayer(nn.Module):
         old = (t[:, None] - shift) / scale
         target = self.activations(self.bases(old, 0))[0]
         if self.base == "silu":
-            target = (target - self.base_weight * _silu(t)[0][:, None, None]) / self.spline_weight
+            target = (target - self.whole("base_weight") * _silu(t)[0][:, None, None]) / self.whole("spline_weight")
         fitted = splines.fit(t, target, self.degree, self.intervals)
-        self.coefficients.copy_(fitted.permute(1, 2, 0))
+        self.put("coefficients", fitted.permute(1, 2, 0))
 
 
 @dataclass(frozen=True)
@@ -239,13 +282,17 @@ class LayerTrace:
         piece = factors[0][..., None] * local.pieces[0][:, :, None]
         for factor, part in zip(factors[1:], local.pieces[1:], strict=False):
             piece.addcmul_(factor[..., None], part[:, :, None])
+        layer = self.layer
         spline = splines.LocalBasis(local.index[:, :, None], [], local.count).spread(piece)
+        if layer.pruned:
+            spline = spline[:, layer.kept]
         if self.bases.base is None:
             return spline.reshape(n, -1)
-        layer = self.layer
         pairs = zip(factors, self.bases.base, strict=False)
         base = sum(factor * silu[..., None] for factor, silu in pairs)
         assert isinstance(base, Tensor)
+        if layer.pruned:
+            base = base[:, layer.kept]
         linear = [base.reshape(n, -1), (layer.spline_weight[..., None] * spline).reshape(n, -1)]
         if only_linear:
             return torch.cat(linear, dim=1)
