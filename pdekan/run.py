@@ -22,7 +22,7 @@ from pdekan.solution import Solution, load_solution
 from pdekan.solver import Progress
 
 SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
-NETWORK, FORMULA = "network.png", "formula.py"
+NETWORK, MODULE = "network.png", "formula.py"
 CHECKPOINT_SECONDS = 15.0
 CHECKPOINT_POINTS = 9  # an axis: a checkpoint is for going on, not for looking at
 
@@ -131,7 +131,9 @@ def _ours(directory: Path) -> set[Path]:
         PROBLEM,
         SUMMARY,
         NETWORK,
-        FORMULA,
+        MODULE,
+        "formula.png",
+        "formula.svg",
         *(f"{name}.png" for name in ("solution", "exact", "error", "history")),
     }
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is not one of ours
@@ -151,12 +153,16 @@ def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
     return {name: os.fspath(path) for name, path in drawn.items()}
 
 
-def write_formula(solution: Solution, file: Path) -> dict[str, str]:
-    """Put a solution's formula into its run's file, and beside it as a Python module; returns their paths."""
+def write_formula(solution: Solution, file: Path, drawn: Drawing) -> dict[str, str]:
+    """Put a solution's formula into its run's file, and beside it as a Python module and as pictures; returns their paths."""
     assert solution.formula is not None
     vtkhdf.write(file, vtkhdf.read_samples(file), solution.record())
-    write_text(file.parent / FORMULA, solution.formula["python"])
-    return {"solution": os.fspath(file), "formula": os.fspath(file.parent / FORMULA)}
+    write_text(file.parent / MODULE, solution.formula["python"])
+    files = {"solution": file, "module": file.parent / MODULE}
+    for suffix in ("png", "svg"):
+        files[f"figure_formula_{suffix}"] = file.parent / f"formula.{suffix}"
+        figures.save(network_figure.networks([drawn]), files[f"figure_formula_{suffix}"])
+    return {name: os.fspath(path) for name, path in files.items()}
 
 
 def _marks(solution: Solution) -> Array | None:

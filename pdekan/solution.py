@@ -59,7 +59,7 @@ class Solution:
     equation_residual, condition_residual and, where known, l2_mean_square, h1_mean_square of all unknowns together, and a
     column for each parameter. found: the parameters.
     problem: None for a loaded solution whose problem was stated in Python. reference: what the errors were measured against in
-    place of formulas, None for a loaded solution. formula: the closed form, where one was found, as `formulas.report` states it.
+    place of formulas, None for a loaded solution. formula: the closed form that was found, see `formulas.report`.
     """
 
     domain: Domain

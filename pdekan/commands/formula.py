@@ -15,6 +15,8 @@ from rich.table import Table
 from pdekan import run as runs
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
 from pdekan.formulas import report, search
+from pdekan.formulas.drawing import drawing
+from pdekan.formulas.sampling import inner_box
 from pdekan.solution import load_solution
 from pdekan.terminal import Standing, console, interruptible, progress_display
 
@@ -42,7 +44,9 @@ def run(options: argparse.Namespace) -> int:
         outcome |= {"verdict": "none", "meaning": search.NONE, "seconds": time.monotonic() - started}
     else:
         stated = report.plain(found, solution.domain.coordinates)
-        outcome |= stated | {"files": runs.write_formula(replace(solution, formula=stated), file)}
+        domain = solution.domain
+        drawn = drawing(found.substituted, domain.coordinates, *inner_box(domain))
+        outcome |= stated | {"files": runs.write_formula(replace(solution, formula=stated), file, drawn)}
     if options.json:
         print(json.dumps(outcome))
     else:

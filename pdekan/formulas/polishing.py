@@ -22,6 +22,7 @@ from pdekan.terms import Sampling, Term, terms, units
 Array = NDArray[np.float64]
 
 FIRM = 1e8  # how much more equations and conditions weigh than data with noise: no formula pays for noise with a residual
+HUGE = 1e30
 ROUNDING = 1e-14  # relative error of residuals in double precision
 CELLS, ORDER, COUNT, SEED = {1: 24, 2: 6, 3: 3}, 6, 800, 11  # of the points where equations and conditions are to hold
 
@@ -51,8 +52,8 @@ def to_samples(template: Template, samples: Samples) -> tuple[Template, float]:
 
     def values(expression: Expr, numbers: Array) -> Array:
         with np.errstate(all="ignore"):
-            found = evaluate(expression, environment | dict(zip(names, numbers, strict=True)))
-        return np.broadcast_to(np.nan_to_num(np.asarray(found, dtype=float), nan=1e30, posinf=1e30, neginf=-1e30), wanted.shape)
+            found = np.asarray(evaluate(expression, environment | dict(zip(names, numbers, strict=True))), dtype=float)
+        return np.asarray(np.broadcast_to(_bounded(found), wanted.shape))
 
     def residual(numbers: Array) -> Array:
         return np.asarray((values(template.expression, numbers) - wanted) / (size * np.sqrt(len(wanted))))
@@ -62,9 +63,11 @@ def to_samples(template: Template, samples: Samples) -> tuple[Template, float]:
         return template, float(np.linalg.norm(residual(start)))
 
     def jacobian(numbers: Array) -> Array:
-        return np.column_stack([values(slope, numbers) for slope in slopes]) / (size * np.sqrt(len(wanted)))
+        return np.asarray(np.column_stack([values(slope, numbers) for slope in slopes]) / (size * np.sqrt(len(wanted))))
 
-    found = least_squares(residual, start, jacobian, method="lm", x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=60)
+    found = least_squares(
+        residual, start, jacobian, method="lm", x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=60
+    )
     return template.at(dict(zip(names, found.x.tolist(), strict=True))), float(np.linalg.norm(found.fun))
 
 
@@ -124,7 +127,7 @@ class _Rows:
         return np.asarray(weight * term.share.sqrt().numpy() / size)
 
     def __call__(self, numbers: Array) -> Array:
-        """All rows at once; 1e30 where a formula is not finite."""
+        """All rows at once; huge where a formula is not finite."""
         return np.concatenate([self._row(k, numbers) for k in range(len(self.terms))])
 
     def scales(self, numbers: Array) -> Array:
@@ -157,12 +160,17 @@ class _Rows:
         jets += [term.frame.constant(values[name], term.points) for name in self.sought]
         with torch.no_grad():
             row = term.residual(stacked(jets)).numpy() * self.factors[k]
-        return np.asarray(np.nan_to_num(row, nan=1e30, posinf=1e30, neginf=-1e30))
+        return _bounded(row)
 
     def _jet(self, expression: Expr, term: Term, values: Mapping[Symbol, float]) -> Jet:
         coordinates = {name: term.frame.coordinate(term.points, i) for i, name in enumerate(term.frame.coordinates)}
         found = evaluate(expression, coordinates | dict(values), ON_JETS)
         return found if isinstance(found, Jet) else term.frame.constant(float(found), term.points)
+
+
+def _bounded(values: Array) -> Array:
+    """The values with a huge one in place of what is not finite."""
+    return np.asarray(np.nan_to_num(values, nan=HUGE, posinf=HUGE, neginf=-HUGE))
 
 
 def _standard_errors(jacobian: Array, residual: Array, values: Array) -> Array:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import sympy
+
 from pdekan.formulas.search import Formula
 from pdekan.formulas.writing import latex, python_source, read, text
 
@@ -25,7 +27,7 @@ def plain(formula: Formula, coordinates: Sequence[str]) -> dict[str, Any]:
         "meaning": WORDS[formula.verdict.kind],
         "text": {name: text(one) for name, one in formula.expressions.items()},
         "latex": {name: latex(one) for name, one in formula.expressions.items()},
-        "srepr": {name: repr_of(one) for name, one in known.items()},
+        "srepr": {name: str(sympy.srepr(one)) for name, one in known.items()},
         "python": python_source(known, coordinates),
         "parameters": {name: text(value) for name, value in formula.parameters.items()},
         "checks": [asdict(line) for line in formula.verdict.lines],
@@ -33,13 +35,6 @@ def plain(formula: Formula, coordinates: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def repr_of(expression: Any) -> str:
-    """SymPy's own form, which `writing.read` reads."""
-    import sympy
-
-    return str(sympy.srepr(expression))
-
-
-def expressions(stored: Mapping[str, Any], coordinates: Sequence[str]) -> dict[str, Any]:
+def expressions(stored: Mapping[str, Any], coordinates: Sequence[str]) -> dict[str, sympy.Expr]:
     """The SymPy expressions of a formula that was stored, parameters put in."""
     return {name: read(one, coordinates) for name, one in stored["srepr"].items()}

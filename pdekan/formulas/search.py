@@ -12,12 +12,14 @@ import sympy
 from sympy import Expr, Symbol
 
 from pdekan.formulas import polishing
+from pdekan.formulas.compositions import composed
 from pdekan.formulas.constants import recognise
 from pdekan.formulas.sampling import Samples, samples
-from pdekan.formulas.structures import NOTHING, UNWRAPPINGS, composed, separated
+from pdekan.formulas.structures import separated
 from pdekan.formulas.symbolic import NotSymbolic, number, symbol
 from pdekan.formulas.symbols import FAMILIES, Family
 from pdekan.formulas.templates import Template
+from pdekan.formulas.unwrapping import NOTHING, UNWRAPPINGS
 from pdekan.formulas.verification import Verdict, verify
 from pdekan.problems import Problem, ProblemError
 from pdekan.solution import Solution
@@ -68,7 +70,9 @@ def find(
     Raises ProblemError for a solution whose problem is not known.
     """
     if solution.problem is None:
-        raise ProblemError(f"{solution.name}: its problem was stated in Python and is not in the file; a formula cannot be verified")
+        raise ProblemError(
+            f"{solution.name}: its problem was stated in Python and is not in the file; a formula cannot be verified"
+        )
     started = time.monotonic()
 
     def tick(what: str) -> None:

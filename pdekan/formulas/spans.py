@@ -53,7 +53,7 @@ class Space:
     @property
     def rank(self) -> int:
         """The dimension of the space."""
-        return self.basis.shape[1]
+        return int(self.basis.shape[1])
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _columns(family: Family, space: Space, thetas: Array) -> Array:
     environment = {X: space.points} | {name: thetas[:, k, None] for k, name in enumerate(names)}
     shape = (len(thetas), len(space.points))
     with np.errstate(all="ignore"):
-        values = [np.broadcast_to(evaluate(sympy.sympify(g), environment), shape) for g in family.columns(X, *names)]
+        values = [np.broadcast_to(evaluate(g, environment), shape) for g in family.columns(X, *names)]
     return cast("Array", np.stack(values, axis=2) * np.sqrt(space.weights)[:, None])
 
 
@@ -199,9 +199,7 @@ def _local_minima(sines: Array, thetas: Array) -> list[Array]:
     return [thetas[k] for k in chosen]
 
 
-def _descended(
-    family: Family, space: Space, known: Array, basis: Array, start: Array, evaluations: int
-) -> tuple[Array, float]:
+def _descended(family: Family, space: Space, known: Array, basis: Array, start: Array, evaluations: int) -> tuple[Array, float]:
     """θ that brings the family's nearest member closest to the space, and the sine there; inf where it is not defined."""
 
     def distance(theta: Array) -> Array:
@@ -257,7 +255,7 @@ def _member(fit: _Fit, row: Array, space: Space) -> Template:
         name, value = constant(number)
         names.append(name)
         values |= value
-    parts = [sympy.sympify(g) for g in fit.family.columns(X, *names)]
+    parts = fit.family.columns(X, *names)
     sizes = np.linalg.norm(_columns(fit.family, space, fit.theta[None])[0], axis=0) * np.abs(row)
     largest = int(np.argmax(sizes))
     total: Expr = parts[largest]
