@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pdekan.studies import continual_learning
+from pdekan.studies import continual_learning, grid_extension, representation
 from pdekan.studies.experiment import Experiment
 
-EXPERIMENTS: dict[str, Experiment] = {one.name: one for one in (continual_learning.EXPERIMENT,)}
+EXPERIMENTS: dict[str, Experiment] = {
+    one.name: one for one in (continual_learning.EXPERIMENT, grid_extension.EXPERIMENT, representation.EXPERIMENT)
+}
