@@ -21,7 +21,7 @@ from pdekan.networks.mlp import MLP
 from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
 from pdekan.problems import Measurements, Problem, TrainingOptions
-from pdekan.studies.experiment import Experiment
+from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.rows import Row, Task
 
 # The paper's tutorial: exp(-300 (x - c)²) about five centers, a hundred points about each, a spline of 200 cubic intervals.
@@ -131,24 +131,19 @@ def _name(row: Row) -> str:
     return f"{c['kind'].upper()} [{','.join(map(str, (1, *c['hidden'], 1)))}]"
 
 
-def _result(row: Row) -> Mapping[str, Any]:
-    assert row.result is not None
-    return row.result
-
-
 def _whole(row: Row) -> list[float]:
     """Root mean square error over the whole interval after every phase."""
-    return [float(np.sqrt(np.mean(np.square(phase)))) for phase in _result(row)["rms"]]
+    return [float(np.sqrt(np.mean(np.square(phase)))) for phase in result(row)["rms"]]
 
 
 def _kept(rows: Sequence[Row]) -> str:
     """How many peaks are remembered in the end, seed by seed."""
-    return "/".join(str(sum(error < REMEMBERED for error in _result(row)["largest"][-1])) for row in rows)
+    return "/".join(str(sum(error < REMEMBERED for error in result(row)["largest"][-1])) for row in rows)
 
 
 def _own(rows: Sequence[Row]) -> list[float]:
     """Errors on every peak when it has just been shown."""
-    return [_result(row)["rms"][k][k] for row in rows for k in range(PEAKS)]
+    return [result(row)["rms"][k][k] for row in rows for k in range(PEAKS)]
 
 
 def _median(values: Sequence[float]) -> float:
@@ -158,12 +153,12 @@ def _median(values: Sequence[float]) -> float:
 def _table(families: Mapping[str, Sequence[Row]]) -> Columns:
     columns: dict[str, list[str | int | float]] = {"network": list(families)}
     rows = list(families.values())
-    columns["parameters"] = [_result(of_one[0])["parameters"] for of_one in rows]
+    columns["parameters"] = [result(of_one[0])["parameters"] for of_one in rows]
     for phase in range(PEAKS):
         columns[f"after {phase + 1}"] = [_median([_whole(row)[phase] for row in of_one]) for of_one in rows]
     columns["peak just shown"] = [_median(_own(of_one)) for of_one in rows]
     columns["peaks remembered"] = [_kept(of_one) for of_one in rows]
-    columns["seconds"] = [_median([_result(row)["seconds"] for row in of_one]) for of_one in rows]
+    columns["seconds"] = [_median([result(row)["seconds"] for row in of_one]) for of_one in rows]
     return Columns("forgetting", "RMSE over [-1, 1] after every peak, median over seeds", columns)
 
 
@@ -177,7 +172,7 @@ def _picture(families: Mapping[str, Sequence[Row]], best: Mapping[str, str]) -> 
         panels.append(Panel((wanted, Curve(points, target(points), "data", "black", "", ".")), f"phase {phase + 1}"))
     for kind, name in best.items():
         rows = sorted(families[name], key=lambda row: _whole(row)[-1])
-        for curve in _result(rows[(len(rows) - 1) // 2])["curves"]:
+        for curve in result(rows[(len(rows) - 1) // 2])["curves"]:
             panels.append(Panel((wanted, Curve(x, np.array(curve), name, "blue" if kind == "KAN" else "orange"))))
     framed = tuple(replace(panel, x="x", x_limits=(-1.0, 1.0), y_limits=(-0.6, 1.3)) for panel in panels)
     return Picture("continual_learning", framed, PEAKS, (7.1, 1.25 * (1 + len(best)) + 0.9), shared=True)

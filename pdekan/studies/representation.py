@@ -22,13 +22,13 @@ from pdekan.networks.kan import KAN
 from pdekan.output.findings import Colour, Columns, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
 from pdekan.problems import Measurements, NetworkOptions, Problem, TrainingOptions
-from pdekan.studies.experiment import Experiment
+from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.rows import Row, Task
 
 DEGREE = 3
 INTERVALS = (5, 10, 20)
 SHOWN_INTERVALS = (5, 10, 20, 40)
-SECONDS = 8.0
+STEPS, QUICK_STEPS, SECONDS = 200, 60, 15.0  # of one training, whichever ends it first
 # Of a regression's data a fifth is held back.
 VALUES, AXIS, DRAWN, SEED = 2500, 200, 65, 2404
 
@@ -64,8 +64,9 @@ COLOURS: tuple[Colour, ...] = ("black", "grey", "blue", "green", "purple", "oran
 
 def tasks(seeds: int, quick: bool) -> list[Task]:
     """Every function by networks of every size, the largest first; the product written down as well."""
+    shared = {"way": "learned", "steps": QUICK_STEPS if quick else STEPS, "seconds": SECONDS}
     learned = [
-        Task({"function": name, "way": "learned", "intervals": n, "seed": seed, "seconds": SECONDS / 4 if quick else SECONDS})
+        Task({"function": name, "intervals": n, "seed": seed, **shared})
         for n in (INTERVALS[1:2] if quick else reversed(INTERVALS))
         for name in (QUICK if quick else FUNCTIONS)
         for seed in range(seeds)
@@ -125,7 +126,7 @@ def findings(rows: Sequence[Row]) -> Findings:
     for name, way in dict.fromkeys((name, way) for name, way, _ in families):
         best = min((row for key, of_one in families.items() if key[:2] == (name, way) for row in of_one), key=_rmse)
         sentences.append(
-            f"{name}, {_network(name)} {way}: RMSE {_rmse(best):.1e} at best, with {_result(best)['parameters']} parameters."
+            f"{name}, {_network(name)} {way}: RMSE {_rmse(best):.1e} at best, with {result(best)['parameters']} parameters."
         )
     pictures = (_errors(families), *(_portrait(name, families) for name in dict.fromkeys(key[0] for key in families)))
     written = [_best(families, PRODUCT, "written down")] if any(key[1] == "written down" for key in families) else []
@@ -138,12 +139,13 @@ Families = Mapping[tuple[str, str, int], Sequence[Row]]
 
 def _problem(function: Function, configuration: Mapping[str, Any]) -> Problem:
     a, b = function.lower, function.upper
-    points = np.random.default_rng(SEED).uniform(a, b, (VALUES, 2))
+    generator = np.random.default_rng(SEED)
+    points = generator.uniform(a, b, (VALUES, 2))
     return Problem(
         domain=box(x=(a, b), y=(a, b)),
         data=(Measurements(points, {"u": function(points)}),),
         network=NetworkOptions(hidden=(function.hidden,), degree=DEGREE, intervals=configuration["intervals"]),
-        training=TrainingOptions(seed=configuration["seed"], seconds=configuration["seconds"]),
+        training=TrainingOptions(seed=configuration["seed"], steps=configuration["steps"], seconds=configuration["seconds"]),
         name="representation",
     )
 
@@ -168,13 +170,8 @@ def _network(name: str) -> str:
     return f"KAN [2,{FUNCTIONS[name].hidden},1]"
 
 
-def _result(row: Row) -> Mapping[str, Any]:
-    assert row.result is not None
-    return row.result
-
-
 def _rmse(row: Row) -> float:
-    return float(_result(row)["rmse"])
+    return float(result(row)["rmse"])
 
 
 def _best(families: Families, name: str, way: str) -> Row:
@@ -183,7 +180,7 @@ def _best(families: Families, name: str, way: str) -> Row:
 
 def _table(families: Families) -> Columns:
     errors = [sorted(map(_rmse, rows)) for rows in families.values()]
-    first = [_result(rows[0]) for rows in families.values()]
+    first = [result(rows[0]) for rows in families.values()]
     columns: dict[str, list[str | int | float]] = {
         "function": [name for name, _, _ in families],
         "network": [_network(name) for name, _, _ in families],
@@ -201,7 +198,7 @@ def _table(families: Families) -> Columns:
 
 
 def _median(rows: Sequence[Row], what: str) -> float:
-    return float(np.median([_result(row)[what] for row in rows]))
+    return float(np.median([result(row)[what] for row in rows]))
 
 
 def _errors(families: Families) -> Picture:
@@ -211,7 +208,7 @@ def _errors(families: Families) -> Picture:
         for way, line, marker in (("learned", "-", "o"), ("written down", "--", "s")):
             own = {key: rows for key, rows in families.items() if key[:2] == (name, way)}
             if own:
-                sizes = np.array([_result(rows[0])["parameters"] for rows in own.values()], dtype=np.float64)
+                sizes = np.array([result(rows[0])["parameters"] for rows in own.values()], dtype=np.float64)
                 medians = np.array([_median(rows, "rmse") for rows in own.values()])
                 label = f"{name}, {_network(name).removeprefix('KAN ')}" + (", written down" if way != "learned" else "")
                 curves.append(Curve(sizes, medians, label, colour, line))  # type: ignore[arg-type]
@@ -233,7 +230,7 @@ def _activation_figure(slug: str, name: str, row: Row) -> Picture:
     function = FUNCTIONS[name]
     t = np.linspace(-1.0, 1.0, DRAWN)
     x = function.lower + 0.5 * (t + 1.0) * (function.upper - function.lower)
-    inner, outer = (np.array(layer) for layer in _result(row)["activations"])
+    inner, outer = (np.array(layer) for layer in result(row)["activations"])
     panels = []
     for k, variable in enumerate("xy"):
         for q in range(function.hidden):
@@ -241,7 +238,7 @@ def _activation_figure(slug: str, name: str, row: Row) -> Picture:
             panels.append(Panel((Curve(x, inner[k, q]),), title, f"${variable}$", "inner" if q == 0 else ""))
     for q in range(function.hidden):
         panels.append(Panel((Curve(t, outer[q, 0], colour="orange"),), "", f"$h_{{{q + 1}}}$", "outer" if q == 0 else ""))
-    title = f"{name} = Σ outer(inner($x$) + inner($y$)), {row.configuration['way']}: RMSE {_rmse(row):.0e}"
+    title = f"{name} = Σ outer(inner($x$) + inner($y$))\n{row.configuration['way']}: RMSE {_rmse(row):.0e}"
     return Picture(slug, tuple(panels), function.hidden, (max(4.4, 1.42 * function.hidden), 4.2), title)
 
 
