@@ -192,7 +192,7 @@ def test_slopes_stop_at_as_many_parameters_as_values() -> None:
     assert columns["grids fitted"] == ["5, 10, 20, 40"] * 2
     threshold = found.pictures[0].panels[0].curves[2]
     assert threshold.x.tolist() == [7.0, 7.0]
-    assert "by 1e-14 of itself at most where the knots are nested, else (least squares) never" in found.sentences[0]
+    assert "by 1e-14 at most (1e-14 of itself) where the knots are nested" in found.sentences[0]
 
 
 # --- representation ---------------------------------------------------------------------------------------------------

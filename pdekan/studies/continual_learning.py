@@ -28,9 +28,9 @@ from pdekan.studies.rows import Row, Task
 # Of a regression's data a fifth is held back, hence 125.
 PEAKS, SHARPNESS, POINTS = 5, 300.0, 125
 KANS = ((), (5,))
-MLPS = ((20,), (100,), (50, 50), (50, 50, 50))
+MLPS = ((20,), (100,), (50, 50))
 INTERVALS = 200
-STEPS = {"lbfgs": 300, "adam": 1000}
+STEPS = {"lbfgs": 200, "adam": 1000}
 DENSE, DRAWN = 4001, 401  # points that errors are measured on, and that curves are drawn through
 REMEMBERED = 0.1  # of a peak's height, the largest error on its fifth of the interval
 LEARNED = 0.05  # RMSE on a peak when it has just been shown

@@ -156,14 +156,16 @@ def _medians(rows: Sequence[Row], what: str) -> list[float]:
 
 def _carried(rows: Sequence[Row]) -> str:
     """How the networks changed from one grid to the next."""
-    nested: list[float] = []
-    others: list[float] = []
-    for row in rows:
-        for old, new in pairwise(result(row)["stages"]):
-            (others if new["grid"] % old["grid"] else nested).append(abs(new["after"] / new["before"] - 1.0))
-    exact = f"by {max(nested):.0e} of itself at most" if nested else "never asked for"
-    fitted = f"by up to a factor of {1.0 + max(others):.2g}" if others else "never"
-    return f"Extension changes the training RMSE {exact} where the knots are nested, else (least squares) {fitted}."
+    pairs = [pair for row in rows for pair in pairwise(result(row)["stages"])]
+    nested = [new for old, new in pairs if new["grid"] % old["grid"] == 0]
+    fitted = [new["after"] / new["before"] for old, new in pairs if new["grid"] % old["grid"]]
+    exact = max((abs(new["after"] - new["before"]) for new in nested), default=math.nan)
+    part = max((abs(new["after"] / new["before"] - 1.0) for new in nested), default=math.nan)
+    middle = float(np.median(fitted or [math.nan]))
+    return (
+        f"Extension changes the training RMSE by {exact:.0e} at most ({part:.0e} of itself) where the knots are nested, and by "
+        f"factors up to {max(fitted, default=math.nan):.2g}, {middle:.2g} in the middle, where they are not."
+    )
 
 
 def _slope(key: Family, rows: Sequence[Row], measure: str) -> Slope:
