@@ -71,7 +71,11 @@ def _local_cluster(workers: int) -> Iterator[LocalCluster]:
     import asyncio
 
     async def end() -> None:
-        await asyncio.gather(*(nanny.close(timeout=FAREWELL_SECONDS) for nanny in local.workers.values()))
+        # on a busy machine they may take longer, which is no reason to lose a study that is done; this process takes them along
+        farewells = [nanny.close(timeout=FAREWELL_SECONDS) for nanny in local.workers.values()]
+        for outcome in await asyncio.gather(*farewells, return_exceptions=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, TimeoutError):
+                raise outcome
 
     with _environment(ONE_THREAD | KEEP_MEMORY), ExitStack() as stack:
         with _deaf_to_interrupts():

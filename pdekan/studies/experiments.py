@@ -1,0 +1,10 @@
+"""The experiments that `pdekan study` knows."""
+
+from __future__ import annotations
+
+from pdekan.studies import continual_learning, grid_extension, representation
+from pdekan.studies.experiment import Experiment
+
+EXPERIMENTS: dict[str, Experiment] = {
+    one.name: one for one in (continual_learning.EXPERIMENT, grid_extension.EXPERIMENT, representation.EXPERIMENT)
+}
