@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _scaling_arguments(_command(commands, "scaling", "train many sizes, and say how the error falls with them"))
 
+    study = _command(commands, "study", "repeat a published experiment with Kolmogorov-Arnold networks")
+    study.add_argument("name", nargs="?", metavar="NAME", help="the experiment; without it they are listed")
+    study.add_argument("--seeds", type=_count, metavar="N", help="random starts of every network (default: the experiment's)")
+    study.add_argument("--quick", action="store_true", help="fewer and smaller trainings, one seed where not given")
+    _place_arguments(study, "outputs/NAME_study/NNN")
+
     export = _command(commands, "export", "evaluate a run on another grid and write HDF5 again")
     export.add_argument("run_path", type=Path, metavar="RUN", help="a run's directory, or its solution.vtkhdf")
     export.add_argument("--grid", type=_grid, metavar="200x200", help="points along each axis")
@@ -126,10 +132,14 @@ def _scaling_arguments(scaling: argparse.ArgumentParser) -> None:
     sizes.add_argument("--seeds", type=_count, metavar="N", help="random starts of every network (default: 3)")
     sizes.add_argument("--seconds", type=float, metavar="S", help="budget of one training (default: 15)")
     sizes.add_argument("--quick", action="store_true", help="few sizes, one seed, short budgets, where not given: a first look")
-    place = scaling.add_argument_group("where")
+    _place_arguments(scaling, "outputs/NAME_scaling/NNN")
+
+
+def _place_arguments(command: argparse.ArgumentParser, fresh: str) -> None:
+    place = command.add_argument_group("where")
     place.add_argument("--workers", type=_count, metavar="N", help="processes to train in (default: one a core)")
     place.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster to train on, as tcp://host:8786")
-    place.add_argument("--output", type=Path, metavar="DIR", help="its directory (default: a fresh outputs/NAME_scaling/NNN)")
+    place.add_argument("--output", type=Path, metavar="DIR", help=f"its directory (default: a fresh {fresh})")
     place.add_argument("--resume", action="store_true", help="go on with the study in --output, or with the newest one")
     place.add_argument("--force", action="store_true", help="overwrite the study in --output")
 

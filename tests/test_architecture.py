@@ -27,12 +27,13 @@ ORDER = (
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",
     "optimizers.matrix_free", "optimizers.ssbroyden", "optimizers", "methods", "history",
     "output.labels", "output.record", "output.fields", "output.vtkhdf", "output.planes", "output.panels",
-    "output.figures", "output.study", "output.study_file", "output.study_figures",
-    "output.study_table", "output.report", "output",
+    "output.figures", "output.study", "output.study_file", "output.study_figures", "output.findings", "output.findings_file",
+    "output.findings_figures", "output.tables", "output.study_table", "output.report", "output",
     "solution", "references", "training", "marching", "solver", "run", "studies.rows", "studies.cluster", "studies.engine",
-    "studies.kan_paper", "studies.fits", "studies.limits", "studies.scaling", "studies.folder", "studies",
-    "terminal", "commands.codes", "commands.solve", "commands.check", "commands.scaling", "commands.export", "commands.plot",
-    "commands.listing", "commands", "cli", "__main__", "",
+    "studies.kan_paper", "studies.fits", "studies.limits", "studies.scaling", "studies.folder",
+    "studies.experiment", "studies.continual_learning", "studies.experiments", "studies",
+    "terminal", "commands.codes", "commands.trainings", "commands.solve", "commands.check", "commands.scaling",
+    "commands.study", "commands.export", "commands.plot", "commands.listing", "commands", "cli", "__main__", "",
 )  # fmt: skip
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 TREES = {path: ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in FILES}

@@ -20,6 +20,7 @@ Row = TypeVar("Row")
 _WHOLE = tuple[int, ...]
 # numbers by Python's type; strings and lists of whole numbers become text
 _NUMBERS: dict[Any, type] = {int: np.int64, bool: np.int64, float: np.float64}
+_PLAIN: dict[Any, type] = {np.int64: int, np.float64: float}
 
 
 @contextmanager
@@ -127,6 +128,26 @@ def load_rows(group: h5py.Group, name: str, kind: type[Row], omit: Sequence[str]
     if len({len(values) for values in lists}) > 1:
         raise OutputError(f"{table.name}: its columns differ in length")
     return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def store_table(group: h5py.Group, name: str, columns: Mapping[str, Sequence[str | int | float]]) -> None:
+    """Write columns by name as a group: all text, whole numbers, or else numbers. Raises OutputError for a NUL character."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for column, values in columns.items():
+        kinds = {type(value) for value in values}
+        arrays[column] = (
+            _texts(column, str, values) if str in kinds else np.array(values, np.int64 if kinds == {int} else float)
+        )
+    store_arrays(group, name, arrays)
+
+
+def load_table(group: h5py.Group, name: str) -> dict[str, list[Any]]:
+    """Columns by name, as they were written; raises OutputError where there are none."""
+    table = group.get(name)
+    if not isinstance(table, h5py.Group):
+        raise OutputError(f"no group {_address(group, name)}")
+    types = {column: str if h5py.check_string_dtype(values.dtype) else values.dtype.type for column, values in table.items()}
+    return {column: _column(table, column, _PLAIN.get(type_, type_)) for column, type_ in types.items()}
 
 
 def _columns(kind: type[Any], omit: Sequence[str]) -> dict[str, Any]:

@@ -5,22 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from pdekan.output import tables as texts
 from pdekan.output.study import NORMS, LimitPoint, Norm, PaperPoint, Run, Slope, Spread, Study
+from pdekan.output.tables import Table, number
 
 _SYMBOLS: dict[Norm, str] = {"l2": "L2²", "h1_seminorm": "H1²"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A heading, the columns' names, and cells row by row."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def tables(study: Study) -> tuple[Table, ...]:
@@ -64,7 +56,7 @@ def comparisons(study: Study) -> tuple[Table, ...]:
     """The limit of tensor splines and the published errors, each if there are any."""
     limit = [(str(p.degree), str(p.intervals), str(p.unknowns), *_both(p)) for p in study.limit]
     paper = [
-        (f"{p.curve}, end of training" if p.training else p.curve, _number(p.parameters, "g"), *_both(p)) for p in study.paper
+        (f"{p.curve}, end of training" if p.training else p.curve, number(p.parameters, "g"), *_both(p)) for p in study.paper
     ]
     every = (
         Table("Least errors of tensor splines", ("degree", "intervals", "unknowns", *_SYMBOLS.values()), tuple(limit)),
@@ -75,8 +67,7 @@ def comparisons(study: Study) -> tuple[Table, ...]:
 
 def markdown(study: Study) -> str:
     """All tables and the command that made the study."""
-    parts = [f"# {study.title or study.name}", *(_markdown(table) for table in tables(study) + comparisons(study))]
-    return "\n\n".join([*parts, f"Made by `{study.command}`."]) + "\n"
+    return texts.markdown(study.title or study.name, (), tables(study) + comparisons(study), study.command)
 
 
 def _size(runs: Sequence[Run], spreads: dict[Norm, Spread]) -> tuple[str, ...]:
@@ -90,7 +81,7 @@ def _size(runs: Sequence[Run], spreads: dict[Norm, Spread]) -> tuple[str, ...]:
         str(l2.size),
         " or ".join(str(count) for count in sorted({run.parameters for run in runs})),
         *(_spread(spreads[norm]) for norm in NORMS),
-        _number(seconds, ".1f"),
+        number(seconds, ".1f"),
         str(l2.runs),
         str(l2.failed),
         listed,
@@ -113,22 +104,9 @@ def _spread(spread: Spread) -> str:
 def _slope(row: Slope) -> tuple[str, ...]:
     interval = "–" if math.isnan(row.low) else f"{row.low:.2f} … {row.high:.2f}"
     fitted = ", ".join(map(str, row.sizes)) or "–"
-    slope, theory = _number(row.slope, ".2f"), _number(row.theory, "g")
+    slope, theory = number(row.slope, ".2f"), number(row.theory, "g")
     return (row.curve, _SYMBOLS[row.norm], slope, interval, theory, fitted, str(row.points), row.reason)
 
 
 def _both(point: LimitPoint | PaperPoint) -> tuple[str, ...]:
-    return tuple(_number(point.mean_square(norm), ".1e") for norm in NORMS)
-
-
-def _number(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else format(value, form)
-
-
-def _markdown(table: Table) -> str:
-    lines = [table.header, ("---",) * len(table.header), *table.rows]
-    return "\n".join([f"## {table.title}", "", *("| " + " | ".join(map(_cell, line)) + " |" for line in lines)])
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return tuple(number(point.mean_square(norm), ".1e") for norm in NORMS)

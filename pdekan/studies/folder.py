@@ -5,43 +5,56 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pdekan import run as run_module
-from pdekan.output import study_figures, study_file, study_table
+from pdekan.output import findings_figures, findings_file, study_figures, study_file, study_table, tables
 from pdekan.output.atomic import write_text
+from pdekan.output.findings import Findings, Heading
 from pdekan.output.study import Run, Study
 from pdekan.studies import rows
-from pdekan.studies.rows import StudyError, Task, plain
+from pdekan.studies.rows import Row, StudyError, Task, plain
 
 STUDY, TABLE, SUMMARY = "study.h5", "table.md", "summary.json"
 SUFFIXES = (".png", ".svg")
-FIGURES = ("scaling", "seconds")
+
+# from a directory and the ending of the files to figures by name
+Draw = Callable[[Path, str], Mapping[str, Path]]
 
 
-def fresh(name: str) -> Path:
-    """A new directory for a study of a problem, outputs/NAME_scaling/NNN."""
-    return run_module.fresh_directory(_folder(name))
+@dataclass(frozen=True)
+class Contents:
+    """What a study leaves in its directory beside its rows.
+
+    save: writes the HDF5 file. table: in Markdown. draw: writes the figures. summary: what `--json` prints, less the files.
+    """
+
+    save: Callable[[Path], None]
+    table: str
+    draw: Draw
+    summary: Mapping[str, Any]
 
 
 def claim(path: Path, force: bool) -> Path:
     """The directory a user asks for, without an earlier study. Raises OutputError where it holds something and force is off."""
     run_module.claim_directory(path, force)
     with rows.row_file(path):  # nobody is at work on it
-        for name in (rows.FILE, STUDY, TABLE, SUMMARY, *(f"{name}{suffix}" for name in FIGURES for suffix in SUFFIXES)):
+        for name in (rows.FILE, STUDY, TABLE, *_figures(path), SUMMARY):
             (path / name).unlink(missing_ok=True)
     return path
 
 
-def resumed(path: Path | None, name: str, tasks: Iterable[Task]) -> tuple[Path, list[rows.Row]]:
-    """The directory of a study to go on with, or of the newest one of a problem, and the rows of these tasks in it.
+def resumed(path: Path | None, name: str, tasks: Iterable[Task]) -> tuple[Path, list[Row]]:
+    """The directory of a study to go on with, or of the newest outputs/name/NNN, and the rows of these tasks in it.
 
     Raises StudyError where there is none, and where all that it holds belongs to other tasks.
     """
-    directory = path if path is not None else run_module.latest_directory(_folder(name), rows.FILE)
+    directory = path if path is not None else run_module.latest_directory(name, rows.FILE)
     if not (directory / rows.FILE).is_file():
         raise StudyError(f"{directory} holds no study to go on with ({rows.FILE} is missing)")
     with rows.row_file(directory) as file:
@@ -61,18 +74,49 @@ def discard(directory: Path) -> None:
         run_module.discard(directory)
 
 
-def write(study: Study, directory: Path, interrupted: bool) -> dict[str, Any]:
-    """Write all files but the rows'; what `summary.json` holds and `pdekan scaling --json` prints."""
+def of_scaling(study: Study) -> Contents:
+    """What a scaling study leaves."""
+
+    def draw(directory: Path, suffix: str) -> Mapping[str, Path]:
+        return {} if all(map(failed, study.runs)) else study_figures.write_all(directory, study, suffix)
+
+    return Contents(partial(study_file.write, study=study), study_table.markdown(study), draw, _summary(study))
+
+
+def of_findings(heading: Heading, findings: Findings, found: Sequence[Row]) -> Contents:
+    """What an experiment leaves; found: its rows."""
+    texts = [tables.table(one) for one in findings.tables]
+    paragraphs = (f"Source: {heading.source}.", *findings.sentences)
+    return Contents(
+        save=partial(findings_file.write, heading=heading, findings=findings),
+        table=tables.markdown(heading.title, paragraphs, texts, heading.command),
+        draw=lambda directory, suffix: findings_figures.write_all(directory, findings.pictures, suffix),
+        summary=plain(
+            {
+                "schema": 1,
+                "name": heading.name,
+                "findings": findings.sentences,
+                "tables": {one.name: dict(one.columns) for one in findings.tables},
+                "trainings": len(found),
+                "failed": sum(row.result is None for row in found),
+                "seconds": sum(row.seconds or 0.0 for row in found),
+                "environment": dict(heading.environment),
+            }
+        ),
+    )
+
+
+def write(contents: Contents, directory: Path, interrupted: bool) -> dict[str, Any]:
+    """Write all files but the rows'; what `summary.json` holds and `--json` prints."""
     (directory / rows.FILE).touch()  # an interrupted study may have no row, and can be resumed
-    study_file.write(directory / STUDY, study)
-    write_text(directory / TABLE, study_table.markdown(study))
+    contents.save(directory / STUDY)
+    write_text(directory / TABLE, contents.table)
     files = {"rows": directory / rows.FILE, "study": directory / STUDY, "table": directory / TABLE}
-    if not all(failed(run) for run in study.runs):
-        for suffix in SUFFIXES:
-            drawn = study_figures.write_all(directory, study, suffix)
-            files |= {f"{name}_{suffix[1:]}": path for name, path in drawn.items()}
+    for suffix in SUFFIXES:
+        files |= {f"{name}_{suffix[1:]}": path for name, path in contents.draw(directory, suffix).items()}
     files["summary"] = directory / SUMMARY
-    summary = _summary(study) | {
+    summary = {
+        **contents.summary,
         "study": os.fspath(directory),
         "interrupted": interrupted,
         "files": {name: os.fspath(path) for name, path in files.items()},
@@ -83,9 +127,16 @@ def write(study: Study, directory: Path, interrupted: bool) -> dict[str, Any]:
 
 def redraw(file: Path, directory: Path, suffix: str) -> dict[str, str]:
     """Draw a study's figures again into a directory. Raises OutputError where there is no study, or nothing to draw."""
-    study = study_file.read(file)
-    directory.mkdir(parents=True, exist_ok=True)
-    return {name: os.fspath(path) for name, path in study_figures.write_all(directory, study, suffix).items()}
+    drawn: Mapping[str, Path]
+    if findings_file.kind(file) == findings_file.KIND:
+        pictures = findings_file.read(file)[1].pictures
+        directory.mkdir(parents=True, exist_ok=True)
+        drawn = findings_figures.write_all(directory, pictures, suffix)
+    else:
+        study = study_file.read(file)
+        directory.mkdir(parents=True, exist_ok=True)
+        drawn = study_figures.write_all(directory, study, suffix)
+    return {name: os.fspath(path) for name, path in drawn.items()}
 
 
 def find(path: Path) -> Path | None:
@@ -97,6 +148,15 @@ def find(path: Path) -> Path | None:
 def failed(run: Run) -> bool:
     """Whether a run has no error that could be drawn."""
     return not math.isfinite(run.l2_mean_square)
+
+
+def _figures(directory: Path) -> list[str]:
+    """The figures of the study in a directory, by what its summary says."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is not one of ours
+        files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]
+        endings = tuple(f"_{suffix[1:]}" for suffix in SUFFIXES)
+        return [Path(path).name for name, path in files.items() if name.endswith(endings)]
+    return []
 
 
 def _summary(study: Study) -> dict[str, Any]:
@@ -114,7 +174,3 @@ def _summary(study: Study) -> dict[str, Any]:
         }
     )
     return summary
-
-
-def _folder(name: str) -> str:
-    return f"{name}_scaling"

@@ -1,0 +1,49 @@
+"""`pdekan study`: published experiments with Kolmogorov-Arnold networks, each by its name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from pdekan.commands.codes import DONE, UsageError
+from pdekan.commands.trainings import ended, trained
+from pdekan.output import tables
+from pdekan.output.findings import Heading
+from pdekan.solution import environment
+from pdekan.studies import folder
+from pdekan.studies.experiment import Experiment, summarised
+from pdekan.studies.experiments import EXPERIMENTS
+from pdekan.terminal import console
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry it out; the exit code. Raises UsageError, StudyError, OutputError and OSError."""
+    if options.name is None:
+        return _list(options)
+    if options.name not in EXPERIMENTS:
+        raise UsageError(f"no study {options.name!r}; there are {', '.join(EXPERIMENTS)}")
+    experiment = EXPERIMENTS[options.name]
+    tasks = experiment.tasks(options.seeds or (1 if options.quick else experiment.seeds), options.quick)
+    done = trained(options, f"{experiment.name}_study", experiment.train, tasks, lambda row: None)
+    findings = summarised(experiment, done.rows)
+    heading = Heading(experiment.name, experiment.title, experiment.source, options.typed, environment())
+    if not options.json:
+        for sentence in findings.sentences:
+            console().print(sentence)
+    failed = all(row.result is None for row in done.rows)
+    shown = map(tables.table, findings.tables)
+    return ended(options, done, folder.of_findings(heading, findings, done.rows), shown, failed)
+
+
+def _list(options: argparse.Namespace) -> int:
+    """What there is, and about how long it takes."""
+    if options.json:
+        print(json.dumps({"schema": 1, "studies": {one.name: _described(one) for one in EXPERIMENTS.values()}}))
+        return DONE
+    for one in EXPERIMENTS.values():
+        console().print(f"{one.name}: {one.title} ({one.source}; about {one.minutes:g} min)\n    {one.shows}")
+    return DONE
+
+
+def _described(one: Experiment) -> dict[str, str | float]:
+    return {"title": one.title, "shows": one.shows, "source": one.source, "minutes": one.minutes, "seeds": one.seeds}

@@ -1,0 +1,191 @@
+"""Continual learning, as figure 3.4 of arXiv:2404.19756: five peaks are shown one after the other; what is remembered?
+
+A spline's coefficient acts on a few intervals only, so that data of one peak leave the others alone, as long as there is one
+layer and nothing but the data pulls at the coefficients: Gauss-Newton's ridge would, L-BFGS and Adam move what data move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from pdekan import solver
+from pdekan.domains.box import box
+from pdekan.networks.base import Network
+from pdekan.networks.kan import KAN
+from pdekan.networks.mlp import MLP
+from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
+from pdekan.output.samples import Array
+from pdekan.problems import Measurements, Problem, TrainingOptions
+from pdekan.studies.experiment import Experiment
+from pdekan.studies.rows import Row, Task
+
+# The paper's tutorial: exp(-300 (x - c)²) about five centers, a hundred points about each, a spline of 200 cubic intervals.
+# Of a regression's data a fifth is held back, hence 125.
+PEAKS, SHARPNESS, POINTS = 5, 300.0, 125
+KANS = ((), (5,))
+MLPS = ((20,), (100,), (50, 50), (50, 50, 50))
+INTERVALS = 200
+STEPS = {"lbfgs": 300, "adam": 1000}
+DENSE, DRAWN = 4001, 401  # points that errors are measured on, and that curves are drawn through
+REMEMBERED = 0.1  # of a peak's height, the largest error on its fifth of the interval
+
+
+def target(x: Array) -> Array:
+    """The five peaks."""
+    peaks: Array = np.exp(-SHARPNESS * (x[:, None] - _centers()) ** 2).sum(1)
+    return peaks
+
+
+def tasks(seeds: int, quick: bool) -> list[Task]:
+    """Every network by both optimizers, the largest first."""
+    mlps = MLPS[1:2] if quick else MLPS
+    networks = [("mlp", hidden) for hidden in reversed(mlps)] + [("kan", hidden) for hidden in reversed(KANS)]
+    return [
+        Task(
+            {
+                "kind": kind,
+                "hidden": list(hidden),
+                "intervals": INTERVALS,
+                "optimizer": optimizer,
+                "steps": steps // 5 if quick else steps,
+                "seed": seed,
+            }
+        )
+        for kind, hidden in networks
+        for optimizer, steps in STEPS.items()
+        for seed in range(seeds)
+    ]
+
+
+def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Show one peak after the other; after each, the errors on every fifth of the interval and the curve."""
+    network = _network(configuration)
+    x = np.linspace(-1.0, 1.0, DENSE)
+    fifths = np.minimum((PEAKS * (x + 1.0) / 2.0).astype(int), PEAKS - 1)
+    rms, largest, curves, seconds = [], [], [], 0.0
+    for phase in range(PEAKS):
+        solution = solver.solve(_shown(phase, configuration), network=network)
+        network, seconds = solution.network, seconds + solution.seconds
+        network.requires_grad_(True)
+        error = solution(x[:, None]) - target(x)
+        rms.append([float(np.sqrt(np.mean(error[fifths == k] ** 2))) for k in range(PEAKS)])
+        largest.append([float(np.abs(error[fifths == k]).max()) for k in range(PEAKS)])
+        curves.append(solution(np.linspace(-1.0, 1.0, DRAWN)[:, None]).tolist())
+    count = sum(p.numel() for p in network.parameters())
+    return {"rms": rms, "largest": largest, "curves": curves, "seconds": seconds, "parameters": count}
+
+
+def findings(rows: Sequence[Row]) -> Findings:
+    """Errors after every phase, median over seeds, and the curves of the best KAN and MLP."""
+    families: dict[str, list[Row]] = {}
+    for row in rows:
+        families.setdefault(f"{_name(row)}, {row.configuration['optimizer']}", []).append(row)
+    ends = {name: _median([_whole(row)[-1] for row in of_one]) for name, of_one in families.items()}
+    order = sorted(families, key=lambda name: ends[name])
+    sentences = []
+    for kind in ("KAN", "MLP"):
+        best = next((name for name in order if name.startswith(kind)), None)
+        if best is not None:
+            kept = [_remembered(row) for row in families[best]]
+            sentences.append(
+                f"{best}: {'/'.join(map(str, kept))} of {PEAKS} peaks remembered (a seed each), "
+                f"RMSE over [-1, 1] {ends[best]:.1e} after the last one; the best of the {kind}s."
+            )
+    return Findings(tuple(sentences), (_table({name: families[name] for name in order}),), _pictures(families, order))
+
+
+def _centers() -> Array:
+    return (2.0 * np.arange(PEAKS) + 1.0) / PEAKS - 1.0
+
+
+def _network(configuration: Mapping[str, Any]) -> Network:
+    widths = (1, *configuration["hidden"], 1)
+    fresh: KAN | MLP
+    fresh = KAN(widths, 3, configuration["intervals"]) if configuration["kind"] == "kan" else MLP(widths)
+    fresh.initialise(torch.Generator().manual_seed(configuration["seed"]))
+    return fresh
+
+
+def _shown(phase: int, configuration: Mapping[str, Any]) -> Problem:
+    """The regression of one phase: points about one peak alone."""
+    points = _centers()[phase] + np.linspace(-1.0, 1.0, POINTS) / PEAKS
+    points = points.clip(-1.0, 1.0)
+    options = TrainingOptions(
+        optimizer=configuration["optimizer"], steps=configuration["steps"], seconds=60.0, seed=configuration["seed"]
+    )
+    data = Measurements(points[:, None], {"u": target(points)})
+    return Problem(domain=box(x=(-1.0, 1.0)), data=(data,), training=options, name="peaks")
+
+
+def _name(row: Row) -> str:
+    c = row.configuration
+    return f"{c['kind'].upper()} [{','.join(map(str, (1, *c['hidden'], 1)))}]"
+
+
+def _result(row: Row) -> Mapping[str, Any]:
+    assert row.result is not None
+    return row.result
+
+
+def _whole(row: Row) -> list[float]:
+    """Root mean square error over the whole interval after every phase."""
+    return [float(np.sqrt(np.mean(np.square(phase)))) for phase in _result(row)["rms"]]
+
+
+def _remembered(row: Row) -> int:
+    return sum(error < REMEMBERED for error in _result(row)["largest"][-1])
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values))
+
+
+def _table(families: Mapping[str, Sequence[Row]]) -> Columns:
+    columns: dict[str, list[str | int | float]] = {"network": list(families)}
+    rows = list(families.values())
+    columns["parameters"] = [_result(of_one[0])["parameters"] for of_one in rows]
+    for phase in range(PEAKS):
+        columns[f"after {phase + 1}"] = [_median([_whole(row)[phase] for row in of_one]) for of_one in rows]
+    own = [[_result(row)["rms"][k][k] for row in of_one for k in range(PEAKS)] for of_one in rows]
+    columns["peak just shown"] = [_median(errors) for errors in own]
+    columns["peaks remembered"] = ["/".join(str(_remembered(row)) for row in of_one) for of_one in rows]
+    columns["seconds"] = [_median([_result(row)["seconds"] for row in of_one]) for of_one in rows]
+    return Columns("forgetting", "RMSE over [-1, 1] after every peak, median over seeds", columns)
+
+
+def _pictures(families: Mapping[str, Sequence[Row]], order: Sequence[str]) -> tuple[Picture, ...]:
+    """Rows of panels: what is shown, and what the best KAN and MLP then say, each by its middle seed."""
+    x = np.linspace(-1.0, 1.0, DRAWN)
+    wanted = Curve(x, target(x), "all five peaks", "grey", width=2.2)
+    shown = []
+    for phase in range(PEAKS):
+        points = _centers()[phase] + np.linspace(-1.0, 1.0, 41) / PEAKS
+        shown.append(Panel((wanted, Curve(points, target(points), "data", "black", "", ".")), f"phase {phase + 1}"))
+    rows = [shown]
+    for kind, colour in (("KAN", "blue"), ("MLP", "orange")):
+        best = next((name for name in order if name.startswith(kind)), None)
+        if best is None:
+            continue
+        middle = sorted(families[best], key=lambda row: _whole(row)[-1])[(len(families[best]) - 1) // 2]
+        curves = [np.array(curve) for curve in _result(middle)["curves"]]
+        rows.append([Panel((wanted, Curve(x, curve, best, colour))) for curve in curves])  # type: ignore[arg-type]
+    panels = tuple(replace(p, x="x", x_limits=(-1.0, 1.0), y_limits=(-0.6, 1.3)) for row in rows for p in row)
+    return (Picture("continual_learning", panels, PEAKS, (7.1, 1.25 * len(rows) + 0.9), shared=True),)
+
+
+EXPERIMENT = Experiment(
+    name="continual-learning",
+    title="Five peaks shown one after the other",
+    shows="whether a network forgets what it has learned when it learns something else",
+    source="arXiv:2404.19756, figure 3.4",
+    minutes=3.0,
+    seeds=3,
+    tasks=tasks,
+    train=train,
+    findings=findings,
+)

@@ -1,0 +1,8 @@
+"""The experiments that `pdekan study` knows."""
+
+from __future__ import annotations
+
+from pdekan.studies import continual_learning
+from pdekan.studies.experiment import Experiment
+
+EXPERIMENTS: dict[str, Experiment] = {one.name: one for one in (continual_learning.EXPERIMENT,)}
