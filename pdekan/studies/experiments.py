@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pdekan.studies import continual_learning
+from pdekan.studies import continual_learning, special_functions
 from pdekan.studies.experiment import Experiment
 
-EXPERIMENTS: dict[str, Experiment] = {one.name: one for one in (continual_learning.EXPERIMENT,)}
+EXPERIMENTS: dict[str, Experiment] = {one.name: one for one in (continual_learning.EXPERIMENT, special_functions.EXPERIMENT)}
