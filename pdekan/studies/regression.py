@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pdekan.domains.box import Box
+from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.domains.quadrature import Array, sobol
 from pdekan.problems import Measurements, NetworkOptions, Nodes, Problem
 from pdekan.solution import Solution
@@ -35,13 +35,15 @@ class Target:
     def problem(self) -> Problem:
         """The regression, of which the solver holds a fifth of the values back to judge by.
 
-        Along an axis points lie as densely as the zeros of Chebyshev polynomials: evenly spread points leave corners empty,
-        where what fits the rest errs most.
+        Up to three dimensions points lie as densely along an axis as the zeros of Chebyshev polynomials: evenly spread ones
+        leave corners empty, where what fits the rest errs most. In more dimensions nearly all would be corners.
         """
         d = len(self.lower)
+        points = sobol((0.0,) * d, (1.0,) * d, self.count, TRAINED_ON).points
+        if d <= TENSOR_DIMENSIONS:
+            points = 0.5 * (1.0 - np.cos(math.pi * points))
         a, b = np.array(self.lower), np.array(self.upper)
-        even = sobol((0.0,) * d, (1.0,) * d, self.count, TRAINED_ON).points
-        points = a + (b - a) * 0.5 * (1.0 - np.cos(math.pi * even))
+        points = a + (b - a) * points
         values = self.formula(points)
         if self.noise:
             values = values + self.noise * np.random.default_rng(TRAINED_ON).standard_normal(len(values))

@@ -16,6 +16,7 @@ from pdekan.studies import regression
 from pdekan.studies.experiment import Experiment
 from pdekan.studies.rows import Row, Task
 from pdekan.studies.special_targets import FUNCTIONS
+from pdekan.studies.winners import APART, NOTHING, listed, sentence, winner
 
 # Hidden nodes, degree, and intervals of the layers of KANs; hidden nodes of MLPs. On ellipkinc, jv, lpmv and sph_harm MLPs with
 # one hidden layer did better than with two, and by Gauss-Newton better than by self-scaled Broyden and L-BFGS.
@@ -40,13 +41,12 @@ STARTS = 5  # within these steps, for networks that come to no good
 TOLERANCE = 1e-10
 SMALL, LARGE = 1e-2, 500  # the error that a minimal network is to reach, and the parameters that a good one may have
 GOOD = 1e-5
-APART = 2.0  # errors nearer than this factor are as good as each other
 KINDS = ("KAN", "KAN of products", "MLP")
-NOTHING = "–"
+SIZES = (10.0, 1000.0)  # of the figure
 
 
 def tasks(seeds: int, quick: bool) -> list[Task]:
-    """Every network for every function, the largest first."""
+    """Every network for every function, the largest first, seed by seed: an interrupted study then is one of fewer seeds."""
     kans: list[dict[str, Any]] = [
         {"kind": "kan", "hidden": list(hidden), "degree": degree, "intervals": list(intervals)}
         for hidden, degree, intervals in KANS
@@ -56,9 +56,9 @@ def tasks(seeds: int, quick: bool) -> list[Task]:
     networks = kans[2:7:2] + kans[-1:] + mlps[1:4:2] if quick else kans + mlps
     return [
         Task({"function": name, **network, "steps": QUICK_STEPS if quick else STEPS, "seed": STARTS * seed})
+        for seed in range(seeds)
         for network in sorted(networks, key=lambda one: -sum(one["hidden"]))
         for name in (QUICK_FUNCTIONS if quick else FUNCTIONS)
-        for seed in range(seeds)
     ]
 
 
@@ -95,15 +95,6 @@ def kind(row: Row) -> str:
     if row.configuration["kind"] == "mlp":
         return "MLP"
     return "KAN of products" if row.configuration.get("products") else "KAN"
-
-
-def winner(kan: float, mlp: float) -> str:
-    """Whose error is lower, unless both are within a factor; nan, an error that there is not, wins nothing."""
-    if math.isnan(kan) or math.isnan(mlp):
-        return NOTHING
-    if max(kan, mlp) < APART * min(kan, mlp):
-        return "even"
-    return "KAN" if kan < mlp else "MLP"
 
 
 def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -146,23 +137,16 @@ def _shape(row: Row | None) -> str:
 
 def _sentences(best: Mapping[str, Mapping[str, Row | None]]) -> tuple[str, ...]:
     good = [name for name, of_one in best.items() if _rmse(of_one["KAN"]) <= GOOD]
-    winners: dict[str, list[str]] = {}
-    for name, of_one in best.items():
-        winners.setdefault(winner(_rmse(of_one["KAN"]), _rmse(of_one["MLP"])), []).append(name)
+    winners = {name: winner(_rmse(of_one["KAN"]), _rmse(of_one["MLP"])) for name, of_one in best.items()}
     products = [name for name, of_one in best.items() if APART * _rmse(of_one["KAN of products"]) < _rmse(of_one["KAN"])]
     published = [name for name, of_one in best.items() if _rmse(of_one["KAN"]) < FUNCTIONS[name].paper.best_rmse]
     return (
         f"KANs of at most {LARGE} parameters have a test RMSE of {GOOD:g} or less for {len(good)} of {len(best)} functions.",
-        f"The KAN is more than {APART:g} times better for {_listed(winners.get('KAN'))}; the MLP for "
-        f"{_listed(winners.get('MLP'))}; neither for {_listed(winners.get('even'))}.",
-        f"Product nodes are more than {APART:g} times better than the KAN of sums for {_listed(products)}.",
+        sentence(winners, f"With at most {LARGE} parameters"),
+        f"Product nodes are more than {APART:g} times better than the KAN of sums for {listed(products)}.",
         f"The KAN's error is below that of the paper's best KAN, of any size, for {len(published)} of {len(best)} functions; "
         "the paper does not say on which intervals.",
     )
-
-
-def _listed(names: Sequence[str] | None) -> str:
-    return ", ".join(names) if names else "none"
 
 
 def _best_table(best: Mapping[str, Mapping[str, Row | None]]) -> Columns:
@@ -214,7 +198,7 @@ def _picture(by_function: Mapping[str, Sequence[Row]]) -> Picture:
 
 def _panel(name: str, rows: Sequence[Row], place: int) -> Panel:
     """Every training, the fronts of KANs and MLPs, and the paper's errors as horizontal lines."""
-    paper, sizes = FUNCTIONS[name].paper, np.array([20.0, 600.0])
+    paper, sizes = FUNCTIONS[name].paper, np.array(SIZES)
     curves = [
         Curve(sizes, np.full(2, paper.best_rmse), "paper's best KAN", "grey", "--", width=0.8),
         Curve(sizes, np.full(2, paper.mlp_rmse), "paper's MLP", "grey", ":", width=0.8),
@@ -225,7 +209,7 @@ def _panel(name: str, rows: Sequence[Row], place: int) -> Panel:
         if which != "KAN of products":
             curves.append(Curve(*_axes(front(points)), f"{which}: Pareto front", colour))  # type: ignore[arg-type]
     edge = place % 5 == 0
-    return Panel(tuple(curves), name, "parameters", "test RMSE" if edge else "", "log")
+    return Panel(tuple(curves), name, "parameters", "test RMSE" if edge else "", "log", x_limits=SIZES)
 
 
 def _axes(points: Sequence[tuple[float, float]]) -> tuple[Array, Array]:
