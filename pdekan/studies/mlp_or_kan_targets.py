@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -81,7 +82,8 @@ def _random_network(x: Array) -> Array:
     return values
 
 
-def goals() -> dict[str, Goal]:
+@cache
+def goals() -> Mapping[str, Goal]:
     """All of them by name."""
     found = (
         _values("smooth, two variables", "smooth", _smooth, 2),
