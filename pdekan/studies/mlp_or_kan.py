@@ -12,12 +12,14 @@ import numpy as np
 
 from pdekan import solver
 from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
+from pdekan.plan import POINTS_PER_PARAMETER
 from pdekan.problems import TrainingOptions
 from pdekan.solution import Solution
 from pdekan.studies import regression
 from pdekan.studies.experiment import Experiment
 from pdekan.studies.mlp_or_kan_targets import SPLINES, Goal, goals
 from pdekan.studies.rows import Row, Task
+from pdekan.studies.scaling import MLP_POINTS
 from pdekan.studies.winners import sentence, winner
 
 SIZES = (100, 300, 1000)  # parameters, about
@@ -58,9 +60,14 @@ def tasks(seeds: int, quick: bool) -> list[Task]:
 
 
 def sized(kind: str, inputs: int, size: int) -> dict[str, Any]:
-    """A network with one hidden layer whose parameters are as near to a number as they can be."""
+    """A network with one hidden layer whose parameters are as near to a number as they can be.
+
+    A large MLP meets equations at fewer points than it would by itself, as in scaling studies: it takes more steps then.
+    """
     if kind == "mlp":
-        return {"kind": kind, "hidden": [max(1, round((size - 1) / (inputs + 2)))]}
+        hidden = max(1, round((size - 1) / (inputs + 2)))
+        few = {"points": MLP_POINTS} if POINTS_PER_PARAMETER * size > MLP_POINTS else {}
+        return {"kind": kind, "hidden": [hidden], **few}
     (inner, cells), (outer, outer_cells) = SPLINES[inputs]
     node = inputs * (inner + cells) + outer + outer_cells
     hidden = max(1, round(size / node))
@@ -71,7 +78,12 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Train once; the relative errors at the end and after EARLY seconds, and the residuals on unseen points then."""
     goal, watch = goals()[configuration["goal"]], _Watch(configuration["seconds"])
     options = TrainingOptions(
-        optimizer=configuration["optimizer"], seconds=ENOUGH, steps=STEPS, tolerance=TOLERANCE, seed=configuration["seed"]
+        optimizer=configuration["optimizer"],
+        points=configuration.get("points"),
+        seconds=ENOUGH,
+        steps=STEPS,
+        tolerance=TOLERANCE,
+        seed=configuration["seed"],
     )
     network = regression.network(configuration)
     solution = solver.solve(goal.problem(), network=network, training=options, watch=watch)
