@@ -31,8 +31,9 @@ ORDER = (
     "output.findings_figures", "output.tables", "output.study_table", "output.report", "output",
     "solution", "references", "training", "marching", "solver", "run", "studies.rows", "studies.cluster", "studies.engine",
     "studies.kan_paper", "studies.fits", "studies.limits", "studies.scaling", "studies.folder",
-    "studies.experiment", "studies.continual_learning", "studies.winners", "studies.regression", "studies.special_targets",
-    "studies.special_functions", "studies.mlp_or_kan_targets", "studies.mlp_or_kan", "studies.experiments", "studies",
+    "studies.experiment", "studies.continual_learning", "studies.grid_extension", "studies.representation",
+    "studies.winners", "studies.regression", "studies.special_targets", "studies.special_functions",
+    "studies.mlp_or_kan_targets", "studies.mlp_or_kan", "studies.experiments", "studies",
     "terminal", "commands.codes", "commands.trainings", "commands.solve", "commands.check", "commands.scaling",
     "commands.study", "commands.export", "commands.plot", "commands.listing", "commands", "cli", "__main__", "",
 )  # fmt: skip

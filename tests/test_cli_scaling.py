@@ -11,17 +11,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import pytest
+from experiments import stand_in
 
 from pdekan import cli
 from pdekan.output import study_figures, study_file
 from pdekan.studies import engine, scaling
-from pdekan.studies.rows import Row, Task, plain
+from pdekan.studies.rows import Row
 
 STRING = """\
 schema = 1
@@ -86,40 +87,6 @@ def sketch(directory: Path, _: Any, suffix: str) -> dict[str, Path]:
 @pytest.fixture
 def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_figures, "write_all", sketch)
-
-
-Train = Callable[[Mapping[str, Any]], dict[str, Any]]
-
-
-def stand_in(train: Train, dashboard: str | None = None) -> Callable[..., list[Row]]:
-    """The engine's `run`, one task after the other."""
-
-    def run(_: Train, tasks: Sequence[Task], directory: Path, *, watch: engine.Watcher, **__: Any) -> list[Row]:
-        rows: list[Row] = []
-        path = directory / "study.jsonl"
-        if path.exists():
-            rows = [Row(**json.loads(line)) for line in path.read_text().splitlines()]
-
-        def reason(newest: Row | None) -> str | None:
-            failed = sum(row.failure is not None for row in rows)
-            return watch(engine.Progress(len(tasks), len(rows), failed, 1, 1.0, None, dashboard, True, newest))
-
-        if reason(None) is not None:
-            return rows
-        for task in tasks:
-            if task.key in {row.key for row in rows}:
-                continue
-            try:
-                row = Row(task.key, task.configuration, plain(train(task.configuration)), None, 0.1)
-            except RuntimeError as error:
-                row = Row(task.key, task.configuration, None, f"RuntimeError: {error}", 0.1)
-            rows.append(row)
-            path.write_text("".join(row.line for row in rows))
-            if reason(row) is not None:
-                break
-        return rows
-
-    return run
 
 
 def command(*arguments: str) -> int:

@@ -19,7 +19,7 @@ Scale = Literal["linear", "log x", "log y", "log"]
 class Columns:
     """A table: columns of equal length by name, each all text, all whole numbers, or numbers, of which nan is not known.
 
-    name: among the study's tables. Raises OutputError for columns of unequal length.
+    name: among the study's tables. Raises OutputError for columns of unequal length, and for names that HDF5 has no place for.
     """
 
     name: str
@@ -27,6 +27,10 @@ class Columns:
     columns: Mapping[str, Sequence[str | int | float]]
 
     def __post_init__(self) -> None:
+        if not all(name and "/" not in name and name != "." for name in (self.name, *self.columns)):
+            raise OutputError(
+                f"table {self.name!r}, columns {', '.join(map(repr, self.columns))}: names need letters, and no '/'"
+            )
         lengths = {name: len(column) for name, column in self.columns.items()}
         if len(set(lengths.values())) > 1:
             raise OutputError(f"table {self.name}: its columns differ in length: {lengths}")
@@ -47,7 +51,10 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Axes with curves, of which later ones lie on top; limits: of an axis, None for what the curves need."""
+    """Axes with curves, of which later ones lie on top.
+
+    limits: of an axis, None for what the curves need. x_ticks: where the first axis is marked, if not where it is by itself.
+    """
 
     curves: tuple[Curve, ...]
     title: str = ""
@@ -56,6 +63,7 @@ class Panel:
     scale: Scale = "linear"
     x_limits: tuple[float, float] | None = None
     y_limits: tuple[float, float] | None = None
+    x_ticks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

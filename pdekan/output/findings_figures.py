@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from pdekan.output import panels
 from pdekan.output.figures import save
@@ -71,6 +72,11 @@ def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Line2D]:
         axes.set_xscale("log")
     if panel.scale in ("log y", "log"):
         axes.set_yscale("log")
+    if panel.x_ticks:
+        low, high = axes.get_xlim()
+        shown = [tick for tick in panel.x_ticks if low <= tick <= high]
+        axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlim=panel.x_limits, ylim=panel.y_limits)
     axes.set_title(panel.title, fontsize=panels.LABEL_SIZE)
     axes.set_xlabel(panel.x, fontsize=panels.TICK_SIZE)

@@ -93,6 +93,6 @@ def _load_picture(file: h5py.Group, name: str) -> Picture:
             Curve(*(group[f"{i}.{j}.{axis}"][()] for axis in ("x", "y")), **curve)
             for j, curve in enumerate(panel.pop("curves"))
         )
-        limits = {axis: None if panel[axis] is None else tuple(panel[axis]) for axis in ("x_limits", "y_limits")}
-        panels.append(Panel(tuple(curves), **panel | limits))
+        pairs = {name: None if panel[name] is None else tuple(panel[name]) for name in ("x_limits", "y_limits", "x_ticks")}
+        panels.append(Panel(tuple(curves), **panel | pairs))
     return Picture(**layout | {"panels": tuple(panels), "size": tuple(layout["size"])})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pdekan.output.findings import Columns, Findings
 from pdekan.studies.engine import Train
@@ -31,6 +33,13 @@ class Experiment:
     findings: Callable[[Sequence[Row]], Findings]
 
 
+def result(row: Row) -> dict[str, Any]:
+    """What a training came to, with nan where JSON had null for a number that was not finite."""
+    assert row.result is not None
+    found: dict[str, Any] = _with_nan(row.result)
+    return found
+
+
 def summarised(experiment: Experiment, rows: Sequence[Row]) -> Findings:
     """What the rows say together, and a table of the trainings that failed if there are any."""
     trained = [row for row in rows if row.result is not None]
@@ -44,6 +53,14 @@ def summarised(experiment: Experiment, rows: Sequence[Row]) -> Findings:
         sentences=(*findings.sentences, f"{len(failed)} of {len(rows)} trainings failed."),
         tables=(*findings.tables, Columns("failures", "Trainings without a result", columns)),
     )
+
+
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _with_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return math.nan if value is None else value
 
 
 def _named(row: Row) -> str:

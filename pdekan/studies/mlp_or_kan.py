@@ -16,7 +16,7 @@ from pdekan.plan import POINTS_PER_PARAMETER
 from pdekan.problems import TrainingOptions
 from pdekan.solution import Solution
 from pdekan.studies import regression
-from pdekan.studies.experiment import Experiment
+from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.mlp_or_kan_targets import SPLINES, Goal, goals
 from pdekan.studies.rows import Row, Task
 from pdekan.studies.scaling import MLP_POINTS
@@ -160,9 +160,9 @@ def _medians(rows: Sequence[Row], prefix: str) -> Medians:
 
     found: dict[tuple[str, str, int], tuple[float, float]] = {}
     for (goal, kind, size, _), group in groupby(sorted(rows, key=place), place):
-        results = [row.result for row in group if row.result is not None]
+        results = [result(row) for row in group]
         error, residual = (
-            float(np.median([math.inf if r[prefix + what] is None else r[prefix + what] for r in results]))
+            float(np.median(np.nan_to_num([one[prefix + what] for one in results], nan=math.inf)))
             for what in ("error", "residual")
         )
         if math.isfinite(residual) and residual < found.get((goal, kind, size), (math.nan, math.inf))[1]:
@@ -196,27 +196,23 @@ def _panel(rows: Sequence[Row], name: str, end: Medians, early: Medians, edge: b
     """Medians by size, at the end and early, and the ends of all trainings."""
     curves = []
     for (kind, wanted), colour, marker in zip(KINDS.items(), ("blue", "orange"), ("o", "D"), strict=True):
-        results = [
-            row.result
-            for row in rows
-            if row.result is not None and (row.configuration["goal"], row.configuration["kind"]) == (name, wanted)
-        ]
+        results = [result(row) for row in rows if (row.configuration["goal"], row.configuration["kind"]) == (name, wanted)]
         sizes = sorted({row.configuration["size"] for row in rows})
         x = np.array([_parameters(rows, name, wanted, size) for size in sizes])
         for medians, line, when in ((early, ":", f"after {EARLY:g} s"), (end, "-", "at the end")):
             y = np.array([medians.get((name, kind, size), _UNKNOWN)[0] for size in sizes])
             curves.append(Curve(x, y, f"{kind}, {when}", colour, line))  # type: ignore[arg-type]
-        ends = np.array([[r["parameters"], r["error"]] for r in results], np.float64)
+        ends = np.array([[one["parameters"], one["error"]] for one in results], np.float64).reshape(-1, 2)
         curves.append(Curve(ends[:, 0], ends[:, 1], f"{kind}, every training", colour, "", marker))  # type: ignore[arg-type]
     return Panel(tuple(curves), name, "parameters", "relative RMSE" if edge else "", "log", x_limits=AXIS)
 
 
 def _parameters(rows: Sequence[Row], name: str, kind: str, size: int) -> float:
-    """How many the network of a size really has; nan where none came to a result."""
+    """How many the network of a size really has, nan where none was trained."""
     for row in rows:
         given = row.configuration
-        if row.result is not None and (given["goal"], given["kind"], given["size"]) == (name, kind, size):
-            return float(row.result["parameters"])
+        if (given["goal"], given["kind"], given["size"]) == (name, kind, size):
+            return float(result(row)["parameters"])
     return math.nan
 
 

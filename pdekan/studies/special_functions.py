@@ -13,7 +13,7 @@ from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
 from pdekan.problems import TrainingOptions
 from pdekan.studies import regression
-from pdekan.studies.experiment import Experiment
+from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.rows import Row, Task
 from pdekan.studies.special_targets import FUNCTIONS
 from pdekan.studies.winners import APART, NOTHING, listed, sentence, winner
@@ -110,19 +110,14 @@ def _of(which: str, rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if kind(row) == which]
 
 
-def _result(row: Row) -> Mapping[str, Any]:
-    assert row.result is not None
-    return row.result
-
-
 def _best(rows: Iterable[Row]) -> Row | None:
     """The training to choose among those of networks that are not too large, without a look at the test points."""
-    allowed = [row for row in rows if _result(row)["parameters"] <= LARGE]
-    return min(allowed, key=lambda row: float(_result(row)["held_back"]), default=None)
+    allowed = [row for row in rows if result(row)["parameters"] <= LARGE]
+    return min(allowed, key=lambda row: float(result(row)["held_back"]), default=None)
 
 
 def _rmse(row: Row | None) -> float:
-    return math.nan if row is None else float(_result(row)["rmse"])
+    return math.nan if row is None else float(result(row)["rmse"])
 
 
 def _shape(row: Row | None) -> str:
@@ -169,7 +164,7 @@ def _minimal_table(by_function: Mapping[str, Sequence[Row]]) -> Columns:
     found = [
         min(
             (row for row in _of("KAN", rows) if _rmse(row) < SMALL),
-            key=lambda row: (sum(row.configuration["hidden"]), _result(row)["parameters"], _rmse(row)),
+            key=lambda row: (sum(row.configuration["hidden"]), result(row)["parameters"], _rmse(row)),
             default=None,
         )
         for rows in by_function.values()
@@ -182,7 +177,7 @@ def _minimal_table(by_function: Mapping[str, Sequence[Row]]) -> Columns:
         "y": [f"{t.lower[1]:.3g} … {t.upper[1]:.3g}" for t in targets],
         "rms of the values": [regression.rms(t.formula(t.test_points())) for t in targets],
         "minimal KAN": [NOTHING if row is None else regression.shape(row.configuration, 2) for row in found],
-        "parameters": [NOTHING if row is None else str(_result(row)["parameters"]) for row in found],
+        "parameters": [NOTHING if row is None else str(result(row)["parameters"]) for row in found],
         "RMSE": [_rmse(row) for row in found],
         "paper's minimal KAN": [paper.minimal for paper in papers],
         "paper's RMSE": [paper.minimal_rmse for paper in papers],
@@ -204,7 +199,7 @@ def _panel(name: str, rows: Sequence[Row], place: int) -> Panel:
         Curve(sizes, np.full(2, paper.mlp_rmse), "paper's MLP", "grey", ":", width=0.8),
     ]
     for which, colour, marker in zip(KINDS, ("blue", "green", "orange"), ("o", "^", "D"), strict=True):
-        points = [(float(_result(row)["parameters"]), _rmse(row)) for row in _of(which, rows)]
+        points = [(float(result(row)["parameters"]), _rmse(row)) for row in _of(which, rows)]
         curves.append(Curve(*_axes(points), which, colour, "", marker))  # type: ignore[arg-type]
         if which != "KAN of products":
             curves.append(Curve(*_axes(front(points)), f"{which}: Pareto front", colour))  # type: ignore[arg-type]

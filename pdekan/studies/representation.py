@@ -1,0 +1,255 @@
+"""Functions of two variables as sums of functions of one variable: written down, and learned.
+
+Kolmogorov and Arnold: f(x, y) = Σ_q Φ_q(φ_q(x) + ψ_q(y)) with five q (arXiv:2404.19756, eq. 2.1), which is a KAN [2,5,1], if
+one with Φ, φ, ψ that splines may be bad at. Multiplication takes two: xy = exp(log(x+1) + log(y+1)) - (x+1/2) - (y+1/2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pdekan import solver, splines
+from pdekan.ansatz import bare
+from pdekan.domains.box import box
+from pdekan.networks.base import Network
+from pdekan.networks.kan import KAN
+from pdekan.output.findings import Colour, Columns, Curve, Findings, Panel, Picture
+from pdekan.output.samples import Array
+from pdekan.problems import Measurements, NetworkOptions, Problem, TrainingOptions
+from pdekan.studies.experiment import Experiment, result
+from pdekan.studies.rows import Row, Task
+
+DEGREE = 3
+INTERVALS = (5, 10, 20)
+SHOWN_INTERVALS = (5, 10, 20, 40)
+STEPS, QUICK_STEPS, SECONDS = 200, 60, 15.0  # of one training, whichever ends it first
+# Of a regression's data a fifth is held back.
+VALUES, AXIS, DRAWN, SEED = 2500, 200, 65, 2404
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of two variables on a square, lower … upper in both."""
+
+    formula: Callable[[Array, Array], Array]
+    lower: float
+    upper: float
+    hidden: int = 5
+
+    def __call__(self, points: Array) -> Array:
+        """Values ``(n,)`` at points ``(n, 2)``."""
+        return self.formula(points[:, 0], points[:, 1])
+
+
+PRODUCT = "xy on [0,1]²"
+FUNCTIONS = {
+    PRODUCT: Function(lambda x, y: x * y, 0.0, 1.0, hidden=2),
+    "xy on [-1,1]²": Function(lambda x, y: x * y, -1.0, 1.0),
+    "x/y on [1,2]²": Function(lambda x, y: x / y, 1.0, 2.0),
+    "exp(sin πx + y²)": Function(lambda x, y: np.exp(np.sin(np.pi * x) + y**2), -1.0, 1.0),
+    "sin πx sin πy²": Function(lambda x, y: np.sin(np.pi * x) * np.sin(np.pi * y**2), -1.0, 1.0),
+    "|x - y|": Function(lambda x, y: np.abs(x - y), -1.0, 1.0),
+    "√(x² + y²)": Function(lambda x, y: np.hypot(x, y), -1.0, 1.0),
+}
+QUICK = (PRODUCT, "x/y on [1,2]²", "|x - y|")
+TICKS = (50, 100, 200, 300, 400)  # parameters
+COLOURS: tuple[Colour, ...] = ("black", "grey", "blue", "green", "purple", "orange", "red")
+
+
+def tasks(seeds: int, quick: bool) -> list[Task]:
+    """Every function by networks of every size, the largest first; the product written down as well."""
+    shared = {"way": "learned", "steps": QUICK_STEPS if quick else STEPS, "seconds": SECONDS}
+    learned = [
+        Task({"function": name, "intervals": n, "seed": seed, **shared})
+        for n in (INTERVALS[1:2] if quick else reversed(INTERVALS))
+        for name in (QUICK if quick else FUNCTIONS)
+        for seed in range(seeds)
+    ]
+    return learned + [Task({"function": PRODUCT, "way": "written down", "intervals": n}) for n in SHOWN_INTERVALS]
+
+
+def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The error of one network, trained or written down, and its activations."""
+    function = FUNCTIONS[configuration["function"]]
+    seconds, network = 0.0, product(configuration["intervals"])
+    if configuration["way"] == "learned":
+        solution = solver.solve(_problem(function, configuration))
+        trained = bare(solution.network)
+        assert isinstance(trained, KAN)
+        seconds, network = solution.seconds, trained
+    axis = function.lower + (function.upper - function.lower) * (np.arange(AXIS) + 0.5) / AXIS
+    points = np.stack([part.ravel() for part in np.meshgrid(axis, axis)], axis=1)
+    exact = function(points)
+    error = _values(network, points) - exact
+    return {
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "relative": float(np.sqrt(np.mean(error**2) / np.mean(exact**2))),
+        "largest": float(np.abs(error).max()),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "seconds": seconds,
+        "activations": _activations(network),
+    }
+
+
+def product(intervals: int) -> KAN:
+    """xy on [0,1]² as it is written down above: the five functions, each replaced by the spline nearest to it.
+
+    Hidden nodes are mapped to the knots' range [-1, 1]: exp(log(x+1) + log(y+1)) = 2^(h+1) for h = φ(x) + φ(y) with
+    φ(x) = log(x+1)/log 2 - 1/2, and -(x+1/2) - (y+1/2) = -h - 2 for h = (x-1/2) + (y-1/2).
+    """
+    network = KAN((2, 2, 1), DEGREE, intervals, lower=(0.0, 0.0), upper=(1.0, 1.0))
+    t = splines.sample_points(DEGREE, intervals)
+    x = 0.5 * (t + 1.0)
+    inner = torch.stack([torch.log1p(x) / math.log(2.0) - 0.5, x - 0.5], dim=1)
+    outer = torch.stack([2.0 ** (t + 1.0), -t - 2.0], dim=1)
+    first, second = network.spline_layers
+    with torch.no_grad():
+        first.coefficients.copy_(splines.fit(t, inner, DEGREE, intervals).T.expand(2, -1, -1))
+        second.coefficients.copy_(splines.fit(t, outer, DEGREE, intervals).T[:, None])
+    return network
+
+
+def findings(rows: Sequence[Row]) -> Findings:
+    """Errors by function and size, and what the activations look like."""
+    families: dict[tuple[str, str, int], list[Row]] = {}
+    for row in rows:
+        c = row.configuration
+        families.setdefault((c["function"], c["way"], c["intervals"]), []).append(row)
+    families = dict(sorted(families.items(), key=lambda item: (list(FUNCTIONS).index(item[0][0]), item[0][1], item[0][2])))
+    sentences = []
+    for name, way in dict.fromkeys((name, way) for name, way, _ in families):
+        best = min((row for key, of_one in families.items() if key[:2] == (name, way) for row in of_one), key=_rmse)
+        sentences.append(
+            f"{name}, {_network(name)} {way}: RMSE {_rmse(best):.1e} at best, with {result(best)['parameters']} parameters."
+        )
+    pictures = (_errors(families), *(_portrait(name, families) for name in dict.fromkeys(key[0] for key in families)))
+    written = [_best(families, PRODUCT, "written down")] if any(key[1] == "written down" for key in families) else []
+    pictures += tuple(_activation_figure("product_written_down", PRODUCT, row) for row in written)
+    return Findings(tuple(sentences), (_table(families),), pictures)
+
+
+Families = Mapping[tuple[str, str, int], Sequence[Row]]
+
+
+def _problem(function: Function, configuration: Mapping[str, Any]) -> Problem:
+    a, b = function.lower, function.upper
+    generator = np.random.default_rng(SEED)
+    points = generator.uniform(a, b, (VALUES, 2))
+    return Problem(
+        domain=box(x=(a, b), y=(a, b)),
+        data=(Measurements(points, {"u": function(points)}),),
+        network=NetworkOptions(hidden=(function.hidden,), degree=DEGREE, intervals=configuration["intervals"]),
+        training=TrainingOptions(seed=configuration["seed"], steps=configuration["steps"], seconds=configuration["seconds"]),
+        name="representation",
+    )
+
+
+@torch.no_grad()
+def _values(network: Network, points: Array) -> Array:
+    values: Array = network(torch.as_tensor(points))[:, 0].numpy()
+    return values
+
+
+@torch.no_grad()
+def _activations(network: KAN) -> list[list[list[list[float]]]]:
+    """The activation of every edge over the knots' range, layer by layer ``(inputs, outputs, points)``."""
+    t = torch.linspace(-1.0, 1.0, DRAWN, dtype=torch.float64)
+    layers = network.spline_layers
+    return [
+        layer.activations(layer.bases(t[:, None].expand(-1, layer.inputs), 0))[0].permute(1, 2, 0).tolist() for layer in layers
+    ]
+
+
+def _network(name: str) -> str:
+    return f"KAN [2,{FUNCTIONS[name].hidden},1]"
+
+
+def _rmse(row: Row) -> float:
+    return float(result(row)["rmse"])
+
+
+def _best(families: Families, name: str, way: str) -> Row:
+    return min((row for key, rows in families.items() if key[:2] == (name, way) for row in rows), key=_rmse)
+
+
+def _table(families: Families) -> Columns:
+    errors = [sorted(map(_rmse, rows)) for rows in families.values()]
+    first = [result(rows[0]) for rows in families.values()]
+    columns: dict[str, list[str | int | float]] = {
+        "function": [name for name, _, _ in families],
+        "network": [_network(name) for name, _, _ in families],
+        "way": [way for _, way, _ in families],
+        "intervals": [n for _, _, n in families],
+        "parameters": [one["parameters"] for one in first],
+        "RMSE, best seed": [each[0] for each in errors],
+        "median": [float(np.median(each)) for each in errors],
+        "worst": [each[-1] for each in errors],
+        "relative, median": [_median(rows, "relative") for rows in families.values()],
+        "seeds": [len(rows) for rows in families.values()],
+        "seconds": [_median(rows, "seconds") for rows in families.values()],
+    }
+    return Columns("errors", "Root mean square errors", columns)
+
+
+def _median(rows: Sequence[Row], what: str) -> float:
+    return float(np.median([result(row)[what] for row in rows]))
+
+
+def _errors(families: Families) -> Picture:
+    """Errors against size: medians joined, every seed a point."""
+    curves = []
+    for name, colour in zip(FUNCTIONS, COLOURS, strict=True):
+        for way, line, marker in (("learned", "-", "o"), ("written down", "--", "s")):
+            own = {key: rows for key, rows in families.items() if key[:2] == (name, way)}
+            if own:
+                sizes = np.array([result(rows[0])["parameters"] for rows in own.values()], dtype=np.float64)
+                medians = np.array([_median(rows, "rmse") for rows in own.values()])
+                label = f"{name}, {_network(name).removeprefix('KAN ')}" + (", written down" if way != "learned" else "")
+                curves.append(Curve(sizes, medians, label, colour, line))  # type: ignore[arg-type]
+                seen = np.array([(size, _rmse(row)) for size, rows in zip(sizes, own.values(), strict=True) for row in rows])
+                curves.append(Curve(seen[:, 0], seen[:, 1], "", colour, "", marker))
+    return Picture(
+        "errors", (Panel(tuple(curves), "medians and all seeds", "parameters", "RMSE", "log", x_ticks=TICKS),), 1, (7.1, 4.6)
+    )
+
+
+def _portrait(name: str, families: Families) -> Picture:
+    """The activations of the best network that has learned a function."""
+    slug = f"learned_{list(FUNCTIONS).index(name) + 1}"
+    return _activation_figure(slug, name, _best(families, name, "learned"))
+
+
+def _activation_figure(slug: str, name: str, row: Row) -> Picture:
+    """A row for each variable's inner functions, and one of outer functions below; a column a hidden node."""
+    function = FUNCTIONS[name]
+    t = np.linspace(-1.0, 1.0, DRAWN)
+    x = function.lower + 0.5 * (t + 1.0) * (function.upper - function.lower)
+    inner, outer = (np.array(layer) for layer in result(row)["activations"])
+    panels = []
+    for k, variable in enumerate("xy"):
+        for q in range(function.hidden):
+            title = f"$h_{{{q + 1}}}$" if k == 0 else ""
+            panels.append(Panel((Curve(x, inner[k, q]),), title, f"${variable}$", "inner" if q == 0 else ""))
+    for q in range(function.hidden):
+        panels.append(Panel((Curve(t, outer[q, 0], colour="orange"),), "", f"$h_{{{q + 1}}}$", "outer" if q == 0 else ""))
+    title = f"{name} = Σ outer(inner($x$) + inner($y$))\n{row.configuration['way']}: RMSE {_rmse(row):.0e}"
+    return Picture(slug, tuple(panels), function.hidden, (max(4.4, 1.42 * function.hidden), 4.2), title)
+
+
+EXPERIMENT = Experiment(
+    name="representation",
+    title="Functions of two variables out of functions of one",
+    shows="how well KANs [2,5,1], the form of Kolmogorov and Arnold, can be learned, and what their activations look like",
+    source="arXiv:2404.19756, section 2.1 and figure 2.1",
+    minutes=4.0,
+    seeds=3,
+    tasks=tasks,
+    train=train,
+    findings=findings,
+)
