@@ -76,8 +76,8 @@ def _friedman(x: Array) -> Array:
 
 def _random_network(x: Array) -> Array:
     """Σ c tanh(w · x + b) with normal w, b and c."""
-    random = np.random.default_rng(0)
-    weights, biases, outer = random.standard_normal((x.shape[1], NODES)), *random.standard_normal((2, NODES))
+    generator = np.random.default_rng(0)
+    weights, biases, outer = generator.standard_normal((x.shape[1], NODES)), *generator.standard_normal((2, NODES))
     values: Array = np.tanh(x @ weights + biases) @ outer / math.sqrt(NODES)
     return values
 

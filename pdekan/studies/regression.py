@@ -46,7 +46,8 @@ class Target:
         points = a + (b - a) * points
         values = self.formula(points)
         if self.noise:
-            values = values + self.noise * np.random.default_rng(TRAINED_ON).standard_normal(len(values))
+            generator = np.random.default_rng(TRAINED_ON)
+            values = values + self.noise * generator.standard_normal(len(values))
         data = Measurements(points, {"u": values}, self.noise or None)
         return Problem(Box(tuple(f"x{k + 1}" for k in range(d)), self.lower, self.upper), data=(data,), name=self.name)
 
