@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -32,7 +33,7 @@ ENOUGH, STEPS = 600.0, 100_000  # limits that the seconds above come before
 OPTIMIZERS = {"kan": ("gauss-newton",), "mlp": ("gauss-newton",)}
 MANY_OPTIMIZERS = {"kan": ("gauss-newton",), "mlp": ("gauss-newton", "ssbroyden")}
 KINDS = {"KAN": "kan", "MLP": "mlp"}
-AXIS = (50.0, 2000.0)  # of the figure
+AXIS, ACROSS = (50.0, 2000.0), 5  # of the figure
 
 Medians = Mapping[tuple[str, str, int], tuple[float, float]]
 
@@ -187,12 +188,16 @@ def _table(name: str, title: str, names: Sequence[str], groups: Mapping[str, Map
 
 
 def _picture(rows: Sequence[Row], names: Sequence[str], end: Medians, early: Medians) -> Picture:
-    across = min(5, len(names))
-    panels = tuple(_panel(rows, name, end, early, k % across == 0) for k, name in enumerate(names))
+    across = min(ACROSS, len(names))
+    below = len(names) - across
+    panels = tuple(
+        replace(_panel(rows, name, end, early), x="parameters" if k >= below else "", y="" if k % across else "relative RMSE")
+        for k, name in enumerate(names)
+    )
     return Picture("errors", panels, across, (1.9 * across + 0.6, 1.8 * -(-len(names) // across) + 0.8))
 
 
-def _panel(rows: Sequence[Row], name: str, end: Medians, early: Medians, edge: bool) -> Panel:
+def _panel(rows: Sequence[Row], name: str, end: Medians, early: Medians) -> Panel:
     """Medians by size, at the end and early, and the ends of all trainings."""
     curves = []
     for (kind, wanted), colour, marker in zip(KINDS.items(), ("blue", "orange"), ("o", "D"), strict=True):
@@ -204,7 +209,7 @@ def _panel(rows: Sequence[Row], name: str, end: Medians, early: Medians, edge: b
             curves.append(Curve(x, y, f"{kind}, {when}", colour, line))  # type: ignore[arg-type]
         ends = np.array([[one["parameters"], one["error"]] for one in results], np.float64).reshape(-1, 2)
         curves.append(Curve(ends[:, 0], ends[:, 1], f"{kind}, every training", colour, "", marker))  # type: ignore[arg-type]
-    return Panel(tuple(curves), name, "parameters", "relative RMSE" if edge else "", "log", x_limits=AXIS)
+    return Panel(tuple(curves), name, scale="log", x_limits=AXIS)
 
 
 def _parameters(rows: Sequence[Row], name: str, kind: str, size: int) -> float:

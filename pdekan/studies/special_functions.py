@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ KANS: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...] = (
     ((10,), 7, (4, 16)),
 )
 PRODUCTS = (2, 5)  # nodes, each of two splines
-MLPS = ((10,), (20,), (40,), (60,), (80,), (100,), (12, 12))
+MLPS = ((10,), (20,), (40,), (60,), (80,), (112,), (12, 12))
 QUICK_FUNCTIONS = ("ellipkinc(x,y)", "jv(x,y)", "lpmv(0,x,y)", "sph_harm(1,1,x,y)")
 # Steps, not seconds, so that a busy machine finds the same; a training takes half a second to three.
 STEPS, QUICK_STEPS = 40, 20
@@ -42,7 +43,7 @@ TOLERANCE = 1e-10
 SMALL, LARGE = 1e-2, 500  # the error that a minimal network is to reach, and the parameters that a good one may have
 GOOD = 1e-5
 KINDS = ("KAN", "KAN of products", "MLP")
-SIZES = (10.0, 1000.0)  # of the figure
+SIZES, ACROSS = (10.0, 1000.0), 5  # of the figure
 
 
 def tasks(seeds: int, quick: bool) -> list[Task]:
@@ -186,12 +187,16 @@ def _minimal_table(by_function: Mapping[str, Sequence[Row]]) -> Columns:
 
 
 def _picture(by_function: Mapping[str, Sequence[Row]]) -> Picture:
-    panels = tuple(_panel(name, rows, k) for k, (name, rows) in enumerate(by_function.items()))
-    across = min(5, len(panels))
+    across = min(ACROSS, len(by_function))
+    below = len(by_function) - across
+    panels = tuple(
+        replace(_panel(name, rows), x="parameters" if k >= below else "", y="" if k % across else "test RMSE")
+        for k, (name, rows) in enumerate(by_function.items())
+    )
     return Picture("fronts", panels, across, (1.9 * across + 0.6, 1.75 * -(-len(panels) // across) + 0.7))
 
 
-def _panel(name: str, rows: Sequence[Row], place: int) -> Panel:
+def _panel(name: str, rows: Sequence[Row]) -> Panel:
     """Every training, the fronts of KANs and MLPs, and the paper's errors as horizontal lines."""
     paper, sizes = FUNCTIONS[name].paper, np.array(SIZES)
     curves = [
@@ -203,8 +208,7 @@ def _panel(name: str, rows: Sequence[Row], place: int) -> Panel:
         curves.append(Curve(*_axes(points), which, colour, "", marker))  # type: ignore[arg-type]
         if which != "KAN of products":
             curves.append(Curve(*_axes(front(points)), f"{which}: Pareto front", colour))  # type: ignore[arg-type]
-    edge = place % 5 == 0
-    return Panel(tuple(curves), name, "parameters", "test RMSE" if edge else "", "log", x_limits=SIZES)
+    return Panel(tuple(curves), name, scale="log", x_limits=SIZES)
 
 
 def _axes(points: Sequence[tuple[float, float]]) -> tuple[Array, Array]:
