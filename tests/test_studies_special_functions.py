@@ -76,6 +76,15 @@ def test_a_function_of_one_variable_is_learned_by_the_smallest_kan() -> None:
     assert result["parameters"] == 2 * 11 + 15
 
 
+@pytest.mark.nightly
+def test_most_functions_are_learned_to_five_digits_by_the_largest_kan() -> None:
+    tasks = [task for task in study.tasks(1, quick=False) if task.configuration.get("intervals") == [4, 16]]
+    results = [study.train(task.configuration) for task in tasks]
+    assert len(results) == 15
+    assert all(result["parameters"] <= study.LARGE for result in results)
+    assert sum(result["rmse"] <= study.GOOD for result in results) >= 12
+
+
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(1e-9, 1.0)), max_size=20))
 def test_the_front_is_what_nothing_beats(points: list[tuple[int, float]]) -> None:
     front = study.front([(float(size), error) for size, error in points])
