@@ -105,7 +105,7 @@ def test_a_spline_changes_only_where_data_are(kan: dict[str, Any]) -> None:
 
 
 def test_an_mlp_forgets() -> None:
-    found = phases(kind="mlp", hidden=[20])
+    found = phases(kind="mlp", hidden=[20], steps=120)
     assert found["rms"][0][0] < 0.1
     assert found["rms"][1][0] > 0.3
     assert sum(error < continual_learning.REMEMBERED for error in found["largest"][-1]) < 5
@@ -240,3 +240,6 @@ def test_a_function_is_learned_and_told() -> None:
     assert columns["RMSE, best seed"][1] == min(one["rmse"] for one in trained[:2])
     assert columns["worst"][1] == max(one["rmse"] for one in trained[:2])
     assert columns["seeds"] == [1, 2]
+    assert [picture.name for picture in found.pictures] == ["errors", "written_down_1", "learned_3"]
+    best = max(trained[:2], key=lambda one: -one["rmse"])
+    assert found.pictures[2].panels[7].curves[0].y.tolist() == best["activations"][0][1][2]

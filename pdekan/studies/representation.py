@@ -122,15 +122,14 @@ def findings(rows: Sequence[Row]) -> Findings:
         c = row.configuration
         families.setdefault((c["function"], c["way"], c["intervals"]), []).append(row)
     families = dict(sorted(families.items(), key=lambda item: (list(FUNCTIONS).index(item[0][0]), item[0][1], item[0][2])))
+    pairs = dict.fromkeys((name, way) for name, way, _ in families)
     sentences = []
-    for name, way in dict.fromkeys((name, way) for name, way, _ in families):
-        best = min((row for key, of_one in families.items() if key[:2] == (name, way) for row in of_one), key=_rmse)
+    for name, way in pairs:
+        best = _best(families, name, way)
         sentences.append(
             f"{name}, {_network(name)} {way}: RMSE {_rmse(best):.1e} at best, with {result(best)['parameters']} parameters."
         )
-    pictures = (_errors(families), *(_portrait(name, families) for name in dict.fromkeys(key[0] for key in families)))
-    written = [_best(families, PRODUCT, "written down")] if any(key[1] == "written down" for key in families) else []
-    pictures += tuple(_activation_figure("product_written_down", PRODUCT, row) for row in written)
+    pictures = (_errors(families), *(_portrait(name, way, _best(families, name, way)) for name, way in pairs))
     return Findings(tuple(sentences), (_table(families),), pictures)
 
 
@@ -219,14 +218,8 @@ def _errors(families: Families) -> Picture:
     )
 
 
-def _portrait(name: str, families: Families) -> Picture:
-    """The activations of the best network that has learned a function."""
-    slug = f"learned_{list(FUNCTIONS).index(name) + 1}"
-    return _activation_figure(slug, name, _best(families, name, "learned"))
-
-
-def _activation_figure(slug: str, name: str, row: Row) -> Picture:
-    """A row for each variable's inner functions, and one of outer functions below; a column a hidden node."""
+def _portrait(name: str, way: str, row: Row) -> Picture:
+    """The activations of a network: a row for each variable's inner functions, outer ones below; a column a hidden node."""
     function = FUNCTIONS[name]
     t = np.linspace(-1.0, 1.0, DRAWN)
     x = function.lower + 0.5 * (t + 1.0) * (function.upper - function.lower)
@@ -239,6 +232,7 @@ def _activation_figure(slug: str, name: str, row: Row) -> Picture:
     for q in range(function.hidden):
         panels.append(Panel((Curve(t, outer[q, 0], colour="orange"),), "", f"$h_{{{q + 1}}}$", "outer" if q == 0 else ""))
     title = f"{name} = Σ outer(inner($x$) + inner($y$))\n{row.configuration['way']}: RMSE {_rmse(row):.0e}"
+    slug = f"{way.replace(' ', '_')}_{list(FUNCTIONS).index(name) + 1}"
     return Picture(slug, tuple(panels), function.hidden, (max(4.4, 1.42 * function.hidden), 4.2), title)
 
 
