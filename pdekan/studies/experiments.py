@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from pdekan.studies import continual_learning, grid_extension, representation
+from pdekan.studies import continual_learning, grid_extension, mlp_or_kan, representation, special_functions
 from pdekan.studies.experiment import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = {
-    one.name: one for one in (continual_learning.EXPERIMENT, grid_extension.EXPERIMENT, representation.EXPERIMENT)
+    one.name: one
+    for one in (
+        special_functions.EXPERIMENT,
+        continual_learning.EXPERIMENT,
+        grid_extension.EXPERIMENT,
+        representation.EXPERIMENT,
+        mlp_or_kan.EXPERIMENT,
+    )
 }
