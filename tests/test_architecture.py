@@ -41,7 +41,7 @@ ORDER = (
     "studies.rows", "studies.cluster", "studies.engine", "studies.kan_paper", "studies.fits", "studies.limits",
     "studies.scaling", "studies.folder", "studies.experiment", "studies.continual_learning", "studies.grid_extension",
     "studies.representation", "studies.winners", "studies.regression", "studies.special_targets", "studies.special_functions",
-    "studies.mlp_or_kan_targets", "studies.mlp_or_kan", "studies.experiments", "studies",
+    "studies.mlp_or_kan_targets", "studies.mlp_or_kan", "studies.symbolic_regression", "studies.experiments", "studies",
     "terminal", "commands.codes", "commands.trainings", "commands.solve", "commands.check", "commands.scaling",
     "commands.study", "commands.export", "commands.plot", "commands.prune", "commands.formula",
     "commands.listing", "commands", "cli", "__main__", "",

@@ -43,7 +43,8 @@ def run(options: argparse.Namespace) -> int:
     if found is None:
         outcome |= {"verdict": "none", "meaning": search.NONE, "seconds": time.monotonic() - started}
     else:
-        stated = report.plain(found, solution.domain.coordinates)
+        has_equations = solution.problem is not None and bool(solution.problem.equations)
+        stated = report.plain(found, solution.domain.coordinates, has_equations)
         domain = solution.domain
         drawn = drawing(found.substituted, domain.coordinates, *inner_box(domain))
         outcome |= stated | {"files": runs.write_formula(replace(solution, formula=stated), file, drawn)}

@@ -16,15 +16,19 @@ WORDS = {
     "exact": "exact: it satisfies the equations and conditions symbolically",
     "numerical": "to 1e-12 numerically: at every point looked at, but not shown symbolically",
 }
+FITTED = "fits the data to within what is stated below; there is no equation to verify it against"
 
 
-def plain(formula: Formula, coordinates: Sequence[str]) -> dict[str, Any]:
-    """All of a formula as JSON holds it; `python` is the source of a module with a function for every unknown."""
+def plain(formula: Formula, coordinates: Sequence[str], has_equations: bool = True) -> dict[str, Any]:
+    """All of a formula as JSON holds it; `python` is the source of a module with a function for every unknown.
+
+    has_equations: whether it was verified against any, not against data alone.
+    """
     known = formula.substituted
     return {
         "schema": SCHEMA,
         "verdict": formula.verdict.kind,
-        "meaning": WORDS[formula.verdict.kind],
+        "meaning": WORDS[formula.verdict.kind] if has_equations else FITTED,
         "text": {name: text(one) for name, one in formula.expressions.items()},
         "latex": {name: latex(one) for name, one in formula.expressions.items()},
         "srepr": {name: str(sympy.srepr(one)) for name, one in known.items()},

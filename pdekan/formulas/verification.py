@@ -32,7 +32,7 @@ from pdekan.terms import OFF, Sampling, Term, terms, units
 TINY = 1e-150  # stands for a size that is zero
 LIMIT = 1e-12  # of relative residuals
 TOUCHING = 1e4 * OFF  # the same for jumps that have no closed form: their two sides are OFF apart
-MISFIT = 1e-3  # of the data's root mean square, where no noise is stated
+MISFIT = 1e-3  # of data without stated noise beside equations, relative to their root mean square
 DEVIATIONS = 6.0  # that χ² may be above what the noise makes it
 CELLS = {1: 48, 2: 14, 3: 6}
 ORDER, COUNT, SEED = 6, 2048, 104729
@@ -61,6 +61,7 @@ class Verdict:
     """Whether a formula solves a problem, line by line; reason says in a sentence why it does not.
 
     "exact": every equation and condition is satisfied symbolically. "numerical": to a relative 1e-12 at all points looked at.
+    Data are fitted to within their noise; without stated noise to 1e-12 in a regression, to 1e-3 beside equations.
     """
 
     kind: Literal["exact", "numerical", "rejected"]
@@ -244,7 +245,8 @@ class _Judge:
         at = _coordinates(self.problem, term.points[int(residual.abs().argmax())].numpy())
         relative = rms / (float(term.target.square().mean().sqrt()) or 1.0)
         if not term.noise:
-            return Line(term.name, term.group, False, relative, at, relative <= MISFIT, f"rms misfit {rms:.3g}")
+            limit = MISFIT if self.problem.equations else LIMIT
+            return Line(term.name, term.group, False, relative, at, relative <= limit, f"rms misfit {rms:.3g}")
         chi = (rms / term.noise) ** 2
         fits = chi <= 1.0 + DEVIATIONS * math.sqrt(2.0 / n)
         note = f"rms misfit {rms:.3g}, noise {term.noise:g}: χ² is {chi:.3g} for each of {n} values"

@@ -97,6 +97,16 @@ class _Grammar(StrPrinter):  # type: ignore[misc]
     _print_ImaginaryUnit = _print_Infinity = _print_NegativeInfinity = _print_NaN = _print_ComplexInfinity = emptyPrinter
 
 
+class _Python(SciPyPrinter):  # type: ignore[misc]
+    """SymPy's own, with the constants of NumPy."""
+
+    def _print_Pi(self, expr: object) -> str:
+        return "numpy.pi"
+
+    def _print_Exp1(self, expr: object) -> str:
+        return "numpy.e"
+
+
 def text(expression: sympy.Expr) -> str:
     """The expression in the grammar of problem files, to be put under [exact]. Raises NotSymbolic for what that lacks."""
     return str(_Grammar().doprint(rewritten(expression)))
@@ -120,7 +130,7 @@ def python_source(formula: Mapping[str, sympy.Expr], coordinates: Sequence[str])
 
     The functions take the coordinates, broadcast them, and give float64 arrays. Raises NotSymbolic for what has no such form.
     """
-    printer = SciPyPrinter({"fully_qualified_modules": True, "strict": False})
+    printer = _Python({"fully_qualified_modules": True, "strict": False})
     functions = [_function(printer, name, expression, coordinates) for name, expression in formula.items()]
     needed = [module for module in ("functools", "numpy", "scipy.special") if any(f"{module}." in one for one in functions)]
     return "".join(f"import {module}\n" for module in needed) + "".join(functions)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pdekan.studies import continual_learning, grid_extension, mlp_or_kan, representation, special_functions
+from pdekan.studies import (
+    continual_learning,
+    grid_extension,
+    mlp_or_kan,
+    representation,
+    special_functions,
+    symbolic_regression,
+)
 from pdekan.studies.experiment import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -12,6 +19,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         continual_learning.EXPERIMENT,
         grid_extension.EXPERIMENT,
         representation.EXPERIMENT,
+        symbolic_regression.EXPERIMENT,
         mlp_or_kan.EXPERIMENT,
     )
 }
