@@ -89,6 +89,7 @@ def findings(rows: Sequence[Row]) -> Findings:
     told = f"{len(right)} of {len(rows)} searches found the function again, to 1e-10 or better where there were no values."
     wrong = [one for one in outcomes if one["formula"] and not one["error"] < 1e-10]
     columns: dict[str, list[str | int | float]] = {
+        "number": [names.index(row.configuration["function"]) + 1 for row in rows],
         "function": [row.configuration["function"] for row in rows],
         "seed": [row.configuration["seed"] for row in rows],
         "formula": [one["formula"] or search.NONE for one in outcomes],
@@ -113,11 +114,10 @@ def _picture(names: Sequence[str], rows: Sequence[Row], outcomes: Sequence[Mappi
         Curve(places, network, "network", "blue", "", "o"),
         Curve(places, formula, "formula", "orange", "", "D"),
     )
-    listed = "; ".join(f"{k + 1}: {name}" for k, name in enumerate(names))
     panel = Panel(
         curves, x="function", y="relative error", scale="log y", x_ticks=tuple(float(k + 1) for k in range(len(names)))
     )
-    return Picture("errors", (panel,), size=(7.0, 4.0), title=listed)
+    return Picture("errors", (panel,), size=(7.0, 4.0))
 
 
 EXPERIMENT = Experiment(
