@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     formula = _command(commands, "formula", "a closed form of a run's solution, checked against the equation")
     formula.add_argument("run_path", type=Path, metavar="RUN", help="a run's directory, or its solution.vtkhdf")
     formula.add_argument("--seconds", type=float, default=120.0, metavar="S", help="time for the search (default: 120)")
+    formula.add_argument("--edges", action="store_true", help="only say what each edge of the network may be")
 
     _command(commands, "list", "the problem library that ships with pdekan", module="listing")
     return parser

@@ -13,11 +13,14 @@ from typing import Any
 from rich.table import Table
 
 from pdekan import run as runs
+from pdekan.ansatz import bare
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
 from pdekan.formulas import report, search
 from pdekan.formulas.drawing import drawing
+from pdekan.formulas.edges import candidates
 from pdekan.formulas.sampling import inner_box
-from pdekan.solution import load_solution
+from pdekan.networks.kan import KAN
+from pdekan.solution import Solution, load_solution
 from pdekan.terminal import Standing, console, interruptible, progress_display
 
 STOPPING = "stopping the search; the run stays as it was"
@@ -29,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--seconds {options.seconds:g}: a time above zero is needed")
     file = runs.find(options.run_path)
     solution = load_solution(file)
+    if options.edges:
+        return _edges(solution, options.json)
     started = time.monotonic()
     with interruptible(STOPPING) as interrupted, progress_display(f"formula of {solution.name}", remaining=False) as show:
 
@@ -55,6 +60,33 @@ def run(options: argparse.Namespace) -> int:
     if found is not None:
         return DONE
     return RESUMABLE if stopped else NOT_CONVERGED
+
+
+def _edges(solution: Solution, as_json: bool) -> int:
+    """Print what each edge of the network may be."""
+    kan = bare(solution.network)
+    if not isinstance(kan, KAN):
+        raise UsageError(f"--edges: the network is a {type(kan).__name__}; only the edges of a KAN are functions")
+    points = solution.domain.interior(16, 3, 2048, 0).points
+    found = candidates(kan, points)
+    if as_json:
+        edges = [
+            {
+                "layer": one.layer,
+                "from": one.source,
+                "to": one.target,
+                "families": [[name, sine] for name, sine, _ in one.found],
+            }
+            for one in found
+        ]
+        print(json.dumps({"schema": report.SCHEMA, "name": solution.name, "edges": edges}))
+        return DONE
+    table = Table("layer", "from", "to", "may be (sine of the angle to it)", box=None, pad_edge=False)
+    for one in found:
+        named = ", ".join(f"{name} ({sine:.0e})" for name, sine, _ in one.found) or "nothing that the library has"
+        table.add_row(str(one.layer), str(one.source), str(one.target), named)
+    console().print(table)
+    return DONE
 
 
 def _print(outcome: dict[str, Any]) -> None:

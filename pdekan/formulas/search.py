@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,6 +14,7 @@ from sympy import Expr, Symbol
 from pdekan.formulas import polishing
 from pdekan.formulas.compositions import composed
 from pdekan.formulas.constants import recognise
+from pdekan.formulas.edges import of_network
 from pdekan.formulas.sampling import Samples, samples
 from pdekan.formulas.structures import separated
 from pdekan.formulas.symbolic import NotSymbolic, number, symbol
@@ -101,7 +102,7 @@ def _together(
 ) -> Iterator[dict[str, Template]]:
     """Templates of all unknowns that are near to the samples."""
     each = [
-        _near(samples(solution, k, noise), families, lambda what, name=name: tick(f"{name}: {what}"))  # type: ignore[misc]
+        _near(solution, k, noise, families, lambda what, name=name: tick(f"{name}: {what}"))  # type: ignore[misc]
         for k, name in enumerate(solution.unknowns)
     ]
     known: list[list[Template]] = [[] for _ in each]
@@ -116,8 +117,11 @@ def _together(
                 yield dict(zip(solution.unknowns, chosen, strict=True))
 
 
-def _near(sampled: Samples, families: Sequence[Family], tick: Callable[[str], None]) -> Iterator[Template]:
-    for candidates, what in _structures(sampled, families):
+def _near(
+    solution: Solution, unknown: int, noise: float, families: Sequence[Family], tick: Callable[[str], None]
+) -> Iterator[Template]:
+    sampled = samples(solution, unknown, noise)
+    for candidates, what in _structures(solution, unknown, sampled, families):
         tick(what)
         for template in candidates:
             adjusted, misfit = polishing.to_samples(template, sampled)
@@ -126,8 +130,11 @@ def _near(sampled: Samples, families: Sequence[Family], tick: Callable[[str], No
             tick(what)
 
 
-def _structures(sampled: Samples, families: Sequence[Family]) -> Iterator[tuple[Iterator[Template], str]]:
+def _structures(
+    solution: Solution, unknown: int, sampled: Samples, families: Sequence[Family]
+) -> Iterator[tuple[Iterable[Template], str]]:
     """Searches, the likely and quick ones first."""
+    yield of_network(solution.network, unknown, sampled, families), "the network's edges"
     yield separated(sampled, families), "sums of products"
     yield composed(sampled, families), "functions of sums"
     for unwrapping in UNWRAPPINGS:

@@ -155,8 +155,25 @@ def _orthonormal(columns: Array, least: float) -> tuple[Array, Array]:
     return np.where(there[:, None, :], q, 0.0), np.where(there, 1.0 / np.where(there, s, 1.0), 0.0)[:, :, None] * vt
 
 
-def _fitted(family: Family, space: Space, known: Array, basis: Array, noise: float) -> _Fit | None:
-    """The member of a family that is nearest to the space."""
+def ranked(space: Space, known: Array, families: Sequence[Family] = FAMILIES) -> list[tuple[str, float, Template]]:
+    """Members of all families that are near to a space modulo known functions ``(n, k)``: name, sine and member.
+
+    Those that are about as near as the nearest come first, the simplest of them foremost; then the others, by nearness.
+    """
+    known, _ = np.linalg.qr(np.sqrt(space.weights)[:, None] * known)
+    left = space.basis - known @ (known.T @ space.basis)
+    basis = np.linalg.svd(left, full_matrices=False)[0][:, : space.rank - known.shape[1]]
+    fits = [_fitted(family, space, known, basis, space.noise, ROUGH) for family in families]
+    near = [fit for fit in fits if fit is not None]
+    good = LOOSE * min((fit.sine for fit in near), default=0.0)
+    near.sort(key=lambda fit: (max(good, fit.sine), fit.cost))
+    return [(fit.family.name, fit.sine, _member(fit, fit.coefficients[0], space)) for fit in near]
+
+
+def _fitted(
+    family: Family, space: Space, known: Array, basis: Array, noise: float, farthest: float | None = None
+) -> _Fit | None:
+    """The member of a family that is nearest to the space, no farther than noise may have made it, or than a given sine."""
     lower, upper = float(space.points[0]), float(space.points[-1])
     thetas = family.grid(lower, upper)
     columns = _columns(family, space, thetas)
@@ -178,7 +195,7 @@ def _fitted(family: Family, space: Space, known: Array, basis: Array, noise: flo
     sines, coefficients = _apart(columns, known, basis)
     length = float(np.linalg.norm(columns[0] @ coefficients[0, 0]))
     allowed = 3.0 * noise * max(1.0, length)
-    if best[0] > max(CLOSE, FAR * allowed) or length > ALIKE:
+    if best[0] > (farthest or max(CLOSE, FAR * allowed)) or length > ALIKE:
         return None
     inside = sines[0] <= max(LOOSE * sines[0, 0], allowed)
     beyond = columns[0] - known @ (known.T @ columns[0])
