@@ -22,7 +22,7 @@ def sentence(winners: Mapping[str, str], where: str) -> str:
     """For what the KAN won, the MLP, and neither of them; winners: by what was learned."""
     named = {side: listed([name for name, won in winners.items() if won == side]) for side in ("KAN", "MLP", "even")}
     return (
-        f"{where} the KAN is more than {APART:g} times better for {named['KAN']}; the MLP for {named['MLP']}; neither for "
+        f"{where} the KAN is more than {APART:g} times better for {named['KAN']}; the MLP for {named['MLP']}; they are even for "
         f"{named['even']}."
     )
 
