@@ -142,7 +142,7 @@ def test_medians_after_equal_times_are_of_the_size_with_the_lowest_residual() ->
     assert (found["KAN, 10 seconds"], found["MLP, 10 seconds"]) == (3e-5, 2e-4)
     assert found["winner, 10 seconds"] == "KAN"
     assert any(
-        told.startswith("With 10 seconds the KAN") and "better for smooth" in told for told in study.findings(MADE_UP).sentences
+        told.startswith("In 10 seconds the KAN") and "better for smooth" in told for told in study.findings(MADE_UP).sentences
     )
 
 
@@ -153,3 +153,5 @@ def test_the_figure_has_a_panel_a_goal() -> None:
     assert curves["KAN, at the end"].x.tolist() == [101, 301]
     assert curves["KAN, at the end"].y.tolist() == [3e-4, 3e-5]
     assert len(curves["MLP, every training"].x) == 5
+    low, high = panel.y_limits or (0.0, 0.0)
+    assert (low, high) == (pytest.approx(1e-7), pytest.approx(1e-2))  # about 1e-6 … 3e-3, with room

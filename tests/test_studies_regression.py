@@ -78,5 +78,5 @@ def test_who_is_better(kan: float, mlp: float, expected: str) -> None:
 
 def test_everybody_is_named_once() -> None:
     told = winners.sentence({"a": "KAN", "b": "MLP", "c": "even", "d": "KAN", "e": "–"}, "Here")
-    assert told == "Here the KAN is more than 2 times better for a, d; the MLP for b; neither for c."
+    assert told == "Here the KAN is more than 2 times better for a, d; the MLP for b; they are even for c."
     assert winners.listed([]) == "none"

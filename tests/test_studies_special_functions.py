@@ -142,7 +142,7 @@ def test_the_minimal_kan_is_the_smallest_that_will_do() -> None:
 def test_the_sentences_count() -> None:
     good, won, products, paper = study.findings(MADE_UP).sentences
     assert "for 1 of 3 functions" in good
-    assert "better for jv(x,y); the MLP for kv(x,y); neither for iv(x,y)" in won
+    assert "better for jv(x,y); the MLP for kv(x,y); they are even for iv(x,y)" in won
     assert "for jv(x,y)." in products
     assert "for 2 of 3 functions" in paper  # jv and iv; the paper's kv has 2.52e-5
 

@@ -33,7 +33,7 @@ ENOUGH, STEPS = 600.0, 100_000  # limits that the seconds above come before
 OPTIMIZERS = {"kan": ("gauss-newton",), "mlp": ("gauss-newton",)}
 MANY_OPTIMIZERS = {"kan": ("gauss-newton",), "mlp": ("gauss-newton", "ssbroyden")}
 KINDS = {"KAN": "kan", "MLP": "mlp"}
-AXIS, ACROSS = (50.0, 2000.0), 5  # of the figure
+AXIS, ACROSS, MARGIN = (50.0, 2000.0), 5, 0.3  # of the figure, the margin in decades
 
 Medians = Mapping[tuple[str, str, int], tuple[float, float]]
 
@@ -132,8 +132,9 @@ def findings(rows: Sequence[Row]) -> Findings:
         for limit, medians in ((EARLY, early), (seconds, end))
     }
     told = [
-        sentence({name: winner(both["KAN"], both["MLP"]) for name, both in of_one.items()}, f"With {where}")
-        for where, of_one in (by_size | by_time).items()
+        sentence({name: winner(both["KAN"], both["MLP"]) for name, both in errors.items()}, f"{word} {where}")
+        for word, groups in (("With", by_size), ("In", by_time))
+        for where, errors in groups.items()
     ]
     return Findings(
         tuple(told),
@@ -209,7 +210,13 @@ def _panel(rows: Sequence[Row], name: str, end: Medians, early: Medians) -> Pane
             curves.append(Curve(x, y, f"{kind}, {when}", colour, line))  # type: ignore[arg-type]
         ends = np.array([[one["parameters"], one["error"]] for one in results], np.float64).reshape(-1, 2)
         curves.append(Curve(ends[:, 0], ends[:, 1], f"{kind}, every training", colour, "", marker))  # type: ignore[arg-type]
-    return Panel(tuple(curves), name, scale="log", x_limits=AXIS)
+    return Panel(tuple(curves), name, scale="log", x_limits=AXIS, y_limits=_decades(curves))
+
+
+def _decades(curves: Sequence[Curve]) -> tuple[float, float]:
+    """Powers of ten with all curves well between them: more than one apart, so that they are enough to label an axis."""
+    logs = np.log10(np.concatenate([curve.y[np.isfinite(curve.y)] for curve in curves]))
+    return 10.0 ** math.floor(logs.min() - MARGIN), 10.0 ** math.ceil(logs.max() + MARGIN)
 
 
 def _parameters(rows: Sequence[Row], name: str, kind: str, size: int) -> float:
@@ -226,7 +233,7 @@ EXPERIMENT = Experiment(
     title="MLP or KAN, on ten functions and equations",
     shows="what each kind is better for, at equal parameters and in equal time",
     source="our own comparison; no publication",
-    minutes=15.0,
+    minutes=12.0,
     seeds=3,
     tasks=tasks,
     train=train,

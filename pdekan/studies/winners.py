@@ -22,8 +22,8 @@ def sentence(winners: Mapping[str, str], where: str) -> str:
     """For what the KAN won, the MLP, and neither of them; winners: by what was learned."""
     named = {side: listed([name for name, won in winners.items() if won == side]) for side in ("KAN", "MLP", "even")}
     return (
-        f"{where} the KAN is more than {APART:g} times better for {named['KAN']}; the MLP for {named['MLP']}; neither for "
-        f"{named['even']}."
+        f"{where} the KAN is more than {APART:g} times better for {named['KAN']}; the MLP for {named['MLP']}; they "
+        f"are even for {named['even']}."
     )
 
 
