@@ -283,7 +283,8 @@ def architecture(network: Network) -> dict[str, Any]:
     if isinstance(network, KAN):
         sizes = {"degree": list(network.degree), "intervals": list(network.intervals), "base": network.base}
         products = {"products": list(network.products)} if any(network.products) else {}
-        return {"kind": "kan", "widths": list(network.widths), **sizes, **products}
+        grading = {} if network.grading is None else {"grading": network.grading.shape[1]}
+        return {"kind": "kan", "widths": list(network.widths), **sizes, **products, **grading}
     if isinstance(network, Slabs):
         parts = [architecture(bare(one)) for one in network.parts]
         return {"kind": "slabs", "breaks": list(network.breaks), "column": network.column, "networks": parts}
@@ -380,7 +381,8 @@ def _bare(config: Mapping[str, Any], path: str | os.PathLike[str]) -> Network:
     network: Network
     if config["kind"] == "kan":
         sizes = (config["widths"], config["degree"], config["intervals"], config["base"])
-        network = KAN(*sizes, products=config.get("products"))
+        grading = torch.zeros(config["widths"][0], config["grading"]) if "grading" in config else None
+        network = KAN(*sizes, products=config.get("products"), grading=grading)
     elif config["kind"] == "mlp":
         network = MLP(config["widths"])
     else:

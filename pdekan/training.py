@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn.utils import parameters_to_vector
 
+from pdekan import adaptation, methods, references
 from pdekan import errors as errors_module
-from pdekan import methods, references
 from pdekan.ansatz import Ansatz, bare, found, wrapped
 from pdekan.errors import Errors
 from pdekan.history import Clock, History
@@ -29,8 +29,9 @@ from pdekan.plan import Stage, is_open, stages, training_points, unseen_points
 from pdekan.problems import Problem, ProblemError
 from pdekan.reference import Reference
 from pdekan.resampling import resampled
+from pdekan.sampling import Sampling
 from pdekan.solution import Found, Solution, environment
-from pdekan.terms import Sampling, terms
+from pdekan.terms import terms
 from pdekan.uncertainty import standard_errors
 
 # The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.
@@ -49,10 +50,15 @@ REASONS = {
     "interrupted": "interrupted",
     "singular": "the first least-squares problem was singular or not finite",
     "diverged": "the loss stopped being finite",
+    "outgrown": "the solution became too steep for its coordinates, and the steps allowed were used up",
 }
 LOG = logging.getLogger(__name__)
 # After these the next start or stage may still do better; any other reason ends the training.
-ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged")
+ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged", "outgrown")
+# Steps after which training asks whether the solution has outgrown the coordinates that it is found in.
+LOOK = 5
+# How many times a stage begins again in other coordinates.
+AGAIN = 4
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,9 @@ class Training:
                 reason = "memory"
                 break
             reason = self._stage(index)
+            for _ in range(AGAIN):  # in coordinates that suit what was found
+                if reason == "outgrown" and self._steps_left() > 0:
+                    reason = self._stage(index)
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
         assert self.best is not None
@@ -171,6 +180,8 @@ class Training:
     def check(self) -> None:
         """Refuse a network that was asked for and does not fit, and a reference that cannot be had, before training."""
         references.check(self.problem)
+        if self.options.adapt:
+            adaptation.check(self.problem)
         if not self.grows:
             last = len(self.plan) - 1
             self._rows(last)
@@ -220,6 +231,8 @@ class Training:
             inside = resampled(self.problem, network, sampling, self.device)
         training = terms(self.fitted, sampling, self.device, inside)
         judge = Judge.of(self.held_out, unseen_points(sampling), self.device)
+        if self.options.adapt and self.best is not None:  # judged anew, on points that lie as those that others are judged on
+            self.best = replace(self.best, residuals=judge.residuals(self.best.network))
         theta = parameters_to_vector(network.parameters()).detach()
         rows = sum(len(term.target) for term in training)
         dense = methods.is_dense(self.options, len(theta), rows)
@@ -229,8 +242,11 @@ class Training:
             outcome = self._minimised(optimizer, objective, theta, self._watcher(index, objective, judge))
         trained = objective.load(outcome.theta)
         judged = _Judged(trained, index, judge.residuals(trained))
-        if self.best is None or not self.grows or not judged.relative >= self.best.relative:
+        outgrown = outcome.reason == "outgrown"
+        if self.best is None or not self.grows or outgrown or not judged.relative >= self.best.relative:
             self.best = judged
+        if self.options.adapt and outcome.reason in ENDS_OF_A_STAGE and adaptation.is_outgrown(self.problem, self.best.network):
+            return "outgrown"
         return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason
 
     def _minimised(self, optimizer: Optimizer, objective: Objective, theta: torch.Tensor, watch: Watch) -> Outcome:
@@ -268,7 +284,8 @@ class Training:
             return self.best.network if self.best is not None else self.given.to(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         if self.best is not None:
-            network = bare(self.best.network)
+            best = adaptation.regraded(self.problem, self.best.network) if self.options.adapt else self.best.network
+            network = bare(best)
             if isinstance(network, KAN):
                 if network.widths[1:-1] != stage.hidden:
                     network = network.widened(stage.hidden, generator)
@@ -288,7 +305,9 @@ class Training:
         if stage is None:
             count = sum(p.numel() for p in network.parameters())
             stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
-        return training_points(self.problem, stage, self.options.seed)
+        inner = bare(network)
+        sampling = training_points(self.problem, stage, self.options.seed)
+        return replace(sampling, grading=inner.grading) if isinstance(inner, KAN) else sampling
 
     def _steps_left(self) -> int:
         if self.options.steps is not None:
@@ -313,6 +332,8 @@ class Training:
                 return reason
             if judged.relative <= self.target and not self.noisy:
                 return "tolerance"
+            if self.options.adapt and step.taken % LOOK == 0 and adaptation.is_outgrown(self.problem, network):
+                return "outgrown"
             # the next step will take as long as this one
             return "budget" if spent + last > self.clock.budget else None
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pdekan import splines
+from pdekan.grading import graded, inverse, spread
 from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network, to_unit_box
 from pdekan.networks.layers import Bases, LayerTrace, SplineLayer, orders
@@ -50,7 +51,8 @@ class KAN(Network):
     """A KAN of widths [inputs, hidden…, outputs] on the box lower … upper, which is mapped to the knots' range [-1, 1].
 
     degree and intervals: one number, or one a layer. products: how many of the nodes of each hidden layer, its last ones,
-    multiply what comes in instead of adding it. Parameters start at zero; `initialise` gives a start to train from.
+    multiply what comes in instead of adding it. grading: of the coordinates, see `pdekan.grading`. Parameters start at zero;
+    `initialise` gives a start to train from.
     Raises ValueError for sizes that do not fit together.
     """
 
@@ -63,6 +65,7 @@ class KAN(Network):
         lower: Sequence[float] | None = None,
         upper: Sequence[float] | None = None,
         products: Sequence[int] | None = None,
+        grading: Tensor | None = None,
     ) -> None:
         super().__init__()
         depth = len(widths) - 1
@@ -87,6 +90,8 @@ class KAN(Network):
         self.upper: Tensor
         self.register_buffer("lower", a)
         self.register_buffer("upper", b)
+        self.grading: Tensor | None
+        self.register_buffer("grading", None if grading is None else grading.clone())
 
     @property
     def spline_layers(self) -> list[SplineLayer]:
@@ -108,7 +113,8 @@ class KAN(Network):
         return MARGIN if self.inputs <= GRIDDED else SCATTERED_MARGIN
 
     def _inputs(self, points: Tensor, frame: Frame) -> Jet:
-        return to_unit_box(points, frame, self.lower, self.upper)
+        x = to_unit_box(points, frame, self.lower, self.upper)
+        return x if self.grading is None else graded(x, self.grading)
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         x = self._inputs(points, frame)
@@ -200,7 +206,8 @@ class KAN(Network):
             x = layer(x)
 
     def _like(self, widths: Sequence[int], degree: int | Sequence[int], intervals: int | Sequence[int]) -> KAN:
-        return KAN(widths, degree, intervals, self.base, self.lower.tolist(), self.upper.tolist(), self.products)
+        box = self.lower.tolist(), self.upper.tolist()
+        return KAN(widths, degree, intervals, self.base, *box, self.products, self.grading)
 
     @torch.no_grad()
     def widened(self, hidden: Sequence[int], generator: torch.Generator) -> KAN:
@@ -229,6 +236,19 @@ class KAN(Network):
                         fresh[:, new.sums :] = 1.0
                 target[torch.tensor(inputs)[:, None], torch.tensor(outputs)] = values
         return wider
+
+    @torch.no_grad()
+    def regraded(self, grading: Tensor | None) -> KAN:
+        """About the same function of other coordinates: least-squares fits of the first layer's activations."""
+        moved = self._like(self.widths, self.degree, self.intervals)
+        moved.load_state_dict(self.state_dict())
+        moved.grading = None if grading is None else grading.to(self.lower)
+        moved.to(self.lower.device)
+        layer = moved.spline_layers[0]
+        x = layer.sample_points()[:, None].expand(-1, self.inputs)
+        x = x if moved.grading is None else spread(x, moved.grading)[0]
+        layer.refit(x if self.grading is None else inverse(x, self.grading))
+        return moved
 
     def refined(self, degree: int | Sequence[int], intervals: int | Sequence[int]) -> KAN:
         """The same function on other spline spaces: exact where they are nested (see `splines.refine`)."""

@@ -1,0 +1,82 @@
+"""Gradings that suit a solution: where it is steep, coordinates are spread out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pdekan.ansatz import Ansatz, bare
+from pdekan.domains.box import TENSOR_DIMENSIONS, Box
+from pdekan.grading import coarseness, equidistributing, spread
+from pdekan.jets import Derivatives, Frame
+from pdekan.networks.base import Network
+from pdekan.networks.kan import KAN
+from pdekan.objective import evaluate
+from pdekan.problems import Problem, ProblemError
+
+# Points along the axis that lengths are worked out on, and along every other one.
+ALONG, ACROSS = 401, {1: 1, 2: 24, 3: 8}
+# A grading is given up where another one would lay points this many times as densely.
+OUTGROWN = 1.5
+
+
+def check(problem: Problem) -> None:
+    """Raise ProblemError for a problem whose coordinates cannot be graded."""
+    domain, kind = problem.domain, problem.network.kind
+    if not isinstance(domain, Box) or domain.dimension > TENSOR_DIMENSIONS or problem.interfaces or kind != "kan":
+        raise ProblemError(
+            f"adapt: coordinates are graded on boxes of up to {TENSOR_DIMENSIONS} dimensions without interfaces, for networks "
+            f"of kind kan; here are a {type(domain).__name__} of {domain.dimension} and kind {kind!r}; set adapt = false"
+        )
+
+
+def is_outgrown(problem: Problem, network: Network) -> bool:
+    """Whether the network says something too steep for the coordinates that it was given."""
+    return _better(problem, network) is not None
+
+
+def regraded(problem: Problem, network: Network) -> Network:
+    """The network in coordinates that suit what it says, or as it is where its own do."""
+    wanted, inner = _better(problem, network), bare(network)
+    if wanted is None or not isinstance(inner, KAN):
+        return network
+    moved = inner.regraded(wanted)
+    return network.around(moved) if isinstance(network, Ansatz) else moved
+
+
+def _better(problem: Problem, network: Network) -> Tensor | None:
+    """A grading that suits a network much better than its own, None where its own does."""
+    inner = bare(network)
+    if not isinstance(inner, KAN):
+        return None
+    given = None if inner.grading is None else inner.grading.cpu()
+    wanted = equidistributing([_lengths(problem, network, given, k) for k in range(problem.domain.dimension)])
+    return None if wanted is None or (given is not None and coarseness(given, wanted) < OUTGROWN) else wanted
+
+
+@torch.no_grad()
+def _lengths(problem: Problem, network: Network, grading: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
+    """Nodes of axis k of the unit box, evenly laid in its own coordinates, and the lengths ``(n,)`` there.
+
+    1/h⁴ is the mean over all other axes of (Σ_u (∂u/∂x_k / A_u)²)², A_u being half the range of unknown u: h is that of
+    tanh(x/h) at its steepest. Slopes rather than curvatures, in which every wiggle of a solution that is not there yet is
+    large; the fourth power, so that a front counts that is there for a small part of time.
+    """
+    domain, d = problem.domain, problem.domain.dimension
+    columns = [_nodes(ALONG if j == k else ACROSS[d], j == k, grading, j) for j in range(d)]
+    lower, half = torch.tensor(domain.lower), 0.5 * (torch.tensor(domain.upper) - torch.tensor(domain.lower))
+    points = lower + half * (torch.cartesian_prod(*columns).reshape(-1, d) + 1.0)
+    u = evaluate(network, points.to(next(network.parameters()).device), Frame(domain.coordinates, Derivatives.GRADIENT))
+    assert u.gradient is not None
+    value, slope = (part[:, : len(problem.unknowns)].cpu() for part in (u.value, u.gradient[..., k]))
+    range_ = (0.5 * (value.amax(0) - value.amin(0))).clamp_min(1e-300)
+    steep = (slope * half[k] / range_).square().sum(1).square()
+    mean = steep.reshape([len(column) for column in columns]).movedim(k, 0).reshape(ALONG, -1).mean(1)
+    return columns[k], mean.clamp_min(1e-12) ** -0.25
+
+
+def _nodes(count: int, ends: bool, grading: Tensor | None, k: int) -> Tensor:
+    """Points of [-1, 1] evenly laid in graded coordinates, with the ends or as midpoints of so many cells."""
+    xi = torch.linspace(-1.0, 1.0, count, dtype=torch.float64) if ends else (2.0 * torch.arange(count) + 1.0) / count - 1.0
+    xi = xi.to(torch.float64)
+    return xi if grading is None else spread(xi[:, None], grading[k : k + 1])[0][:, 0]
