@@ -7,15 +7,15 @@ from torch import Tensor
 
 from pdekan.ansatz import Ansatz, bare
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
-from pdekan.grading import coarseness, equidistributing, spread
+from pdekan.grading import coarseness, equidistributing, interpolated, spread
 from pdekan.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.objective import evaluate
 from pdekan.problems import Problem, ProblemError
 
-# Points along the axis that lengths are worked out on, and along every other one.
-ALONG, ACROSS = 401, {1: 1, 2: 24, 3: 8}
+# Points along the axis that slopes are taken between, along every other one, and those that lengths are given at.
+ALONG, ACROSS, FINE = 61, {1: 1, 2: 24, 3: 8}, 601
 # A grading is given up where another one would lay points this many times as densely.
 OUTGROWN = 1.5
 
@@ -25,8 +25,9 @@ def check(problem: Problem) -> None:
     domain, kind = problem.domain, problem.network.kind
     if not isinstance(domain, Box) or domain.dimension > TENSOR_DIMENSIONS or problem.interfaces or kind != "kan":
         raise ProblemError(
-            f"adapt: coordinates are graded on boxes of up to {TENSOR_DIMENSIONS} dimensions without interfaces, for networks "
-            f"of kind kan; here are a {type(domain).__name__} of {domain.dimension} and kind {kind!r}; set adapt = false"
+            f"adapt = true: coordinates are graded on boxes of up to {TENSOR_DIMENSIONS} dimensions without interfaces, for "
+            f"networks of kind kan; here the domain is of type {type(domain).__name__.lower()} with {domain.dimension} "
+            f"coordinates and {len(problem.interfaces)} interfaces, the network of kind {kind}; set adapt = false"
         )
 
 
@@ -58,25 +59,27 @@ def _better(problem: Problem, network: Network) -> Tensor | None:
 def _lengths(problem: Problem, network: Network, grading: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
     """Nodes of axis k of the unit box, evenly laid in its own coordinates, and the lengths ``(n,)`` there.
 
-    1/h⁴ is the mean over all other axes of (Σ_u (∂u/∂x_k / A_u)²)², A_u being half the range of unknown u: h is that of
-    tanh(x/h) at its steepest. Slopes rather than curvatures, in which every wiggle of a solution that is not there yet is
-    large; the fourth power, so that a front counts that is there for a small part of time.
+    1/h⁴ is the mean over all other axes of (Σ_u (Δu/Δx_k / A_u)²)², A_u being half the range of unknown u: h is that of
+    tanh(x/h) at its steepest. Differences from node to node rather than derivatives, in which every wiggle of a solution that
+    is not there yet is large; the fourth power, so that a front counts that is there for a small part of time.
     """
     domain, d = problem.domain, problem.domain.dimension
     columns = [_nodes(ALONG if j == k else ACROSS[d], j == k, grading, j) for j in range(d)]
-    lower, half = torch.tensor(domain.lower), 0.5 * (torch.tensor(domain.upper) - torch.tensor(domain.lower))
-    points = lower + half * (torch.cartesian_prod(*columns).reshape(-1, d) + 1.0)
-    u = evaluate(network, points.to(next(network.parameters()).device), Frame(domain.coordinates, Derivatives.GRADIENT))
-    assert u.gradient is not None
-    value, slope = (part[:, : len(problem.unknowns)].cpu() for part in (u.value, u.gradient[..., k]))
+    lower, upper = torch.tensor(domain.lower), torch.tensor(domain.upper)
+    points = lower + 0.5 * (upper - lower) * (torch.cartesian_prod(*columns).reshape(-1, d) + 1.0)
+    u = evaluate(network, points.to(next(network.parameters()).device), Frame(domain.coordinates, Derivatives.VALUE))
+    value = u.value[:, : len(problem.unknowns)].cpu()
     range_ = (0.5 * (value.amax(0) - value.amin(0))).clamp_min(1e-300)
-    steep = (slope * half[k] / range_).square().sum(1).square()
-    mean = steep.reshape([len(column) for column in columns]).movedim(k, 0).reshape(ALONG, -1).mean(1)
-    return columns[k], mean.clamp_min(1e-12) ** -0.25
+    grid = (value / range_).reshape(*(len(column) for column in columns), -1).movedim(k, 0)
+    slope = grid.diff(dim=0) / columns[k].diff().reshape(-1, *(1,) * d)
+    mean = slope.square().sum(-1).square().reshape(ALONG - 1, -1).mean(1)
+    middle = 0.5 * (columns[k][1:] + columns[k][:-1])
+    nodes = _nodes(FINE, True, grading, k)
+    return nodes, interpolated(nodes.clamp(middle[0], middle[-1]), middle, mean.clamp_min(1e-12) ** -0.25)
 
 
 def _nodes(count: int, ends: bool, grading: Tensor | None, k: int) -> Tensor:
     """Points of [-1, 1] evenly laid in graded coordinates, with the ends or as midpoints of so many cells."""
-    xi = torch.linspace(-1.0, 1.0, count, dtype=torch.float64) if ends else (2.0 * torch.arange(count) + 1.0) / count - 1.0
-    xi = xi.to(torch.float64)
+    steps = torch.arange(count, dtype=torch.float64)
+    xi = 2.0 * steps / (count - 1) - 1.0 if ends else (2.0 * steps + 1.0) / count - 1.0
     return xi if grading is None else spread(xi[:, None], grading[k : k + 1])[0][:, 0]

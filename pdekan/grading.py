@@ -23,7 +23,7 @@ DEGREE, DENSITY = 9, 1.4
 # The most that lengths may grow along an axis, dh/dx.
 STEEPEST = 1.0
 # The longest length, a half axis, and how many times it must be the shortest for an axis to be graded at all.
-LONGEST, UNEVEN = 1.0, 5.0
+LONGEST, UNEVEN = 1.0, 3.0
 NEWTON = 5
 
 
@@ -43,7 +43,8 @@ def inverse(x: Tensor, grading: Tensor) -> Tensor:
         value, slope = spread(xi, grading, 1)
         xi = xi - (value - x) / slope
     inside = x.abs() <= 1.0  # also after round-off: beyond the ends splines have no second derivative
-    return torch.where(inside, xi.clamp(-1.0, 1.0), xi)
+    kept: Tensor = torch.where(inside, xi.clamp(-1.0, 1.0), xi)
+    return kept
 
 
 def graded(x: Jet, grading: Tensor) -> Jet:
@@ -88,8 +89,9 @@ def _coefficients(nodes: Tensor, lengths: Tensor, intervals: int) -> Tensor:
     """Schoenberg's spline of the equidistributing map: its values at the Greville abscissae; -1 and 1 stay where they are."""
     total = _total(nodes, lengths)
     row = interpolated(splines.greville(DEGREE, intervals), 2.0 * total / total[-1] - 1.0, nodes)
-    first, last = spread(torch.tensor([[-1.0], [1.0]], dtype=row.dtype), row[None])[0][:, 0]
-    return 2.0 * (row - first) / (last - first) - 1.0
+    ends = spread(torch.tensor([[-1.0], [1.0]], dtype=row.dtype), row[None])[0][:, 0]
+    found: Tensor = 2.0 * (row - ends[0]) / ends.diff() - 1.0
+    return found
 
 
 def interpolated(at: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -381,7 +381,7 @@ def _bare(config: Mapping[str, Any], path: str | os.PathLike[str]) -> Network:
     network: Network
     if config["kind"] == "kan":
         sizes = (config["widths"], config["degree"], config["intervals"], config["base"])
-        grading = torch.zeros(config["widths"][0], config["grading"]) if "grading" in config else None
+        grading = torch.zeros(config["widths"][0], config["grading"], dtype=torch.float64) if "grading" in config else None
         network = KAN(*sizes, products=config.get("products"), grading=grading)
     elif config["kind"] == "mlp":
         network = MLP(config["widths"])

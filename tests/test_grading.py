@@ -33,7 +33,7 @@ def lengths(*axes: list[float]) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 def front(width: float, place: float = 0.0) -> list[float]:
     """sqrt(width² + (x - place)²): points evenly spaced in asinh((x - place)/width) equidistribute 1/h."""
-    return np.hypot(width, np.linspace(-1.0, 1.0, 2001) - place).tolist()
+    return np.hypot(width, np.linspace(-1.0, 1.0, 1001) - place).tolist()
 
 
 def graded_kan(seed: int = 0) -> KAN:
@@ -62,7 +62,7 @@ def test_inverse_and_its_derivatives_are_those_of_asinh() -> None:
 
 
 @given(st.floats(0.003, 0.1), st.floats(-1.0, 1.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_inverse_undoes_the_map_wherever_the_front_is(width: float, place: float) -> None:
     grading = equidistributing(lengths(front(width, place)))
     assert grading is not None
@@ -101,7 +101,7 @@ def test_limited_lengths_are_the_largest_that_grow_slowly(values: list[float]) -
     assert bool((found <= given_lengths).all())
     assert float(found.max()) <= 1.0
     assert bool((found.diff().abs() <= nodes.diff() * (1.0 + 1e-12)).all())
-    assert torch.equal(limited(nodes, found), found)
+    assert torch.allclose(limited(nodes, found), found, rtol=1e-12)
 
 
 def test_moved_rules_still_integrate() -> None:
