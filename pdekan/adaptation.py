@@ -17,7 +17,7 @@ from pdekan.problems import Problem, ProblemError
 # Points along the axis that slopes are taken between, along every other one, and those that lengths are given at.
 ALONG, ACROSS, FINE = 61, {1: 1, 2: 24, 3: 8}, 601
 # A grading is given up where another one would lay points this many times as densely.
-OUTGROWN = 1.5
+OUTGROWN = 2.0
 
 
 def check(problem: Problem) -> None:
@@ -31,28 +31,23 @@ def check(problem: Problem) -> None:
         )
 
 
-def is_outgrown(problem: Problem, network: Network) -> bool:
-    """Whether the network says something too steep for the coordinates that it was given."""
-    return _better(problem, network) is not None
-
-
-def regraded(problem: Problem, network: Network) -> Network:
-    """The network in coordinates that suit what it says, or as it is where its own do."""
-    wanted, inner = _better(problem, network), bare(network)
-    if wanted is None or not isinstance(inner, KAN):
-        return network
-    moved = inner.regraded(wanted)
-    return network.around(moved) if isinstance(network, Ansatz) else moved
-
-
-def _better(problem: Problem, network: Network) -> Tensor | None:
-    """A grading that suits a network much better than its own, None where its own does."""
+def better(problem: Problem, network: Network) -> Tensor | None:
+    """The grading that suits what a network says, where its own does not; None where it does."""
     inner = bare(network)
     if not isinstance(inner, KAN):
         return None
     given = None if inner.grading is None else inner.grading.cpu()
     wanted = equidistributing([_lengths(problem, network, given, k) for k in range(problem.domain.dimension)])
     return None if wanted is None or (given is not None and coarseness(given, wanted) < OUTGROWN) else wanted
+
+
+def regraded(network: Network, grading: Tensor) -> Network:
+    """About the same function in other coordinates."""
+    inner = bare(network)
+    if not isinstance(inner, KAN):
+        return network
+    moved = inner.regraded(grading)
+    return network.around(moved) if isinstance(network, Ansatz) else moved
 
 
 @torch.no_grad()

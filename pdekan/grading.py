@@ -33,6 +33,12 @@ def spread(xi: Tensor, grading: Tensor, derivatives: int = 0) -> list[Tensor]:
     return [part[..., 0] for part in local.combine(grading[:, None])]
 
 
+def widest(grading: Tensor) -> Tensor:
+    """The steepest slopes x'(ξ) ``(d,)`` of the maps of all axes."""
+    xi = torch.linspace(-1.0, 1.0, 401, dtype=grading.dtype, device=grading.device)
+    return spread(xi[:, None].expand(-1, len(grading)), grading, 1)[1].amax(0)
+
+
 @torch.no_grad()
 def inverse(x: Tensor, grading: Tensor) -> Tensor:
     """The ξ ``(n, d)`` of x ``(n, d)``, by Newton's iteration from a table."""

@@ -56,9 +56,9 @@ LOG = logging.getLogger(__name__)
 # After these the next start or stage may still do better; any other reason ends the training.
 ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged", "outgrown")
 # Steps after which training asks whether the solution has outgrown the coordinates that it is found in.
-LOOK = 5
+LOOK = 2
 # How many times a stage begins again in other coordinates.
-AGAIN = 4
+AGAIN = 6
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ class Training:
             self.plan = tuple(stage for stage in self.plan for _ in range(2))
         self.first = 0
         self.taken = 0
+        self.grading: torch.Tensor | None = None  # what solutions so far asked for, see `adaptation`
         self.best: _Judged | None = None  # of this start
         self.winner: _Judged | None = None  # of the starts before
         self.pace: float | None = None  # seconds of a step for each of P², of the stage before
@@ -132,6 +133,9 @@ class Training:
             self.first = _stage_of(self.plan, bare(resume.network), resume.stage)
             self.taken = resume.iterations
             self.best = _Judged(resume.network.to(self.device), self.first, Residuals())
+            inner = bare(self.best.network)
+            self.grading = inner.grading if isinstance(inner, KAN) else None
+            self._outgrows(self.best.network)
             self.best = self._judged(self.first)  # judged anew: the problem may have changed since
         self.history = History(problem, None if resume is None else resume.history)
         self.clock = Clock(0.0 if resume is None else resume.seconds, self.options.seconds)
@@ -165,7 +169,7 @@ class Training:
                 reason = "memory"
                 break
             reason = self._stage(index)
-            for _ in range(AGAIN):  # in coordinates that suit what was found
+            for _ in range(AGAIN):  # from the same start, in coordinates that suit what was found
                 if reason == "outgrown" and self._steps_left() > 0:
                     reason = self._stage(index)
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
@@ -242,10 +246,9 @@ class Training:
             outcome = self._minimised(optimizer, objective, theta, self._watcher(index, objective, judge))
         trained = objective.load(outcome.theta)
         judged = _Judged(trained, index, judge.residuals(trained))
-        outgrown = outcome.reason == "outgrown"
-        if self.best is None or not self.grows or outgrown or not judged.relative >= self.best.relative:
+        if self.best is None or not self.grows or not judged.relative >= self.best.relative:
             self.best = judged
-        if self.options.adapt and outcome.reason in ENDS_OF_A_STAGE and adaptation.is_outgrown(self.problem, self.best.network):
+        if outcome.reason == "outgrown" or (outcome.reason in ENDS_OF_A_STAGE and self._outgrows(trained)):
             return "outgrown"
         return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason
 
@@ -284,8 +287,7 @@ class Training:
             return self.best.network if self.best is not None else self.given.to(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         if self.best is not None:
-            best = adaptation.regraded(self.problem, self.best.network) if self.options.adapt else self.best.network
-            network = bare(best)
+            network = bare(self._regraded(self.best.network))
             if isinstance(network, KAN):
                 if network.widths[1:-1] != stage.hidden:
                     network = network.widened(stage.hidden, generator)
@@ -299,7 +301,21 @@ class Training:
         else:
             fresh = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
         fresh.initialise(generator)
-        return wrapped(self.problem, fresh).to(self.device)
+        return self._regraded(wrapped(self.problem, fresh).to(self.device))
+
+    def _regraded(self, network: Network) -> Network:
+        """The network in the coordinates that solutions so far have asked for."""
+        inner = bare(network)
+        if self.grading is None or not isinstance(inner, KAN):
+            return network
+        same = inner.grading is not None and torch.equal(inner.grading, self.grading)
+        return network if same else adaptation.regraded(network, self.grading)
+
+    def _outgrows(self, network: Network) -> bool:
+        """Whether a network says something too steep for its coordinates; what would suit it is kept."""
+        wanted = adaptation.better(self.problem, network) if self.options.adapt else None
+        self.grading = self.grading if wanted is None else wanted.to(self.device)
+        return wanted is not None
 
     def _sampling(self, stage: Stage | None, network: Network) -> Sampling:
         if stage is None:
@@ -332,7 +348,7 @@ class Training:
                 return reason
             if judged.relative <= self.target and not self.noisy:
                 return "tolerance"
-            if self.options.adapt and step.taken % LOOK == 0 and adaptation.is_outgrown(self.problem, network):
+            if step.taken % LOOK == 0 and self._outgrows(network):
                 return "outgrown"
             # the next step will take as long as this one
             return "budget" if spent + last > self.clock.budget else None

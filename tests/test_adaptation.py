@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import pdekan as pk
-from pdekan.adaptation import _lengths, is_outgrown, regraded
+from pdekan.adaptation import _lengths, better, regraded
 from pdekan.ansatz import Ansatz, bare
 from pdekan.grading import equidistributing, spread
 from pdekan.networks.base import ModuleNetwork
@@ -132,11 +132,15 @@ def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:
         network.scalars.fill_(0.7)
         inner.spline_layers[1].coefficients.zero_()
         inner.spline_layers[1].coefficients[0, 0, 20:] = 1.0
-    assert is_outgrown(problem, network)
-    moved = regraded(problem, network)
+    grading = better(problem, network)
+    assert grading is not None
+    moved = regraded(network, grading)
     assert isinstance(moved, Ansatz)
     assert moved.found() == network.found()
-    assert not is_outgrown(problem, regraded(problem, regraded(problem, moved)))
+    inner = bare(moved)
+    assert isinstance(inner, KAN)
+    assert inner.grading is not None
+    assert torch.equal(inner.grading, grading)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pdekan.domains.box import box
 from pdekan.grading import DEGREE, coarseness, equidistributing, graded, inverse, limited, spread
 from pdekan.jets import Derivatives, Frame
 from pdekan.networks.kan import KAN
-from pdekan.sampling import moved
+from pdekan.sampling import Sampling, moved
 
 STEEP = 4.0
 
@@ -86,8 +86,8 @@ def test_map_equidistributes_the_reciprocal_of_the_length() -> None:
 
 
 def test_axes_that_are_even_enough_stay_as_they_are() -> None:
-    assert equidistributing(lengths([0.3, 0.5, 1.0, 0.4], [2.0, 3.0])) is None
-    grading = equidistributing(lengths(front(0.01), [0.3, 0.5, 0.4]))
+    assert equidistributing(lengths([0.4, 0.5, 1.0, 0.4], [2.0, 3.0])) is None
+    grading = equidistributing(lengths(front(0.01), [0.4, 0.5, 0.4]))
     assert grading is not None
     xi = torch.linspace(-1.0, 1.0, 21, dtype=torch.float64)[:, None].expand(-1, 2)
     assert torch.allclose(spread(xi, grading)[0][:, 1], xi[:, 1], atol=1e-13)
@@ -108,14 +108,27 @@ def test_moved_rules_still_integrate() -> None:
     grading = equidistributing(lengths(front(0.02, 0.3), front(0.1)))
     assert grading is not None
     domain = box(x=(0.0, 2.0), y=(1.0, 4.0))
-    inside = moved(domain.interior(24, 8, 0, 0), domain.lower, domain.upper, grading)
+    inside = moved(domain.interior(24, 8, 0, 0), domain, grading)
     x, y = inside.points.T
     steep = 1.0 / (1e-3 + (x - 1.3) ** 2)
     exact = (math.atan(0.7 / 1e-3**0.5) + math.atan(1.3 / 1e-3**0.5)) / 1e-3**0.5 * (4.0**3 - 1.0) / 3.0
     assert float(inside.weights @ (steep * y**2)) == pytest.approx(exact, rel=1e-7)
-    top = moved(domain.face("y+", 24, 8, 0, 0), domain.lower, domain.upper, grading)
+    top = moved(domain.face("y+", 24, 8, 0, 0), domain, grading)
     assert np.all(top.points[:, 1] == 4.0)
     assert float(top.weights @ top.points[:, 0] ** 2) == pytest.approx(8.0 / 3.0, rel=1e-9)
+
+
+def test_points_are_as_far_apart_along_every_axis_where_they_are_the_farthest() -> None:
+    grading = equidistributing(lengths(front(0.01), [1.0] * 9))
+    assert grading is not None
+    domain = box(x=(0.0, 2.0), y=(0.0, 2.0))
+    inside = Sampling(16, 4, 0, 0, grading).inside(domain)
+    assert len(inside.points) == pytest.approx(64**2, rel=0.1)
+    gaps = [np.diff(np.unique(inside.points[:, k].round(9))).max() for k in range(2)]
+    assert gaps[0] == pytest.approx(gaps[1], rel=0.25)
+    assert inside.weights.sum() == pytest.approx(4.0, rel=1e-6)
+    start = Sampling(16, 4, 0, 0, grading).on(domain, "y-", 0, 0)
+    assert set(start.points[:, 0].round(9)) == set(inside.points[:, 0].round(9))
 
 
 def test_coarseness_is_how_much_denser_the_other_grading_is() -> None:
