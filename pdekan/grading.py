@@ -23,7 +23,7 @@ DEGREE, DENSITY = 9, 1.4
 # The most that lengths may grow along an axis, dh/dx.
 STEEPEST = 1.0
 # The longest length, a half axis, and how many times it must be the shortest for an axis to be graded at all.
-LONGEST, UNEVEN = 1.0, 3.0
+LONGEST, UNEVEN = 1.0, 4.0
 NEWTON = 5
 
 
