@@ -11,7 +11,8 @@ from torch import Tensor
 from pdekan.networks.base import Network
 from pdekan.objective import evaluate
 from pdekan.problems import Problem
-from pdekan.terms import Sampling, Term, terms, units
+from pdekan.sampling import Sampling
+from pdekan.terms import Term, terms, units
 
 SMALL = 1e-3
 TINY = 1e-300  # stands for a size that is zero: a residual of zero is then still one of zero

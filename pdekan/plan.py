@@ -15,7 +15,8 @@ from itertools import pairwise
 from pdekan.ansatz import network_outputs
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.problems import Nodes, Problem, ProblemError
-from pdekan.terms import APART, Sampling
+from pdekan.sampling import Sampling
+from pdekan.terms import APART
 
 DEGREE = 9
 # Where nobody says which network: hidden nodes, degree and intervals of the inner splines, intervals of the outer ones. Tried
@@ -185,7 +186,7 @@ def unseen_points(training: Sampling) -> Sampling:
     cells = training.cells + 1
     order = math.ceil(1.1 * axis / cells)
     # of two odd orders both would have a point in the middle of an odd number of cells
-    return Sampling(cells, max(2, order + order % 2), training.count, training.seed + 104729)
+    return replace(training, cells=cells, order=max(2, order + order % 2), seed=training.seed + 104729)
 
 
 def block(parameters: int, stage: Stage | None, dimension: int, megabytes: float | None) -> int:

@@ -214,6 +214,7 @@ class Training(Table):
     memory: float | None = Field(default=None, ge=1, le=1e7, description="megabytes that the Jacobian may take")
     slabs: int = Field(default=1, ge=1, le=1000, description="parts of time that are solved one after the other")
     resample: bool = Field(default=False, description="train every stage again with more points where the residual is large")
+    adapt: bool = Field(default=False, description="grade the coordinates so that steep places are spread out; on boxes")
 
     @model_validator(mode="after")
     def _growing(self) -> Self:

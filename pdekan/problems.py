@@ -300,6 +300,7 @@ class TrainingOptions:
     tolerance: relative residual, on points that training has not seen, at which training stops. memory: megabytes that the
     Jacobian may take. slabs: parts of time that are solved one after the other, each from where the one before ended.
     resample: whether every stage is trained a second time, on points that lie more densely where the residual is large.
+    adapt: whether coordinates are graded, from stage to stage, so that the places where the solution is steep are spread out.
     """
 
     optimizer: Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"] = "gauss-newton"
@@ -314,6 +315,7 @@ class TrainingOptions:
     memory: float | None = None
     slabs: int = 1
     resample: bool = False
+    adapt: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "refine", _frozen(self.refine))

@@ -11,7 +11,8 @@ from pdekan.domains.quadrature import Quadrature
 from pdekan.networks.base import Network
 from pdekan.objective import evaluate
 from pdekan.problems import Problem
-from pdekan.terms import Sampling, terms
+from pdekan.sampling import Sampling
+from pdekan.terms import terms
 
 # Candidates for each point, and the part of all points that is spread evenly.
 CANDIDATES, EVEN = 4, 0.5
@@ -26,15 +27,21 @@ def resampled(problem: Problem, network: Network, sampling: Sampling, device: to
     of the vector of all equations' residuals.
     """
     refined = 2 if problem.domain.dimension < 3 else 1
-    finer = replace(sampling, cells=refined * sampling.cells, order=sampling.order + 1, count=CANDIDATES * sampling.count)
-    rule = problem.domain.interior(finer.cells, finer.order, finer.count, sampling.seed + 7)
+    finer = replace(
+        sampling,
+        cells=refined * sampling.cells,
+        order=sampling.order + 1,
+        count=CANDIDATES * sampling.count,
+        seed=sampling.seed + 7,
+    )
+    rule = finer.inside(problem.domain)
     chosen = [term for term in terms(problem, finer, device, rule) if term.group == "equation"]
     squares = sum(term.residual(evaluate(network, term.points, term.frame)).square() for term in chosen)
     assert isinstance(squares, torch.Tensor)
     size = squares.sqrt().cpu().numpy()
     share = rule.weights / rule.weights.sum()
     density = EVEN + (1.0 - EVEN) * size / max(float(share @ size), 1e-300)
-    wanted = len(problem.domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed).points)
+    wanted = len(sampling.inside(problem.domain).points)
     chance = np.minimum(1.0, share * density * wanted)
     generator = np.random.default_rng(sampling.seed)
     kept = generator.random(len(chance)) < chance

@@ -285,7 +285,8 @@ def architecture(network: Network) -> dict[str, Any]:
         sizes = {"degree": list(network.degree), "intervals": list(network.intervals), "base": network.base}
         products = {"products": list(network.products)} if any(network.products) else {}
         pruned = {"pruned": [[list(edge) for edge in edges] for edges in network.pruned]} if any(network.pruned) else {}
-        return {"kind": "kan", "widths": list(network.widths), **sizes, **products, **pruned}
+        grading = {} if network.grading is None else {"grading": network.grading.shape[1]}
+        return {"kind": "kan", "widths": list(network.widths), **sizes, **products, **pruned, **grading}
     if isinstance(network, Slabs):
         parts = [architecture(bare(one)) for one in network.parts]
         return {"kind": "slabs", "breaks": list(network.breaks), "column": network.column, "networks": parts}
@@ -384,7 +385,8 @@ def _bare(config: Mapping[str, Any], path: str | os.PathLike[str]) -> Network:
     if config["kind"] == "kan":
         sizes = (config["widths"], config["degree"], config["intervals"], config["base"])
         pruned = [[(i, o) for i, o in edges] for edges in config["pruned"]] if "pruned" in config else None
-        network = KAN(*sizes, products=config.get("products"), pruned=pruned)
+        grading = torch.zeros(config["widths"][0], config["grading"], dtype=torch.float64) if "grading" in config else None
+        network = KAN(*sizes, products=config.get("products"), pruned=pruned, grading=grading)
     elif config["kind"] == "mlp":
         network = MLP(config["widths"])
     else:

@@ -29,20 +29,11 @@ from pdekan.problems import (
     RightHandSide,
     with_known_value,
 )
+from pdekan.sampling import Sampling
 
 # Conditions that are not on the domain's faces, and how far off an interface its two sides are, in sizes of the domain.
 APART = ("mean", "interface")
 OFF = 1e-10
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How points are laid: `cells` × `order` Gauss points an axis up to three dimensions, else about `count` Sobol points."""
-
-    cells: int
-    order: int
-    count: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -158,7 +149,7 @@ class _Maker:
         count = sum(len(domain.resolve(name)) for c in problem.conditions if c.kind not in APART for name in c.on)
         self.share = -(-sampling.count // max(1, count))
         self.seeds = itertools.count(sampling.seed + 1)
-        self.inside = inside or domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed)
+        self.inside = inside or sampling.inside(domain)
 
     def equations(self) -> list[Term]:
         several = len(self.problem.equations) > 1
@@ -194,7 +185,7 @@ class _Maker:
         return out
 
     def face(self, domain: Domain, face: str) -> Quadrature:
-        return domain.face(face, self.sampling.cells, self.sampling.order, self.share, next(self.seeds))
+        return self.sampling.on(domain, face, self.share, next(self.seeds))
 
     def mean(self, condition: Condition, rule: Quadrature) -> Term:
         """One residual: the mean of the operator less the value."""

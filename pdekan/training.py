@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn.utils import parameters_to_vector
 
+from pdekan import adaptation, methods, references
 from pdekan import errors as errors_module
-from pdekan import methods, references
 from pdekan.ansatz import bare, found, rewrapped, wrapped
 from pdekan.errors import Errors
 from pdekan.history import Clock, History
@@ -29,8 +29,9 @@ from pdekan.plan import Stage, is_open, stages, training_points, unseen_points
 from pdekan.problems import Problem, ProblemError
 from pdekan.reference import Reference
 from pdekan.resampling import resampled
+from pdekan.sampling import Sampling
 from pdekan.solution import Found, Solution, environment
-from pdekan.terms import Sampling, terms
+from pdekan.terms import terms
 from pdekan.uncertainty import standard_errors
 
 # The relative residual on unseen points at which a solution counts as converged where the user names no tolerance.
@@ -49,10 +50,15 @@ REASONS = {
     "interrupted": "interrupted",
     "singular": "the first least-squares problem was singular or not finite",
     "diverged": "the loss stopped being finite",
+    "outgrown": "the solution became too steep for its coordinates, and the steps allowed were used up",
 }
 LOG = logging.getLogger(__name__)
 # After these the next start or stage may still do better; any other reason ends the training.
-ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged")
+ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged", "outgrown")
+# Steps after which training asks whether the solution has outgrown the coordinates that it is found in.
+LOOK = 2
+# How many times a stage begins again in other coordinates.
+AGAIN = 6
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ class Training:
             self.plan = tuple(stage for stage in self.plan for _ in range(2))
         self.first = 0
         self.taken = 0
+        self.grading: torch.Tensor | None = None  # what solutions so far asked for, see `adaptation`
         self.best: _Judged | None = None  # of this start
         self.winner: _Judged | None = None  # of the starts before
         self.pace: float | None = None  # seconds of a step for each of P², of the stage before
@@ -126,6 +133,9 @@ class Training:
             self.first = _stage_of(self.plan, bare(resume.network), resume.stage)
             self.taken = resume.iterations
             self.best = _Judged(resume.network.to(self.device), self.first, Residuals())
+            inner = bare(self.best.network)
+            self.grading = inner.grading if isinstance(inner, KAN) else None
+            self._outgrows(self.best.network)
             self.best = self._judged(self.first)  # judged anew: the problem may have changed since
         self.history = History(problem, None if resume is None else resume.history)
         self.clock = Clock(0.0 if resume is None else resume.seconds, self.options.seconds)
@@ -159,6 +169,9 @@ class Training:
                 reason = "memory"
                 break
             reason = self._stage(index)
+            for _ in range(AGAIN):  # from the same start, in coordinates that suit what was found
+                if reason == "outgrown" and self._steps_left() > 0:
+                    reason = self._stage(index)
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
         assert self.best is not None
@@ -171,6 +184,8 @@ class Training:
     def check(self) -> None:
         """Refuse a network that was asked for and does not fit, and a reference that cannot be had, before training."""
         references.check(self.problem)
+        if self.options.adapt:
+            adaptation.check(self.problem)
         if not self.grows:
             last = len(self.plan) - 1
             self._rows(last)
@@ -220,6 +235,8 @@ class Training:
             inside = resampled(self.problem, network, sampling, self.device)
         training = terms(self.fitted, sampling, self.device, inside)
         judge = Judge.of(self.held_out, unseen_points(sampling), self.device)
+        if self.options.adapt and self.best is not None:  # judged anew, on points that lie as those that others are judged on
+            self.best = replace(self.best, residuals=judge.residuals(self.best.network))
         theta = parameters_to_vector(network.parameters()).detach()
         rows = sum(len(term.target) for term in training)
         dense = methods.is_dense(self.options, len(theta), rows)
@@ -231,6 +248,8 @@ class Training:
         judged = _Judged(trained, index, judge.residuals(trained))
         if self.best is None or not self.grows or not judged.relative >= self.best.relative:
             self.best = judged
+        if outcome.reason == "outgrown" or (outcome.reason in ENDS_OF_A_STAGE and self._outgrows(trained)):
+            return "outgrown"
         return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason
 
     def _minimised(self, optimizer: Optimizer, objective: Objective, theta: torch.Tensor, watch: Watch) -> Outcome:
@@ -268,7 +287,7 @@ class Training:
             return self.best.network if self.best is not None else self.given.to(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         if self.best is not None:
-            network = bare(self.best.network)
+            network = bare(self._regraded(self.best.network))
             if isinstance(network, KAN):
                 if network.widths[1:-1] != stage.hidden:
                     network = network.widened(stage.hidden, generator)
@@ -282,13 +301,29 @@ class Training:
         else:
             fresh = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
         fresh.initialise(generator)
-        return wrapped(self.problem, fresh).to(self.device)
+        return self._regraded(wrapped(self.problem, fresh).to(self.device))
+
+    def _regraded(self, network: Network) -> Network:
+        """The network in the coordinates that solutions so far have asked for."""
+        inner = bare(network)
+        if self.grading is None or not isinstance(inner, KAN):
+            return network
+        same = inner.grading is not None and torch.equal(inner.grading, self.grading)
+        return network if same else adaptation.regraded(network, self.grading)
+
+    def _outgrows(self, network: Network) -> bool:
+        """Whether a network says something too steep for its coordinates; what would suit it is kept."""
+        wanted = adaptation.better(self.problem, network) if self.options.adapt else None
+        self.grading = self.grading if wanted is None else wanted.to(self.device)
+        return wanted is not None
 
     def _sampling(self, stage: Stage | None, network: Network) -> Sampling:
         if stage is None:
             count = sum(p.numel() for p in network.parameters())
             stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
-        return training_points(self.problem, stage, self.options.seed)
+        inner = bare(network)
+        sampling = training_points(self.problem, stage, self.options.seed)
+        return replace(sampling, grading=inner.grading) if isinstance(inner, KAN) else sampling
 
     def _steps_left(self) -> int:
         if self.options.steps is not None:
@@ -313,6 +348,8 @@ class Training:
                 return reason
             if judged.relative <= self.target and not self.noisy:
                 return "tolerance"
+            if step.taken % LOOK == 0 and self._outgrows(network):
+                return "outgrown"
             # the next step will take as long as this one
             return "budget" if spent + last > self.clock.budget else None
 

@@ -22,7 +22,8 @@ from pdekan.networks.mlp import MLP
 from pdekan.objective import Objective
 from pdekan.operators import laplacian
 from pdekan.problems import Enrichment, Parameter, Problem, ProblemError, as_field, dirichlet
-from pdekan.terms import Sampling, terms
+from pdekan.sampling import Sampling
+from pdekan.terms import terms
 
 DOMAIN = box(x=(0, 1), y=(0, 2))
 HOLE, DOT = disk((0.5, 1.0), 0.3), disk((0.7, 1.1), 0.3)  # two that overlap: four regions

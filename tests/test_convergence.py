@@ -20,7 +20,8 @@ from pdekan.objective import Objective
 from pdekan.operators import dx, laplacian
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems import EXACT, Condition, Problem, dirichlet, neumann
-from pdekan.terms import Sampling, terms
+from pdekan.sampling import Sampling
+from pdekan.terms import terms
 
 INTERVALS = (16, 32, 64)
 

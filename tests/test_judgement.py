@@ -18,7 +18,7 @@ from pdekan.networks.base import ModuleNetwork
 from pdekan.operators import laplacian
 from pdekan.plan import Stage, training_points, unseen_points
 from pdekan.problems import EXACT, Measurements, Problem, dirichlet
-from pdekan.terms import Sampling
+from pdekan.sampling import Sampling
 
 PROBLEM = Problem(box(x=(-1, 1)), lambda u: -laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x))
 SAMPLING = Sampling(8, 8, 0, 0)

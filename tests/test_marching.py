@@ -17,8 +17,8 @@ from pdekan.networks.slabs import Slabs
 from pdekan.problem_file import loads
 from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions, dirichlet, initial
 from pdekan.resampling import resampled
+from pdekan.sampling import Sampling
 from pdekan.slabs import Carried, breaks, slab
-from pdekan.terms import Sampling
 
 HEAT = """
 schema = 1

@@ -39,7 +39,8 @@ from pdekan.problems import (
     periodic,
     robin,
 )
-from pdekan.terms import Sampling, is_affine, terms, unit
+from pdekan.sampling import Sampling
+from pdekan.terms import is_affine, terms, unit
 
 SAMPLING = Sampling(cells=3, order=3, count=64, seed=0)
 SQUARE = box(x=(-1, 1), y=(0, 1.5))

@@ -24,7 +24,8 @@ from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree, column_lengths, damped_step, project
 from pdekan.optimizers.ssbroyden import SSBroyden, scaling, update
 from pdekan.problem_file import load_problem
-from pdekan.terms import Sampling, terms
+from pdekan.sampling import Sampling
+from pdekan.terms import terms
 
 Method = GaussNewton | MatrixFree | SSBroyden | LBFGS | Adam
 Residual = Callable[[Tensor], Tensor]

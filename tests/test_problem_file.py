@@ -19,7 +19,8 @@ from pdekan.jets import Derivatives, stacked
 from pdekan.library import library, titles
 from pdekan.problem_file import ProblemFileError, json_schema, load_problem, loads
 from pdekan.problems import EXACT, Nodes, Problem, ProblemError, Weights
-from pdekan.terms import Sampling, terms
+from pdekan.sampling import Sampling
+from pdekan.terms import terms
 
 BASE = """\
 schema = 1

@@ -43,9 +43,10 @@ from pdekan.problems import (
     periodic,
     robin,
 )
+from pdekan.sampling import Sampling
 from pdekan.solution import Solution
 from pdekan.solver import Progress, solve
-from pdekan.terms import Sampling, terms
+from pdekan.terms import terms
 
 LINE = Problem(
     box(x=(-1, 1)), lambda u: laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x) + 0.5 * x, name="line"

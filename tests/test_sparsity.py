@@ -20,8 +20,9 @@ from pdekan.networks.kan import KAN
 from pdekan.objective import Objective
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems import Problem
+from pdekan.sampling import Sampling
 from pdekan.sparsity import Sparse, norms, penalty, root, sizes, slopes
-from pdekan.terms import Sampling, terms
+from pdekan.terms import terms
 
 ONE = torch.ones(1, dtype=torch.float64)
 

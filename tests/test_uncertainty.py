@@ -19,7 +19,8 @@ from pdekan.objective import Objective
 from pdekan.operators import laplacian
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems import Enrichment, Measurements, Parameter, Problem, Weights, as_field, dirichlet
-from pdekan.terms import Sampling, terms
+from pdekan.sampling import Sampling
+from pdekan.terms import terms
 from pdekan.uncertainty import standard_errors
 
 LINE = box(x=(0, 1))

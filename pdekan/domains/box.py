@@ -49,20 +49,24 @@ class Box(Domain):
         """Names of all faces, those of time included."""
         return tuple(name + side for name in self.coordinates for side in "-+")
 
-    def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """Gauss rule of `cells` × `order` points an axis, or above three dimensions at least `count` Sobol points."""
+    def interior(self, cells: int | Sequence[int], order: int, count: int, seed: int) -> Quadrature:
+        """Gauss rule of `cells` × `order` points an axis, or above three dimensions at least `count` Sobol points.
+
+        cells: one number, or one an axis.
+        """
         if self.dimension <= TENSOR_DIMENSIONS:
-            return tensor_gauss(self.lower, self.upper, [cells] * self.dimension, order)
+            along = [cells] * self.dimension if isinstance(cells, int) else cells
+            return tensor_gauss(self.lower, self.upper, along, order)
         return sobol(self.lower, self.upper, count, seed)
 
-    def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
+    def face(self, name: str, cells: int | Sequence[int], order: int, count: int, seed: int) -> Quadrature:
         """The same on a face, with its outward normals."""
         (name,) = self.resolve(name)
         k, side = self.coordinates.index(name[:-1]), name[-1]
         rest = [j for j in range(self.dimension) if j != k]
         lower, upper = [self.lower[j] for j in rest], [self.upper[j] for j in rest]
         if self.dimension <= TENSOR_DIMENSIONS:
-            rule = tensor_gauss(lower, upper, [cells] * len(rest), order)
+            rule = tensor_gauss(lower, upper, [cells if isinstance(cells, int) else cells[j] for j in rest], order)
         else:
             rule = sobol(lower, upper, count, seed)
         points = np.insert(rule.points, k, self.lower[k] if side == "-" else self.upper[k], axis=1)

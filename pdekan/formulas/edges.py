@@ -1,8 +1,8 @@
 """The edges of a trained KAN as functions of the library, one by one: what the network itself has found.
 
-As symbolic regression in arXiv:2404.19756, section 2.5.1, but for what comes after: the constants of all edges are then adjusted
-together. Hidden nodes have a scale and a shift that no formula needs: here the largest edge into a sum has the factor one, and
-sums have no constant.
+As symbolic regression in arXiv:2404.19756, section 2.5.1, but for what comes after: the constants of all edges are then
+adjusted together. Hidden nodes have a scale and a shift that no formula needs: here the largest edge into a sum has the factor
+one, and sums have no constant.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def candidates(kan: KAN, points: Array, families: Sequence[Family] = FAMILIES, c
 def of_network(network: Network, unknown: int, samples: Samples, families: Sequence[Family] = FAMILIES) -> list[Template]:
     """The formula of one output of a small KAN, edge by edge; none where an edge is nothing that the library has."""
     kan = bare(network)
-    if not isinstance(kan, KAN) or kan is not network or kan.base != "none":
+    if not isinstance(kan, KAN) or kan is not network or kan.base != "none" or kan.grading is not None:
         return []
     traces = _traces(kan, samples.scattered())
     if sum(int(trace.layer.kept.sum()) for trace in traces) > MOST_EDGES:

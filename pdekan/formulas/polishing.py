@@ -17,7 +17,8 @@ from pdekan.formulas.sampling import Samples
 from pdekan.formulas.templates import ON_JETS, Template, evaluate
 from pdekan.jets import Jet, stacked
 from pdekan.problems import Problem
-from pdekan.terms import Sampling, Term, terms, units
+from pdekan.sampling import Sampling
+from pdekan.terms import Term, terms, units
 
 Array = NDArray[np.float64]
 

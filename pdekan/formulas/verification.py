@@ -27,7 +27,8 @@ from pdekan.formulas.vanishing import SURELY, cased, values, vanishes
 from pdekan.formulas.writing import rewritten, text
 from pdekan.jets import Jet, stacked
 from pdekan.problems import Condition, Equation, Problem, ProblemError
-from pdekan.terms import OFF, Sampling, Term, terms, units
+from pdekan.sampling import Sampling
+from pdekan.terms import OFF, Term, terms, units
 
 TINY = 1e-150  # stands for a size that is zero
 LIMIT = 1e-12  # of relative residuals

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pdekan import splines
+from pdekan.grading import graded, inverse, spread
 from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network, to_unit_box
 from pdekan.networks.layers import Bases, Edge, LayerTrace, SplineLayer, orders
@@ -51,8 +52,8 @@ class KAN(Network):
 
     degree and intervals: one number, or one a layer. products: how many of the nodes of each hidden layer, its last ones,
     multiply what comes in instead of adding it. pruned: the edges of each layer that it does not have, see `SplineLayer`.
-    Parameters start at zero; `initialise` gives a start to train from. Raises ValueError for sizes that do not fit together,
-    and where every edge into a hidden node is pruned.
+    grading: of the coordinates, see `pdekan.grading`. Parameters start at zero; `initialise` gives a start to train from.
+    Raises ValueError for sizes that do not fit together, and where every edge into a hidden node is pruned.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class KAN(Network):
         upper: Sequence[float] | None = None,
         products: Sequence[int] | None = None,
         pruned: Sequence[Collection[Edge]] | None = None,
+        grading: Tensor | None = None,
     ) -> None:
         super().__init__()
         depth = len(widths) - 1
@@ -94,6 +96,8 @@ class KAN(Network):
         self.upper: Tensor
         self.register_buffer("lower", a)
         self.register_buffer("upper", b)
+        self.grading: Tensor | None
+        self.register_buffer("grading", None if grading is None else grading.clone())
 
     @property
     def spline_layers(self) -> list[SplineLayer]:
@@ -120,7 +124,8 @@ class KAN(Network):
         return MARGIN if self.inputs <= GRIDDED else SCATTERED_MARGIN
 
     def _inputs(self, points: Tensor, frame: Frame) -> Jet:
-        return to_unit_box(points, frame, self.lower, self.upper)
+        x = to_unit_box(points, frame, self.lower, self.upper)
+        return x if self.grading is None else graded(x, self.grading)
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         x = self._inputs(points, frame)
@@ -222,7 +227,8 @@ class KAN(Network):
         pruned: Sequence[Collection[Edge]],
     ) -> KAN:
         """A network of other sizes on the same box, with parameters at zero."""
-        other = KAN(widths, degree, intervals, self.base, self.lower.tolist(), self.upper.tolist(), products, pruned)
+        box = self.lower.tolist(), self.upper.tolist()
+        other = KAN(widths, degree, intervals, self.base, *box, products, pruned, self.grading)
         return other.to(self.lower.device)
 
     @torch.no_grad()
@@ -253,6 +259,19 @@ class KAN(Network):
                 target[inputs, outputs] = old.whole(name)
                 new.put(name, target)
         return wider
+
+    @torch.no_grad()
+    def regraded(self, grading: Tensor | None) -> KAN:
+        """About the same function of other coordinates: least-squares fits of the first layer's activations."""
+        moved = self.like(self.widths, self.degree, self.intervals, self.products, self.pruned)
+        moved.load_state_dict(self.state_dict())
+        moved.grading = None if grading is None else grading.to(self.lower)
+        moved.to(self.lower.device)
+        layer = moved.spline_layers[0]
+        x = layer.sample_points()[:, None].expand(-1, self.inputs)
+        x = x if moved.grading is None else spread(x, moved.grading)[0]
+        layer.refit(x if self.grading is None else inverse(x, self.grading))
+        return moved
 
     def refined(self, degree: int | Sequence[int], intervals: int | Sequence[int]) -> KAN:
         """The same function on other spline spaces: exact where they are nested (see `splines.refine`)."""

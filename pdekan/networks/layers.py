@@ -132,8 +132,16 @@ class SplineLayer(nn.Module):
     @torch.no_grad()
     def substitute_inputs(self, scale: Tensor, shift: Tensor) -> None:
         """Change the activations so that they take scale · x + shift ``(inputs,)`` where they took x; a least-squares fit."""
-        t = splines.sample_points(self.degree, self.intervals).to(scale)
-        old = (t[:, None] - shift) / scale
+        self.refit((self.sample_points()[:, None] - shift) / scale)
+
+    def sample_points(self) -> Tensor:
+        """The points ``(n,)`` that `refit` fits at."""
+        return splines.sample_points(self.degree, self.intervals).to(self.coefficients.detach())
+
+    @torch.no_grad()
+    def refit(self, old: Tensor) -> None:
+        """Change the activations so that they say at `sample_points` what they said at old ``(n, inputs)``: least squares."""
+        t = self.sample_points()
         target = self.activations(self.bases(old, 0))[0]
         if self.base == "silu":
             target = (target - self.whole("base_weight") * _silu(t)[0][:, None, None]) / self.whole("spline_weight")

@@ -32,8 +32,9 @@ from pdekan.optimizers.base import Step
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.plan import Stage, memory, training_points
 from pdekan.problem_file import load_problem
+from pdekan.sampling import Sampling
 from pdekan.solver import solve
-from pdekan.terms import Sampling, terms
+from pdekan.terms import terms
 
 TABLE = Path(__file__).with_suffix(".md")
 ALLOWED = 3.0  # iterations may cost so many factorisations

@@ -27,7 +27,8 @@ from pdekan.optimizers.base import Step
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree
 from pdekan.problem_file import load_problem
-from pdekan.terms import Sampling, terms
+from pdekan.sampling import Sampling
+from pdekan.terms import terms
 
 TABLE = Path(__file__).with_suffix(".md")
 PROBLEM = "poisson_kan_paper"

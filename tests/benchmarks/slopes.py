@@ -26,7 +26,8 @@ from pdekan.jets import Derivatives, Frame, Jet
 from pdekan.networks.kan import KAN
 from pdekan.objective import Objective
 from pdekan.problem_file import load_problem
-from pdekan.terms import Sampling, terms
+from pdekan.sampling import Sampling
+from pdekan.terms import terms
 
 TABLE = Path(__file__).with_suffix(".md")
 DEGREES, INTERVALS = (3, 5), (5, 10, 20, 40)

@@ -1,0 +1,157 @@
+"""Training in coordinates that suit the solution: where they are spread out, what that gains, and what a file keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import pdekan as pk
+from pdekan.adaptation import SHARPER, _lengths, better, regraded
+from pdekan.ansatz import Ansatz, bare
+from pdekan.grading import equidistributing, spread
+from pdekan.networks.base import ModuleNetwork
+from pdekan.networks.kan import KAN
+from pdekan.problem_file import loads
+from pdekan.problems import Problem, ProblemError
+
+WIDTH = 0.01
+LAYER = """
+schema = 1
+name = "layer"
+[domain]
+type = "box"
+x = [0.0, 1.0]
+[parameters]
+epsilon = 0.0005
+[equation]
+operator = "-epsilon*dx(dx(u)) + dx(u)"
+source = "1"
+[[conditions]]
+type = "dirichlet"
+on = "boundary"
+[exact]
+u = "x - (exp((x - 1)/epsilon) - exp(-1/epsilon))/(1 - exp(-1/epsilon))"
+[training]
+adapt = true
+tolerance = 1e-6
+"""
+PLANE = """
+schema = 1
+name = "plane"
+[domain]
+type = "box"
+x = [0.0, 2.0]
+y = [1.0, 4.0]
+[equation]
+operator = "laplacian(u)"
+[[conditions]]
+type = "dirichlet"
+on = "boundary"
+"""
+
+
+class Front(nn.Module):
+    """tanh((x - 0.6)/WIDTH) cos y."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Parameter(torch.ones(1))
+
+    def forward(self, points: Tensor) -> Tensor:
+        x, y = points.unbind(-1)
+        return (self.one * torch.tanh((x - 0.6) / WIDTH) * torch.cos(y))[..., None]
+
+
+def layer(**training: object) -> Problem:
+    problem = loads(LAYER, "layer.toml")
+    return replace(problem, training=replace(problem.training, **training))  # type: ignore[arg-type]
+
+
+def test_axes_are_spread_out_where_the_solution_is_steep_and_nowhere_else() -> None:
+    problem, network = loads(PLANE, "plane.toml"), ModuleNetwork(Front(), 2)
+    grading = None
+    for _ in range(3):  # differences see a front that is thinner than their steps only step by step
+        axes = [_lengths(problem, network, grading, k) for k in range(2)]
+        grading = equidistributing(axes)
+        assert grading is not None
+    nodes, lengths = axes[0]
+    steepest = int(lengths.argmin())
+    assert float(nodes[steepest]) == pytest.approx(0.6 - 1.0, abs=WIDTH)
+    # the mean fourth power of cos y over [1, 4] is 0.386; half the range of u is 1
+    assert float(lengths[steepest]) == pytest.approx((WIDTH / 0.386**0.25) ** SHARPER, rel=0.4)
+    even = torch.linspace(-1.0, 1.0, 11, dtype=torch.float64)
+    assert torch.allclose(spread(even[:, None].expand(-1, 2), grading)[0][:, 1], even, atol=1e-12)
+
+
+def test_a_layer_is_found_that_even_knots_do_not_find() -> None:
+    adapted = pk.solve(layer(seconds=20))
+    plain = pk.solve(layer(adapt=False, steps=adapted.iterations, seconds=20))
+    assert adapted.status == "converged"
+    assert adapted.errors is not None
+    assert adapted.errors["u"].l2_relative < 1e-7
+    assert plain.relative_residual > 100 * adapted.relative_residual
+
+
+def test_a_smooth_solution_is_trained_as_without() -> None:
+    text = LAYER.replace("0.0005", "0.5").replace("1e-6", "1e-8")
+    problem = loads(text, "smooth.toml")
+    on = pk.solve(problem)
+    off = pk.solve(replace(problem, training=replace(problem.training, adapt=False)))
+    network = bare(on.network)
+    assert isinstance(network, KAN)
+    assert network.grading is None
+    assert torch.equal(*(torch.cat([p.reshape(-1) for p in one.network.parameters()]) for one in (on, off)))
+
+
+def test_graded_solutions_are_stored_and_gone_on_with(tmp_path: Path) -> None:
+    problem = layer(steps=8, seconds=20)
+    solution = pk.solve(problem)
+    solution.save(tmp_path / "solution.vtkhdf")
+    loaded = pk.load_solution(tmp_path / "solution.vtkhdf")
+    network = bare(loaded.network)
+    assert isinstance(network, KAN)
+    assert network.grading is not None
+    points = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)[:, None].numpy()
+    assert (loaded(points) == solution(points)).all()
+    on = pk.solve(replace(problem, training=replace(problem.training, steps=40)), resume=loaded)
+    assert on.relative_residual < solution.relative_residual
+
+
+def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:
+    text = LAYER.replace("epsilon = 0.0005", "epsilon = {initial = 0.3, trainable = true}")
+    problem = loads(text.replace("(x - 1)/epsilon", "(x - 1)/0.01").replace("1/epsilon", "100"), "layer.toml")
+    inner = KAN([1, 3, 1], 5, 30, lower=[0.0])
+    inner.initialise(torch.Generator().manual_seed(0))
+    network = Ansatz(problem, inner)
+    with torch.no_grad():
+        assert network.scalars is not None
+        network.scalars.fill_(0.7)
+        inner.spline_layers[1].coefficients.zero_()
+        inner.spline_layers[1].coefficients[0, 0, 20:] = 1.0
+    grading = better(problem, network)
+    assert grading is not None
+    moved = regraded(network, grading)
+    assert isinstance(moved, Ansatz)
+    assert moved.found() == network.found()
+    inner = bare(moved)
+    assert isinstance(inner, KAN)
+    assert inner.grading is not None
+    assert torch.equal(inner.grading, grading)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (('type = "box"\nx = [0.0, 2.0]\ny = [1.0, 4.0]', 'type = "disk"\ncenter = [0, 0]\nradius = 1'), "type ellipse"),
+        (("y = [1.0, 4.0]", "y = [1.0, 4.0]\nz = [0, 1]\nw = [0, 1]"), "4 coordinates"),
+        (("[equation]", '[network]\nkind = "mlp"\n[equation]'), "kind mlp"),
+    ],
+)
+def test_what_cannot_be_graded_is_refused_before_training(change: tuple[str, str], named: str) -> None:
+    problem = loads(PLANE.replace(*change) + "[training]\nadapt = true\n", "plane.toml")
+    with pytest.raises(ProblemError, match=named):
+        pk.solve(problem)
