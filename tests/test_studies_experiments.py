@@ -182,7 +182,7 @@ def a_stage(grid: int, test: float, parameters: int) -> dict[str, Any]:
 
 def test_slopes_stop_at_as_many_parameters_as_values() -> None:
     grids = (5, 10, 20, 40, 80)
-    stages = [a_stage(n, 3.0 * n**-4.0 if n < 80 else 1.0, 15 * n) for n in grids]
+    stages = [a_stage(n, 3.0 * n**-4.0 if n < 80 else 1e-12, 15 * n) for n in grids]
     history = {"stage": [0, 4], "step": [1, 7], "train": [1.0, 0.1], "test": [1.0, 9.0]}
     task = Task({"hidden": 5, "optimizer": "lbfgs", "seed": 0, "grids": list(grids), "steps": 2, "seconds": 1.0})
     rows = rows_of(grid_extension.EXPERIMENT, [task], [{"stages": stages, "history": history, "values": 1000}])

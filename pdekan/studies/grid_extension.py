@@ -38,7 +38,7 @@ STEPS = 200  # of every grid, as in the paper
 # … or as many as fit in these seconds: Gauss-Newton with thousands of parameters takes some of them for one step
 SECONDS = {"gauss-newton": 8.0, "lbfgs": 60.0}
 # Of a regression's data a fifth is held back: about a thousand are trained on.
-# Values at random leave gaps, at the edges above all, where a fine spline may be anything: the paper too gives both means.
+# A few test points where values are sparse can make the mean: the paper gives the median too.
 MEASURES = {"test": "root mean square", "typical": "root median square"}
 # hidden nodes and optimizer; a slope with its interval, and the grids that it is fitted to
 Family = tuple[int, str]
