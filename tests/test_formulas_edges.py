@@ -18,7 +18,7 @@ def network(products: int = 0) -> KAN:
     kan = KAN((2, 1 if products else 2, 1), 9, 16, products=[products], lower=(0.0, 0.0), upper=(1.0, 2.0))
     t = splines.sample_points(9, 16)
     first, second = kan.spline_layers
-    inner = torch.stack([0.4 * torch.sin(2.0 * t), 0.3 * t**2, 0.5 * torch.exp(t / 2.0), 0.4 * t])
+    inner = torch.stack([0.4 * torch.sin(2.0 * t), 0.3 * t**2, 0.3 * torch.exp(t / 2.0), 0.4 * t])
     outer = torch.stack([torch.cos(2.0 * t), t - 0.2])
     fitted = splines.fit(t, inner.T, 9, 16).T.reshape(2, 2, -1)
     above = splines.fit(t, outer.T, 9, 16).T
