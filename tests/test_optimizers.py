@@ -548,6 +548,7 @@ def test_ssbroyden_solves_an_ill_conditioned_quadratic_in_few_steps(size: int) -
     assert_sound(problem, torch.zeros(size, dtype=torch.float64), outcome)
 
 
+@pytest.mark.nightly
 def test_ssbroyden_trains_a_network_further_than_lbfgs_with_as_many_gradients() -> None:
     problem = load_problem("poisson_sine")
     network = KAN((2, 5, 1), 5, 5, "none", problem.domain.lower, problem.domain.upper)

@@ -137,6 +137,7 @@ def test_exact_conditions_parameters_and_several_unknowns() -> None:
     assert max(error.l2_relative for error in after.errors.values()) < 1e-3
 
 
+@pytest.mark.nightly
 def test_product_nodes_stay_where_they_are_needed() -> None:
     text = SINE.split("[network]")[0] + "[network]\nhidden = [{product = 2}]\n"
     solution = solved(text, tolerance=1e-5)

@@ -247,6 +247,7 @@ def test_problem_files_name_references(tmp_path: Path) -> None:
         pdekan.load_problem(tmp_path / "problem.toml")
 
 
+@pytest.mark.nightly
 def test_a_disk_minus_a_square_is_solved_with_its_errors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -487,7 +487,7 @@ def test_resuming_what_has_converged_hands_it_back() -> None:
     assert error(again) <= 2.0 * error(first)
 
 
-@pytest.mark.parametrize("refine", [(2,), (2, 4)])
+@pytest.mark.parametrize("refine", [(2,), pytest.param((2, 4), marks=pytest.mark.nightly)])
 def test_restarts_are_whole_trainings_of_which_the_best_is_kept(refine: tuple[int, ...]) -> None:
     options = TrainingOptions(refine=refine, points=40)
     singles = [solve(LINE, network=TINY, training=replace(options, seed=seed)) for seed in range(3)]
