@@ -28,6 +28,7 @@ from pdekan.networks.layers import LayerTrace
 
 Array = NDArray[np.float64]
 
+SYMBOLS = tuple(family for family in FAMILIES if family.cost <= 3.2)  # of which an edge is named: no products of two
 MOST_EDGES = 24  # of a network that is read edge by edge; larger ones are not sparse enough to be a formula
 CURVE = 64  # Gauss points over the values that an edge takes
 EDGE_NOISE = 100.0  # errors of an edge, in those of the solution
@@ -54,7 +55,7 @@ class _Variable:
     upper: float
 
 
-def candidates(kan: KAN, points: Array, families: Sequence[Family] = FAMILIES, count: int = 3) -> list[Candidates]:
+def candidates(kan: KAN, points: Array, families: Sequence[Family] = SYMBOLS, count: int = 3) -> list[Candidates]:
     """For every edge of a KAN at points ``(n, d)`` the families of the library that are nearest to its activation."""
     out = []
     for k, trace in enumerate(_traces(kan, points)):
