@@ -169,6 +169,12 @@ def test_what_is_no_function_of_a_sum_is_not_taken_for_one(text: str) -> None:
     assert list(composed(sampled(text, "xy"))) == []
 
 
+def test_what_is_not_real_is_nan() -> None:
+    c = sympy.Dummy("c")
+    assert math.isnan(evaluate(c ** sympy.Rational(1, 3), {c: -2.0}))
+    assert evaluate(c**3, {c: -2.0}) == -8.0
+
+
 def test_outer_functions_are_undone() -> None:
     for unwrapping in UNWRAPPINGS:
         v = sympy.Symbol("v", positive=True)

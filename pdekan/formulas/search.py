@@ -134,8 +134,8 @@ def _structures(
     solution: Solution, unknown: int, sampled: Samples, families: Sequence[Family]
 ) -> Iterator[tuple[Iterable[Template], str]]:
     """Searches, the likely and quick ones first."""
-    yield of_network(solution.network, unknown, sampled, families), "the network's edges"
     yield separated(sampled, families), "sums of products"
+    yield of_network(solution.network, unknown, sampled, families), "the network's edges"
     yield composed(sampled, families), "functions of sums"
     for unwrapping in UNWRAPPINGS:
         if unwrapping is not NOTHING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ def constant(value: float) -> tuple[Symbol, dict[Symbol, float]]:
 
 
 def evaluate(expression: Expr, environment: Mapping[str, Any], functions: Functions = ON_ARRAYS) -> Any:
-    """The value of a formula where names stand for arrays, jets or numbers; equal parts are worked out once.
+    """The value of a formula where names stand for arrays, jets or numbers, nan where it is not real; equal parts once.
 
     Raises KeyError for a function or a name that is not known.
     """
@@ -88,4 +89,5 @@ def _product(factors: list[Any]) -> Any:
 def _power(base: Any, exponent: Any) -> Any:
     if isinstance(exponent, float) and exponent == int(exponent):
         exponent = int(exponent)  # of a negative base, too
-    return base**exponent
+    power = base**exponent
+    return math.nan if isinstance(power, complex) else power
