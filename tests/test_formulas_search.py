@@ -173,6 +173,8 @@ def test_what_is_not_real_is_nan() -> None:
     c = sympy.Dummy("c")
     assert math.isnan(evaluate(c ** sympy.Rational(1, 3), {c: -2.0}))
     assert evaluate(c**3, {c: -2.0}) == -8.0
+    assert math.isinf(evaluate(1 / c + sympy.exp(1000 * c), {c: 0.0}))
+    assert math.isnan(evaluate(sympy.log(c), {c: -1.0}))
 
 
 def test_outer_functions_are_undone() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +73,9 @@ def evaluate(expression: Expr, environment: Mapping[str, Any], functions: Functi
             return _product(arguments)
         if part.is_Pow:
             return _power(*arguments)
-        return functions[type(part).__name__](*arguments)
+        known_functions = ON_ARRAYS if all(isinstance(one, float) for one in arguments) else functions
+        with np.errstate(all="ignore"):
+            return known_functions[type(part).__name__](*arguments)
 
     return value(expression)
 
@@ -87,7 +88,9 @@ def _product(factors: list[Any]) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(base, float) and isinstance(exponent, float):
+        with np.errstate(all="ignore"):
+            return float(np.power(base, exponent))  # which is nan or inf where Python's would be complex, or raise
     if isinstance(exponent, float) and exponent == int(exponent):
         exponent = int(exponent)  # of a negative base, too
-    power = base**exponent
-    return math.nan if isinstance(power, complex) else power
+    return base**exponent
