@@ -134,7 +134,7 @@ def test_what_needs_no_numerics_imports_none(arguments: list[str]) -> None:
 
 def test_the_module_and_the_script_are_the_same_program() -> None:
     script = Path(sys.executable).with_name("pdekan")
-    ways = [[sys.executable, "-m", "pdekan.cli"], *([[str(script)]] if script.exists() else [])]
+    ways = [[sys.executable, "-m", "pdekan"], *([[str(script)]] if script.exists() else [])]
     answers = [subprocess.run([*way, "list", "--json"], capture_output=True, text=True, check=True) for way in ways]
     assert {answer.stdout for answer in answers} == {answers[0].stdout}
     assert json.loads(answers[0].stdout)["problems"] == titles()

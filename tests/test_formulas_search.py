@@ -49,6 +49,7 @@ NIGHTLY = {
     "fisher_wave": "exact",
     "gelfand_disk": "numerical",
     "harmonic_10d": "exact",
+    "minimal_surface": "exact",
     "helmholtz": "exact",
     "kovasznay": "numerical",
     "mixed_poisson": "exact",

@@ -140,8 +140,9 @@ def _structures(
     for unwrapping in UNWRAPPINGS:
         if unwrapping is not NOTHING:
             yield separated(sampled, families, unwrapping), f"{unwrapping.name} of sums of products"
-    yield separated(sampled, families, nested=True), "sums of products of functions of functions"
     yield composed(sampled, families, nested=True), "functions of functions of sums"
+    for unwrapping in UNWRAPPINGS:  # of which the first is none
+        yield separated(sampled, families, unwrapping, nested=True), f"{unwrapping.name} of products of functions of functions"
 
 
 def _judged(
