@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import sympy
 from perturbed import perturbed
 
+from pdekan.formulas import search
 from pdekan.formulas.compositions import composed
 from pdekan.formulas.polishing import to_problem, to_samples
 from pdekan.formulas.sampling import Samples, inner_box, samples
@@ -176,6 +178,19 @@ def test_what_is_not_real_is_nan() -> None:
     assert evaluate(c**3, {c: -2.0}) == -8.0
     assert math.isinf(evaluate(1 / c + sympy.exp(1000 * c), {c: 0.0}))
     assert math.isnan(evaluate(sympy.log(c), {c: -1.0}))
+
+
+def test_a_structure_whose_values_are_not_finite_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> Iterator[Template]:
+        yield from ()
+        raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")
+
+    monkeypatch.setattr(search, "of_network", failing)
+    monkeypatch.setattr(search, "separated", failing)
+    solution = perturbed(load_problem("allen_cahn_wave", []))
+    found = find(solution, seconds=60.0)
+    assert found is not None
+    assert found.expressions["u"].has(sympy.tanh)
 
 
 def test_outer_functions_are_undone() -> None:

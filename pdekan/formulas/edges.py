@@ -7,7 +7,7 @@ one, and sums have no constant.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,23 +69,23 @@ def candidates(kan: KAN, points: Array, families: Sequence[Family] = SYMBOLS, co
     return out
 
 
-def of_network(network: Network, unknown: int, samples: Samples, families: Sequence[Family] = FAMILIES) -> list[Template]:
+def of_network(network: Network, unknown: int, samples: Samples, families: Sequence[Family] = FAMILIES) -> Iterator[Template]:
     """The formula of one output of a small KAN, edge by edge; none where an edge is nothing that the library has."""
     kan = bare(network)
     if not isinstance(kan, KAN) or kan is not network or kan.base != "none" or kan.grading is not None:
-        return []
+        return
     traces = _traces(kan, samples.scattered())
     if sum(int(trace.layer.kept.sum()) for trace in traces) > MOST_EDGES:
-        return []
+        return
     variables: list[_Variable | None] = [_coordinate(samples, k, traces[0]) for k in range(kan.inputs)]
     for trace in traces[:-1]:
         variables = [_node(trace, o, variables, samples, families) for o in range(trace.layer.outputs)]
     top = _node(traces[-1], unknown, variables, samples, families)
     if top is None:
-        return []
+        return
     (scale, first), (shift, second) = constant(top.scale), constant(top.shift)
     values = dict(top.template.values) | first | second
-    return [Template(scale * top.template.expression + shift, values)]
+    yield Template(scale * top.template.expression + shift, values)
 
 
 @torch.no_grad()

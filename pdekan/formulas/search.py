@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
 import sympy
 from sympy import Expr, Symbol
 
@@ -123,16 +125,22 @@ def _near(
     sampled = samples(solution, unknown, noise)
     for candidates, what in _structures(solution, unknown, sampled, families):
         tick(what)
-        for template in candidates:
+        for template in _finite(candidates):
             adjusted, misfit = polishing.to_samples(template, sampled)
             if misfit <= NEAR * sampled.noise:
                 yield adjusted
             tick(what)
 
 
+def _finite(candidates: Iterator[Template]) -> Iterator[Template]:
+    """Candidates until one cannot be made because values are not finite."""
+    with suppress(np.linalg.LinAlgError):
+        yield from candidates
+
+
 def _structures(
     solution: Solution, unknown: int, sampled: Samples, families: Sequence[Family]
-) -> Iterator[tuple[Iterable[Template], str]]:
+) -> Iterator[tuple[Iterator[Template], str]]:
     """Searches, the likely and quick ones first."""
     yield separated(sampled, families), "sums of products"
     yield of_network(solution.network, unknown, sampled, families), "the network's edges"

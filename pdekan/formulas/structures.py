@@ -139,6 +139,8 @@ def _combined(samples: Samples, functions: Sequence[Sequence[Template]], unwrapp
         expressions.append(expression)
     kept = list(range(len(columns)))
     matrix = np.column_stack(columns)
+    if not np.isfinite(matrix).all():
+        return None
     while True:
         factors = np.linalg.lstsq(matrix[:, kept], values, rcond=None)[0]
         sizes = np.abs(factors) * np.sqrt((matrix[:, kept] ** 2).mean(0))
