@@ -297,6 +297,7 @@ class _Resolver:
         return f"any of the unknowns {', '.join(self.unknowns)}"
 
     def right(self, text: str, keyword: str, scope: Scope, *path: str | int) -> Expression | RightHandSide | float:
+        """A right-hand side: a formula, or by its keyword what the exact solution says."""
         if text != keyword:
             return self.formula(text, scope, *path, of_unknown=False)
         for name in self.unknowns:
@@ -305,6 +306,7 @@ class _Resolver:
         return EXACT
 
     def equations(self, scope: Scope) -> tuple[list[Expression | float], list[Expression | RightHandSide | float]]:
+        """Operators and sources, as many of both; none for a regression."""
         table = self.file.equation
         if table is None:
             return [], []
@@ -318,6 +320,7 @@ class _Resolver:
         return lefts, rights
 
     def exact(self, scope: Scope) -> dict[str, Expression | float] | None:
+        """The exact solution by unknown or parameter, None where none is stated."""
         formulas = {name: text for name, text in self.file.exact.items() if name != REFERENCE}
         for name in formulas:
             if name not in (*self.unknowns, *self.trainable):
@@ -352,10 +355,12 @@ class _Resolver:
         return name or self.unknowns[0]
 
     def enrichment(self, k: int, table: schema.Enrichment, scope: Scope) -> Enrichment:
+        """The k-th [[enrichment]]."""
         expression = self.formula(table.expression, scope, "enrichment", k, "expression", of_unknown=False)
         return Enrichment(as_field(expression), self.unknown(table.unknown, "enrichment", k))
 
     def data(self, domain: Domain) -> list[Measurements]:
+        """The measurements of all [[data]], read from their files."""
         found = []
         for k, table in enumerate(self.file.data):
             with self.noting("data", k, "file"):
@@ -363,6 +368,7 @@ class _Resolver:
         return found
 
     def condition(self, k: int, table: schema.Condition, domain: Domain, scope: Scope) -> Condition:
+        """The k-th [[conditions]]; what is wrong with it is noted, with its place in the file."""
         place = ("conditions", k)
         of_all = table.type == "periodic" or table.operator is not None
         unknown = table.unknown if of_all and table.unknown is None else self.unknown(table.unknown, *place)
@@ -400,6 +406,7 @@ class _Resolver:
         return initial(value, operator, unknown, table.enforce)
 
     def periodic(self, on: tuple[str, ...], domain: Domain, unknown: str | None, *place: str | int) -> Condition:
+        """A periodic condition on two opposite faces of a box."""
         coordinate = on[0][:-1]
         if set(on) != {coordinate + "-", coordinate + "+"} or not isinstance(domain, Box):
             self.source.add((*place, "on"), f'{list(on)} are not two opposite faces of a box, such as ["x-", "x+"]')

@@ -130,6 +130,7 @@ class _Chunk:
         return second
 
     def adjoint(self, w: Tensor) -> Tensor:
+        """Jᵀ w ``(P,)``."""
         slopes = torch.autograd.grad(
             self._pairing(),
             list(self.network.parameters()),
@@ -141,6 +142,7 @@ class _Chunk:
         return torch.cat([slope.reshape(-1) for slope in slopes])
 
     def forward(self, v: list[Tensor]) -> Tensor:
+        """J v ``(n,)``, v in the shapes of the parameters."""
         cotangent, parts = self._pulled()
         reached = [(part, direction) for part, direction in zip(parts, v, strict=True) if part.requires_grad]
         if not reached:

@@ -123,6 +123,7 @@ class Refitting:
         best, taken = Step(theta, math.inf), self.steps
 
         def watched(step: Step) -> str | None:
+            """Keep the best step, count it, and give the reason to stop, if there is one."""
             nonlocal best
             best = replace(step, theta=step.theta.clone()) if step.loss < best.loss else best
             self.steps = taken + step.taken

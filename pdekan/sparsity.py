@@ -141,10 +141,12 @@ class Sparse:
             jacobian[e, :, start + e * own : start + (e + 1) * own] = slope[e]
 
     def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
+        """The problem's residual ``(n,)`` and Jacobian ``(n, P)``, the penalty's rows below."""
         residuals, jacobians = zip(*self.blocks(theta, only_linear), strict=True)
         return torch.cat(residuals), torch.cat(jacobians)
 
     def blocks(self, theta: Tensor, only_linear: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        """The problem's rows, and the penalty's in a block of their own, or all in one where there is room."""
         residual, jacobian = self.penalty_rows(theta)
         if only_linear:
             jacobian = jacobian[:, len(theta) - self.linear :]

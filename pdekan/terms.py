@@ -152,6 +152,7 @@ class _Maker:
         self.inside = inside or sampling.inside(domain)
 
     def equations(self) -> list[Term]:
+        """A term for every equation, on the points inside."""
         several = len(self.problem.equations) > 1
         return [
             self.term(f"equation {k + 1}" if several else "equation", "equation", one.operator, one.source, self.inside)
@@ -247,6 +248,10 @@ class _Maker:
         rule: Quadrature,
         sides: int = 1,
     ) -> Term:
+        """operator = value at a rule's points; of two sides, the second's are in the second half of them.
+
+        Raises ProblemError where the value is not finite.
+        """
         problem = self.problem
         points = torch.as_tensor(rule.points, dtype=torch.float64, device=self.device)
         normals = None if rule.normals is None else torch.as_tensor(rule.normals, dtype=torch.float64, device=self.device)

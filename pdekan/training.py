@@ -257,6 +257,7 @@ class Training:
         before, began, best = self.taken, self.clock.spent, Step(theta, math.inf)
 
         def watched(step: Step) -> str | None:
+            """Keep the best step, count it, and ask the watch."""
             nonlocal best
             if step.loss < best.loss:
                 best = replace(step, theta=step.theta.clone())  # some optimizers go on in the same memory
@@ -335,6 +336,7 @@ class Training:
         earlier = self.clock.spent
 
         def watch(step: Step) -> str | None:
+            """Judge the network of a step, write it down, and give the reason to stop, if there is one."""
             nonlocal earlier
             network = objective.load(step.theta)
             judged = _Judged(network, index, judge.residuals(network))

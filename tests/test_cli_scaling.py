@@ -17,6 +17,7 @@ from typing import Any
 
 import h5py
 import pytest
+from commands import command, files
 from experiments import stand_in
 
 from pdekan import cli
@@ -87,18 +88,6 @@ def sketch(directory: Path, _: Any, suffix: str) -> dict[str, Path]:
 @pytest.fixture
 def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_figures, "write_all", sketch)
-
-
-def command(*arguments: str) -> int:
-    """The exit code of a command, be it returned or raised by the parser."""
-    try:
-        return cli.main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name != "study.lock")
 
 
 def everything(folder: Path) -> list[str]:

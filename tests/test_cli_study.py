@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import command, files
 from experiments import SQUARES, stand_in
 
-from pdekan import cli
 from pdekan.output import findings_figures, findings_file
 from pdekan.output.findings import Picture
 from pdekan.studies import cluster, engine
@@ -45,18 +45,6 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
         return paths
 
     monkeypatch.setattr(findings_figures, "write_all", write_all)
-
-
-def command(*arguments: str) -> int:
-    """The exit code of a command, be it returned or raised by the parser."""
-    try:
-        return cli.main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name != "study.lock")
 
 
 def test_without_a_name_studies_are_listed(capsys: pytest.CaptureFixture[str], workplace: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 import sympy
 from perturbed import perturbed
 
+from pdekan import jets
+from pdekan.domains.box import box
 from pdekan.formulas import search
 from pdekan.formulas.compositions import composed
 from pdekan.formulas.polishing import to_problem, to_samples
@@ -23,7 +25,7 @@ from pdekan.formulas.templates import Template, constant, evaluate
 from pdekan.formulas.unwrapping import UNWRAPPINGS
 from pdekan.formulas.writing import read
 from pdekan.problem_file import load_problem, loads
-from pdekan.problems import ProblemError
+from pdekan.problems import Measurements, Problem, ProblemError
 
 FEW = FAMILIES[:8]
 
@@ -129,6 +131,19 @@ def test_what_has_no_closed_form_is_said_to_have_none() -> None:
     text = WRONG.replace('u = "sin(pi*x)*sin(pi*y)"', 'u = "sin(3*x*y + cos(2*x + y**2))"')
     problem = loads(text.format(source="manufactured", value="exact"), "here")
     assert find(perturbed(problem), families=FEW, seconds=60.0) is None
+
+
+def test_values_with_noise_are_fitted_to_within_it() -> None:
+    generator = np.random.default_rng(0)
+    x = np.linspace(0.0, 2.0, 200)[:, None]
+    noisy = Measurements(x, {"u": 2.0 * np.sin(3.0 * x[:, 0]) + 0.01 * generator.standard_normal(200)}, 0.01)
+    problem = Problem(box(x=(0, 2)), data=(noisy,), exact=lambda x: 2.0 * jets.sin(3.0 * x))
+    found = find(perturbed(problem, 1e-4), families=FEW, seconds=60.0)
+    assert found is not None
+    assert found.verdict.kind == "numerical"
+    assert "χ²" in found.verdict.lines[0].note
+    points = np.linspace(0.0, 2.0, 50)
+    assert evaluate(found.expressions["u"], {symbol("x"): points}) == pytest.approx(2.0 * np.sin(3.0 * points), abs=0.01)
 
 
 def test_time_and_a_watcher_end_the_search() -> None:

@@ -9,7 +9,7 @@ import pytest
 import sympy
 from numpy.typing import NDArray
 
-from pdekan.formulas.spans import Space, X, members
+from pdekan.formulas.spans import Space, X, _descended, members
 from pdekan.formulas.symbols import FAMILIES, symbol
 from pdekan.formulas.templates import evaluate
 
@@ -73,3 +73,14 @@ def test_users_add_functions() -> None:
     assert found is not None
     slope = sorted(abs(v) for v in found[1].values.values())
     assert slope == pytest.approx([0.6, 3.0], rel=1e-5)
+
+
+def test_a_descent_does_not_depend_on_the_signs_of_singular_vectors() -> None:
+    """A member is known up to its sign, which may differ from one step to the next."""
+    family = next(one for one in FAMILIES if one.name == "line + sine")
+    here = space([lambda x: 1.0 + 0.5 * np.sin(2 * np.pi * x)], 0.0, 1.0, error=1e-10)
+    none = np.zeros((64, 0))
+    for start in (5.8, 6.0, 6.2, 6.4, 6.6, 6.8):
+        theta, sine = _descended(family, here, none, here.basis, np.array([start]), 40)
+        assert theta[0] == pytest.approx(2 * np.pi, rel=1e-6)
+        assert sine < 1e-7

@@ -116,7 +116,7 @@ class _Rows:
         self.sought = [name for one in problem.parameters for name in (*parameters, *known) if name.name == one]
         self.names = [*(c for one in templates.values() for c in one.values), *parameters]
         self.terms = terms(problem, Sampling(CELLS.get(problem.domain.dimension, 1), ORDER, COUNT, SEED))
-        self.firm: list[bool] = [term.group != "data" for term in self.terms]
+        self.weight = FIRM if any(term.noise for term in self.terms) else 1.0
         self.factors = [self._factors(term, problem) for term in self.terms]
 
     def _factors(self, term: Term, problem: Problem) -> Array:
@@ -124,8 +124,7 @@ class _Rows:
         if term.noise:
             return np.full(len(term.target), 1.0 / term.noise)
         size = max(float(units(term, problem).norm()), float((term.share @ term.target**2).sqrt()), 1e-12)
-        weight = FIRM if any(one.noise for one in self.terms) else 1.0
-        return np.asarray(weight * term.share.sqrt().numpy() / size)
+        return np.asarray(self.weight * term.share.sqrt().numpy() / size)
 
     def __call__(self, numbers: Array) -> Array:
         """All rows at once; huge where a formula is not finite."""
@@ -149,11 +148,13 @@ class _Rows:
         return np.array([min(max(scale, 1e-300), 1e6) if math.isfinite(scale) else 1.0 for scale in found])
 
     def misfit(self, numbers: Array) -> float:
-        """Root mean square of the rows of equations and conditions, or of the data's where there are none."""
-        firm = any(self.firm)
-        weight = FIRM if any(one.noise for one in self.terms) and firm else 1.0
-        chosen = [k for k in range(len(self.terms)) if self.firm[k] or not firm]
-        return float(max(np.linalg.norm(self._row(k, numbers)) for k in chosen)) / weight
+        """The largest root mean square of the rows of equations and conditions, or of data where there are none.
+
+        Data with noise say nothing here: how well they are to be fitted is for the verification to say.
+        """
+        stated = [k for k, term in enumerate(self.terms) if term.group != "data"] or range(len(self.terms))
+        sizes = [float(np.linalg.norm(self._row(k, numbers))) for k in stated if not self.terms[k].noise]
+        return max(sizes, default=0.0) / self.weight
 
     def _row(self, k: int, numbers: Array) -> Array:
         term, values = self.terms[k], self.known | dict(zip(self.names, numbers.tolist(), strict=True))

@@ -95,8 +95,11 @@ def find(
 
 
 def _noises(solution: Solution) -> Iterator[float]:
+    """Relative errors that the solution may have; what noise in the data makes of them no residual says."""
     for factor in NOISES:
         yield min(MOST_NOISE, max(LEAST_NOISE, factor * solution.relative_residual))
+    if solution.problem is not None and any(one.noise for one in solution.problem.data):
+        yield MOST_NOISE
 
 
 def _together(
@@ -122,6 +125,7 @@ def _together(
 def _near(
     solution: Solution, unknown: int, noise: float, families: Sequence[Family], tick: Callable[[str], None]
 ) -> Iterator[Template]:
+    """Templates of one unknown, their constants adjusted to its samples, that are near to them."""
     sampled = samples(solution, unknown, noise)
     for candidates, what in _structures(solution, unknown, sampled, families):
         tick(what)
@@ -223,11 +227,8 @@ def _recognised(value: float, error: float, parameters: Mapping[Symbol, Expr]) -
 
 def simplest(expression: Expr) -> Expr:
     """The shortest of what SymPy makes of an expression."""
-    size = expression.count_ops()
-    if size > LONG:
+    if expression.count_ops() > LONG:
         return expression
-    tried = [expression, sympy.powsimp(expression, deep=True), sympy.factor_terms(expression)]
-    tried += [sympy.trigsimp(one) for one in tried[1:2]]
-    tried += [sympy.simplify(one) for one in tried[:1]]
-    tried += [sympy.factor(one) for one in tried[-1:]]
+    powers, simplified = sympy.powsimp(expression, deep=True), sympy.simplify(expression)
+    tried = (expression, powers, sympy.factor_terms(expression), sympy.trigsimp(powers), simplified, sympy.factor(simplified))
     return min(tried, key=lambda one: (one.count_ops(), len(str(one))))

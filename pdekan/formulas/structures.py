@@ -160,9 +160,7 @@ def _products(functions: Sequence[Sequence[Template]]) -> list[tuple[tuple[int, 
     counts = [len(one) for one in functions]
     if math.prod(counts) <= MOST_TERMS:
         return [tuple(enumerate(choice)) for choice in product(*(range(n) for n in counts))]
-    constants = [
-        [j for j, one in enumerate(f) if X not in one.expression.free_symbols and one.expression == 1] for f in functions
-    ]
+    constants = [[j for j, one in enumerate(each) if one.expression == 1] for each in functions]
     if not all(constants):
         return None
     varying = [(k, j) for k, n in enumerate(counts) for j in range(n) if j not in constants[k]]
