@@ -36,7 +36,7 @@ ORDER = (
     "output.findings_file", "output.findings_figures", "output.tables", "output.study_table", "output.report", "output",
     "solution", "picture", "references", "training", "marching", "pruning", "solver", "run",
     "formulas.symbols", "formulas.templates", "formulas.sampling", "formulas.spans", "formulas.unwrapping",
-    "formulas.structures", "formulas.compositions", "formulas.edges",
+    "formulas.structures", "formulas.compositions", "formulas.edges", "formulas.snapping",
     "formulas.polishing", "formulas.search", "formulas.report", "formulas.drawing",
     "studies.rows", "studies.cluster", "studies.engine", "studies.kan_paper", "studies.fits", "studies.limits",
     "studies.scaling", "studies.folder", "studies.experiment", "studies.continual_learning", "studies.grid_extension",

@@ -24,11 +24,12 @@ from pdekan.formulas.templates import Template, constant, evaluate
 from pdekan.importance import evaluated
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
-from pdekan.networks.layers import LayerTrace
+from pdekan.networks.layers import Edge, LayerTrace
 
 Array = NDArray[np.float64]
 
-SYMBOLS = tuple(family for family in FAMILIES if family.cost <= 3.2)  # of which an edge is named: no products of two
+SYMBOL_COST = 3.2  # of the families that an edge is named of: no products of two
+SYMBOLS = tuple(family for family in FAMILIES if family.cost <= SYMBOL_COST)
 MOST_EDGES = 24  # of a network that is read edge by edge; larger ones are not sparse enough to be a formula
 CURVE = 64  # Gauss points over the values that an edge takes
 EDGE_NOISE = 100.0  # errors of an edge, in those of the solution
@@ -57,40 +58,52 @@ class _Variable:
 
 def candidates(kan: KAN, points: Array, families: Sequence[Family] = SYMBOLS, count: int = 3) -> list[Candidates]:
     """For every edge of a KAN at points ``(n, d)`` the families of the library that are nearest to its activation."""
-    out = []
-    for k, trace in enumerate(_traces(kan, points)):
-        for i, o in trace.layer.kept.nonzero().tolist():
-            x = trace.x.value[:, i]
-            nodes, weights = _gauss(float(x.min()), float(x.max()))
-            phi = _activation(trace, i, o, nodes)
-            space = Space.of(nodes, weights, np.column_stack([np.ones_like(phi), phi]), 1e-9)
-            found = ranked(space, np.ones((len(nodes), 1)), families)
-            out.append(Candidates(k, i, o, tuple(found[:count])))
-    return out
+    return [
+        nearest(trace, k, (i, o), families, count)
+        for k, trace in enumerate(traces(kan, points))
+        for i, o in trace.layer.kept.nonzero().tolist()
+    ]
+
+
+def nearest(trace: LayerTrace, layer: int, edge: Edge, families: Sequence[Family] = SYMBOLS, count: int = 3) -> Candidates:
+    """The same for one edge of a layer that was evaluated at points."""
+    x = trace.x.value[:, edge[0]]
+    nodes, weights = _gauss(float(x.min()), float(x.max()))
+    phi = _activation(trace, *edge, nodes)
+    space = Space.of(nodes, weights, np.column_stack([np.ones_like(phi), phi]), 1e-9)
+    found = ranked(space, np.ones((len(nodes), 1)), families)
+    return Candidates(layer, *edge, tuple(found[:count]))
+
+
+@torch.no_grad()
+def traces(kan: KAN, points: Array) -> list[LayerTrace]:
+    """The layers of a KAN evaluated at points ``(n, d)``."""
+    return evaluated(kan, torch.as_tensor(points, dtype=torch.float64))
+
+
+def readable(network: Network) -> KAN | None:
+    """The network, if it can be a formula edge by edge: a KAN of splines alone, of few edges; else None."""
+    kan = bare(network)
+    if not isinstance(kan, KAN) or kan is not network or kan.base != "none" or kan.grading is not None:
+        return None
+    return kan if sum(layer.edges for layer in kan.spline_layers) <= MOST_EDGES else None
 
 
 def of_network(network: Network, unknown: int, samples: Samples, families: Sequence[Family] = FAMILIES) -> Iterator[Template]:
     """The formula of one output of a small KAN, edge by edge; none where an edge is nothing that the library has."""
-    kan = bare(network)
-    if not isinstance(kan, KAN) or kan is not network or kan.base != "none" or kan.grading is not None:
+    kan = readable(network)
+    if kan is None:
         return
-    traces = _traces(kan, samples.scattered())
-    if sum(int(trace.layer.kept.sum()) for trace in traces) > MOST_EDGES:
-        return
-    variables: list[_Variable | None] = [_coordinate(samples, k, traces[0]) for k in range(kan.inputs)]
-    for trace in traces[:-1]:
+    layers = traces(kan, samples.scattered())
+    variables: list[_Variable | None] = [_coordinate(samples, k, layers[0]) for k in range(kan.inputs)]
+    for trace in layers[:-1]:
         variables = [_node(trace, o, variables, samples, families) for o in range(trace.layer.outputs)]
-    top = _node(traces[-1], unknown, variables, samples, families)
+    top = _node(layers[-1], unknown, variables, samples, families)
     if top is None:
         return
     (scale, first), (shift, second) = constant(top.scale), constant(top.shift)
     values = dict(top.template.values) | first | second
     yield Template(scale * top.template.expression + shift, values)
-
-
-@torch.no_grad()
-def _traces(kan: KAN, points: Array) -> list[LayerTrace]:
-    return evaluated(kan, torch.as_tensor(points, dtype=torch.float64))
 
 
 @torch.no_grad()

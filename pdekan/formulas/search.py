@@ -16,8 +16,9 @@ from sympy import Expr, Symbol
 from pdekan.formulas import polishing
 from pdekan.formulas.compositions import composed
 from pdekan.formulas.constants import recognise
-from pdekan.formulas.edges import of_network
+from pdekan.formulas.edges import SYMBOL_COST, of_network, readable
 from pdekan.formulas.sampling import Samples, samples
+from pdekan.formulas.snapping import snapped
 from pdekan.formulas.structures import separated
 from pdekan.formulas.symbolic import NotSymbolic, number, symbol
 from pdekan.formulas.symbols import FAMILIES, Family
@@ -25,6 +26,7 @@ from pdekan.formulas.templates import Template
 from pdekan.formulas.unwrapping import NOTHING, UNWRAPPINGS
 from pdekan.formulas.verification import Verdict, verify
 from pdekan.problems import Problem, ProblemError
+from pdekan.refitting import Refitting
 from pdekan.solution import Solution
 
 # The errors that a solution is taken to have, relative to its size, as multiples of its relative residual: few first.
@@ -127,7 +129,7 @@ def _near(
 ) -> Iterator[Template]:
     """Templates of one unknown, their constants adjusted to its samples, that are near to them."""
     sampled = samples(solution, unknown, noise)
-    for candidates, what in _structures(solution, unknown, sampled, families):
+    for candidates, what in _structures(solution, unknown, sampled, families, tick):
         tick(what)
         for template in _finite(candidates):
             adjusted, misfit = polishing.to_samples(template, sampled)
@@ -143,7 +145,7 @@ def _finite(candidates: Iterator[Template]) -> Iterator[Template]:
 
 
 def _structures(
-    solution: Solution, unknown: int, sampled: Samples, families: Sequence[Family]
+    solution: Solution, unknown: int, sampled: Samples, families: Sequence[Family], tick: Callable[[str], None]
 ) -> Iterator[tuple[Iterator[Template], str]]:
     """Searches, the likely and quick ones first."""
     yield separated(sampled, families), "sums of products"
@@ -152,9 +154,23 @@ def _structures(
     for unwrapping in UNWRAPPINGS:
         if unwrapping is not NOTHING:
             yield separated(sampled, families, unwrapping), f"{unwrapping.name} of sums of products"
+    yield _edge_by_edge(solution, unknown, sampled, families, tick), "the network's edges, one at a time"
     yield composed(sampled, families, nested=True), "functions of functions of sums"
     for unwrapping in UNWRAPPINGS:  # of which the first is none
         yield separated(sampled, families, unwrapping, nested=True), f"{unwrapping.name} of products of functions of functions"
+
+
+def _edge_by_edge(
+    solution: Solution, unknown: int, sampled: Samples, families: Sequence[Family], tick: Callable[[str], None]
+) -> Iterator[Template]:
+    """The formula of the network whose edges were made functions of the library, where that can be read edge by edge."""
+    kan, problem = readable(solution.network), solution.problem
+    if kan is None or problem is None:
+        return
+    objective = Refitting(problem, kan, math.inf, lambda relative, seconds: None).objective(kan)
+    symbols = [one for one in families if one.cost <= SYMBOL_COST]
+    network, _ = snapped(kan, objective, sampled.scattered(), symbols, tick)
+    yield from of_network(network, unknown, sampled, families)
 
 
 def _judged(
