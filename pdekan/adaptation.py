@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from pdekan.ansatz import Ansatz, bare
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
-from pdekan.grading import LONGEST, coarseness, equidistributing, interpolated, spread
+from pdekan.grading import LONGEST, coarseness, counts, equidistributing, interpolated, spread
 from pdekan.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.objective import evaluate
+from pdekan.plan import Stage
 from pdekan.problems import Problem, ProblemError
 
 # Points along the axis that slopes are taken between, along every other one, and those that lengths are given at.
 ALONG, ACROSS, FINE = 61, {1: 1, 2: 24, 3: 8}, 601
+# Intervals of the last layer for every length that fits along an axis, and nodes at least. With plane waves inside, on slabs of
+# Allen-Cahn's equation: 1.5 intervals leave 2e-3, 2.5 leave 3e-4, 3.5 leave 1e-4; six nodes do not hold what is between points.
+INTERVALS_PER_LENGTH, NODES = 3.5, 8
 # A grading is given up where another one would lay points this many times as densely.
 OUTGROWN = 1.5
 # Short lengths are taken shorter by this power: a front has room to become steeper, which costs little in what is spread out.
@@ -41,6 +48,33 @@ def better(problem: Problem, network: Network) -> Tensor | None:
     given = None if inner.grading is None else inner.grading.cpu()
     wanted = equidistributing([_lengths(problem, network, given, k) for k in range(problem.domain.dimension)])
     return None if wanted is None or (given is not None and coarseness(given, wanted) < OUTGROWN) else wanted
+
+
+def sized(stage: Stage, grading: Tensor, is_open: bool) -> Stage:
+    """A stage of the plan in graded coordinates: its last layer has intervals for all lengths that fit along an axis.
+
+    is_open: whether the number of nodes may be raised, too.
+    """
+    needed = math.ceil(INTERVALS_PER_LENGTH * float(counts(grading).max()))
+    hidden = tuple(max(n, NODES) for n in stage.hidden) if is_open else stage.hidden
+    return replace(stage, hidden=hidden, intervals=(*stage.intervals[:-1], max(stage.intervals[-1], needed)))
+
+
+@torch.no_grad()
+def afresh(network: KAN, stage: Stage, grading: Tensor, points: Tensor, generator: torch.Generator) -> KAN:
+    """A network of the stage's sizes whose inner functions are plane waves, and which says about what another one says.
+
+    Inner functions that were trained are steep in places, where fine outer splines would be left free between points
+    ``(n, d)``. Plane waves are not, and for them the last layer alone does most.
+    """
+    box = network.lower.tolist(), network.upper.tolist()
+    widths = (network.inputs, *stage.hidden, network.outputs)
+    other = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products, None, grading.cpu())
+    other.initialise(generator)
+    other.to(network.lower.device)
+    other.normalise(points)
+    other.imitate(network(points), points)
+    return other
 
 
 def regraded(network: Network, grading: Tensor) -> Network:

@@ -33,10 +33,15 @@ def spread(xi: Tensor, grading: Tensor, derivatives: int = 0) -> list[Tensor]:
     return [part[..., 0] for part in local.combine(grading[:, None])]
 
 
-def widest(grading: Tensor) -> Tensor:
-    """The steepest slopes x'(ξ) ``(d,)`` of the maps of all axes."""
+def counts(grading: Tensor, ungraded: float = 2.0 / LONGEST) -> Tensor:
+    """About how many lengths h fit along every axis, ``(d,)``: ∫ dx/h, and a given number along those that are not graded.
+
+    x' = c h with c = ½ ∫ dx/h, hence dh/dx = x''/(c x'), which reaches STEEPEST somewhere on an axis that was graded.
+    """
     xi = torch.linspace(-1.0, 1.0, 401, dtype=grading.dtype, device=grading.device)
-    return spread(xi[:, None].expand(-1, len(grading)), grading, 1)[1].amax(0)
+    _, first, second = spread(xi[:, None].expand(-1, len(grading)), grading, 2)
+    found = 2.0 / STEEPEST * (second / first).abs().amax(0)
+    return torch.where(found > 2.0 / LONGEST, found, ungraded)
 
 
 @torch.no_grad()

@@ -11,15 +11,15 @@ from torch import Tensor
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Quadrature
-from pdekan.grading import spread, widest
+from pdekan.grading import counts, spread
 
 
 @dataclass(frozen=True)
 class Sampling:
     """How points are laid: `cells` × `order` Gauss points an axis up to three dimensions, else about `count` Sobol points.
 
-    grading: of the coordinates in which they are laid evenly (see `pdekan.grading`), on a box: as many in all, but more along
-    the axes that are graded, so that the widest gaps are as wide a part of every axis.
+    grading: of the coordinates in which they are laid evenly (see `pdekan.grading`), on a box: as many in all, but along
+    every axis in proportion to the lengths that fit along it.
     """
 
     cells: int
@@ -41,11 +41,11 @@ class Sampling:
         return moved(domain.face(face, self._along(), self.order, count, seed), domain, self.grading)
 
     def _along(self) -> list[int]:
-        """Cells along every axis: in proportion to the steepest slope of its map."""
+        """Cells along every axis: in proportion to how many lengths fit along it."""
         assert self.grading is not None
-        steepest = widest(self.grading)
-        mean = float(steepest.log().mean().exp())
-        return [max(1, round(self.cells * float(one) / mean)) for one in steepest]
+        lengths = counts(self.grading)
+        mean = float(lengths.log().mean().exp())
+        return [max(1, round(self.cells * float(one) / mean)) for one in lengths]
 
 
 def moved(rule: Quadrature, domain: Box, grading: Tensor) -> Quadrature:

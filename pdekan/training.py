@@ -57,6 +57,8 @@ LOG = logging.getLogger(__name__)
 ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged", "outgrown")
 # Steps after which training asks whether the solution has outgrown the coordinates that it is found in.
 LOOK = 2
+# In graded coordinates a stage ends where the residual on unseen points is so much larger than the least it has seen.
+OVERFITTED = 3.0
 # How many times a stage begins again in other coordinates.
 AGAIN = 6
 
@@ -94,6 +96,14 @@ class _Judged:
         return self.residuals.relative
 
 
+@dataclass
+class _Least:
+    """The parameters of a stage that are best on unseen points."""
+
+    theta: torch.Tensor | None = None
+    relative: float = math.inf
+
+
 class _OutOfTimeError(Exception):
     """The time allowed has passed in the middle of a step."""
 
@@ -124,6 +134,7 @@ class Training:
             self.plan = tuple(stage for stage in self.plan for _ in range(2))
         self.first = 0
         self.taken = 0
+        self.guessed = resume is not None  # whether the best network was trained elsewhere
         self.grading: torch.Tensor | None = None  # what solutions so far asked for, see `adaptation`
         self.best: _Judged | None = None  # of this start
         self.winner: _Judged | None = None  # of the starts before
@@ -191,9 +202,16 @@ class Training:
             self._rows(last)
             methods.optimizer(self.options, self._parameters(last), dense=True, last=True)
 
+    def _planned(self, index: int) -> Stage | None:
+        """A stage of the plan, sized for the coordinates that solutions so far have asked for."""
+        stage = self.plan[index]
+        if stage is None or self.grading is None or stage.kind != "kan":
+            return stage
+        return adaptation.sized(stage, self.grading, self.grows)
+
     def _parameters(self, index: int) -> int:
         """How many parameters the network of a stage has."""
-        stage = self.plan[index]
+        stage = self._planned(index)
         return _count(self.given) if stage is None else stage.parameters(self.problem.domain.dimension)
 
     def _too_long(self, index: int) -> bool:
@@ -201,7 +219,7 @@ class Training:
 
         They grow with P³ in the end, but not for small networks; a stage that proves too slow is ended by the clock.
         """
-        stage, last = self.plan[index], self.pace
+        stage, last = self._planned(index), self.pace
         if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False
         work = self._parameters(index) ** 2
@@ -209,7 +227,9 @@ class Training:
 
     def _rows(self, index: int) -> int | None:
         """How many rows a stage takes at a time, None for all. Raises ProblemError where the memory allowed is too small."""
-        return methods.rows_at_a_time(self.options, self.plan[index], self._parameters(index), self.problem.domain.dimension)
+        return methods.rows_at_a_time(
+            self.options, self._planned(index), self._parameters(index), self.problem.domain.dimension
+        )
 
     def _fits(self, index: int) -> bool:
         """Whether a stage can be trained in the memory that is allowed."""
@@ -221,13 +241,14 @@ class Training:
 
     def _judged(self, index: int) -> _Judged:
         """The best network carried over to a later stage, judged there."""
-        network = self._network(self.plan[index])
-        judge = Judge.of(self.held_out, unseen_points(self._sampling(self.plan[index], network)), self.device)
+        stage = self._planned(index)
+        network = self._network(stage)
+        judge = Judge.of(self.held_out, unseen_points(self._sampling(stage, network)), self.device)
         return _Judged(network, index, judge.residuals(network))
 
     def _stage(self, index: int) -> str:
         """Train one stage and judge it; returns the reason of its end."""
-        stage = self.plan[index]
+        stage = self._planned(index)
         network = self._network(stage)
         sampling = self._sampling(stage, network)
         inside = None
@@ -243,11 +264,12 @@ class Training:
         optimizer = methods.optimizer(self.options, len(theta), dense, index == len(self.plan) - 1)
         objective = Objective(self.problem, network, training, self.options.weights, self._rows(index), self._pulse)
         with threads(self.threads if rows * len(theta) >= PARALLEL_ENTRIES else 1):
-            outcome = self._minimised(optimizer, objective, theta, self._watcher(index, objective, judge))
-        trained = objective.load(outcome.theta)
+            least = _Least()
+            outcome = self._minimised(optimizer, objective, theta, self._watcher(index, objective, judge, least))
+        trained = objective.load(outcome.theta if least.theta is None else least.theta)
         judged = _Judged(trained, index, judge.residuals(trained))
         if self.best is None or not self.grows or not judged.relative >= self.best.relative:
-            self.best = judged
+            self.best, self.guessed = judged, False
         if outcome.reason == "outgrown" or (outcome.reason in ENDS_OF_A_STAGE and self._outgrows(trained)):
             return "outgrown"
         return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason
@@ -289,7 +311,12 @@ class Training:
         generator = torch.Generator().manual_seed(self.seed)
         if self.best is not None:
             network = bare(self._regraded(self.best.network))
-            if isinstance(network, KAN):
+            if isinstance(network, KAN) and self._begins_afresh(network, stage):
+                assert self.grading is not None
+                sampling = replace(self._sampling(stage, network), grading=self.grading)
+                points = torch.as_tensor(sampling.inside(self.problem.domain).points, device=self.device)
+                network = adaptation.afresh(network, stage, self.grading, points, generator)
+            elif isinstance(network, KAN):
                 if network.widths[1:-1] != stage.hidden:
                     network = network.widened(stage.hidden, generator)
                 network = network.refined(stage.degree, stage.intervals)
@@ -303,6 +330,11 @@ class Training:
             fresh = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
         fresh.initialise(generator)
         return self._regraded(wrapped(self.problem, fresh).to(self.device))
+
+    def _begins_afresh(self, network: KAN, stage: Stage) -> bool:
+        """Whether a stage takes over what a network says, but not its inner functions; see `adaptation.afresh`."""
+        same = network.widths[1:-1] == stage.hidden and not self.guessed
+        return self.grading is not None and stage.base == "none" and not same
 
     def _regraded(self, network: Network) -> Network:
         """The network in the coordinates that solutions so far have asked for."""
@@ -331,7 +363,7 @@ class Training:
             return self.options.steps - self.taken
         return methods.STEPS[self.options.optimizer]
 
-    def _watcher(self, index: int, objective: Objective, judge: Judge) -> Watch:
+    def _watcher(self, index: int, objective: Objective, judge: Judge, least: _Least) -> Watch:
         """Records every step and says when to stop. Time spent on errors, which training does not need, is not counted."""
         earlier = self.clock.spent
 
@@ -340,6 +372,8 @@ class Training:
             nonlocal earlier
             network = objective.load(step.theta)
             judged = _Judged(network, index, judge.residuals(network))
+            if self.options.adapt and judged.relative < least.relative:
+                least.theta, least.relative = step.theta.clone(), judged.relative
             spent = self.clock.spent
             with self.clock.paused():
                 errors = self.history.quick_errors(network)
@@ -352,6 +386,8 @@ class Training:
                 return "tolerance"
             if step.taken % LOOK == 0 and self._outgrows(network):
                 return "outgrown"
+            if self.options.adapt and judged.relative > OVERFITTED * least.relative:
+                return "stalled"
             # the next step will take as long as this one
             return "budget" if spent + last > self.clock.budget else None
 
@@ -381,7 +417,7 @@ class Training:
         """The standard errors of the parameters that were found from data."""
         if not (self.problem.parameters and self.problem.data):
             return {}
-        sampling = self._sampling(self.plan[self.winner.stage if self.winner is not None else 0], network)
+        sampling = self._sampling(self._planned(self.winner.stage if self.winner is not None else 0), network)
         training = terms(self.fitted, sampling, self.device)
         return standard_errors(Objective(self.problem, network, training, self.options.weights))
 

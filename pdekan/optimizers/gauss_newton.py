@@ -52,7 +52,8 @@ class GaussNewton:
         if state is None:
             return Outcome(theta, math.inf, 0, "singular")
         damping, losses, reason = self.damping, [state.loss], "steps"
-        while len(losses) <= steps:
+        wish = watch(Step(state.theta, state.loss))  # the linear part alone may do
+        while wish is None and len(losses) <= steps:
             while (wanted := max(self.floor, self.ridge * state.loss / size)) < 0.5 * ridge:
                 ridge = wanted
                 state = (_project(problem, state.theta, ridge) if problem.affine else state.weighed(ridge)) or state
@@ -63,15 +64,12 @@ class GaussNewton:
             state = trial
             losses.append(state.loss)
             wish = watch(Step(state.theta, state.loss, len(losses) - 1))
-            if wish is not None:
-                reason = wish
-                break
             if len(losses) > self.patience and state.loss > (1.0 - self.least) * losses[-1 - self.patience]:
                 reason = "stalled"
                 break
         # the ridge may have thrown away a better start
         best, loss = (theta, start) if start < state.loss else (state.theta, state.loss)
-        return Outcome(best, loss, len(losses) - 1, reason)
+        return Outcome(best, loss, len(losses) - 1, wish or reason)
 
     def _step(self, problem: LeastSquares, state: _State, ridge: float, damping: float) -> tuple[_State | None, float]:
         """The first damped step that lowers the cost, and the next damping; None where no trial does."""
