@@ -134,7 +134,8 @@ class Training:
             self.plan = tuple(stage for stage in self.plan for _ in range(2))
         self.first = 0
         self.taken = 0
-        self.guessed = resume is not None  # whether the best network was trained elsewhere
+        # whether the best network is only a guess of what is to be trained
+        self.guessed = resume is not None and resume.iterations == 0
         self.grading: torch.Tensor | None = None  # what solutions so far asked for, see `adaptation`
         self.best: _Judged | None = None  # of this start
         self.winner: _Judged | None = None  # of the starts before
@@ -146,7 +147,8 @@ class Training:
             self.best = _Judged(resume.network.to(self.device), self.first, Residuals())
             inner = bare(self.best.network)
             self.grading = inner.grading if isinstance(inner, KAN) else None
-            self._outgrows(self.best.network)
+            if self.guessed:
+                self._outgrows(self.best.network)
             self.best = self._judged(self.first)  # judged anew: the problem may have changed since
         self.history = History(problem, None if resume is None else resume.history)
         self.clock = Clock(0.0 if resume is None else resume.seconds, self.options.seconds)
@@ -372,8 +374,12 @@ class Training:
             nonlocal earlier
             network = objective.load(step.theta)
             judged = _Judged(network, index, judge.residuals(network))
-            if self.options.adapt and judged.relative < least.relative:
+            if self.grading is not None and judged.relative < least.relative:
                 least.theta, least.relative = step.theta.clone(), judged.relative
+            met = judged.relative <= self.target and not self.noisy
+            # the linear part alone is no step; in graded coordinates it may do
+            if step.taken == 0 and (self.grading is None or not met):
+                return None
             spent = self.clock.spent
             with self.clock.paused():
                 errors = self.history.quick_errors(network)
@@ -382,11 +388,11 @@ class Training:
             last, earlier = spent - earlier, spent
             if reason is not None:
                 return reason
-            if judged.relative <= self.target and not self.noisy:
+            if met:
                 return "tolerance"
             if step.taken % LOOK == 0 and self._outgrows(network):
                 return "outgrown"
-            if self.options.adapt and judged.relative > OVERFITTED * least.relative:
+            if self.grading is not None and judged.relative > OVERFITTED * least.relative:
                 return "stalled"
             # the next step will take as long as this one
             return "budget" if spent + last > self.clock.budget else None

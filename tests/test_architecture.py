@@ -26,7 +26,7 @@ ORDER = (
     "problem_text", "domain_schema", "problem_schema", "domain_tables", "measurements", "problem_file", "ansatz", "slabs",
     "coefficients", "lagrange", "fitted", "spaces", "boundary", "finite_elements", "reference",
     "sampling", "products", "terms", "objective", "importance", "removal",
-    "adaptation", "uncertainty", "judgement", "resampling", "plan", "errors", "bounds",
+    "uncertainty", "judgement", "resampling", "plan", "adaptation", "errors", "bounds",
     "formulas.constants", "formulas.symbolic", "formulas.writing", "formulas.vanishing", "formulas.surfaces",
     "formulas.regularity", "formulas.requirements", "formulas.verification", "formulas",
     "optimizers.base", "optimizers.gauss_newton", "optimizers.lbfgs", "optimizers.adam",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pdekan import splines
 from pdekan.domains.box import box
-from pdekan.grading import DEGREE, coarseness, equidistributing, graded, inverse, limited, spread
+from pdekan.grading import DEGREE, coarseness, counts, equidistributing, graded, inverse, limited, spread
 from pdekan.jets import Derivatives, Frame
 from pdekan.networks.kan import KAN
 from pdekan.sampling import Sampling, moved
@@ -118,14 +118,27 @@ def test_moved_rules_still_integrate() -> None:
     assert float(top.weights @ top.points[:, 0] ** 2) == pytest.approx(8.0 / 3.0, rel=1e-9)
 
 
-def test_points_are_as_far_apart_along_every_axis_where_they_are_the_farthest() -> None:
+def test_counts_are_integrals_of_the_density() -> None:
+    for widths in ((0.01, 0.02), (0.1, 0.05)):
+        axes = [(nodes, limited(nodes, front_)) for nodes, front_ in lengths(*(front(width) for width in widths))]
+        grading = equidistributing(axes)
+        assert grading is not None
+        wanted = [float(torch.trapezoid(1.0 / length, nodes)) for nodes, length in axes]
+        assert counts(grading).tolist() == pytest.approx(wanted, rel=0.05)
+    grading = equidistributing(lengths(front(0.01), [1.0] * 9))
+    assert grading is not None
+    assert counts(grading)[1] == 2.0
+    assert counts(grading, 0.5)[1] == 0.5
+
+
+def test_points_lie_along_every_axis_in_proportion_to_its_lengths() -> None:
     grading = equidistributing(lengths(front(0.01), [1.0] * 9))
     assert grading is not None
     domain = box(x=(0.0, 2.0), y=(0.0, 2.0))
     inside = Sampling(16, 4, 0, 0, grading).inside(domain)
     assert len(inside.points) == pytest.approx(64**2, rel=0.1)
-    gaps = [np.diff(np.unique(inside.points[:, k].round(9))).max() for k in range(2)]
-    assert gaps[0] == pytest.approx(gaps[1], rel=0.25)
+    along = [len(np.unique(inside.points[:, k].round(9))) for k in range(2)]
+    assert along[0] / along[1] == pytest.approx(float(counts(grading)[0] / counts(grading)[1]), rel=0.1)
     assert inside.weights.sum() == pytest.approx(4.0, rel=1e-6)
     start = Sampling(16, 4, 0, 0, grading).on(domain, "y-", 0, 0)
     assert set(start.points[:, 0].round(9)) == set(inside.points[:, 0].round(9))

@@ -72,7 +72,8 @@ class Step:
     taken: int = 0
 
 
-# called after every accepted step; returns a reason to stop, or None to go on
+# called after every accepted step, and before the first by those that solve for a linear part then; returns a reason to stop,
+# or None to go on
 Watch = Callable[[Step], str | None]
 
 
