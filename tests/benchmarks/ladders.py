@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pdekan import solver
+from pdekan import training
 from pdekan.networks.kan import KAN
 from pdekan.plan import Stage
 from pdekan.problems import Problem
@@ -46,10 +46,10 @@ def fresh(problem: Problem, stage: Stage, seed: int) -> KAN:
 @contextmanager
 def plan(steps: Sequence[Rung | Stage]) -> Iterator[None]:
     """Within, `solve` trains these networks one after the other, whatever the problem asks for."""
-    own = solver.stages
+    own = training.stages
     written = tuple(step.stage() if isinstance(step, Rung) else step for step in steps)
-    solver.stages = lambda problem: written
+    training.stages = lambda problem: written
     try:
         yield
     finally:
-        solver.stages = own
+        training.stages = own
