@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,18 @@ import torch
 from torch import Tensor, nn
 
 import pdekan as pk
-from pdekan.adaptation import SHARPER, _lengths, better, regraded
+from pdekan.adaptation import INTERVALS_PER_LENGTH, NODES, SHARPER, _lengths, afresh, better, regraded, sized
 from pdekan.ansatz import Ansatz, bare
-from pdekan.grading import equidistributing, spread
+from pdekan.domains.box import Box
+from pdekan.grading import counts, equidistributing, spread
+from pdekan.judgement import Judge, Residuals
 from pdekan.networks.base import ModuleNetwork
 from pdekan.networks.kan import KAN
+from pdekan.plan import Stage
 from pdekan.problem_file import loads
-from pdekan.problems import Problem, ProblemError
+from pdekan.problems import NetworkOptions, Problem, ProblemError
+from pdekan.sampling import Sampling
+from pdekan.training import OVERFITTED, Training
 
 WIDTH = 0.01
 LAYER = """
@@ -119,6 +125,67 @@ def test_graded_solutions_are_stored_and_gone_on_with(tmp_path: Path) -> None:
     assert (loaded(points) == solution(points)).all()
     on = pk.solve(replace(problem, training=replace(problem.training, steps=40)), resume=loaded)
     assert on.relative_residual < solution.relative_residual
+
+
+def front_grading() -> Tensor:
+    """Of a front across x, and of nothing along y."""
+    nodes = torch.linspace(-1.0, 1.0, 801, dtype=torch.float64)
+    grading = equidistributing([(nodes, (WIDTH**2 + nodes**2).sqrt()), (nodes, torch.ones_like(nodes))])
+    assert grading is not None
+    return grading
+
+
+def test_a_stage_is_sized_for_the_lengths_that_fit_along_an_axis() -> None:
+    grading = front_grading()
+    small = Stage("kan", (6,), (3, 9), (1, 6), "none")
+    intervals = (1, math.ceil(INTERVALS_PER_LENGTH * float(counts(grading).max())))
+    assert sized(small, grading, True) == replace(small, hidden=(NODES,), intervals=intervals)
+    assert sized(small, grading, False) == replace(small, intervals=intervals)
+    large = Stage("kan", (24,), (9, 9), (4, 500), "none")
+    assert sized(large, grading, True) == large
+
+
+def test_a_network_begun_afresh_says_the_same_with_plane_waves_inside() -> None:
+    grading, box = front_grading(), ([0.0, 1.0], [2.0, 4.0])
+    before = KAN([2, 3, 1], (1, 5), (1, 2), "none", *box, grading=grading)
+    before.initialise(torch.Generator().manual_seed(0))
+    rule = Sampling(8, 8, 0, 0, grading)
+    points, others = (torch.as_tensor(one.inside(Box(("x", "y"), *box)).points) for one in (rule, replace(rule, cells=5)))
+    stage = sized(Stage("kan", (8,), (3, 9), (1, 6), "none"), grading, True)
+    after = afresh(before, stage, grading, points, torch.Generator().manual_seed(1))
+    assert (after.widths, after.intervals) == ((2, *stage.hidden, 1), stage.intervals)
+    said, meant = (network(others).detach() for network in (after, before))
+    torch.testing.assert_close(said, meant, rtol=0.0, atol=1e-4 * float(meant.abs().max()))
+    lines = after.spline_layers[0].whole("coefficients").detach()
+    slopes = lines.diff(dim=-1).abs().sum(-1)  # from end to end
+    assert float((slopes - (lines[..., -1] - lines[..., 0]).abs()).max()) < 0.5
+    # along y little changes: most waves go along x
+    assert float(slopes[1].median()) < 0.2 * float(slopes[0].median())
+
+
+def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_unseen_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[float, Tensor]] = []
+
+    def judged(judge: Judge, network: nn.Module) -> Residuals:
+        """Better once, and then far worse."""
+        theta = torch.cat([p.detach().reshape(-1) for p in network.parameters()])
+        known = [relative for relative, other in said if torch.equal(theta, other)]
+        relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(said), 2)]
+        if not known:
+            said.append((relative, theta))
+        return Residuals(relative, relative, relative, relative)
+
+    problem = layer(seconds=20)
+    training = Training(replace(problem, network=NetworkOptions(hidden=(8,), degree=9, intervals=12)), None, "cpu", None, None)
+    nodes = torch.linspace(-1.0, 1.0, 801, dtype=torch.float64)
+    training.grading = equidistributing([(nodes, (0.001**2 + (nodes - 1.0) ** 2).sqrt())])
+    monkeypatch.setattr(Judge, "residuals", judged)
+    monkeypatch.setattr(training, "_outgrows", lambda network: False)
+    assert training._stage(0) == "stalled"
+    assert training.best is not None
+    assert training.best.relative == 0.2
+    assert [relative for relative, _ in said] == [0.5, 0.2, 0.9]
+    assert 0.9 > OVERFITTED * 0.2
 
 
 def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:

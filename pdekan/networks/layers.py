@@ -1,7 +1,7 @@
 """One layer of a Kolmogorov-Arnold network: a learnable spline on every edge, sums or products at the nodes.
 
 A sum node is Σ_i φ_io(x_i) (arXiv:2404.19756, eq. 2.5), a product node Π_i φ_io(x_i) (multiplication in KAN 2.0,
-arXiv:2408.10205, section 3, with one edge a factor).
+arXiv:2408.10205, section 2, with one edge a factor).
 """
 
 from __future__ import annotations
