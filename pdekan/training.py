@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch.nn.utils import parameters_to_vector
@@ -312,13 +313,11 @@ class Training:
             return self.best.network if self.best is not None else self.given.to(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         if self.best is not None:
-            network = bare(self._regraded(self.best.network))
+            network = bare(self.best.network)
             if isinstance(network, KAN) and self._begins_afresh(network, stage):
-                assert self.grading is not None
-                sampling = replace(self._sampling(stage, network), grading=self.grading)
-                points = torch.as_tensor(sampling.inside(self.problem.domain).points, device=self.device)
-                network = adaptation.afresh(network, stage, self.grading, points, generator)
+                network = self._afresh(network, stage, generator)
             elif isinstance(network, KAN):
+                network = cast("KAN", bare(self._regraded(self.best.network)))
                 if network.widths[1:-1] != stage.hidden:
                     network = network.widened(stage.hidden, generator)
                 network = network.refined(stage.degree, stage.intervals)
@@ -334,9 +333,20 @@ class Training:
         return self._regraded(wrapped(self.problem, fresh).to(self.device))
 
     def _begins_afresh(self, network: KAN, stage: Stage) -> bool:
-        """Whether a stage takes over what a network says, but not its inner functions; see `adaptation.afresh`."""
-        same = network.widths[1:-1] == stage.hidden and not self.guessed
-        return self.grading is not None and stage.base == "none" and not same
+        """Whether a stage in graded coordinates takes over what the best network says, but not its inner functions.
+
+        They are kept where they were trained for the same problem, in the same coordinates, for as many nodes.
+        """
+        if self.grading is None or stage.base != "none":
+            return False
+        same = network.grading is not None and torch.equal(network.grading, self.grading)
+        return self.guessed or not same or network.widths[1:-1] != stage.hidden
+
+    def _afresh(self, network: KAN, stage: Stage, generator: torch.Generator) -> KAN:
+        assert self.grading is not None
+        sampling = replace(self._sampling(stage, network), grading=self.grading)
+        points = torch.as_tensor(sampling.inside(self.problem.domain).points, device=self.device)
+        return adaptation.afresh(network, stage, self.grading, points, generator)
 
     def _regraded(self, network: Network) -> Network:
         """The network in the coordinates that solutions so far have asked for."""
@@ -378,8 +388,8 @@ class Training:
                 least.theta, least.relative = step.theta.clone(), judged.relative
             met = judged.relative <= self.target and not self.noisy
             # the linear part alone is no step; in graded coordinates it may do
-            if step.taken == 0 and (self.grading is None or not met):
-                return None
+            if step.taken == 0 and not (met and self.grading is not None):
+                return "outgrown" if self.best is not None and self._outgrows(network) else None
             spent = self.clock.spent
             with self.clock.paused():
                 errors = self.history.quick_errors(network)
