@@ -124,7 +124,7 @@ def test_counts_are_integrals_of_the_density() -> None:
         grading = equidistributing(axes)
         assert grading is not None
         wanted = [float(torch.trapezoid(1.0 / length, nodes)) for nodes, length in axes]
-        assert counts(grading).tolist() == pytest.approx(wanted, rel=0.05)
+        assert counts(grading).tolist() == pytest.approx(wanted, rel=0.1)
     grading = equidistributing(lengths(front(0.01), [1.0] * 9))
     assert grading is not None
     assert counts(grading)[1] == 2.0
