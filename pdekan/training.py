@@ -382,6 +382,8 @@ class Training:
         def watch(step: Step) -> str | None:
             """Judge the network of a step, write it down, and give the reason to stop, if there is one."""
             nonlocal earlier
+            if step.taken == 0 and not self.options.adapt:
+                return None
             network = objective.load(step.theta)
             judged = _Judged(network, index, judge.residuals(network))
             if self.grading is not None and judged.relative < least.relative:

@@ -43,7 +43,7 @@ def objective(problem: Problem, kan: KAN) -> Objective:
     return Objective(problem, kan, terms(problem, Sampling(4, 4, 0, 0)))
 
 
-@pytest.mark.parametrize("products", [0, 1])
+@pytest.mark.parametrize("products", [pytest.param(0, marks=pytest.mark.nightly), 1])
 def test_errors_of_the_edges_vanish_and_the_network_is_read(products: int) -> None:
     kan = network(products)
     problem, wrong, points = regression(kan), rippled(kan, 1e-3), sampled(kan).scattered()
@@ -72,7 +72,7 @@ def test_an_edge_that_the_library_lacks_stays_a_spline() -> None:
 
 
 def test_slopes_of_coefficients_are_those_of_differences() -> None:
-    kan = network()
+    kan = network(1)
     _, snaps = snapped(kan, objective(regression(kan), kan), sampled(kan).scattered(), FEW)
     step = 1e-6
     for one in snaps:
