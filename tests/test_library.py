@@ -95,7 +95,7 @@ STATED = {
 }
 # l2 is the noise's doing
 MEASURED = {
-    "conductivity": Stated(5e-2),
+    "conductivity": Stated(5e-2, nightly=True),
     "diffusivity": Stated(2e-3),
     "transport": Stated(1e-2, nightly=True),
 }

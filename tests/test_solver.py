@@ -409,6 +409,7 @@ class Fourier(nn.Module):
         return self.last(torch.tanh(self.hidden(torch.cat([torch.sin(phase), torch.cos(phase)], dim=1))))
 
 
+@pytest.mark.nightly
 def test_gauss_newton_trains_any_module() -> None:
     solution = solve(load_problem("poisson_sine"), network=Fourier(), training=TrainingOptions(points=900, steps=60))
     assert_sound(solution)
