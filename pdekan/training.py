@@ -266,8 +266,8 @@ class Training:
         dense = methods.is_dense(self.options, len(theta), rows)
         optimizer = methods.optimizer(self.options, len(theta), dense, index == len(self.plan) - 1)
         objective = Objective(self.problem, network, training, self.options.weights, self._rows(index), self._pulse)
+        least = _Least()
         with threads(self.threads if rows * len(theta) >= PARALLEL_ENTRIES else 1):
-            least = _Least()
             outcome = self._minimised(optimizer, objective, theta, self._watcher(index, objective, judge, least))
         trained = objective.load(outcome.theta if least.theta is None else least.theta)
         judged = _Judged(trained, index, judge.residuals(trained))
@@ -343,6 +343,7 @@ class Training:
         return self.guessed or not same or network.widths[1:-1] != stage.hidden
 
     def _afresh(self, network: KAN, stage: Stage, generator: torch.Generator) -> KAN:
+        """A fresh network of the stage that says what another one says at the stage's training points."""
         assert self.grading is not None
         sampling = replace(self._sampling(stage, network), grading=self.grading)
         points = torch.as_tensor(sampling.inside(self.problem.domain).points, device=self.device)
