@@ -252,7 +252,8 @@ class Training:
     def _stage(self, index: int) -> str:
         """Train one stage and judge it; returns the reason of its end."""
         stage = self._planned(index)
-        network = self._network(stage)
+        with self.clock.running():
+            network = self._network(stage)
         sampling = self._sampling(stage, network)
         inside = None
         if self.options.resample and self.best is not None and self.problem.equations:
