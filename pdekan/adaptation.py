@@ -20,11 +20,12 @@ from pdekan.problems import Problem, ProblemError
 
 # Points along the axis that slopes are taken between, along every other one, and those that lengths are given at.
 ALONG, ACROSS, FINE = 61, {1: 1, 2: 24, 3: 8}, 601
-# Intervals of the last layer for every length that fits along an axis, and nodes at least. With plane waves inside, on slabs of
-# Allen-Cahn's equation: 1.5 intervals leave 2e-3, 2.5 leave 3e-4, 3.5 leave 1e-4; six nodes do not hold what is between points.
-INTERVALS_PER_LENGTH, NODES = 3.5, 8
-# A grading is given up where another one would lay points this many times as densely.
-OUTGROWN = 1.5
+# Intervals of the last layer for every length that fits along an axis, and nodes at least. With plane waves inside, the first
+# least-squares problem of the last slabs of Allen-Cahn's equation leaves 5e-6 with 3.5 intervals and 8 nodes, 5e-7 with these.
+INTERVALS_PER_LENGTH, NODES = 5.0, 12
+# A grading is given up where another one would lay points this many times as densely. With 1.5, slabs in which a front became
+# 1.4 times as steep trained long (ten steps instead of one), and ended at 1e-4 instead of 3e-6.
+OUTGROWN = 1.15
 # Short lengths are taken shorter by this power: a front has room to become steeper, which costs little in what is spread out.
 SHARPER = 4.0 / 3.0
 

@@ -26,10 +26,12 @@ from pdekan.training import Progress, Training, Watcher, measured
 
 # From best to worst: what a march in which not all slabs ended alike is called.
 STATUSES = ("converged", "budget", "stalled", "interrupted")
+# Of equal shares of the time: what a slab may take, while those after it keep this much. Errors of the first are carried on.
+MOST, KEPT = 2.0, 0.5
 
 
 def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution | None) -> Solution:
-    """Solve slab after slab, each in its share of the time that is left; see `pdekan.solve`."""
+    """Solve slab after slab, each in its share of the time; see `pdekan.solve`."""
     times = breaks(problem)
     column, count = problem.domain.coordinates.index(TIME), problem.training.slabs
     solved: list[Solution] = []
@@ -37,9 +39,9 @@ def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution
     if resume is not None:
         networks = _finished(resume, times)
         solved = [_judged(problem, times, networks, resume, device)]
-    spent = 0.0
+    spent, share = 0.0, problem.training.seconds / (count - len(networks))
     for k in range(len(networks), count):
-        seconds = (problem.training.seconds - spent) / (count - k)
+        seconds = min(MOST * share, problem.training.seconds - spent - KEPT * share * (count - k - 1))
         part = slab(problem, times, k, networks[-1] if networks else None, seconds)
         joining = _Joining(problem, times, column, tuple(networks), tuple(solved))
         start = _start(part, solved[-1]) if solved and k > 0 else None
@@ -130,15 +132,15 @@ class _Joining:
         networks = [*self.networks, last.network]
         network = Slabs(networks, self.times[1 : len(networks)], self.column)
         unsolved = last.status == "interrupted"
-        status = max((part.status for part in parts), key=STATUSES.index)
+        k, worst = max(enumerate(parts), key=lambda pair: (STATUSES.index(pair[1].status), pair[1].relative_residual))
         found, reference = measured(self.problem, network) if measure and not unsolved else ({}, None)
         return replace(
             last,
             domain=self.problem.domain,
             problem=self.problem,
             network=network.requires_grad_(False),
-            status=status,
-            reason=f"slab {len(networks)} of {self.problem.training.slabs}: {last.reason}",
+            status=worst.status,
+            reason=f"slab {k + 1} of {self.problem.training.slabs}: {worst.reason}",
             iterations=sum(part.iterations for part in parts),
             seconds=sum(part.seconds for part in parts),
             residual=_root_mean_square([part.residual for part in parts]),

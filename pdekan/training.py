@@ -58,8 +58,8 @@ LOG = logging.getLogger(__name__)
 ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged", "outgrown")
 # Steps after which training asks whether the solution has outgrown the coordinates that it is found in.
 LOOK = 2
-# In graded coordinates a stage ends where the residual on unseen points is so much larger than the least it has seen.
-OVERFITTED = 3.0
+# In graded coordinates a stage ends after so many steps without a lesser residual on unseen points.
+PATIENCE = 6
 # How many times a stage begins again in other coordinates.
 AGAIN = 6
 
@@ -99,10 +99,11 @@ class _Judged:
 
 @dataclass
 class _Least:
-    """The parameters of a stage that are best on unseen points."""
+    """The parameters of a stage that are best on unseen points, and the step that led there."""
 
     theta: torch.Tensor | None = None
     relative: float = math.inf
+    taken: int = 0
 
 
 class _OutOfTimeError(Exception):
@@ -142,14 +143,16 @@ class Training:
         self.winner: _Judged | None = None  # of the starts before
         self.pace: float | None = None  # seconds of a step for each of P², of the stage before
         if resume is not None:
-            _check_resumable(problem, resume, self.plan)
-            self.first = _stage_of(self.plan, bare(resume.network), resume.stage)
-            self.taken = resume.iterations
-            self.best = _Judged(resume.network.to(self.device), self.first, Residuals())
-            inner = bare(self.best.network)
+            network = resume.network.to(self.device)
+            inner = bare(network)
             self.grading = inner.grading if isinstance(inner, KAN) else None
+            _check_resumable(problem, resume, self._planned(len(self.plan) - 1))
+            self.first = _stage_of(self.plan, inner, resume.stage)
+            self.taken = resume.iterations
+            self.best = _Judged(network, self.first, Residuals())
             if self.guessed:
-                self._outgrows(self.best.network)
+                self._outgrows(network)
+                self.first = self.first if self.grading is None else 0  # in graded coordinates a stage begins afresh
             self.best = self._judged(self.first)  # judged anew: the problem may have changed since
         self.history = History(problem, None if resume is None else resume.history)
         self.clock = Clock(0.0 if resume is None else resume.seconds, self.options.seconds)
@@ -389,7 +392,7 @@ class Training:
             network = objective.load(step.theta)
             judged = _Judged(network, index, judge.residuals(network))
             if self.grading is not None and judged.relative < least.relative:
-                least.theta, least.relative = step.theta.clone(), judged.relative
+                least.theta, least.relative, least.taken = step.theta.clone(), judged.relative, step.taken
             met = judged.relative <= self.target and not self.noisy
             # the linear part alone is no step; in graded coordinates it may do
             if step.taken == 0 and not (met and self.grading is not None):
@@ -406,7 +409,7 @@ class Training:
                 return "tolerance"
             if step.taken % LOOK == 0 and self._outgrows(network):
                 return "outgrown"
-            if self.grading is not None and judged.relative > OVERFITTED * least.relative:
+            if self.grading is not None and step.taken >= least.taken + PATIENCE:
                 return "stalled"
             # the next step will take as long as this one
             return "budget" if spent + last > self.clock.budget else None
@@ -518,11 +521,11 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _check_resumable(problem: Problem, resume: Solution, plan: tuple[Stage | None, ...]) -> None:
-    """Raises ProblemError where the network of an earlier solution does not fit the problem or what it asks for."""
+def _check_resumable(problem: Problem, resume: Solution, last: Stage | None) -> None:
+    """Raises ProblemError where the network of an earlier solution does not fit the problem, or the last stage of its plan."""
     if (resume.domain, resume.unknowns) != (problem.domain, problem.unknowns):
         raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
-    last, network = plan[-1], bare(resume.network)
+    network = bare(resume.network)
     if last is None:
         return
     kind = "kan" if isinstance(network, KAN) else "mlp" if isinstance(network, MLP) else "module"

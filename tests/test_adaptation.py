@@ -22,7 +22,7 @@ from pdekan.plan import Stage
 from pdekan.problem_file import loads
 from pdekan.problems import NetworkOptions, Problem, ProblemError
 from pdekan.sampling import Sampling
-from pdekan.training import OVERFITTED, Training
+from pdekan.training import PATIENCE, Training
 
 WIDTH = 0.01
 LAYER = """
@@ -167,7 +167,7 @@ def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_unseen_points(monke
     said: list[tuple[float, Tensor]] = []
 
     def judged(judge: Judge, network: nn.Module) -> Residuals:
-        """Better once, and then far worse."""
+        """Better once, and then worse."""
         theta = torch.cat([p.detach().reshape(-1) for p in network.parameters()])
         known = [relative for relative, other in said if torch.equal(theta, other)]
         relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(said), 2)]
@@ -184,8 +184,16 @@ def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_unseen_points(monke
     assert training._stage(0) == "stalled"
     assert training.best is not None
     assert training.best.relative == 0.2
-    assert [relative for relative, _ in said] == [0.5, 0.2, 0.9]
-    assert OVERFITTED * 0.2 < 0.9
+    assert [relative for relative, _ in said] == [0.5, 0.2, *[0.9] * PATIENCE]
+
+
+def test_a_guess_in_graded_coordinates_is_trained_from_the_first_stage_on() -> None:
+    """What a slab of time begins with does not depend on the sizes that the one before it ended with."""
+    solution = pk.solve(layer(steps=8, seconds=20))
+    later, first = replace(solution, stage=3), replace(solution, stage=3, iterations=0)
+    problem = layer(seconds=20)
+    assert Training(problem, None, "cpu", None, later).first == 3
+    assert Training(problem, None, "cpu", None, first).first == 0
 
 
 def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:

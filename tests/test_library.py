@@ -102,11 +102,11 @@ MEASURED = {
 
 
 def from_file(solution: Solution) -> float:
-    """The relative error of u at the points of the problem's file of reference, each as heavy as its part of the x-axis."""
+    """The relative error of u at the points of the problem's file of reference, each as heavy as its part of the domain."""
     with h5py.File(library()[solution.name].parent / "data" / f"{solution.name}.h5") as file:
         x, t, u = file["x"][:], file["t"][:], file["u"][:]
     found = solution(np.stack(np.meshgrid(x, t, indexing="ij"), axis=-1).reshape(-1, 2)).reshape(u.shape)
-    weights = np.gradient(x)[:, None]
+    weights = np.multiply.outer(np.gradient(x), np.gradient(t))
     return math.sqrt((weights * (found - u) ** 2).sum() / (weights * u**2).sum())
 
 

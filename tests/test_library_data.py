@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from scipy.integrate import solve_ivp
+from scipy.interpolate import make_interp_spline
 
 from pdekan.jets import Derivatives
 from pdekan.library import library
@@ -63,6 +64,7 @@ def test_burgers_front_is_as_steep_as_published() -> None:
 def test_allen_cahn_agrees_with_finite_differences() -> None:
     """Second order on two grids, extrapolated, in time by SciPy's BDF: nothing in common with cosines and ETDRK4."""
     x, t, u = reference("allen_cahn")
+    columns = [int(np.argmin(np.abs(t - time))) for time in (0.5, 1.0)]
 
     def differences(n: int) -> np.ndarray:
         grid = np.linspace(0.0, 1.0, n + 1)
@@ -74,14 +76,15 @@ def test_allen_cahn_agrees_with_finite_differences() -> None:
             (0.0, 1.0),
             grid**2 * np.cos(np.pi * grid),
             method="BDF",
-            t_eval=[t[50], t[100]],
+            t_eval=t[columns],
             jac=lambda _, v: linear + sp.diags(5 - 15 * v**2),
             rtol=1e-8,
             atol=1e-10,
         )
-        return solved.y[:: n // 125]
+        return solved.y[:: n // 1000]
 
     right = x >= -1e-12
     extrapolated = (4 * differences(2000) - differences(1000)) / 3
-    np.testing.assert_allclose(u[right][:, [50, 100]], extrapolated, atol=1e-6)
+    at = make_interp_spline(np.linspace(0.0, 1.0, 1001), extrapolated, 5)(x[right])
+    np.testing.assert_allclose(u[right][:, columns], at, atol=1e-6)
     np.testing.assert_allclose(u, u[::-1], atol=1e-12)

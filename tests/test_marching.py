@@ -19,6 +19,8 @@ from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptio
 from pdekan.resampling import resampled
 from pdekan.sampling import Sampling
 from pdekan.slabs import Carried, breaks, slab
+from pdekan.solution import Solution
+from pdekan.training import Training
 
 HEAT = """
 schema = 1
@@ -180,11 +182,26 @@ def test_a_march_whose_networks_grow_goes_on_with_the_sizes_it_had() -> None:
 
 def test_a_march_is_as_good_as_its_worst_slab() -> None:
     one = pk.solve(replace(WAVE, training=TrainingOptions(steps=1)))
-    first = replace(one, status="budget", relative_residual=0.5)
+    first = replace(one, status="budget", reason="no time left", relative_residual=0.5)
     last = replace(one, status="converged", relative_residual=1e-6)
     joined = _Joining(WAVE, breaks(WAVE), 1, (one.network,), (first,)).joined(last, measure=False)
-    assert (joined.status, joined.relative_residual) == ("budget", 0.5)
+    assert (joined.status, joined.reason, joined.relative_residual) == ("budget", "slab 1 of 2: no time left", 0.5)
     assert joined.iterations == 2 * one.iterations
+
+
+def test_the_first_slabs_may_take_twice_their_share_and_the_others_keep_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[float] = []
+
+    def all_of_it(training: Training) -> Solution:
+        """A training that uses all the time it has."""
+        allowed.append(training.options.seconds)
+        return replace(trained(training), seconds=training.options.seconds)
+
+    trained = Training.solution
+    monkeypatch.setattr(Training, "solution", all_of_it)
+    solution = pk.solve(loads(HEAT.replace("slabs = 3", "slabs = 5").replace("steps = 12", "steps = 1")))
+    assert allowed == pytest.approx([12.0, 9.0, 3.0, 3.0, 3.0])
+    assert solution.seconds == pytest.approx(30.0)
 
 
 @pytest.mark.parametrize(
