@@ -62,15 +62,15 @@ def sized(stage: Stage, grading: Tensor, is_open: bool) -> Stage:
 
 
 @torch.no_grad()
-def afresh(network: KAN, stage: Stage, grading: Tensor, points: Tensor, generator: torch.Generator) -> KAN:
+def afresh(network: KAN, stage: Stage, grading: Tensor | None, points: Tensor, generator: torch.Generator) -> KAN:
     """A network of the stage's sizes whose inner functions are plane waves, and which says about what another one says.
 
-    Inner functions that were trained are steep in places, where fine outer splines would be left free between points
-    ``(n, d)``. Plane waves are not, and for them the last layer alone does most.
+    The points ``(n, d)`` are where the two are alike. Inner functions that were trained are steep in places, where fine outer
+    splines would be left free between points. Plane waves are not, and for them the last layer alone does most.
     """
     box = network.lower.tolist(), network.upper.tolist()
     widths = (network.inputs, *stage.hidden, network.outputs)
-    other = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products, None, grading.cpu())
+    other = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products, None, grading)
     other.initialise(generator)
     other.to(network.lower.device)
     other.normalise(points)

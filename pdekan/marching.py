@@ -56,10 +56,13 @@ def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution
 
 
 def _start(part: Problem, before: Solution) -> Solution | None:
-    """The slab before as a guess for the next one, as if time went on as it did; None where the network cannot be moved."""
+    """The slab before as a guess for the next one, as if time went on as it did.
+
+    None where the network cannot be moved, and where it is of plane waves: small networks find a better start for those.
+    """
     last = before.network.parts[-1] if isinstance(before.network, Slabs) else before.network
     network = deepcopy(bare(last))
-    if not isinstance(network, (KAN, MLP)):
+    if not isinstance(network, (KAN, MLP)) or _is_of_waves(part, network):
         return None
     network.lower.copy_(torch.tensor(part.domain.lower))
     network.upper.copy_(torch.tensor(part.domain.upper))
@@ -67,6 +70,14 @@ def _start(part: Problem, before: Solution) -> Solution | None:
     return replace(
         before, domain=part.domain, network=wrapped(part, network), stage=before.stage, iterations=0, seconds=0.0, history=empty
     )
+
+
+def _is_of_waves(part: Problem, network: KAN | MLP) -> bool:
+    """Whether a network was found as one of plane waves, in the coordinates of the problem."""
+    if not isinstance(network, KAN) or network.grading is not None:
+        return False
+    sizes = network.widths[1:-1], network.degree, network.intervals
+    return any(stage.waves and (stage.hidden, stage.degree, stage.intervals) == sizes for stage in stages(part))
 
 
 def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:

@@ -26,7 +26,7 @@ from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.objective import Objective
 from pdekan.optimizers.base import Outcome, Step, Watch
-from pdekan.plan import Stage, is_open, stages, training_points, unseen_points
+from pdekan.plan import POINTS_PER_PARAMETER, Stage, is_open, stages, training_points, unseen_points
 from pdekan.problems import Problem, ProblemError
 from pdekan.reference import Reference
 from pdekan.resampling import resampled
@@ -62,6 +62,9 @@ LOOK = 2
 PATIENCE = 6
 # How many times a stage begins again in other coordinates.
 AGAIN = 6
+# The trained network that comes after the first ones lowers residuals by 10 to 200 in a few steps, or by little in many. Plane
+# waves come before it where it has more than this to do.
+NEAR = 300.0
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,8 @@ class Training:
         """Train stage by stage; returns the reason of the end."""
         reason = "stalled"
         for index in range(self.first, len(self.plan)):
+            if self._is_smaller(index) or self._is_near(index):
+                continue
             if self._too_long(index):
                 reason = "budget"
                 break
@@ -220,12 +225,29 @@ class Training:
         stage = self._planned(index)
         return _count(self.given) if stage is None else stage.parameters(self.problem.domain.dimension)
 
+    def _is_smaller(self, index: int) -> bool:
+        """Whether a stage has fewer nodes than the best network so far, which it could not take over."""
+        stage, network = self._planned(index), None if self.best is None else bare(self.best.network)
+        if stage is None or not self.grows or not isinstance(network, KAN):
+            return False
+        return any(new < old for new, old in zip(stage.hidden, network.widths[1:-1], strict=True))
+
+    def _is_near(self, index: int) -> bool:
+        """Whether a stage is the first of plane waves, and the best network so near the target that training does it sooner."""
+        waves = [k for k, stage in enumerate(self.plan) if stage is not None and stage.waves]
+        return index in waves[:1] and self.best is not None and self.best.relative <= NEAR * self.target
+
     def _too_long(self, index: int) -> bool:
         """Whether two steps of a stage would take longer than what is left, were a step's seconds to grow with P² only.
 
-        They grow with P³ in the end, but not for small networks; a stage that proves too slow is ended by the clock.
+        They grow with P³ in the end, but not for small networks; a stage that proves too slow is ended by the clock. Of plane
+        waves, whether solving for their last layer once would.
         """
         stage, last = self._planned(index), self.pace
+        if stage is not None and stage.waves:
+            parameters = self._parameters(index)
+            seconds = methods.solving_seconds(parameters, POINTS_PER_PARAMETER * parameters)
+            return self.clock.spent + seconds > self.clock.budget
         if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False
         work = self._parameters(index) ** 2
@@ -247,8 +269,9 @@ class Training:
 
     def _judged(self, index: int) -> _Judged:
         """The best network carried over to a later stage, judged there."""
+        assert self.best is not None
         stage = self._planned(index)
-        network = self._network(stage)
+        network = self.best.network if stage is not None and stage.waves else self._network(stage)
         judge = Judge.of(self.held_out, unseen_points(self._sampling(stage, network)), self.device)
         return _Judged(network, index, judge.residuals(network))
 
@@ -267,12 +290,15 @@ class Training:
             self.best = replace(self.best, residuals=judge.residuals(self.best.network))
         theta = parameters_to_vector(network.parameters()).detach()
         rows = sum(len(term.target) for term in training)
+        waves = stage is not None and stage.waves
         dense = methods.is_dense(self.options, len(theta), rows)
-        optimizer = methods.optimizer(self.options, len(theta), dense, index == len(self.plan) - 1)
+        last = index == len(self.plan) - 1
+        optimizer = methods.WAVES if waves else methods.optimizer(self.options, len(theta), dense, last)
         objective = Objective(self.problem, network, training, self.options.weights, self._rows(index), self._pulse)
         least = _Least()
         with threads(self.threads if rows * len(theta) >= PARALLEL_ENTRIES else 1):
-            outcome = self._minimised(optimizer, objective, theta, self._watcher(index, objective, judge, least))
+            watch = self._watcher(index, objective, judge, least, waves)
+            outcome = self._minimised(optimizer, objective, theta, watch, waves)
         trained = objective.load(outcome.theta if least.theta is None else least.theta)
         judged = _Judged(trained, index, judge.residuals(trained))
         if self.best is None or not self.grows or not judged.relative >= self.best.relative:
@@ -281,8 +307,11 @@ class Training:
             return "outgrown"
         return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason
 
-    def _minimised(self, optimizer: Optimizer, objective: Objective, theta: torch.Tensor, watch: Watch) -> Outcome:
-        """What the optimizer comes to; the best that it had when time is out in the middle of a step."""
+    def _minimised(self, optimizer: Optimizer, objective: Objective, theta: torch.Tensor, watch: Watch, alone: bool) -> Outcome:
+        """What the optimizer comes to; the best that it had when time is out in the middle of a step.
+
+        alone: solve for the linear part alone, which counts as a step.
+        """
         before, began, best = self.taken, self.clock.spent, Step(theta, math.inf)
 
         def watched(step: Step) -> str | None:
@@ -290,17 +319,19 @@ class Training:
             nonlocal best
             if step.loss < best.loss:
                 best = replace(step, theta=step.theta.clone())  # some optimizers go on in the same memory
-            self.taken = before + step.taken
+            self.taken = before + step.taken + alone
             return watch(step)
 
         try:
             with self.clock.running():
-                outcome = optimizer.minimise(objective, theta, self._steps_left(), watched)
+                outcome = optimizer.minimise(objective, theta, 0 if alone else self._steps_left(), watched)
         except NoJacobian as error:
             raise ProblemError(str(error)) from error
         except _OutOfTimeError:
             outcome = Outcome(best.theta, best.loss, self.taken - before, "budget")
-        self.taken = before + outcome.steps
+        if alone and outcome.reason == "steps":  # none were allowed
+            outcome = replace(outcome, reason="stalled")
+        self.taken = before + outcome.steps + alone
         if outcome.steps:
             self.pace = (self.clock.spent - began) / outcome.steps / len(theta) ** 2
         return outcome
@@ -318,7 +349,7 @@ class Training:
         generator = torch.Generator().manual_seed(self.seed)
         if self.best is not None:
             network = bare(self.best.network)
-            if isinstance(network, KAN) and self._begins_afresh(network, stage):
+            if isinstance(network, KAN) and (stage.waves or self._begins_afresh(network, stage)):
                 network = self._afresh(network, stage, generator)
             elif isinstance(network, KAN):
                 network = cast("KAN", bare(self._regraded(self.best.network)))
@@ -348,7 +379,6 @@ class Training:
 
     def _afresh(self, network: KAN, stage: Stage, generator: torch.Generator) -> KAN:
         """A fresh network of the stage that says what another one says at the stage's training points."""
-        assert self.grading is not None
         sampling = replace(self._sampling(stage, network), grading=self.grading)
         points = torch.as_tensor(sampling.inside(self.problem.domain).points, device=self.device)
         return adaptation.afresh(network, stage, self.grading, points, generator)
@@ -380,14 +410,18 @@ class Training:
             return self.options.steps - self.taken
         return methods.STEPS[self.options.optimizer]
 
-    def _watcher(self, index: int, objective: Objective, judge: Judge, least: _Least) -> Watch:
-        """Records every step and says when to stop. Time spent on errors, which training does not need, is not counted."""
+    def _watcher(self, index: int, objective: Objective, judge: Judge, least: _Least, alone: bool) -> Watch:
+        """Records every step and says when to stop. Time spent on errors, which training does not need, is not counted.
+
+        alone: as in `_minimised`.
+        """
         earlier = self.clock.spent
 
         def watch(step: Step) -> str | None:
             """Judge the network of a step, write it down, and give the reason to stop, if there is one."""
             nonlocal earlier
-            if step.taken == 0 and not self.options.adapt:
+            is_step = step.taken > 0 or alone
+            if not is_step and not self.options.adapt:
                 return None
             network = objective.load(step.theta)
             judged = _Judged(network, index, judge.residuals(network))
@@ -395,7 +429,7 @@ class Training:
                 least.theta, least.relative, least.taken = step.theta.clone(), judged.relative, step.taken
             met = judged.relative <= self.target and not self.noisy
             # the linear part alone is no step; in graded coordinates it may do
-            if step.taken == 0 and not (met and self.grading is not None):
+            if not is_step and not (met and self.grading is not None):
                 return "outgrown" if self.best is not None and self._outgrows(network) else None
             spent = self.clock.spent
             with self.clock.paused():
@@ -407,7 +441,7 @@ class Training:
                 return reason
             if met:
                 return "tolerance"
-            if step.taken % LOOK == 0 and self._outgrows(network):
+            if not alone and step.taken % LOOK == 0 and self._outgrows(network):
                 return "outgrown"
             if self.grading is not None and step.taken >= least.taken + PATIENCE:
                 return "stalled"

@@ -10,7 +10,7 @@ import pytest
 from pdekan import dirichlet, laplacian
 from pdekan.domains.box import Box, box
 from pdekan.plan import Stage, block, is_open, memory, stages, training_points
-from pdekan.problems import NetworkOptions, Nodes, Problem, ProblemError, TrainingOptions
+from pdekan.problems import NetworkOptions, Nodes, Parameter, Problem, ProblemError, TrainingOptions
 
 
 def poisson(dimension: int, **training: object) -> Problem:
@@ -25,11 +25,29 @@ def test_the_default_grows_from_small_networks_to_large_ones(dimension: int) -> 
     problem = poisson(dimension)
     assert is_open(problem)
     plan = stages(problem)
-    sizes = [stage.parameters(dimension) for stage in plan]
-    assert sizes[0] == min(sizes) < sizes[-1]
-    assert max(sizes) <= 3000  # above, Gauss-Newton goes without the Jacobian
-    # what a network has learnt can only be carried over to at least as many nodes
-    assert all(a.hidden[0] <= b.hidden[0] for a, b in pairwise(plan))
+    for waves in (False, True):
+        sizes = [stage.parameters(dimension) for stage in plan if stage.waves == waves]
+        assert not sizes or sizes[0] == min(sizes) < sizes[-1]
+        # above, Gauss-Newton goes without the Jacobian; the last layer alone takes half as many rows
+        assert max(sizes, default=0) <= (4000 if waves else 3000)
+        # what a network has learnt can only be carried over to at least as many nodes
+        assert all(a.hidden[0] <= b.hidden[0] for a, b in pairwise(stage for stage in plan if stage.waves == waves))
+    assert plan[-1].hidden == max(stage.hidden for stage in plan)  # a run can be gone on with, whatever its network
+    assert any(stage.waves for stage in plan) == (dimension == 2)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"training": TrainingOptions(optimizer="matrix-free")},
+        {"network": NetworkOptions(base="silu")},
+        {"parameters": {"q": Parameter(1.0)}},
+    ],
+)
+def test_plane_waves_are_for_what_one_linear_solve_can_find(changed: dict[str, object]) -> None:
+    problem = replace(poisson(2), **changed)  # type: ignore[arg-type]
+    assert is_open(problem)
+    assert not any(stage.waves for stage in stages(problem))
 
 
 @pytest.mark.parametrize("degree", [5, (4, 9)])
