@@ -26,7 +26,7 @@ from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.objective import Objective
 from pdekan.optimizers.base import Outcome, Step, Watch
-from pdekan.plan import POINTS_PER_PARAMETER, Stage, is_open, stages, training_points, unseen_points
+from pdekan.plan import POINTS_PER_WAVE_PARAMETER, Stage, is_open, stages, training_points, unseen_points
 from pdekan.problems import Problem, ProblemError
 from pdekan.reference import Reference
 from pdekan.resampling import resampled
@@ -246,7 +246,7 @@ class Training:
         stage, last = self._planned(index), self.pace
         if stage is not None and stage.waves:
             parameters = self._parameters(index)
-            seconds = methods.solving_seconds(parameters, POINTS_PER_PARAMETER * parameters)
+            seconds = methods.solving_seconds(parameters, math.ceil(POINTS_PER_WAVE_PARAMETER * parameters))
             return self.clock.spent + seconds > self.clock.budget
         if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False

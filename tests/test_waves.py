@@ -1,0 +1,155 @@
+"""Plane waves on the ladder: when they are tried, what they find, and how training goes on with and after them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import pdekan as pk
+from pdekan import dirichlet, dt, initial, laplacian, log, sin, training
+from pdekan import plan as plan_module
+from pdekan.ansatz import bare
+from pdekan.jets import Jet
+from pdekan.marching import _start
+from pdekan.networks.kan import KAN
+from pdekan.plan import stages, training_points
+from pdekan.problems import Problem, TrainingOptions
+from pdekan.slabs import breaks, slab
+from pdekan.solution import Solution
+from pdekan.training import Training
+
+FIRST, SECOND = 1, 4  # places of plane waves on the ladder below; the others are of trained networks
+
+
+@pytest.fixture(autouse=True)
+def _short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plan_module.LADDERS, 2, ((4, 3, 1, 4), (6, 3, 1, 8), (7, 3, 1, 9)))
+    monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 16, 12), (SECOND, 20, 16))})
+    monkeypatch.setattr(training, "NEAR", 1.0)
+
+
+def potential(x: Jet, y: Jet) -> Jet:
+    """That of a charge near a corner: no network of few nodes is near it."""
+    return log((x - 1.3) ** 2 + (y - 0.9) ** 2)
+
+
+def laplace(**options: float) -> Problem:
+    return Problem(
+        pk.box(x=(-1, 1), y=(-1, 1)),
+        laplacian,
+        conditions=(dirichlet(potential),),
+        exact=potential,
+        training=TrainingOptions(seconds=60.0, **options),  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The stages that are trained, one after the other."""
+    found: list[int] = []
+
+    def stage(self: Training, index: int) -> str:
+        found.append(index)
+        return original(self, index)
+
+    original = Training._stage
+    monkeypatch.setattr(Training, "_stage", stage)
+    return found
+
+
+def kan(solution: Solution) -> KAN:
+    network = bare(solution.network)
+    assert isinstance(network, KAN)
+    return network
+
+
+def test_plane_waves_are_solved_for_and_what_is_smaller_is_left_out(trained: list[int]) -> None:
+    problem = laplace()
+    solution = pk.solve(problem)
+    assert trained == [0, FIRST, SECOND]  # the trained networks in between have fewer nodes
+    assert kan(solution).widths == (2, 20, 1)
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_relative < 1e-4
+    lines = kan(solution).spline_layers[0].whole("coefficients")
+    assert lines.shape[-1] == 2  # inner functions are linear
+    steps = solution.history["step"]
+    assert (np.diff(steps) > 0).all()
+    assert solution.iterations == steps[-1]
+    assert list(solution.history["stage"][-2:]) == [FIRST, SECOND]  # each is one step
+
+
+def test_they_end_training_where_the_tolerance_is_met(trained: list[int]) -> None:
+    solution = pk.solve(laplace(tolerance=6e-3))
+    assert trained == [0, FIRST]
+    assert solution.status == "converged"
+    assert solution.relative_residual <= 6e-3
+
+
+def test_near_the_target_a_trained_network_comes_first(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "NEAR", 1e12)
+    pk.solve(laplace())
+    assert trained == [0, 2, 3, SECOND]  # only the first waves wait
+
+
+def test_waves_that_are_no_better_are_given_up(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 8, 1), (SECOND, 8, 1))})
+    solution = pk.solve(laplace())
+    assert trained == [0, 1, 2, 3, 4]
+    assert kan(solution).widths[1] < 8
+
+
+def test_time_that_is_too_short_for_the_solve_is_not_begun_with(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.methods, "solving_seconds", lambda parameters, rows: 1e9)
+    solution = pk.solve(laplace())
+    assert trained == [0]
+    assert "time" in solution.reason
+
+
+def test_a_run_of_waves_is_gone_on_with() -> None:
+    problem = laplace(tolerance=6e-3)
+    first = pk.solve(problem)
+    on = pk.solve(replace(problem, training=replace(problem.training, tolerance=None)), resume=first)
+    assert kan(on).widths == (2, 20, 1)
+    assert on.relative_residual < first.relative_residual
+    again = pk.solve(replace(problem, training=replace(problem.training, tolerance=None)), resume=on)
+    assert again.relative_residual == pytest.approx(on.relative_residual, rel=1e-6)
+
+
+def test_nonlinear_equations_are_solved_to_the_end() -> None:
+    """From where the network before left off, by Newton's method in the last layer."""
+    problem = replace(
+        laplace(),
+        equation=lambda u: -laplacian(u) + u * u * u,
+        source=lambda x, y: potential(x, y) ** 3,
+    )
+    solution = pk.solve(problem)
+    assert kan(solution).widths == (2, 20, 1)
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_relative < 1e-4
+
+
+def test_points_of_waves_are_fewer() -> None:
+    plan = stages(laplace())
+    few, many = (training_points(laplace(), replace(plan[1], waves=waves), 0) for waves in (True, False))
+    assert (few.cells * few.order) ** 2 < 0.8 * (many.cells * many.order) ** 2
+
+
+def test_a_slab_of_time_does_not_begin_with_the_waves_of_the_one_before() -> None:
+    domain = pk.box(x=(0, 1), t=(0, 2))
+    problem = Problem(
+        domain,
+        lambda u: dt(u) - 0.1 * laplacian(u),
+        conditions=(dirichlet(0.0, ("x-", "x+")), initial(lambda x: sin(pk.pi * x))),
+        training=TrainingOptions(slabs=2, steps=2),
+    )
+    part = slab(problem, breaks(problem), 0, None, 10.0)
+    solved = Training(part, None, "cpu", None, None).solution()
+    later = slab(problem, breaks(problem), 1, solved.network, 10.0)
+    assert _start(later, solved) is not None
+    waves = stages(part)[1]
+    network = KAN(waves.widths(2), waves.degree, waves.intervals, lower=part.domain.lower, upper=part.domain.upper)
+    network.initialise(torch.Generator().manual_seed(0))
+    assert _start(later, replace(solved, network=network)) is None
