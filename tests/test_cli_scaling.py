@@ -351,6 +351,7 @@ def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.nightly  # test_studies_engine does the same to the engine by day
 @pytest.mark.usefixtures("sketched")
 def test_an_interrupted_study_goes_on_where_it_was(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Adam takes all of its second, so that there is something to interrupt

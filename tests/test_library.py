@@ -56,7 +56,7 @@ STATED = {
     "harmonic_10d": Stated(1e-4, 1e-4, nightly=True),
     "harmonic_oscillator": Stated(1e-7),
     "heat_1d": SMOOTH,
-    "helmholtz": Stated(1e-4, 1e-4, nightly=True),
+    "helmholtz": Stated(1e-7, 1e-6, nightly=True),
     "klein_gordon": Stated(1e-5, 1e-6, nightly=True),
     "kovasznay": Stated(1e-6, 1e-6, nightly=True),
     "minimal_surface": SMOOTH,
@@ -79,12 +79,12 @@ STATED = {
     "stokes": ONE_STEP,
     "telegraph": SMOOTH,
     "variable_coefficient": SMOOTH,
-    "wave": Stated(1e-4, 1e-4, nightly=True),
+    "wave": Stated(1e-6, 2e-5, nightly=True),
     # other domains
     "ball_3d": Stated(1e-5, 5e-5, nightly=True),
     "clamped_plate": ONE_STEP,
     "composite_rod": ONE_STEP,
-    "cylinder_in_field": Stated(5e-4, 1e-4, nightly=True),
+    "cylinder_in_field": Stated(2e-6, 1e-6, nightly=True),
     "disk": SMOOTH,
     "ellipse_torsion": ONE_STEP,
     "gelfand_disk": SMOOTH,
@@ -153,18 +153,18 @@ def from_symmetry(solution: Solution) -> float:
     return float(np.sqrt(off.max()))
 
 
-# where the file's own settings end above 1e-4, or no closed form is known: how the error is measured
-HARD: dict[str, Callable[[Solution], float]] = {
-    "allen_cahn": from_file,
-    "burgers": from_file,
-    "catenoid": from_formula,
-    "coated_cylinder": from_formula,
-    "driven_cavity": from_symmetry,
-    "four_holes": from_series,
-    "kirsch_plate": from_formula,
-    "p_laplace": from_formula,
-    "sine_gordon_breather": from_formula,
-    "soliton_pair": from_formula,
+# with the file's own settings, or where no closed form is known: how the error is measured, and what it is
+OWN: dict[str, tuple[Callable[[Solution], float], float]] = {
+    "allen_cahn": (from_file, 1e-4),
+    "burgers": (from_file, 1e-5),
+    "catenoid": (from_formula, 1e-6),
+    "coated_cylinder": (from_formula, 1e-6),
+    "driven_cavity": (from_symmetry, 1e-3),
+    "four_holes": (from_series, 1e-6),
+    "kirsch_plate": (from_formula, 1e-6),
+    "p_laplace": (from_formula, 1e-6),
+    "sine_gordon_breather": (from_formula, 1e-5),
+    "soliton_pair": (from_formula, 1e-5),
 }
 
 
@@ -193,7 +193,7 @@ def trained(problem: Problem, tolerance: float | None) -> Solution:
 
 
 def test_a_statement_is_made_of_every_problem() -> None:
-    assert sorted([*STATED, *MEASURED, *HARD]) == sorted(library())
+    assert sorted([*STATED, *MEASURED, *OWN]) == sorted(library())
 
 
 def with_marks(stated: Mapping[str, Stated]) -> list[object]:
@@ -224,13 +224,11 @@ def test_what_is_found_from_noisy_data_is_within_its_errors(name: str) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", HARD)
-def test_what_is_called_converged_is_solved(name: str) -> None:
-    """Where defaults come to their end before they come to a solution, they say so."""
+@pytest.mark.parametrize("name", OWN)
+def test_the_library_is_solved_by_what_its_files_say(name: str) -> None:
+    measure, l2 = OWN[name]
     problem = load_problem(name)
-    solution = solve(problem)
-    if solution.status == "converged":
-        assert HARD[name](solution) < 1e-3
+    assert measure(trained(problem, problem.training.tolerance)) <= l2
 
 
 def exact_value(problem: Problem, parameter: str) -> float:

@@ -65,7 +65,9 @@ def random_points(problem: Problem, count: int = 50) -> torch.Tensor:
 NO_CLOSED_FORM = ("allen_cahn", "burgers", "driven_cavity", "four_holes")
 
 
-@pytest.mark.parametrize("name", library())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] if name == "quadratic_100d" else []) for name in library()]
+)
 def test_the_library_is_complete_and_its_solutions_solve_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = load_problem(name)
     assert problem.name == name

@@ -42,6 +42,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
             "widths": stage.widths(problem.domain.dimension),
             "degree": stage.degree,
             "intervals": stage.intervals,
+            "plane_waves": stage.waves,
             "parameters": stage.parameters(problem.domain.dimension),
             "memory_megabytes": round(memory(problem, stage) / 1e6, 1),
         }
@@ -98,9 +99,10 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print(f"  condition   {condition}")
     for k, stage in enumerate(answer["stages"]):
         sizes = f"{list(stage['widths'])} degree {list(stage['degree'])} intervals {list(stage['intervals'])}"
-        out.print(f"  stage {k + 1}     {sizes}: {stage['parameters']} parameters, {stage['memory_megabytes']} MB")
+        memory_and_kind = f"{stage['memory_megabytes']} MB" + (", plane waves" if stage["plane_waves"] else "")
+        out.print(f"  stage {k + 1:<5d} {sizes}: {stage['parameters']} parameters, {memory_and_kind}")
     if answer["grows"]:
-        out.print("  network     grows stage by stage until the tolerance is met")
+        out.print("  network     grows stage by stage until the tolerance is met; plane waves where much is left to do")
     for doubt in answer["warnings"]:
         out.print(f"  warning     {doubt}")
     if answer["exact_reference"] is not None:
