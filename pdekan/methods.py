@@ -38,8 +38,8 @@ class Optimizer(Protocol):
 
 
 def solving_seconds(parameters: int, rows: int) -> float:
-    """About how long it takes to solve for the last layer alone: half a step (waves of 1440 to 3864 parameters, one core)."""
-    return 0.5 * SECONDS * rows * parameters**2
+    """About how long it takes to begin with plane waves and to solve for their last layer, were the problem linear."""
+    return SECONDS * rows * parameters**2
 
 
 def is_dense(options: TrainingOptions, parameters: int, rows: int) -> bool:

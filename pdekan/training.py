@@ -63,8 +63,9 @@ PATIENCE = 6
 # How many times a stage begins again in other coordinates.
 AGAIN = 6
 # The trained network that comes after the first ones lowers residuals by 10 to 200 in a few steps, or by little in many. Plane
-# waves come before it where it has more than this to do.
-NEAR = 300.0
+# waves come before it where it has more than this to do, and are gone on with where they gain GAIN at least. Where they gain
+# less, training may find what they cannot say: the direction of a layer, for one.
+NEAR, GAIN = 300.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class Training:
         self.grading: torch.Tensor | None = None  # what solutions so far asked for, see `adaptation`
         self.best: _Judged | None = None  # of this start
         self.winner: _Judged | None = None  # of the starts before
+        self.waves: _Judged | None = None  # the last plane waves tried that were not taken
         self.pace: float | None = None  # seconds of a step for each of P², of the stage before
         if resume is not None:
             network = resume.network.to(self.device)
@@ -172,7 +174,7 @@ class Training:
                 self.winner = self.best
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
-            self.best = None
+            self.best = self.waves = None
         assert self.winner is not None
         network = self.winner.network.requires_grad_(False)
         errors, reference = measured(self.problem, network)
@@ -182,7 +184,7 @@ class Training:
         """Train stage by stage; returns the reason of the end."""
         reason = "stalled"
         for index in range(self.first, len(self.plan)):
-            if self._is_smaller(index) or self._is_near(index):
+            if self._is_smaller(index) or self._is_hopeless(index):
                 continue
             if self._too_long(index):
                 reason = "budget"
@@ -197,6 +199,8 @@ class Training:
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
         assert self.best is not None
+        if self.waves is not None and self.waves.relative < self.best.relative:
+            self.best = self.waves
         if not self.grows and self.best.stage < len(self.plan) - 1:  # the network that was asked for, whenever training ended
             self.best = self._judged(len(self.plan) - 1)
             if reason == "tolerance" and self.best.relative > self.target:
@@ -232,10 +236,29 @@ class Training:
             return False
         return any(new < old for new, old in zip(stage.hidden, network.widths[1:-1], strict=True))
 
-    def _is_near(self, index: int) -> bool:
-        """Whether a stage is the first of plane waves, and the best network so near the target that training does it sooner."""
-        waves = [k for k, stage in enumerate(self.plan) if stage is not None and stage.waves]
-        return index in waves[:1] and self.best is not None and self.best.relative <= NEAR * self.target
+    def _is_hopeless(self, index: int) -> bool:
+        """Whether a stage of plane waves would do no better than training.
+
+        The first where the best network is so near the target that training is sooner there, later ones where the best is
+        already better than the waves before them.
+        """
+        if self.best is None or not self._of_waves(index):
+            return False
+        if self.waves is not None:
+            return self.best.relative < self.waves.relative
+        first = not any(self._of_waves(k) for k in range(index))
+        return first and self.best.relative <= NEAR * self.target
+
+    def _is_little(self, relative: float) -> bool:
+        """Whether a residual of plane waves is no reason to go on with them instead of a network that was trained."""
+        if self.best is None or self._of_waves(self.best.stage):
+            return False
+        return relative > max(self.target, self.best.relative / GAIN)
+
+    def _of_waves(self, index: int) -> bool:
+        """Whether a stage of the plan is of plane waves."""
+        stage = self.plan[index]
+        return stage is not None and stage.waves
 
     def _too_long(self, index: int) -> bool:
         """Whether two steps of a stage would take longer than what is left, were a step's seconds to grow with P² only.
@@ -301,8 +324,11 @@ class Training:
             outcome = self._minimised(optimizer, objective, theta, watch, waves)
         trained = objective.load(outcome.theta if least.theta is None else least.theta)
         judged = _Judged(trained, index, judge.residuals(trained))
-        if self.best is None or not self.grows or not judged.relative >= self.best.relative:
+        if waves and self._is_little(judged.relative):
+            self.waves = judged
+        elif self.best is None or not self.grows or not judged.relative >= self.best.relative:
             self.best, self.guessed = judged, False
+            self.waves = None
         if outcome.reason == "outgrown" or (outcome.reason in ENDS_OF_A_STAGE and self._outgrows(trained)):
             return "outgrown"
         return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason

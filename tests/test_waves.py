@@ -29,6 +29,7 @@ def _short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(plan_module.LADDERS, 2, ((4, 3, 1, 4), (6, 3, 1, 8), (7, 3, 1, 9)))
     monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 16, 12), (SECOND, 20, 16))})
     monkeypatch.setattr(training, "NEAR", 1.0)
+    monkeypatch.setattr(training, "GAIN", 1.0)
 
 
 def potential(x: Jet, y: Jet) -> Jet:
@@ -42,7 +43,7 @@ def laplace(**options: float) -> Problem:
         laplacian,
         conditions=(dirichlet(potential),),
         exact=potential,
-        training=TrainingOptions(seconds=60.0, **options),  # type: ignore[arg-type]
+        training=TrainingOptions(**options),  # type: ignore[arg-type]
     )
 
 
@@ -94,11 +95,20 @@ def test_near_the_target_a_trained_network_comes_first(trained: list[int], monke
     assert trained == [0, 2, 3, SECOND]  # only the first waves wait
 
 
-def test_waves_that_are_no_better_are_given_up(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 8, 1), (SECOND, 8, 1))})
+def test_waves_that_are_no_better_are_given_up_and_no_others_tried(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 4, 1), (SECOND, 20, 16))})
     solution = pk.solve(laplace())
-    assert trained == [0, 1, 2, 3, 4]
+    assert trained == [0, FIRST, 2, 3]
     assert kan(solution).widths[1] < 8
+
+
+def test_waves_that_gain_little_wait_for_what_training_gains(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "GAIN", 1e6)
+    solution = pk.solve(laplace())
+    relative = solution.history["residual"]  # these are better than what training comes to, and hence others are tried
+    assert trained == [0, FIRST, 2, 3, SECOND]
+    assert kan(solution).widths == (2, 20, 1)  # and all the same the best is kept in the end
+    assert solution.relative_residual < 0.02 * float(relative[0])
 
 
 def test_time_that_is_too_short_for_the_solve_is_not_begun_with(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
