@@ -328,7 +328,7 @@ class Training:
             self.waves = judged
         elif self.best is None or not self.grows or not judged.relative >= self.best.relative:
             self.best, self.guessed = judged, False
-            self.waves = None
+            self.waves = None if waves else self.waves
         if outcome.reason == "outgrown" or (outcome.reason in ENDS_OF_A_STAGE and self._outgrows(trained)):
             return "outgrown"
         return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason

@@ -15,6 +15,7 @@ from pdekan.ansatz import bare
 from pdekan.jets import Jet
 from pdekan.marching import _start
 from pdekan.networks.kan import KAN
+from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.plan import stages, training_points
 from pdekan.problems import Problem, TrainingOptions
 from pdekan.slabs import breaks, slab
@@ -96,7 +97,7 @@ def test_near_the_target_a_trained_network_comes_first(trained: list[int], monke
 
 
 def test_waves_that_are_no_better_are_given_up_and_no_others_tried(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 4, 1), (SECOND, 20, 16))})
+    monkeypatch.setattr(training.methods, "WAVES", GaussNewton(ridge=1e12))  # which says what was said before
     solution = pk.solve(laplace())
     assert trained == [0, FIRST, 2, 3]
     assert kan(solution).widths[1] < 8
@@ -104,10 +105,11 @@ def test_waves_that_are_no_better_are_given_up_and_no_others_tried(trained: list
 
 def test_waves_that_gain_little_wait_for_what_training_gains(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "GAIN", 1e6)
+    monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 20, 16), (SECOND, 24, 20))})
     solution = pk.solve(laplace())
     relative = solution.history["residual"]  # these are better than what training comes to, and hence others are tried
     assert trained == [0, FIRST, 2, 3, SECOND]
-    assert kan(solution).widths == (2, 20, 1)  # and all the same the best is kept in the end
+    assert kan(solution).widths == (2, 24, 1)  # and all the same the best is kept in the end
     assert solution.relative_residual < 0.02 * float(relative[0])
 
 
