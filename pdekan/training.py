@@ -63,8 +63,8 @@ PATIENCE = 6
 # How many times a stage begins again in other coordinates.
 AGAIN = 6
 # The trained network that comes after the first ones lowers residuals by 10 to 200 in a few steps, or by little in many. Plane
-# waves come before it where it has more than this to do, and are gone on with where they gain GAIN at least. Where they gain
-# less, training may find what they cannot say: the direction of a layer, for one.
+# waves come before it where it has more than this to do, and are gone on with where they gain GAIN at least, or more than the
+# trained network before them. Where they do not, training may find what they cannot say: the direction of a layer, for one.
 NEAR, GAIN = 300.0, 10.0
 
 
@@ -146,6 +146,7 @@ class Training:
         self.best: _Judged | None = None  # of this start
         self.winner: _Judged | None = None  # of the starts before
         self.waves: _Judged | None = None  # the last plane waves tried that were not taken
+        self.gain = math.inf  # by how much the last trained network lowered the residual of the one before
         self.pace: float | None = None  # seconds of a step for each of P², of the stage before
         if resume is not None:
             network = resume.network.to(self.device)
@@ -174,7 +175,7 @@ class Training:
                 self.winner = self.best
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
-            self.best = self.waves = None
+            self.best, self.waves, self.gain = None, None, math.inf
         assert self.winner is not None
         network = self.winner.network.requires_grad_(False)
         errors, reference = measured(self.problem, network)
@@ -253,7 +254,7 @@ class Training:
         """Whether a residual of plane waves is no reason to go on with them instead of a network that was trained."""
         if self.best is None or self._of_waves(self.best.stage):
             return False
-        return relative > max(self.target, self.best.relative / GAIN)
+        return relative > max(self.target, self.best.relative / min(GAIN, self.gain))
 
     def _of_waves(self, index: int) -> bool:
         """Whether a stage of the plan is of plane waves."""
@@ -324,6 +325,8 @@ class Training:
             outcome = self._minimised(optimizer, objective, theta, watch, waves)
         trained = objective.load(outcome.theta if least.theta is None else least.theta)
         judged = _Judged(trained, index, judge.residuals(trained))
+        if not waves and self.best is not None:
+            self.gain = max(1.0, self.best.relative / max(judged.relative, 1e-300))
         if waves and self._is_little(judged.relative):
             self.waves = judged
         elif self.best is None or not self.grows or not judged.relative >= self.best.relative:

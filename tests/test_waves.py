@@ -103,6 +103,14 @@ def test_waves_that_are_no_better_are_given_up_and_no_others_tried(trained: list
     assert kan(solution).widths[1] < 8
 
 
+def test_waves_that_gain_more_than_training_did_are_taken(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plan_module.LADDERS, 2, ((4, 3, 1, 4), (4, 3, 1, 4), (6, 3, 1, 8)))  # the second gains next to nothing
+    monkeypatch.setattr(plan_module, "WAVES", {2: ((2, 20, 16),)})
+    monkeypatch.setattr(training, "GAIN", 1e6)
+    assert kan(pk.solve(laplace())).widths == (2, 20, 1)
+    assert trained == [0, 1, 2]
+
+
 def test_waves_that_gain_little_wait_for_what_training_gains(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "GAIN", 1e6)
     monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 20, 16), (SECOND, 24, 20))})
