@@ -39,7 +39,7 @@ class Optimizer(Protocol):
 
 def solving_seconds(parameters: int, rows: int) -> float:
     """About how long it takes to begin with plane waves and to solve for their last layer, were the problem linear."""
-    return 0.75 * SECONDS * rows * parameters**2
+    return SECONDS * rows * parameters**2
 
 
 def is_dense(options: TrainingOptions, parameters: int, rows: int) -> bool:
