@@ -235,6 +235,8 @@ class Training:
         stage, network = self._planned(index), None if self.best is None else bare(self.best.network)
         if stage is None or not self.grows or not isinstance(network, KAN):
             return False
+        if self.guessed and self._begins_afresh(network, stage):
+            return False
         return any(new < old for new, old in zip(stage.hidden, network.widths[1:-1], strict=True))
 
     def _is_hopeless(self, index: int) -> bool:
@@ -474,8 +476,8 @@ class Training:
                 return "outgrown"
             if self.grading is not None and step.taken >= least.taken + PATIENCE:
                 return "stalled"
-            # the next step will take as long as this one
-            return "budget" if spent + last > self.clock.budget else None
+            # the next step, where there is one, will take as long as this one
+            return "budget" if not alone and spent + last > self.clock.budget else None
 
         return watch
 

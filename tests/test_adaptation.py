@@ -193,7 +193,16 @@ def test_a_guess_in_graded_coordinates_is_trained_from_the_first_stage_on() -> N
     later, first = replace(solution, stage=3), replace(solution, stage=3, iterations=0)
     problem = layer(seconds=20)
     assert Training(problem, None, "cpu", None, later).first == 3
-    assert Training(problem, None, "cpu", None, first).first == 0
+    guessing = Training(problem, None, "cpu", None, first)
+    assert guessing.first == 0
+    assert guessing.best is not None
+    network = bare(guessing.best.network)
+    assert isinstance(network, KAN)
+    wide = network.widened((40,), torch.Generator().manual_seed(0))
+    guessing.best = replace(guessing.best, network=wide)
+    assert not guessing._is_smaller(0)
+    guessing.guessed = False  # what was trained is not given up for fewer nodes
+    assert guessing._is_smaller(0)
 
 
 def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:
