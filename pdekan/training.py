@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import adaptation, methods, references
 from pdekan import errors as errors_module
-from pdekan.ansatz import bare, found, rewrapped, wrapped
+from pdekan.ansatz import bare, found, wrapped
+from pdekan.climb import Climb, Judged
 from pdekan.errors import Errors
 from pdekan.history import Clock, History
 from pdekan.judgement import Judge, Residuals
@@ -23,15 +23,14 @@ from pdekan.measurements import held_out
 from pdekan.methods import Optimizer
 from pdekan.networks.base import Network, NoJacobian
 from pdekan.networks.kan import KAN
-from pdekan.networks.mlp import MLP
 from pdekan.objective import Objective
 from pdekan.optimizers.base import Outcome, Step, Watch
-from pdekan.plan import POINTS_PER_WAVE_PARAMETER, Stage, is_open, stages, training_points, unseen_points
+from pdekan.plan import POINTS_PER_WAVE_PARAMETER, Stage, is_open, stages, unseen_points
 from pdekan.problems import Problem, ProblemError
 from pdekan.reference import Reference
 from pdekan.resampling import resampled
-from pdekan.sampling import Sampling
 from pdekan.solution import Found, Solution, environment
+from pdekan.succession import Succession, check_resumable, stage_of
 from pdekan.terms import terms
 from pdekan.uncertainty import standard_errors
 
@@ -62,10 +61,6 @@ LOOK = 2
 PATIENCE = 6
 # How many times a stage begins again in other coordinates.
 AGAIN = 6
-# The trained network that comes after the first ones lowers residuals by 10 to 200 in a few steps, or by little in many. Plane
-# waves come before it where it has more than this to do, and are gone on with where they gain GAIN at least, or more than the
-# trained network before them. Where they do not, training may find what they cannot say: the direction of a layer, for one.
-NEAR, GAIN = 300.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -86,19 +81,6 @@ class Progress:
 
 # called after every step; a reason, such as "interrupted", stops the training
 Watcher = Callable[[Progress], str | None]
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """A network of a stage, with its residuals on unseen points."""
-
-    network: Network
-    stage: int
-    residuals: Residuals
-
-    @property
-    def relative(self) -> float:
-        return self.residuals.relative
 
 
 @dataclass
@@ -125,10 +107,8 @@ class Training:
         self, problem: Problem, given: Network | None, device: str, watch: Watcher | None, resume: Solution | None
     ) -> None:
         self.problem, self.device, self.watch = problem, torch.device(device), watch
-        self.given = None if given is None else wrapped(problem, given)
         self.fitted, self.held_out = held_out(problem)
         self.options = problem.training
-        self.seed = self.options.seed
         self.threads = torch.get_num_threads()
         self.tolerance = self.options.tolerance or ACCEPTED
         self.grows = given is None and is_open(problem)
@@ -140,42 +120,49 @@ class Training:
             self.plan = tuple(stage for stage in self.plan for _ in range(2))
         self.first = 0
         self.taken = 0
-        # whether the best network is only a guess of what is to be trained
-        self.guessed = resume is not None and resume.iterations == 0
-        self.grading: torch.Tensor | None = None  # what solutions so far asked for, see `adaptation`
-        self.best: _Judged | None = None  # of this start
-        self.winner: _Judged | None = None  # of the starts before
-        self.waves: _Judged | None = None  # the last plane waves tried that were not taken
-        self.gain = math.inf  # by how much the last trained network lowered the residual of the one before
+        own = None if given is None else wrapped(problem, given)
+        self.succession = Succession(problem, own, self.device, self.grows, self.options.seed)
+        self.climb = Climb(self.plan, self.target, self.grows)
+        self.winner: Judged | None = None  # of the starts before
         self.pace: float | None = None  # seconds of a step for each of P², of the stage before
         if resume is not None:
-            network = resume.network.to(self.device)
-            inner = bare(network)
-            self.grading = inner.grading if isinstance(inner, KAN) else None
-            _check_resumable(problem, resume, self._planned(len(self.plan) - 1))
-            self.first = _stage_of(self.plan, inner, resume.stage)
-            self.taken = resume.iterations
-            self.best = _Judged(network, self.first, Residuals())
-            if self.guessed:
-                self._outgrows(network)
-                self.first = self.first if self.grading is None else 0  # in graded coordinates a stage begins afresh
-            self.best = self._judged(self.first)  # judged anew: the problem may have changed since
+            self._resumed(resume)
         self.history = History(problem, None if resume is None else resume.history)
         self.clock = Clock(0.0 if resume is None else resume.seconds, self.options.seconds)
+
+    def _resumed(self, resume: Solution) -> None:
+        """Begin where an earlier solution ended."""
+        network, succession = resume.network.to(self.device), self.succession
+        inner = bare(network)
+        succession.grading = inner.grading if isinstance(inner, KAN) else None
+        check_resumable(self.problem, resume, self._planned(len(self.plan) - 1))
+        succession.guessed = resume.iterations == 0
+        self.first = stage_of(self.plan, inner, resume.stage)
+        self.taken = resume.iterations
+        self.climb.best = Judged(network, self.first, Residuals())
+        if succession.guessed:
+            succession.outgrows(network)
+            self.first = self.first if succession.grading is None else 0  # in graded coordinates a stage begins afresh
+        self.climb.best = self._judged(self.first)  # judged anew: the problem may have changed since
+
+    @property
+    def best(self) -> Judged | None:
+        """The best network of this start so far."""
+        return self.climb.best
 
     def solution(self) -> Solution:
         """Train from every start, keep the network that does best on unseen points, and measure its errors."""
         self.check()
-        starts = 1 if self.best is not None or self.given is not None else (self.options.starts or 1)
+        starts = 1 if self.best is not None or self.succession.given is not None else (self.options.starts or 1)
         for start in range(starts):
-            self.seed = self.options.seed + start
+            self.succession.seed = self.options.seed + start
             reason = self._train()
             assert self.best is not None
             if self.winner is None or self.best.relative < self.winner.relative:
                 self.winner = self.best
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
-            self.best, self.waves, self.gain = None, None, math.inf
+            self.climb = Climb(self.plan, self.target, self.grows)
         assert self.winner is not None
         network = self.winner.network.requires_grad_(False)
         errors, reference = measured(self.problem, network)
@@ -185,7 +172,7 @@ class Training:
         """Train stage by stage; returns the reason of the end."""
         reason = "stalled"
         for index in range(self.first, len(self.plan)):
-            if self._is_smaller(index) or self._is_hopeless(index):
+            if self.succession.is_smaller(self._planned(index), self.climb.network) or self.climb.is_hopeless(index):
                 continue
             if self._too_long(index):
                 reason = "budget"
@@ -199,11 +186,10 @@ class Training:
                     reason = self._stage(index)
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
+        self.climb.end()
         assert self.best is not None
-        if self.waves is not None and self.waves.relative < self.best.relative:
-            self.best = self.waves
         if not self.grows and self.best.stage < len(self.plan) - 1:  # the network that was asked for, whenever training ended
-            self.best = self._judged(len(self.plan) - 1)
+            self.climb.best = self._judged(len(self.plan) - 1)
             if reason == "tolerance" and self.best.relative > self.target:
                 reason = self._stage(len(self.plan) - 1)
         return reason
@@ -221,47 +207,12 @@ class Training:
     def _planned(self, index: int) -> Stage | None:
         """A stage of the plan, sized for the coordinates that solutions so far have asked for."""
         stage = self.plan[index]
-        if stage is None or self.grading is None or stage.kind != "kan":
-            return stage
-        return adaptation.sized(stage, self.grading, self.grows)
+        return None if stage is None else self.succession.sized(stage)
 
     def _parameters(self, index: int) -> int:
         """How many parameters the network of a stage has."""
         stage = self._planned(index)
-        return _count(self.given) if stage is None else stage.parameters(self.problem.domain.dimension)
-
-    def _is_smaller(self, index: int) -> bool:
-        """Whether a stage has fewer nodes than the best network so far, which it could not take over."""
-        stage, network = self._planned(index), None if self.best is None else bare(self.best.network)
-        if stage is None or not self.grows or not isinstance(network, KAN):
-            return False
-        if self.guessed and self._begins_afresh(network, stage):
-            return False
-        return any(new < old for new, old in zip(stage.hidden, network.widths[1:-1], strict=True))
-
-    def _is_hopeless(self, index: int) -> bool:
-        """Whether a stage of plane waves would do no better than training.
-
-        The first where the best network is so near the target that training is sooner there, later ones where the best is
-        already better than the waves before them.
-        """
-        if self.best is None or not self._of_waves(index):
-            return False
-        if self.waves is not None:
-            return self.best.relative < self.waves.relative
-        first = not any(self._of_waves(k) for k in range(index))
-        return first and self.best.relative <= NEAR * self.target
-
-    def _is_little(self, relative: float) -> bool:
-        """Whether a residual of plane waves is no reason to go on with them instead of a network that was trained."""
-        if self.best is None or self._of_waves(self.best.stage):
-            return False
-        return relative > max(self.target, self.best.relative / min(GAIN, self.gain))
-
-    def _of_waves(self, index: int) -> bool:
-        """Whether a stage of the plan is of plane waves."""
-        stage = self.plan[index]
-        return stage is not None and stage.waves
+        return _count(self.succession.given) if stage is None else stage.parameters(self.problem.domain.dimension)
 
     def _too_long(self, index: int) -> bool:
         """Whether two steps of a stage would take longer than what is left, were a step's seconds to grow with P² only.
@@ -293,27 +244,28 @@ class Training:
             return False
         return True
 
-    def _judged(self, index: int) -> _Judged:
+    def _judged(self, index: int) -> Judged:
         """The best network carried over to a later stage, judged there."""
         assert self.best is not None
         stage = self._planned(index)
-        network = self.best.network if stage is not None and stage.waves else self._network(stage)
-        judge = Judge.of(self.held_out, unseen_points(self._sampling(stage, network)), self.device)
-        return _Judged(network, index, judge.residuals(network))
+        network = self.best.network if stage is not None and stage.waves else self.succession.first(stage, self.best.network)
+        sampling = self.succession.sampling(stage, network)
+        judge = Judge.of(self.held_out, unseen_points(sampling), self.device)
+        return Judged(network, index, judge.residuals(network))
 
     def _stage(self, index: int) -> str:
         """Train one stage and judge it; returns the reason of its end."""
         stage = self._planned(index)
         with self.clock.running():
-            network = self._network(stage)
-        sampling = self._sampling(stage, network)
+            network = self.succession.first(stage, self.climb.network)
+        sampling = self.succession.sampling(stage, network)
         inside = None
         if self.options.resample and self.best is not None and self.problem.equations:
             inside = resampled(self.problem, network, sampling, self.device)
         training = terms(self.fitted, sampling, self.device, inside)
         judge = Judge.of(self.held_out, unseen_points(sampling), self.device)
         if self.options.adapt and self.best is not None:  # judged anew, on points that lie as those that others are judged on
-            self.best = replace(self.best, residuals=judge.residuals(self.best.network))
+            self.climb.best = replace(self.best, residuals=judge.residuals(self.best.network))
         theta = parameters_to_vector(network.parameters()).detach()
         rows = sum(len(term.target) for term in training)
         waves = stage is not None and stage.waves
@@ -326,15 +278,10 @@ class Training:
             watch = self._watcher(index, objective, judge, least, waves)
             outcome = self._minimised(optimizer, objective, theta, watch, waves)
         trained = objective.load(outcome.theta if least.theta is None else least.theta)
-        judged = _Judged(trained, index, judge.residuals(trained))
-        if not waves and self.best is not None:
-            self.gain = max(1.0, self.best.relative / max(judged.relative, 1e-300))
-        if waves and self._is_little(judged.relative):
-            self.waves = judged
-        elif self.best is None or not self.grows or not judged.relative >= self.best.relative:
-            self.best, self.guessed = judged, False
-            self.waves = None if waves else self.waves
-        if outcome.reason == "outgrown" or (outcome.reason in ENDS_OF_A_STAGE and self._outgrows(trained)):
+        judged = Judged(trained, index, judge.residuals(trained))
+        if self.climb.keep(judged):
+            self.succession.guessed = False
+        if outcome.reason == "outgrown" or (outcome.reason in ENDS_OF_A_STAGE and self.succession.outgrows(trained)):
             return "outgrown"
         return "tolerance" if outcome.reason == "stalled" and judged.relative <= self.target else outcome.reason
 
@@ -372,70 +319,6 @@ class Training:
         if self.clock.spent > self.clock.budget:
             raise _OutOfTimeError
 
-    def _network(self, stage: Stage | None) -> Network:
-        """The stage's network to start from: the user's, the best so far carried over, or a fresh one."""
-        if stage is None:
-            assert self.given is not None
-            return self.best.network if self.best is not None else self.given.to(self.device)
-        generator = torch.Generator().manual_seed(self.seed)
-        if self.best is not None:
-            network = bare(self.best.network)
-            if isinstance(network, KAN) and (stage.waves or self._begins_afresh(network, stage)):
-                network = self._afresh(network, stage, generator)
-            elif isinstance(network, KAN):
-                network = cast("KAN", bare(self._regraded(self.best.network)))
-                if network.widths[1:-1] != stage.hidden:
-                    network = network.widened(stage.hidden, generator)
-                network = network.refined(stage.degree, stage.intervals)
-            return rewrapped(self.best.network, network)
-        domain = self.problem.domain
-        widths, box = stage.widths(domain.dimension), (domain.lower, domain.upper)
-        fresh: KAN | MLP
-        if stage.kind == "mlp":
-            fresh = MLP(widths, *box)
-        else:
-            fresh = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
-        fresh.initialise(generator)
-        return self._regraded(wrapped(self.problem, fresh).to(self.device))
-
-    def _begins_afresh(self, network: KAN, stage: Stage) -> bool:
-        """Whether a stage in graded coordinates takes over what the best network says, but not its inner functions.
-
-        They are kept where they were trained for the same problem, in the same coordinates, for as many nodes.
-        """
-        if self.grading is None or stage.base != "none":
-            return False
-        same = network.grading is not None and torch.equal(network.grading, self.grading)
-        return self.guessed or not same or network.widths[1:-1] != stage.hidden
-
-    def _afresh(self, network: KAN, stage: Stage, generator: torch.Generator) -> KAN:
-        """A fresh network of the stage that says what another one says at the stage's training points."""
-        sampling = replace(self._sampling(stage, network), grading=self.grading)
-        points = torch.as_tensor(sampling.inside(self.problem.domain).points, device=self.device)
-        return adaptation.afresh(network, stage, self.grading, points, generator)
-
-    def _regraded(self, network: Network) -> Network:
-        """The network in the coordinates that solutions so far have asked for."""
-        inner = bare(network)
-        if self.grading is None or not isinstance(inner, KAN):
-            return network
-        same = inner.grading is not None and torch.equal(inner.grading, self.grading)
-        return network if same else adaptation.regraded(network, self.grading)
-
-    def _outgrows(self, network: Network) -> bool:
-        """Whether a network says something too steep for its coordinates; what would suit it is kept."""
-        wanted = adaptation.better(self.problem, network) if self.options.adapt else None
-        self.grading = self.grading if wanted is None else wanted.to(self.device)
-        return wanted is not None
-
-    def _sampling(self, stage: Stage | None, network: Network) -> Sampling:
-        if stage is None:
-            count = sum(p.numel() for p in network.parameters())
-            stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
-        inner = bare(network)
-        sampling = training_points(self.problem, stage, self.options.seed)
-        return replace(sampling, grading=inner.grading) if isinstance(inner, KAN) else sampling
-
     def _steps_left(self) -> int:
         if self.options.steps is not None:
             return self.options.steps - self.taken
@@ -455,13 +338,13 @@ class Training:
             if not is_step and not self.options.adapt:
                 return None
             network = objective.load(step.theta)
-            judged = _Judged(network, index, judge.residuals(network))
-            if self.grading is not None and judged.relative < least.relative:
+            judged = Judged(network, index, judge.residuals(network))
+            if self.succession.grading is not None and judged.relative < least.relative:
                 least.theta, least.relative, least.taken = step.theta.clone(), judged.relative, step.taken
             met = judged.relative <= self.target and not self.noisy
             # the linear part alone is no step; in graded coordinates it may do
-            if not is_step and not (met and self.grading is not None):
-                return "outgrown" if self.best is not None and self._outgrows(network) else None
+            if not is_step and not (met and self.succession.grading is not None):
+                return "outgrown" if self.best is not None and self.succession.outgrows(network) else None
             spent = self.clock.spent
             with self.clock.paused():
                 errors = self.history.quick_errors(network)
@@ -472,16 +355,16 @@ class Training:
                 return reason
             if met:
                 return "tolerance"
-            if not alone and step.taken % LOOK == 0 and self._outgrows(network):
+            if not alone and step.taken % LOOK == 0 and self.succession.outgrows(network):
                 return "outgrown"
-            if self.grading is not None and step.taken >= least.taken + PATIENCE:
+            if self.succession.grading is not None and step.taken >= least.taken + PATIENCE:
                 return "stalled"
             # the next step, where there is one, will take as long as this one
             return "budget" if not alone and spent + last > self.clock.budget else None
 
         return watch
 
-    def _progress(self, judged: _Judged, errors: Mapping[str, Errors]) -> Progress:
+    def _progress(self, judged: Judged, errors: Mapping[str, Errors]) -> Progress:
         def snapshot() -> Solution:
             kept = [one for one in (self.winner, self.best) if one is not None]
             best = min((judged, *kept), key=lambda one: one.relative)
@@ -505,12 +388,12 @@ class Training:
         """The standard errors of the parameters that were found from data."""
         if not (self.problem.parameters and self.problem.data):
             return {}
-        sampling = self._sampling(self._planned(self.winner.stage if self.winner is not None else 0), network)
+        sampling = self.succession.sampling(self._planned(self.winner.stage if self.winner is not None else 0), network)
         training = terms(self.fitted, sampling, self.device)
         return standard_errors(Objective(self.problem, network, training, self.options.weights))
 
     def _finished(
-        self, best: _Judged, reason: str, errors: Mapping[str, Errors], uncertainty: Mapping[str, float] | None = None
+        self, best: Judged, reason: str, errors: Mapping[str, Errors], uncertainty: Mapping[str, float] | None = None
     ) -> Solution:
         """The solution that the best network makes, named by how training ended."""
         converged = best.relative <= self.tolerance
@@ -561,15 +444,6 @@ def with_errors(network: Network, uncertainty: Mapping[str, float]) -> dict[str,
     return {name: Found(value, uncertainty.get(name)) for name, value in found(network).items()}
 
 
-def _stage_of(plan: tuple[Stage | None, ...], network: Network, otherwise: int) -> int:
-    """The last stage of a plan that trains a network of these sizes; where there is none, another, or the plan's last."""
-    if isinstance(network, KAN):
-        sizes = network.widths[1:-1], network.degree, network.intervals
-        fits = [k for k, stage in enumerate(plan) if stage and (stage.hidden, stage.degree, stage.intervals) == sizes]
-        otherwise = max(fits, default=otherwise)
-    return min(otherwise, len(plan) - 1)
-
-
 def _count(network: Network | None) -> int:
     """How many parameters a network has."""
     return 0 if network is None else sum(p.numel() for p in network.parameters())
@@ -584,27 +458,3 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _check_resumable(problem: Problem, resume: Solution, last: Stage | None) -> None:
-    """Raises ProblemError where the network of an earlier solution does not fit the problem, or the last stage of its plan."""
-    if (resume.domain, resume.unknowns) != (problem.domain, problem.unknowns):
-        raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
-    network = bare(resume.network)
-    if last is None:
-        return
-    kind = "kan" if isinstance(network, KAN) else "mlp" if isinstance(network, MLP) else "module"
-    if kind != last.kind:
-        raise ProblemError(f"the run to resume has a network of kind {kind!r}, not {last.kind!r}; start a new one")
-    if not isinstance(network, (KAN, MLP)):
-        return
-    hidden = network.widths[1:-1]
-    fits = hidden == last.hidden
-    if isinstance(network, KAN):  # which can be widened, but not given another depth or base
-        wider = len(hidden) == len(last.hidden) and all(a <= b for a, b in zip(hidden, last.hidden, strict=True))
-        fits = wider and network.base == last.base and network.products == (last.products or (0,) * len(hidden))
-    if not fits:
-        raise ProblemError(
-            f"the run to resume has hidden nodes {list(hidden)}, which cannot become network.hidden = {list(last.hidden)} "
-            f"with base {last.base!r}; start a new one"
-        )

@@ -178,9 +178,9 @@ def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_unseen_points(monke
     problem = layer(seconds=20)
     training = Training(replace(problem, network=NetworkOptions(hidden=(8,), degree=9, intervals=12)), None, "cpu", None, None)
     nodes = torch.linspace(-1.0, 1.0, 801, dtype=torch.float64)
-    training.grading = equidistributing([(nodes, (0.001**2 + (nodes - 1.0) ** 2).sqrt())])
+    training.succession.grading = equidistributing([(nodes, (0.001**2 + (nodes - 1.0) ** 2).sqrt())])
     monkeypatch.setattr(Judge, "residuals", judged)
-    monkeypatch.setattr(training, "_outgrows", lambda network: False)
+    monkeypatch.setattr(training.succession, "outgrows", lambda network: False)
     assert training._stage(0) == "stalled"
     assert training.best is not None
     assert training.best.relative == 0.2
@@ -199,10 +199,10 @@ def test_a_guess_in_graded_coordinates_is_trained_from_the_first_stage_on() -> N
     network = bare(guessing.best.network)
     assert isinstance(network, KAN)
     wide = network.widened((40,), torch.Generator().manual_seed(0))
-    guessing.best = replace(guessing.best, network=wide)
-    assert not guessing._is_smaller(0)
-    guessing.guessed = False  # what was trained is not given up for fewer nodes
-    assert guessing._is_smaller(0)
+    stage, succession = guessing.plan[0], guessing.succession
+    assert not succession.is_smaller(stage, wide)
+    succession.guessed = False  # what was trained is not given up for fewer nodes
+    assert succession.is_smaller(stage, wide)
 
 
 def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:

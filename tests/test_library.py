@@ -192,6 +192,11 @@ def trained(problem: Problem, tolerance: float | None) -> Solution:
     return solve(problem, training=replace(problem.training, tolerance=tolerance, seconds=SECONDS))
 
 
+def in_own_time(problem: Problem) -> Solution:
+    """With the problem's own settings, and twice its time for a slow machine."""
+    return solve(problem, training=replace(problem.training, seconds=2.0 * problem.training.seconds))
+
+
 def test_a_statement_is_made_of_every_problem() -> None:
     assert sorted([*STATED, *MEASURED, *OWN]) == sorted(library())
 
@@ -227,8 +232,7 @@ def test_what_is_found_from_noisy_data_is_within_its_errors(name: str) -> None:
 @pytest.mark.parametrize("name", OWN)
 def test_the_library_is_solved_by_what_its_files_say(name: str) -> None:
     measure, l2 = OWN[name]
-    problem = load_problem(name)
-    assert measure(trained(problem, problem.training.tolerance)) <= l2
+    assert measure(in_own_time(load_problem(name))) <= l2
 
 
 def exact_value(problem: Problem, parameter: str) -> float:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import pdekan as pk
-from pdekan import dirichlet, dt, initial, laplacian, log, sin, training
+from pdekan import climb, dirichlet, dt, initial, laplacian, log, methods, sin
 from pdekan import plan as plan_module
 from pdekan.ansatz import bare
 from pdekan.jets import Jet
@@ -29,8 +29,8 @@ FIRST, SECOND = 1, 4  # places of plane waves on the ladder below; the others ar
 def _short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(plan_module.LADDERS, 2, ((4, 3, 1, 4), (6, 3, 1, 8), (7, 3, 1, 9)))
     monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 16, 12), (SECOND, 20, 16))})
-    monkeypatch.setattr(training, "NEAR", 1.0)
-    monkeypatch.setattr(training, "GAIN", 1.0)
+    monkeypatch.setattr(climb, "NEAR", 1.0)
+    monkeypatch.setattr(climb, "GAIN", 1.0)
 
 
 def potential(x: Jet, y: Jet) -> Jet:
@@ -91,13 +91,13 @@ def test_they_end_training_where_the_tolerance_is_met(trained: list[int]) -> Non
 
 
 def test_near_the_target_a_trained_network_comes_first(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "NEAR", 1e12)
+    monkeypatch.setattr(climb, "NEAR", 1e12)
     pk.solve(laplace())
     assert trained == [0, 2, 3, SECOND]  # only the first waves wait
 
 
 def test_waves_that_are_no_better_are_given_up_and_no_others_tried(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.methods, "WAVES", GaussNewton(ridge=1e12))  # which says what was said before
+    monkeypatch.setattr(methods, "WAVES", GaussNewton(ridge=1e12))  # which says what was said before
     solution = pk.solve(laplace())
     assert trained == [0, FIRST, 2, 3]
     assert kan(solution).widths[1] < 8
@@ -106,13 +106,13 @@ def test_waves_that_are_no_better_are_given_up_and_no_others_tried(trained: list
 def test_waves_that_gain_more_than_training_did_are_taken(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(plan_module.LADDERS, 2, ((4, 3, 1, 4), (4, 3, 1, 4), (6, 3, 1, 8)))  # the second gains next to nothing
     monkeypatch.setattr(plan_module, "WAVES", {2: ((2, 20, 16),)})
-    monkeypatch.setattr(training, "GAIN", 1e6)
+    monkeypatch.setattr(climb, "GAIN", 1e6)
     assert kan(pk.solve(laplace())).widths == (2, 20, 1)
     assert trained == [0, 1, 2]
 
 
 def test_waves_that_gain_little_wait_for_what_training_gains(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "GAIN", 1e6)
+    monkeypatch.setattr(climb, "GAIN", 1e6)
     monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 20, 16), (SECOND, 24, 20))})
     solution = pk.solve(laplace())
     relative = solution.history["residual"]  # these are better than what training comes to, and hence others are tried
@@ -122,7 +122,7 @@ def test_waves_that_gain_little_wait_for_what_training_gains(trained: list[int],
 
 
 def test_time_that_is_too_short_for_the_solve_is_not_begun_with(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.methods, "solving_seconds", lambda parameters, rows: 1e9)
+    monkeypatch.setattr(methods, "solving_seconds", lambda parameters, rows: 1e9)
     solution = pk.solve(laplace())
     assert trained == [0]
     assert "time" in solution.reason
