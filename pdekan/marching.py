@@ -30,7 +30,7 @@ STATUSES = ("converged", "budget", "stalled", "interrupted")
 MOST, KEPT = 2.0, 0.5
 
 
-def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution | None) -> Solution:
+def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution | None, threads: int = 1) -> Solution:
     """Solve slab after slab, each in its share of the time; see `pdekan.solve`."""
     times = breaks(problem)
     column, count = problem.domain.coordinates.index(TIME), problem.training.slabs
@@ -45,7 +45,8 @@ def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution
         part = slab(problem, times, k, networks[-1] if networks else None, seconds)
         joining = _Joining(problem, times, column, tuple(networks), tuple(solved))
         start = _start(part, solved[-1]) if solved and k > 0 else None
-        solution = Training(part, None, device, None if watch is None else joining.watcher(watch, k), start).solution()
+        watcher = None if watch is None else joining.watcher(watch, k)
+        solution = Training(part, None, device, watcher, start, threads).solution()
         solved.append(solution)
         networks.append(solution.network)
         spent += solution.seconds

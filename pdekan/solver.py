@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from pdekan.ansatz import network_outputs
@@ -39,12 +40,13 @@ def solve(
     if isinstance(network, nn.Module):
         outputs = network_outputs(problem)
         given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension, outputs)
+    allowed = torch.get_num_threads()
     with threads(1):
         if problem.training.slabs == 1:
-            return Training(problem, given, device, watch, resume).solution()
+            return Training(problem, given, device, watch, resume, allowed).solution()
         if given is not None:
             raise ProblemError("a network of your own cannot be trained in slabs of time; set slabs = 1")
-        return march(problem, device, watch, resume)
+        return march(problem, device, watch, resume, allowed)
 
 
 def check(problem: Problem) -> None:

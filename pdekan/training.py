@@ -38,9 +38,9 @@ from pdekan.uncertainty import standard_errors
 ACCEPTED = 1e-4
 # The one at which training stops where the user names neither a tolerance nor a network: the network could always grow.
 TARGET = 1e-7
-# Entries of the Jacobian from which on more threads are used. Measured on two cores at 2·10⁶ entries: two threads are 1.4
-# times as quick as one on an idle machine, and 2.6 times slower where another process computes.
-PARALLEL_ENTRIES = 30_000_000
+# Parameters from which on more threads are used. Measured on two cores with 848 to 1896 of them: two threads are 1.6 times as
+# quick as one on an idle machine, and 1.4 to 1.8 times slower where another process computes; with 138, 1.4 and 3 times.
+PARALLEL = 1000
 REASONS = {
     "tolerance": "the residual on unseen points met the tolerance",
     "stalled": "no step lowers the loss any further",
@@ -99,17 +99,24 @@ class _OutOfTimeError(Exception):
 class Training:
     """One training of a problem: the clock, the history and the best network so far.
 
-    given: a network that is trained as it stands, instead of those of the plan. resume: a solution to go on from. Raises
-    ProblemError for options that do not fit the problem, and for a solution that does not.
+    given: a network that is trained as it stands, instead of those of the plan. resume: a solution to go on from. threads: how
+    many large arrays may use, small ones are left to one. Raises ProblemError for options that do not fit the problem, and for
+    a solution that does not.
     """
 
     def __init__(
-        self, problem: Problem, given: Network | None, device: str, watch: Watcher | None, resume: Solution | None
+        self,
+        problem: Problem,
+        given: Network | None,
+        device: str,
+        watch: Watcher | None,
+        resume: Solution | None,
+        threads: int = 1,
     ) -> None:
         self.problem, self.device, self.watch = problem, torch.device(device), watch
         self.fitted, self.held_out = held_out(problem)
         self.options = problem.training
-        self.threads = torch.get_num_threads()
+        self.threads = threads
         self.tolerance = self.options.tolerance or ACCEPTED
         self.grows = given is None and is_open(problem)
         # noise is not to be fitted to any tolerance: training goes on until it stalls, and the network grows no further then
@@ -180,10 +187,11 @@ class Training:
             if self.grows and self.best is not None and not self._fits(index):
                 reason = "memory"
                 break
-            reason = self._stage(index)
-            for _ in range(AGAIN):  # from the same start, in coordinates that suit what was found
-                if reason == "outgrown" and self._steps_left() > 0:
-                    reason = self._stage(index)
+            with threads(self.threads if self._parameters(index) >= PARALLEL else 1):
+                reason = self._stage(index)
+                for _ in range(AGAIN):  # from the same start, in coordinates that suit what was found
+                    if reason == "outgrown" and self._steps_left() > 0:
+                        reason = self._stage(index)
             if reason not in ENDS_OF_A_STAGE or self._steps_left() <= 0:
                 break
         self.climb.end()
@@ -274,9 +282,8 @@ class Training:
         optimizer = methods.WAVES if waves else methods.optimizer(self.options, len(theta), dense, last)
         objective = Objective(self.problem, network, training, self.options.weights, self._rows(index), self._pulse)
         least = _Least()
-        with threads(self.threads if rows * len(theta) >= PARALLEL_ENTRIES else 1):
-            watch = self._watcher(index, objective, judge, least, waves)
-            outcome = self._minimised(optimizer, objective, theta, watch, waves)
+        watch = self._watcher(index, objective, judge, least, waves)
+        outcome = self._minimised(optimizer, objective, theta, watch, waves)
         trained = objective.load(outcome.theta if least.theta is None else least.theta)
         judged = Judged(trained, index, judge.residuals(trained))
         if self.climb.keep(judged):
@@ -425,7 +432,7 @@ class Training:
             history=self.history.arrays(),
             errors=dict(errors) or None,
             found=with_errors(best.network, uncertainty or {}),
-            environment=environment() | {"device": str(self.device), "seed": self.options.seed},
+            environment=environment() | {"device": str(self.device), "seed": self.options.seed, "threads": self.threads},
         )
 
 

@@ -22,7 +22,7 @@ MARGIN, SCATTERED_MARGIN, GRIDDED = 0.97, 0.7, 3
 # Lengths along an axis that is not graded where others are: little changes along it. On slabs of Allen-Cahn's equation the
 # first least-squares problem left as little with 0.2, and up to ten times as much with 2.
 UNGRADED = 0.5
-IMITATION = 1e-10  # relative size of singular values that an imitation leaves out
+IMITATION = 1e-10  # ridge of an imitation, relative to the norm of its matrix: plane waves have directions that say nothing
 NOISE = 0.05  # relative departure of a fresh edge from a linear function
 
 
@@ -290,7 +290,7 @@ class KAN(Network):
     def imitate(self, values: Tensor, points: Tensor) -> None:
         """Set the last layer so that the outputs are nearest to values ``(n, outputs)`` at points ``(n, inputs)``.
 
-        Least squares; for networks without residual activations.
+        Least squares with a small ridge; for networks without residual activations.
         """
         last = self.spline_layers[-1]
         x = self._inputs(points, Frame(("",) * self.inputs, Derivatives.VALUE))
@@ -298,7 +298,9 @@ class KAN(Network):
             x = layer(x)
         local = last.bases(x.value, 0).local
         design = local.spread(local.pieces[0]).reshape(len(points), -1)
-        found = torch.linalg.lstsq(design.cpu(), values.cpu(), rcond=IMITATION, driver="gelsd").solution.to(values)
+        ridge = IMITATION * torch.linalg.matrix_norm(design) * torch.eye(design.shape[1]).to(design)
+        wanted = torch.cat([values, values.new_zeros(len(ridge), self.outputs)])
+        found = torch.linalg.lstsq(torch.cat([design, ridge]), wanted, driver="gels").solution
         last.put("coefficients", found.reshape(last.inputs, -1, last.outputs).transpose(1, 2))
 
     def refined(self, degree: int | Sequence[int], intervals: int | Sequence[int]) -> KAN:

@@ -18,7 +18,9 @@ from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 # The solve for the linear part where the residual is not affine in it, until less than GAIN of the cost is to be had.
 NEWTON_STEPS, NEWTON_GAIN, HALVINGS = 20, 1e-1, 6
 
-Reflections = tuple[Tensor, Tensor]
+# Columns that are factorised together. Of a triangle with rows below it, the zeros are spared panel by panel: with as many
+# columns as rows that is 1.3 times as quick as all at once, with twice as many 2 times.
+PANEL = 1024
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class _State:
     loss: float
     left: float
     linear_step: Tensor
-    reflections: Reflections | None
+    reflections: _Reflections | None
 
     def moved(self, ridge: float) -> _State:
         """The state after the best linear step, for an affine residual."""
@@ -117,6 +119,45 @@ class _State:
         """The state with another ridge."""
         cost = self.loss + ridge * _squared(self.theta[len(self.theta) - len(self.linear_step) :])
         return replace(self, cost=cost, reflections=None)  # which are those of the linear columns above the old ridge
+
+
+@dataclass(frozen=True)
+class _Reflections:
+    """LAPACK's Householder reflections of [triangle; rows], panel by panel, which make it a triangle ``(n, n)`` again.
+
+    Those of a panel leave the rows of all others in the triangle as they are.
+    """
+
+    triangle: Tensor
+    panels: list[tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, triangle: Tensor, rows: Tensor) -> _Reflections:
+        """Those of an upper triangle ``(n, n)`` with rows ``(m, n)`` below it."""
+        n, triangle, panels = len(triangle), triangle.clone(), []
+        rows = _stacked(rows[:0], rows) if n > PANEL else rows  # to be overwritten
+        for start in range(0, n, PANEL):
+            here, after = slice(start, start + PANEL), slice(start + PANEL, n)
+            factors, tau = torch.geqrf(_stacked(triangle[here, here], rows[:, here]))
+            triangle[here, here] = factors[: len(tau)].triu()
+            panels.append((factors, tau))
+            if start + PANEL < n:
+                turned = _turned((factors, tau), _stacked(triangle[here, after], rows[:, after]))
+                triangle[here, after], rows[:, after] = turned[:PANEL], turned[PANEL:]
+        return cls(triangle, panels)
+
+    def turned(self, columns: Tensor) -> Tensor:
+        """Qᵀ times columns ``(n + m, k)``, which are overwritten."""
+        n = len(self.triangle)
+        for k, panel in enumerate(self.panels[:-1]):
+            here = slice(k * PANEL, (k + 1) * PANEL)
+            turned = _turned(panel, _stacked(columns[here], columns[n:]))
+            columns[here], columns[n:] = turned[:PANEL], turned[PANEL:]
+        if not self.panels:
+            return columns
+        last = PANEL * (len(self.panels) - 1)
+        turned = _turned(self.panels[-1], columns[last:])
+        return torch.cat([columns[:last], turned]) if last else turned
 
 
 @dataclass(frozen=True)
@@ -208,9 +249,9 @@ def _factorised(problem: LeastSquares, theta: Tensor, ridge: float) -> _State | 
     linear = problem.linear
     triangle, along, left, reflections = _ridge(theta, linear, ridge), ridge**0.5 * theta[len(theta) - linear :], 0.0, None
     for residual, jacobian in problem.blocks(theta, only_linear=True):
-        reflections = _reflections(triangle, jacobian)
-        turned = _turned(reflections, torch.cat([along, residual])[:, None])[:, 0]
-        triangle, along, left = reflections[0][:linear].triu(), turned[:linear], left + _squared(turned[linear:])
+        reflections = _Reflections.of(triangle, jacobian)
+        turned = reflections.turned(torch.cat([along, residual])[:, None])[:, 0]
+        triangle, along, left = reflections.triangle, turned[:linear], left + _squared(turned[linear:])
         reflections = reflections if problem.roomy else None
     step = torch.linalg.solve_triangular(triangle, -along[:, None], upper=True)[:, 0]
     cost = left + _squared(along)
@@ -231,12 +272,12 @@ def _model(problem: LeastSquares, state: _State, ridge: float) -> _Model | None:
     beside = theta.new_zeros(linear, inner + 1)  # the linear columns
     beside[:, inner] = ridge**0.5 * theta[inner:]
     for residual, jacobian in problem.blocks(theta):
-        reflections = state.reflections or _reflections(triangle, jacobian[:, inner:])
-        triangle = reflections[0][:linear].triu()
+        reflections = state.reflections or _Reflections.of(triangle, jacobian[:, inner:])
+        triangle = reflections.triangle
         rest = theta.new_empty(inner + 1, linear + len(residual)).T  # in the order that LAPACK wants
         rest[:linear], rest[linear:, :inner], rest[linear:, inner] = beside, jacobian[:, :inner], residual
         del jacobian  # before the factorisation takes memory of its own
-        rest = _turned(reflections, rest)
+        rest = reflections.turned(rest)
         beside, rows = rest[:linear].clone(), rest[linear:]
         below = torch.linalg.qr(torch.cat([below, rows]) if len(below) else rows, mode="r").R
         del rest, rows
@@ -248,13 +289,14 @@ def _ridge(theta: Tensor, linear: int, ridge: float) -> Tensor:
     return torch.diag(theta.new_full((linear,), ridge**0.5))
 
 
-def _reflections(triangle: Tensor, jacobian: Tensor) -> Reflections:
-    """The QR factorisation of a triangle and the rows that come to it, as LAPACK's Householder reflections."""
-    factorised: Reflections = torch.geqrf(torch.cat([triangle, jacobian]))
-    return factorised
+def _stacked(top: Tensor, bottom: Tensor) -> Tensor:
+    """Rows above others, in the order that LAPACK wants."""
+    both = top.new_empty(top.shape[1], len(top) + len(bottom)).T
+    both[: len(top)], both[len(top) :] = top, bottom
+    return both
 
 
-def _turned(reflections: Reflections, columns: Tensor) -> Tensor:
-    """Qᵀ times columns."""
-    turned: Tensor = torch.ormqr(*reflections, columns, left=True, transpose=True)
+def _turned(panel: tuple[Tensor, Tensor], columns: Tensor) -> Tensor:
+    """Qᵀ of some reflections times columns."""
+    turned: Tensor = torch.ormqr(*panel, columns, left=True, transpose=True)
     return turned
