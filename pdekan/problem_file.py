@@ -56,6 +56,7 @@ from pdekan.programs import FUNCTIONS
 __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"]
 
 REFERENCE = "reference"  # the key in [exact] that names what stands for formulas
+KEYWORDS = SOURCE, VALUE = "manufactured", "exact"  # what the exact solution says, as a source and as the value of a condition
 _TABLES: dict[str, type[BaseModel]] = {
     "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
     "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
@@ -240,8 +241,7 @@ class _Resolver:
         taken |= dict.fromkeys(scope.derivatives, "a differential operator")
         taken |= {
             REFERENCE: "a keyword",
-            "exact": "a keyword",
-            "manufactured": "a keyword",
+            **dict.fromkeys(KEYWORDS, "a keyword"),
             "boundary": "a keyword",
             DOMAIN: "a keyword",
         }
@@ -298,6 +298,9 @@ class _Resolver:
 
     def right(self, text: str, keyword: str, scope: Scope, *path: str | int) -> Expression | RightHandSide | float:
         """A right-hand side: a formula, or by its keyword what the exact solution says."""
+        if text != keyword and text in KEYWORDS:
+            self.source.add(path, f'"{text}" has no meaning here; what the exact solution says is "{keyword}" here')
+            return 0.0
         if text != keyword:
             return self.formula(text, scope, *path, of_unknown=False)
         for name in self.unknowns:
@@ -316,7 +319,7 @@ class _Resolver:
         for k, (left, right) in enumerate(zip(table.operator, sources, strict=True)):
             lefts.append(self.formula(left, scope, "equation", "operator", *((k,) if several else ()), of_unknown=True))
             place = ("equation", "source", *((k,) if len(table.source) > 1 else ()))
-            rights.append(self.right(right, "manufactured", scope, *place))
+            rights.append(self.right(right, SOURCE, scope, *place))
         return lefts, rights
 
     def exact(self, scope: Scope) -> dict[str, Expression | float] | None:
@@ -387,7 +390,7 @@ class _Resolver:
         if table.type == "initial" and on != (TIME + "-",):
             self.source.add((*place, "on"), 'an initial condition is on "t-"; use dirichlet elsewhere')
         text = "0" if table.value is None else table.value
-        value = self.right(text, "exact", scope, *place, "value")
+        value = self.right(text, VALUE, scope, *place, "value")
         operator = None
         if table.operator is not None:
             operator = self.formula(table.operator, scope, *place, "operator", of_unknown=True)

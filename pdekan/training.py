@@ -57,8 +57,9 @@ LOG = logging.getLogger(__name__)
 ENDS_OF_A_STAGE = ("stalled", "steps", "singular", "diverged", "outgrown")
 # Steps after which training asks whether the solution has outgrown the coordinates that it is found in.
 LOOK = 2
-# In graded coordinates a stage ends after so many steps without a lesser residual on unseen points.
-PATIENCE = 6
+# A stage ends after so many steps without a lesser residual on unseen points, in coordinates that are not graded where it is
+# so many times larger by then: the network has begun to wiggle between the points.
+PATIENCE, WORSE = 6, 2.0
 # How many times a stage begins again in other coordinates.
 AGAIN = 6
 
@@ -326,6 +327,14 @@ class Training:
         if self.clock.spent > self.clock.budget:
             raise _OutOfTimeError
 
+    def _selects(self) -> bool:
+        """Whether of a stage the step is kept that is best on unseen points, and no more are taken long after it.
+
+        Not where others than the solver ask for a network, whose loss is to be the least, nor where noise has the last word.
+        """
+        dense = self.options.optimizer == "gauss-newton"
+        return self.succession.grading is not None or (self.grows and dense and not self.noisy)
+
     def _steps_left(self) -> int:
         if self.options.steps is not None:
             return self.options.steps - self.taken
@@ -336,7 +345,7 @@ class Training:
 
         alone: as in `_minimised`.
         """
-        earlier = self.clock.spent
+        earlier, selects = self.clock.spent, self._selects()
 
         def watch(step: Step) -> str | None:
             """Judge the network of a step, write it down, and give the reason to stop, if there is one."""
@@ -346,7 +355,7 @@ class Training:
                 return None
             network = objective.load(step.theta)
             judged = Judged(network, index, judge.residuals(network))
-            if self.succession.grading is not None and judged.relative < least.relative:
+            if selects and judged.relative < least.relative:
                 least.theta, least.relative, least.taken = step.theta.clone(), judged.relative, step.taken
             met = judged.relative <= self.target and not self.noisy
             # the linear part alone is no step; in graded coordinates it may do
@@ -364,7 +373,8 @@ class Training:
                 return "tolerance"
             if not alone and step.taken % LOOK == 0 and self.succession.outgrows(network):
                 return "outgrown"
-            if self.succession.grading is not None and step.taken >= least.taken + PATIENCE:
+            worse = judged.relative > (1.0 if self.succession.grading is not None else WORSE) * least.relative
+            if selects and worse and step.taken >= least.taken + PATIENCE:
                 return "stalled"
             # the next step, where there is one, will take as long as this one
             return "budget" if not alone and spent + last > self.clock.budget else None

@@ -302,6 +302,7 @@ WRONG: list[tuple[str, Callable[[], str], str]] = [
     ("long formula", replaced('source = "f"', f'source = "{"x+" * 6000}x"'), "<text>:17: equation.source: 12001 characters"),
     ("source of u", replaced('source = "f"', 'source = "u**2"'), "<text>:17: equation.source: depends on the unknown"),
     ("source inf", replaced('source = "f"', "source = inf"), "<text>:17: equation.source"),
+    ("source exact", replaced('source = "f"', 'source = "exact"'), '<text>:17: equation.source: .*is "manufactured" here'),
     ("source manufactured", replaced('source = "f"', 'source = "manufactured"'), "<text>:17: equation.source: .*needs an exact"),
     ("division by zero", replaced('source = "f"', 'source = "1/(x - x)"'), "<text>:17: equation.source: the right-hand side is inf at x = "),
     ("log of negatives", replaced('source = "f"', 'source = "log(-1 - x)"'), "<text>:17: equation.source: .* nan at x = "),
