@@ -63,10 +63,10 @@ def sized(stage: Stage, grading: Tensor, is_open: bool) -> Stage:
 
 @torch.no_grad()
 def afresh(network: KAN, stage: Stage, grading: Tensor | None, points: Tensor, generator: torch.Generator) -> KAN:
-    """A network of the stage's sizes whose inner functions are plane waves, and which says about what another one says.
+    """A network of the stage's sizes whose inner functions are plane waves, to go on from another one in its place.
 
-    The points ``(n, d)`` are where the two are alike. Inner functions that were trained are steep in places, where fine outer
-    splines would be left free between points. Plane waves are not, and for them the last layer alone does most.
+    Normalised on points ``(n, d)``. Inner functions that were trained are steep in places, where fine outer splines would be
+    left free between points. Plane waves are not, and for them the last layer alone does most.
     """
     box = network.lower.tolist(), network.upper.tolist()
     widths = (network.inputs, *stage.hidden, network.outputs)
@@ -74,7 +74,6 @@ def afresh(network: KAN, stage: Stage, grading: Tensor | None, points: Tensor, g
     other.initialise(generator)
     other.to(network.lower.device)
     other.normalise(points)
-    other.imitate(network(points), points)
     return other
 
 

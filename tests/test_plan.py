@@ -28,11 +28,10 @@ def test_the_default_grows_from_small_networks_to_large_ones(dimension: int) -> 
     for waves in (False, True):
         sizes = [stage.parameters(dimension) for stage in plan if stage.waves == waves]
         assert not sizes or sizes[0] == min(sizes) < sizes[-1]
-        # above, Gauss-Newton goes without the Jacobian; the last layer alone takes half as many rows
-        assert max(sizes, default=0) <= (4000 if waves else 3000)
+        # above, Gauss-Newton goes without the Jacobian; of plane waves the last layer alone is solved for
+        assert max(sizes, default=0) <= (6200 if waves else 3000)
         # what a network has learnt can only be carried over to at least as many nodes
         assert all(a.hidden[0] <= b.hidden[0] for a, b in pairwise(stage for stage in plan if stage.waves == waves))
-    assert plan[-1].hidden == max(stage.hidden for stage in plan)  # a run can be gone on with, whatever its network
     assert any(stage.waves for stage in plan) == (dimension == 2)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import pdekan as pk
-from pdekan import climb, dirichlet, dt, initial, laplacian, log, methods, sin
+from pdekan import climb, dirichlet, dt, initial, laplacian, log, methods, sin, training
 from pdekan import plan as plan_module
 from pdekan.ansatz import bare
 from pdekan.jets import Jet
@@ -97,7 +97,7 @@ def test_near_the_target_a_trained_network_comes_first(trained: list[int], monke
 
 
 def test_waves_that_are_no_better_are_given_up_and_no_others_tried(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "WAVES", GaussNewton(ridge=1e12))  # which says what was said before
+    monkeypatch.setattr(methods, "of_waves", lambda *_: GaussNewton(ridge=1e12))  # which says nothing
     solution = pk.solve(laplace())
     assert trained == [0, FIRST, 2, 3]
     assert kan(solution).widths[1] < 8
@@ -149,6 +149,33 @@ def test_nonlinear_equations_are_solved_to_the_end() -> None:
     assert kan(solution).widths == (2, 20, 1)
     assert solution.errors is not None
     assert solution.errors["u"].l2_relative < 1e-4
+
+
+def test_where_the_last_layer_is_linear_it_need_not_imitate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is solved for at once is the same, whatever it begins with; the ridge falls with what is to be bettered."""
+    imitated: list[int] = []
+    imitate = KAN.imitate
+
+    def counted(self: KAN, values: torch.Tensor, points: torch.Tensor) -> None:
+        imitated.append(self.widths[1])
+        imitate(self, values, points)
+
+    monkeypatch.setattr(KAN, "imitate", counted)
+    solution = pk.solve(laplace())
+    assert not imitated
+    monkeypatch.setattr(training.Objective, "affine", property(lambda self: False, lambda self, value: None), raising=False)
+    other = pk.solve(laplace())
+    assert imitated == [16, 20]
+    assert other.relative_residual == pytest.approx(solution.relative_residual, rel=0.05)
+
+
+def test_waves_that_do_not_fit_into_the_memory_leave_it_to_training(
+    trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = Training._fits
+    monkeypatch.setattr(Training, "_fits", lambda self, index: index not in (FIRST, SECOND) and fits(self, index))
+    pk.solve(laplace())
+    assert trained == [0, 2, 3]
 
 
 def test_points_of_waves_are_fewer() -> None:
