@@ -236,8 +236,8 @@ class Training:
         stage, last = self._planned(index), self.pace
         if stage is not None and stage.waves:
             parameters = self._parameters(index)
-            seconds = methods.solving_seconds(parameters, math.ceil(POINTS_PER_WAVE_PARAMETER * parameters))
-            return self.clock.spent + seconds / self.threads > self.clock.budget
+            rows = math.ceil(POINTS_PER_WAVE_PARAMETER * parameters)
+            return self.clock.spent + methods.solving_seconds(parameters, rows, self.threads) > self.clock.budget
         if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False
         work = self._parameters(index) ** 2
