@@ -34,7 +34,7 @@ ORDER = (
     "output.labels", "output.record", "output.fields", "output.vtkhdf", "output.planes", "output.panels",
     "output.figures", "output.network_figure", "output.study", "output.study_file", "output.study_figures", "output.findings",
     "output.findings_file", "output.findings_figures", "output.tables", "output.study_table", "output.report", "output",
-    "solution", "picture", "references", "training", "marching", "pruning", "solver", "run",
+    "solution", "picture", "references", "climb", "succession", "training", "marching", "pruning", "solver", "run",
     "formulas.symbols", "formulas.templates", "formulas.sampling", "formulas.spans", "formulas.unwrapping",
     "formulas.structures", "formulas.compositions", "formulas.edges", "formulas.snapping",
     "formulas.polishing", "formulas.search", "formulas.report", "formulas.drawing",

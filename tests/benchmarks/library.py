@@ -1,6 +1,6 @@
 """Solve the problems of the library with the settings of their files and write docs/library.md, with a picture of each.
 
-    python tests/benchmarks/library.py               # all of them, on two processes
+    python tests/benchmarks/library.py               # all of them, one after the other on all cores
     python tests/benchmarks/library.py disk annulus  # some; the other rows stay
 
 The table says which machine, versions and commit made each row. Times are of training alone and depend on the machine.
@@ -56,7 +56,6 @@ exact solution, on points that training never saw; a dash where none is known. "
 
 def solved(name: str) -> dict[str, Any]:
     """The row of a problem; its picture is drawn on the way."""
-    torch.set_num_threads(1)
     problem = load_problem(name)
     solution = solve(problem)
     draw(solution, PICTURES / f"{name}.png")
@@ -148,11 +147,12 @@ def main() -> None:
     """Solve what was asked for and write rows and page after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="problems, by default all")
-    parser.add_argument("--workers", type=int, default=2, help="processes side by side")
+    parser.add_argument("--workers", type=int, default=1, help="processes side by side, which share the cores")
     options = parser.parse_args()
     names = options.names or list(library())
+    threads = max(1, torch.get_num_threads() // options.workers)
     rows = json.loads(ROWS.read_text("utf-8")) if ROWS.exists() else {}
-    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
+    with multiprocessing.get_context("spawn").Pool(options.workers, torch.set_num_threads, (threads,)) as pool:
         for name, kept in zip(names, pool.imap(solved, names), strict=True):
             rows[name] = kept
             rows = {one: rows[one] for one in library() if one in rows}
