@@ -56,18 +56,18 @@ class Climb:
         stage = self.plan[index]
         return stage is not None and stage.waves
 
-    def is_hopeless(self, index: int) -> bool:
+    def is_hopeless(self, index: int, at_once: bool) -> bool:
         """Whether a stage of plane waves would do no better than training.
 
         The first where the best network is so near the target that training is sooner there (of several outputs it is not:
-        trained networks have nodes for each, waves share theirs), later ones where the best is already better than what they
-        would come to by what the waves before them did.
+        trained networks have nodes for each, waves share theirs), later ones where the best is already better than the waves
+        before them; at_once, where waves cost one solve: better than what more of them would come to by that.
         """
         stage = self.plan[index]
         if self.best is None or stage is None or not stage.waves:
             return False
         if self.waves is not None:
-            more = sum(self.is_of_waves(k) for k in range(self.waves.stage, index))
+            more = sum(self.is_of_waves(k) for k in range(self.waves.stage, index)) if at_once else 0
             return self.best.relative <= self.waves.relative / MORE**more
         first = not any(self.is_of_waves(k) for k in range(index))
         return first and stage.outputs == 1 and self.best.relative <= NEAR * self.target

@@ -27,8 +27,8 @@ DENSE = 3000
 # … or where the time allowed is not enough for FEW steps with it. SECONDS of a step for each row and each P², measured on one
 # core (tests/benchmarks/cost.md); it need not be right to more than a factor.
 FEW, SECONDS = 5, 1.2e-10
-# … and for each row and P² of solving for the last layer of plane waves on one thread, from 32 to 72 of them.
-SOLVING = 8e-11
+# … and for each P³ of solving for the last layer of plane waves on one thread, once, from 32 to 72 of them.
+SOLVING = 2.8e-10
 # Parameters above which the P × P matrix of ssbroyden would take more than a gigabyte.
 DENSE_QUASI_NEWTON = 11_000
 
@@ -46,11 +46,6 @@ def of_waves(relative: float = 1.0) -> GaussNewton:
     the loss that the ridge falls with.
     """
     return GaussNewton(ridge=RIDGE * min(1.0, relative**2))
-
-
-def solving_seconds(parameters: int, rows: int, threads: int) -> float:
-    """About how long it takes to solve for the last layer of plane waves, were the problem linear."""
-    return SOLVING * rows * parameters**2 / threads
 
 
 def is_dense(options: TrainingOptions, parameters: int, rows: int) -> bool:

@@ -25,7 +25,7 @@ from pdekan.networks.base import Network, NoJacobian
 from pdekan.networks.kan import KAN
 from pdekan.objective import Objective
 from pdekan.optimizers.base import Outcome, Step, Watch
-from pdekan.plan import POINTS_PER_WAVE_PARAMETER, Stage, is_open, stages, unseen_points
+from pdekan.plan import Stage, is_open, stages, unseen_points
 from pdekan.problems import Problem, ProblemError
 from pdekan.reference import Reference
 from pdekan.resampling import resampled
@@ -134,6 +134,7 @@ class Training:
         self.winner: Judged | None = None  # of the starts before
         self.affine = False  # whether the problem has proved to be linear in the last layer's coefficients
         self.pace: float | None = None  # seconds of a step for each of P², of the stage before
+        self.solving = methods.SOLVING / threads  # seconds of solving for plane waves for each of P³, of those before
         if resume is not None:
             self._resumed(resume)
         self.history = History(problem, None if resume is None else resume.history)
@@ -182,7 +183,8 @@ class Training:
         """Train stage by stage; returns the reason of the end."""
         reason = "stalled"
         for index in range(self.first, len(self.plan)):
-            if self.succession.is_smaller(self._planned(index), self.climb.network) or self.climb.is_hopeless(index):
+            hopeless = self.climb.is_hopeless(index, self.affine)
+            if hopeless or self.succession.is_smaller(self._planned(index), self.climb.network):
                 continue
             if self._too_long(index):
                 reason = "budget"
@@ -230,14 +232,12 @@ class Training:
     def _too_long(self, index: int) -> bool:
         """Whether two steps of a stage would take longer than what is left, were a step's seconds to grow with P² only.
 
-        They grow with P³ in the end, but not for small networks; a stage that proves too slow is ended by the clock. Of plane
-        waves, whether solving for their last layer once would.
+        They grow with P³ in the end, but not for small networks; a stage that proves too slow is ended by the clock. Solving
+        for plane waves takes as long for each P³ as for those before.
         """
         stage, last = self._planned(index), self.pace
         if stage is not None and stage.waves:
-            parameters = self._parameters(index)
-            rows = math.ceil(POINTS_PER_WAVE_PARAMETER * parameters)
-            return self.clock.spent + methods.solving_seconds(parameters, rows, self.threads) > self.clock.budget
+            return self.clock.spent + self.solving * self._parameters(index) ** 3 > self.clock.budget
         if self.best is None or stage is None or last is None or self.options.optimizer != "gauss-newton":
             return False
         work = self._parameters(index) ** 2
@@ -327,7 +327,9 @@ class Training:
         if alone and outcome.reason == "steps":  # none were allowed
             outcome = replace(outcome, reason="stalled")
         self.taken = before + outcome.steps + alone
-        if outcome.steps:
+        if alone:
+            self.solving = (self.clock.spent - began) / len(theta) ** 3
+        elif outcome.steps:
             self.pace = (self.clock.spent - began) / outcome.steps / len(theta) ** 2
         return outcome
 

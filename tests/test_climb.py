@@ -29,23 +29,24 @@ def judged(stage: int, relative: float) -> Judged:
 def test_near_the_target_training_comes_first_where_it_is_cheap(outputs: int, near: bool) -> None:
     climbing = climb(outputs)
     climbing.keep(judged(TRAINED, 0.9 * NEAR * TARGET))
-    assert climbing.is_hopeless(FIRST) == near
-    assert not climbing.is_hopeless(SECOND)
+    assert climbing.is_hopeless(FIRST, True) == near
+    assert not climbing.is_hopeless(SECOND, True)
     farther = climb(outputs)
     farther.keep(judged(TRAINED, 1.1 * NEAR * TARGET))
-    assert not farther.is_hopeless(FIRST)
+    assert not farther.is_hopeless(FIRST, True)
 
 
 def test_later_waves_are_tried_where_more_of_them_would_do_better() -> None:
     climbing = climb()
     climbing.keep(judged(TRAINED, 1e-2))
-    assert not climbing.is_hopeless(FIRST)
+    assert not climbing.is_hopeless(FIRST, True)
     assert not climbing.keep(judged(FIRST, 0.9e-2))  # gains too little to be gone on with
     climbing.keep(judged(2, 0.5e-3))
     assert 0.9e-2 / MORE > 0.5e-3 > 0.9e-2 / MORE**2
-    assert climbing.is_hopeless(SECOND)
-    assert not climbing.is_hopeless(THIRD)
-    assert not climbing.is_hopeless(TRAINED)  # of plane waves only
+    assert climbing.is_hopeless(SECOND, True)
+    assert not climbing.is_hopeless(THIRD, True)
+    assert climbing.is_hopeless(THIRD, False)  # where each takes several solves, only what is known counts
+    assert not climbing.is_hopeless(TRAINED, True)  # of plane waves only
 
 
 def test_waves_are_gone_on_with_where_they_gain_much_or_more_than_training_did() -> None:

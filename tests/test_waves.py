@@ -122,7 +122,7 @@ def test_waves_that_gain_little_wait_for_what_training_gains(trained: list[int],
 
 
 def test_time_that_is_too_short_for_the_solve_is_not_begun_with(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "solving_seconds", lambda *_: 1e9)
+    monkeypatch.setattr(methods, "SOLVING", 1.0)
     solution = pk.solve(laplace())
     assert trained == [0]
     assert "time" in solution.reason
