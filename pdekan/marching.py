@@ -28,6 +28,7 @@ from pdekan.training import Progress, Training, Watcher, measured
 STATUSES = ("converged", "budget", "stalled", "interrupted")
 # Of equal shares of the time: what a slab may take, while those after it keep this much. Errors of the first are carried on.
 MOST, KEPT = 2.0, 0.5
+FEW = 5  # steps that there is to be time for with the network of the slab before
 
 
 def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution | None, threads: int = 1) -> Solution:
@@ -59,11 +60,12 @@ def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution
 def _start(part: Problem, before: Solution) -> Solution | None:
     """The slab before as a guess for the next one, as if time went on as it did.
 
-    None where the network cannot be moved, and where it is of plane waves: small networks find a better start for those.
+    None where the network cannot be moved, where it is of plane waves (small networks find a better start for those), and where
+    it is so large that there is no time for a few steps with it.
     """
     last = before.network.parts[-1] if isinstance(before.network, Slabs) else before.network
     network = deepcopy(bare(last))
-    if not isinstance(network, (KAN, MLP)) or _is_of_waves(part, network):
+    if not isinstance(network, (KAN, MLP)) or _is_of_waves(part, network) or _is_slow(part, network, before):
         return None
     network.lower.copy_(torch.tensor(part.domain.lower))
     network.upper.copy_(torch.tensor(part.domain.upper))
@@ -79,6 +81,17 @@ def _is_of_waves(part: Problem, network: KAN | MLP) -> bool:
         return False
     sizes = network.widths[1:-1], network.degree, network.intervals
     return any(stage.waves and (stage.hidden, stage.degree, stage.intervals) == sizes for stage in stages(part))
+
+
+def _is_slow(part: Problem, network: KAN | MLP, before: Solution) -> bool:
+    """Whether steps like the last one of a slab are too long for another to be solved by some of them.
+
+    In graded coordinates a slab begins with small networks, whatever the one before ended with.
+    """
+    seconds = before.history["seconds"]
+    if len(seconds) < 2 or (isinstance(network, KAN) and network.grading is not None):
+        return False
+    return FEW * float(seconds[-1] - seconds[-2]) > part.training.seconds
 
 
 def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:

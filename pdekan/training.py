@@ -186,11 +186,9 @@ class Training:
             hopeless = self.climb.is_hopeless(index, self.affine)
             if hopeless or self.succession.is_smaller(self._planned(index), self.climb.network):
                 continue
-            if self._too_long(index):
-                reason = "budget"
-                break
-            if self.grows and self.best is not None and not self._fits(index):
-                reason = "memory"
+            obstacle = self._obstacle(index)
+            if obstacle is not None:
+                reason = obstacle
                 if self.climb.is_of_waves(index):
                     continue  # trained networks have fewer nodes
                 break
@@ -228,6 +226,12 @@ class Training:
         """How many parameters the network of a stage has."""
         stage = self._planned(index)
         return _count(self.succession.given) if stage is None else stage.parameters(self.problem.domain.dimension)
+
+    def _obstacle(self, index: int) -> str | None:
+        """The reason why a stage cannot be trained, if there is one."""
+        if self._too_long(index):
+            return "budget"
+        return "memory" if self.grows and self.best is not None and not self._fits(index) else None
 
     def _too_long(self, index: int) -> bool:
         """Whether two steps of a stage would take longer than what is left, were a step's seconds to grow with P² only.
