@@ -121,9 +121,7 @@ def test_waves_that_gain_little_wait_for_what_training_gains(trained: list[int],
     assert solution.relative_residual < 0.02 * float(relative[0])
 
 
-def test_waves_without_time_to_solve_for_them_leave_it_to_training(
-    trained: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waves_without_time_to_solve_for_them_leave_it_to_training(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "SOLVING", 1.0)
     pk.solve(laplace())
     assert trained == [0, 2, 3]  # trained networks take their time step by step
