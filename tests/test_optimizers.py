@@ -17,6 +17,7 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan.networks.kan import KAN
 from pdekan.objective import Objective
+from pdekan.optimizers import gauss_newton
 from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton
@@ -208,6 +209,30 @@ def test_the_ridge_is_tikhonovs() -> None:
     )
     expected = torch.linalg.solve(a.T @ a + 0.5 * torch.eye(6, dtype=torch.float64), a.T @ b)
     torch.testing.assert_close(outcome.theta, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("panel", [1, 3, 7, 8, 100])
+@pytest.mark.parametrize("rows", [1, 4, 20])
+def test_a_triangle_with_rows_below_is_factorised_panel_by_panel(
+    panel: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against all of it at once: the same RᵀR, the same least-squares solution by NumPy, and columns keep their lengths."""
+    monkeypatch.setattr(gauss_newton, "PANEL", panel)
+    generator = torch.Generator().manual_seed(rows)
+    triangle = torch.randn(7, 7, generator=generator, dtype=torch.float64).triu()
+    below = torch.randn(rows, 7, generator=generator, dtype=torch.float64)
+    columns = torch.randn(7 + rows, 2, generator=generator, dtype=torch.float64)
+    given = below.clone(), triangle.clone()
+    reflections = gauss_newton._Reflections.of(triangle, below)
+    torch.testing.assert_close((below, triangle), given, rtol=0.0, atol=0.0)  # neither is overwritten
+    whole = torch.cat([triangle, below])
+    found = reflections.triangle
+    assert torch.equal(found, found.triu())
+    torch.testing.assert_close(found.T @ found, whole.T @ whole)
+    turned = reflections.turned(columns.clone())
+    solution = np.linalg.lstsq(whole.numpy(), columns.numpy(), rcond=None)[0]
+    torch.testing.assert_close(torch.linalg.solve_triangular(found, turned[:7], upper=True), torch.as_tensor(solution))
+    torch.testing.assert_close(turned.norm(dim=0), columns.norm(dim=0))
 
 
 @pytest.mark.parametrize("linear", [0, 1])
