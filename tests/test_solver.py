@@ -18,6 +18,7 @@ from torch.nn.utils import parameters_to_vector
 from pdekan.domains.box import box
 from pdekan.domains.quadrature import gauss
 from pdekan.jets import cos, exp, sin
+from pdekan.judgement import Judge, Residuals
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
@@ -47,6 +48,7 @@ from pdekan.sampling import Sampling
 from pdekan.solution import Solution
 from pdekan.solver import Progress, solve
 from pdekan.terms import terms
+from pdekan.training import PATIENCE, Training
 
 LINE = Problem(
     box(x=(-1, 1)), lambda u: laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x) + 0.5 * x, name="line"
@@ -608,3 +610,32 @@ def test_growth_ends_where_memory_does_and_nothing_is_lost() -> None:
     assert solution.status == "budget"
     assert "memory" in solution.reason
     assert error(solution) < 1e-2
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_stage_that_wiggles_between_its_points_ends_and_its_best_is_kept(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the solver's own ladder; a network that was asked for is trained to its least loss."""
+    said: list[tuple[float, torch.Tensor]] = []
+
+    def judged(judge: Judge, network: nn.Module) -> Residuals:
+        """Better once, and then worse."""
+        theta = parameters_to_vector(network.parameters()).detach().clone()
+        known = [relative for relative, other in said if torch.equal(theta, other)]
+        relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(said), 2)]
+        if not known:
+            said.append((relative, theta))
+        return Residuals(relative, relative, relative, relative)
+
+    problem = load_problem("helmholtz")
+    if not own:
+        problem = replace(problem, network=NetworkOptions(hidden=(6,), degree=9, intervals=6))
+    monkeypatch.setattr(Judge, "residuals", judged)
+    training = Training(problem, None, "cpu", None, None)
+    assert training._stage(0) == "stalled"
+    assert training.best is not None
+    if own:
+        assert training.best.relative == 0.2
+        assert [relative for relative, _ in said] == [0.5, 0.2, *[0.9] * PATIENCE]
+        assert torch.equal(parameters_to_vector(training.best.network.parameters()).detach(), said[1][1])
+    else:
+        assert training.best.relative == 0.9
