@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pdekan import methods
 from pdekan.ansatz import bare, wrapped
 from pdekan.jets import TIME
 from pdekan.judgement import Judge
@@ -28,7 +29,6 @@ from pdekan.training import Progress, Training, Watcher, measured
 STATUSES = ("converged", "budget", "stalled", "interrupted")
 # Of equal shares of the time: what a slab may take, while those after it keep this much. Errors of the first are carried on.
 MOST, KEPT = 2.0, 0.5
-FEW = 5  # steps that there is to be time for with the network of the slab before
 
 
 def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution | None, threads: int = 1) -> Solution:
@@ -91,7 +91,7 @@ def _is_slow(part: Problem, network: KAN | MLP, before: Solution) -> bool:
     seconds = before.history["seconds"]
     if len(seconds) < 2 or (isinstance(network, KAN) and network.grading is not None):
         return False
-    return FEW * float(seconds[-1] - seconds[-2]) > part.training.seconds
+    return methods.FEW * float(seconds[-1] - seconds[-2]) > part.training.seconds
 
 
 def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:

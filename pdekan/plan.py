@@ -31,7 +31,7 @@ LADDERS: dict[int, tuple[tuple[int, int, int, int], ...]] = {
 }
 # Plane waves: places on the ladder, nodes, and intervals of the outer splines. n waves span all polynomials of degree n - 1. On
 # 16 problems in 2-D, from minimal surfaces to solitons, fewer intervals than nodes leave far more, and more of them no less;
-# with 32 of both errors are 2e-8 to 1e-5 after 1 to 25 seconds, with 48 up to a hundred times less after 10 to 60.
+# with 32 of both errors are 2e-8 to 1e-5, with 48 up to a hundred times less.
 WAVES = {2: ((3, 32, 32), (5, 40, 40), (6, 48, 48), (7, 56, 56), (8, 64, 64), (9, 72, 72))}
 # In many dimensions: hidden nodes, degrees of inner and outer splines, intervals of both. Few nodes with fine inner splines
 # find what is a sum of functions of one variable; more nodes with coarse ones what is not. Tried in 5, 6, 10, 100 dimensions.

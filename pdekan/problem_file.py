@@ -172,6 +172,7 @@ class _Resolver:
 
     @contextmanager
     def noting(self, *path: str | int) -> Iterator[None]:
+        """Whatever ValueError is raised inside becomes a message about this place of the file."""
         try:
             yield
         except ProblemFileError:
@@ -180,6 +181,7 @@ class _Resolver:
             self.source.add(path, str(error))
 
     def problem(self, domain: Domain | None, data: Sequence[Measurements] | None) -> Problem:
+        """The whole; domain, data: instead of the file's, where given. Raises ProblemFileError with all messages."""
         file = self.file
         domain = self.domain() if domain is None else domain
         scope = self.scope(domain)
@@ -215,6 +217,7 @@ class _Resolver:
         raise ProblemFileError(self.source.messages)
 
     def domain(self) -> Domain:
+        """The domain; raises ProblemFileError at once where there can be none, since all else is checked in it."""
         table = self.file.domain
         if isinstance(table, domain_schema.Box):
             for name in table.intervals:
@@ -227,6 +230,7 @@ class _Resolver:
             self.source.refuse(("domain",), str(error))
 
     def interfaces(self) -> dict[str, Domain]:
+        """The shapes whose boundaries are interfaces, by name."""
         shapes = {}
         for name, table in self.file.domain.interfaces.items():
             with self.noting("domain", "interfaces", name):
@@ -267,6 +271,7 @@ class _Resolver:
         return scope
 
     def parameters(self) -> dict[str, Parameter]:
+        """What is to be found beside the unknowns, by name; bounds that are not given are infinite."""
         found = {}
         for name, table in self.trainable.items():
             with self.noting("parameters", name):

@@ -18,8 +18,8 @@ from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 # The solve for the linear part where the residual is not affine in it, until less than GAIN of the cost is to be had.
 NEWTON_STEPS, NEWTON_GAIN, HALVINGS = 20, 1e-1, 6
 
-# Columns that are factorised together. Of a triangle with rows below it, the zeros are spared panel by panel: with as many
-# columns as rows that is 1.3 times as quick as all at once, with twice as many 2 times.
+# Columns that are factorised together. Of a triangle with rows below it, the zeros are spared panel by panel: with 1.6 rows for
+# each of 5472 columns that is 1.2 times as quick as all at once, with 0.6 of them 1.4 times.
 PANEL = 1024
 
 
@@ -133,31 +133,31 @@ class _Reflections:
 
     @classmethod
     def of(cls, triangle: Tensor, rows: Tensor) -> _Reflections:
-        """Those of an upper triangle ``(n, n)`` with rows ``(m, n)`` below it."""
-        n, triangle, panels = len(triangle), triangle.clone(), []
-        rows = _stacked(rows[:0], rows) if n > PANEL else rows  # to be overwritten
+        """Those of an upper triangle ``(n, n)`` with rows ``(m, n)`` below it.
+
+        A panel is turned by those before it, then factorised: beside rows and triangle there is room for one panel to work in.
+        """
+        n = len(triangle)
+        found = cls(torch.zeros_like(triangle), [])
         for start in range(0, n, PANEL):
-            here, after = slice(start, start + PANEL), slice(start + PANEL, n)
-            factors, tau = torch.geqrf(_stacked(triangle[here, here], rows[:, here]))
-            triangle[here, here] = factors[: len(tau)].triu()
-            panels.append((factors, tau))
-            if start + PANEL < n:
-                turned = _turned((factors, tau), _stacked(triangle[here, after], rows[:, after]))
-                triangle[here, after], rows[:, after] = turned[:PANEL], turned[PANEL:]
-        return cls(triangle, panels)
+            here = slice(start, min(n, start + PANEL))
+            columns = found.turned(_stacked(triangle[:, here], rows[:, here]))
+            factors, tau = torch.geqrf(_stacked(columns[here], columns[n:]))
+            found.triangle[:start, here] = columns[:start]
+            found.triangle[here, here] = factors[: len(tau)].triu()
+            found.panels.append((factors, tau))
+        return found
 
     def turned(self, columns: Tensor) -> Tensor:
-        """Qᵀ times columns ``(n + m, k)``, which are overwritten."""
+        """Qᵀ times columns ``(n + m, k)``, which may be overwritten."""
         n = len(self.triangle)
-        for k, panel in enumerate(self.panels[:-1]):
-            here = slice(k * PANEL, (k + 1) * PANEL)
+        for k, panel in enumerate(self.panels):
+            here = slice(k * PANEL, min(n, (k + 1) * PANEL))
+            if here == slice(0, n):
+                return _turned(panel, columns)
             turned = _turned(panel, _stacked(columns[here], columns[n:]))
-            columns[here], columns[n:] = turned[:PANEL], turned[PANEL:]
-        if not self.panels:
-            return columns
-        last = PANEL * (len(self.panels) - 1)
-        turned = _turned(self.panels[-1], columns[last:])
-        return torch.cat([columns[:last], turned]) if last else turned
+            columns[here], columns[n:] = turned[: here.stop - here.start], turned[here.stop - here.start :]
+        return columns
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ class _Layout:
 
     @classmethod
     def of(cls, drawing: Drawing) -> _Layout:
+        """That of a network's drawing. Raises OutputError for edges between nodes that are not there."""
         counts = [len(drawing.inputs), *(len(row) for row in drawing.nodes)]
         for layer, (below, above) in zip(drawing.edges, pairwise(counts), strict=True):
             for edge in layer:
