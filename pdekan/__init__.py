@@ -28,19 +28,22 @@ if TYPE_CHECKING:
     from pdekan.domains.cylinder import Cylinder
     from pdekan.domains.mesh_file import mesh
     from pdekan.domains.shapes import annulus, disk, ellipse, polygon
-    from pdekan.errors import Errors
-    from pdekan.jets import Derivatives, Frame, Jet, acos, asin, atan, atan2, cos, cosh, erf, exp, log, log10, product
-    from pdekan.jets import sign, sin, sinh, sqrt, tan, tanh, total, where
+    from pdekan.errors.norms import Errors
+    from pdekan.fields.jets import Derivatives, Frame, Jet, acos, asin, atan, atan2, cos, cosh, erf, exp, log, log10, product
+    from pdekan.fields.jets import sign, sin, sinh, sqrt, tan, tanh, total, where
     from pdekan.networks.base import ModuleNetwork, Network
     from pdekan.networks.kan import KAN
     from pdekan.networks.mlp import MLP
-    from pdekan.operators import d, div, dot, dt, dx, dy, dz, grad, laplacian, normal
-    from pdekan.problem_file import ProblemFileError, load_problem
-    from pdekan.problems import EXACT, Enrichment, Measurements, NetworkOptions, Nodes, Parameter, Problem, ProblemError
-    from pdekan.problems import TrainingOptions, Weights, dirichlet, initial, interface, mean, neumann, periodic, robin
-    from pdekan.pruning import Pruned, prune
-    from pdekan.solution import Found, Solution, load_solution
-    from pdekan.solver import Progress, solve
+    from pdekan.fields.operators import d, div, dot, dt, dx, dy, dz, grad, laplacian, normal
+    from pdekan.problem_files.loader import ProblemFileError, load_problem
+    from pdekan.problems.formulas import EXACT, ProblemError
+    from pdekan.problems.parameters import Enrichment, Measurements, Parameter
+    from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions, Weights
+    from pdekan.problems.problem import Problem
+    from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin
+    from pdekan.pruning.prune import Pruned, prune
+    from pdekan.solutions.solution import Found, Solution, load_solution
+    from pdekan.training.solver import Progress, solve
 
 pi = math.pi
 
@@ -52,19 +55,22 @@ _HOMES = {
     "domains.cylinder": "Cylinder",
     "domains.mesh_file": "mesh",
     "domains.shapes": "annulus disk ellipse polygon",
-    "errors": "Errors",
-    "jets": "Derivatives Frame Jet acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh total"
-    " where",
+    "errors.norms": "Errors",
+    "fields.jets": "Derivatives Frame Jet acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh"
+    " total where",
+    "fields.operators": "d div dot dt dx dy dz grad laplacian normal",
     "networks.base": "ModuleNetwork Network",
     "networks.kan": "KAN",
     "networks.mlp": "MLP",
-    "operators": "d div dot dt dx dy dz grad laplacian normal",
-    "problem_file": "ProblemFileError load_problem",
-    "problems": "EXACT Enrichment Measurements NetworkOptions Nodes Parameter Problem ProblemError TrainingOptions Weights"
-    " dirichlet initial interface mean neumann periodic robin",
-    "pruning": "Pruned prune",
-    "solution": "Found Solution load_solution",
-    "solver": "Progress solve",
+    "problem_files.loader": "ProblemFileError load_problem",
+    "problems.conditions": "dirichlet initial interface mean neumann periodic robin",
+    "problems.formulas": "EXACT ProblemError",
+    "problems.options": "NetworkOptions Nodes TrainingOptions Weights",
+    "problems.parameters": "Enrichment Measurements Parameter",
+    "problems.problem": "Problem",
+    "pruning.prune": "Pruned prune",
+    "solutions.solution": "Found Solution load_solution",
+    "training.solver": "Progress solve",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = ["pi", *_HOME]

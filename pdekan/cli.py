@@ -1,4 +1,7 @@
-"""The command line: arguments in, exit code out. Results go to stdout, progress and messages to stderr."""
+"""The command line: arguments in, exit code out. Results go to stdout, progress and messages to stderr.
+
+May import commands.
+"""
 
 from __future__ import annotations
 

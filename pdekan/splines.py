@@ -7,6 +7,8 @@ small matrix product. Local coordinates are centred, u in [-1/2, 1/2], which kee
 up to degree 12.
 
 Beyond [-1, 1] a spline continues as its tangent: the function and its slope are continuous, all higher derivatives vanish.
+
+Imports nothing of pdekan.
 """
 
 from __future__ import annotations

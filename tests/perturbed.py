@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pdekan.jets import Derivatives, Frame, Jet, sin, stacked
+from pdekan.fields.jets import Derivatives, Frame, Jet, sin, stacked
 from pdekan.networks.base import Network
-from pdekan.problems import Problem
-from pdekan.solution import Found, Solution
+from pdekan.problems.problem import Problem
+from pdekan.solutions.solution import Found, Solution
 
 
 class Perturbed(Network):

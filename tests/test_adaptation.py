@@ -11,18 +11,20 @@ import torch
 from torch import Tensor, nn
 
 import pdekan as pk
-from pdekan.adaptation import INTERVALS_PER_LENGTH, NODES, SHARPER, _lengths, afresh, better, regraded, sized
-from pdekan.ansatz import Ansatz, bare
+from pdekan.ansatz.unknowns import Ansatz, bare
 from pdekan.domains.box import Box
-from pdekan.grading import counts, equidistributing, spread
-from pdekan.judgement import Judge, Residuals
 from pdekan.networks.base import ModuleNetwork
+from pdekan.networks.grading import counts, equidistributing, spread
 from pdekan.networks.kan import KAN
-from pdekan.plan import Stage
-from pdekan.problem_file import loads
-from pdekan.problems import NetworkOptions, Problem, ProblemError
-from pdekan.sampling import Sampling
-from pdekan.training import PATIENCE, Training
+from pdekan.problem_files.loader import loads
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.options import NetworkOptions
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.validation import Judge, Residuals
+from pdekan.training.graded_coordinates import INTERVALS_PER_LENGTH, NODES, SHARPER, _lengths, afresh, better, regraded, sized
+from pdekan.training.schedule import Stage
+from pdekan.training.trainer import PATIENCE, Training
 
 WIDTH = 0.01
 LAYER = """

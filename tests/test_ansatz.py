@@ -12,18 +12,21 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from pdekan.ansatz import Ansatz, bare, found, network_outputs, regions, wrapped
+from pdekan.ansatz.unknowns import Ansatz, bare, found, network_outputs, regions, wrapped
 from pdekan.domains.box import box
 from pdekan.domains.shapes import disk
-from pdekan.jets import Derivatives, Frame, Jet, sin
+from pdekan.fields.jets import Derivatives, Frame, Jet, sin
+from pdekan.fields.operators import laplacian
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.objective import Objective
-from pdekan.operators import laplacian
-from pdekan.problems import Enrichment, Parameter, Problem, ProblemError, as_field, dirichlet
-from pdekan.sampling import Sampling
-from pdekan.terms import terms
+from pdekan.problems.conditions import dirichlet
+from pdekan.problems.formulas import ProblemError, as_field
+from pdekan.problems.parameters import Enrichment, Parameter
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
 
 DOMAIN = box(x=(0, 1), y=(0, 2))
 HOLE, DOT = disk((0.5, 1.0), 0.3), disk((0.7, 1.1), 0.3)  # two that overlap: four regions

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pdekan.problem_file import load_problem
-from pdekan.problems import TrainingOptions
-from pdekan.solver import solve
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.options import TrainingOptions
+from pdekan.training.solver import solve
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 

@@ -19,11 +19,12 @@ import numpy as np
 import pytest
 import torch
 
-from pdekan import cli, run
-from pdekan.library import library, titles
+from pdekan import cli
 from pdekan.output.vtkhdf import read_samples
-from pdekan.problem_file import load_problem
-from pdekan.solution import load_solution
+from pdekan.problem_files.library import library, titles
+from pdekan.problem_files.loader import load_problem
+from pdekan.runs import directory
+from pdekan.solutions.solution import load_solution
 
 TINY = """\
 schema = 1
@@ -288,7 +289,7 @@ def test_the_norms_printed_fit_together(finished: tuple[Path, dict[str, Any]]) -
     assert e["h1_seminorm_relative"] == pytest.approx(e["h1_seminorm"] / (np.pi * np.sqrt(0.5)))
     # and the errors are those of the solution that was written
     x = np.linspace(0.0, 1.0, 2001)
-    solution = load_solution(finished[0] / run.SOLUTION)
+    solution = load_solution(finished[0] / directory.SOLUTION)
     error = solution(x[:, None]) - np.sin(np.pi * x)
     assert e["linf"] == pytest.approx(np.abs(error).max(), rel=0.01)
     assert e["l2"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=0.01)
@@ -449,7 +450,7 @@ def test_an_interrupted_run_is_written_and_can_go_on(
 ) -> None:
     handler = signal.getsignal(number)
     with monkeypatch.context() as patched:
-        patched.setattr(run, "Checkpoints", signalled(2, number))
+        patched.setattr(directory, "Checkpoints", signalled(2, number))
         assert command(["solve", "tiny.toml", "--json"]) == 75
     assert signal.getsignal(number) is handler
     captured = capsys.readouterr()
@@ -472,7 +473,7 @@ def test_an_interrupted_run_is_written_and_can_go_on(
 def test_a_second_interrupt_stops_at_once(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "Checkpoints", signalled(2, signal.SIGINT, signal.SIGINT))
+    monkeypatch.setattr(directory, "Checkpoints", signalled(2, signal.SIGINT, signal.SIGINT))
     assert command(["solve", "tiny.toml", "--json"]) == 130
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -562,7 +563,7 @@ def test_a_process_that_is_interrupted_can_go_on(workplace: Path) -> None:
 
 
 def test_a_process_that_is_killed_can_go_on_from_its_checkpoint(workplace: Path) -> None:
-    often = "import pdekan.run\npdekan.run.CHECKPOINT_SECONDS = 0.05"
+    often = "import pdekan.runs.directory\npdekan.runs.directory.CHECKPOINT_SECONDS = 0.05"
     checkpoint = workplace / "out" / "solution.vtkhdf"
     with started("solve", "tiny.toml", "--output", "out", *ENDLESS, before=often) as process:
         for _ in range(3000):
@@ -586,17 +587,17 @@ def test_a_process_that_is_killed_can_go_on_from_its_checkpoint(workplace: Path)
 def test_checkpoints_are_taken_and_replaced(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    class Watched(run.Checkpoints):
+    class Watched(directory.Checkpoints):
         def __call__(self, progress: Any) -> None:
             super().__call__(progress)
             with h5py.File(workplace / "out" / "solution.vtkhdf") as file:
                 seen.append(file["fields"]["u"].shape)
             assert load_solution(workplace / "out" / "solution.vtkhdf").iterations == progress.step
 
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(run, "Checkpoints", Watched)
+    monkeypatch.setattr(directory, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(directory, "Checkpoints", Watched)
     assert command(["solve", "tiny.toml", "--output", "out", "--set", "training.steps=3", "--tolerance", "1e-13"]) == 3
-    assert seen == [(run.CHECKPOINT_POINTS,)] * 3
+    assert seen == [(directory.CHECKPOINT_POINTS,)] * 3
     assert sorted(os.listdir("out")) == sorted(Path(path).name for path in contents(workplace / "out"))
 
 
@@ -607,7 +608,7 @@ def test_checkpoints_are_taken_and_replaced(workplace: Path, monkeypatch: pytest
 def copied(finished: tuple[Path, dict[str, Any]], workplace: Path) -> Path:
     """A run of one's own: only its solution, which is all that later commands need."""
     (workplace / "run").mkdir()
-    (workplace / "run" / run.SOLUTION).write_bytes((finished[0] / run.SOLUTION).read_bytes())
+    (workplace / "run" / directory.SOLUTION).write_bytes((finished[0] / directory.SOLUTION).read_bytes())
     return Path("run")
 
 
@@ -619,7 +620,7 @@ def test_export_evaluates_the_solution(copied: Path, given: str, capsys: pytest.
     samples = read_samples("run/export.vtkhdf")
     (axis,) = samples.layout.axes
     np.testing.assert_array_equal(axis.values, np.linspace(0.0, 1.0, 23))
-    solution = load_solution(copied / run.SOLUTION)
+    solution = load_solution(copied / directory.SOLUTION)
     np.testing.assert_allclose(samples.fields["u"], solution(axis.values[:, None]), rtol=1e-13, atol=1e-15)
     # an export is a solution again
     np.testing.assert_array_equal(load_solution("run/export.vtkhdf")([[0.3]]), solution([[0.3]]))
@@ -687,7 +688,7 @@ def test_plot_as_svg_elsewhere(copied: Path, capsys: pytest.CaptureFixture[str])
     for name, path in answer["files"].items():
         assert Path(path) == Path("pictures/new") / f"{name}.svg"
         assert "<svg" in Path(path).read_text()
-    assert os.listdir(copied) == [run.SOLUTION]
+    assert os.listdir(copied) == [directory.SOLUTION]
 
 
 # --- problem files that are wrong
@@ -777,7 +778,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def solve(*_: object, **__: object) -> None:
         raise RuntimeError("a bolt is loose")
 
-    monkeypatch.setattr("pdekan.solver.solve", solve)
+    monkeypatch.setattr("pdekan.training.solver.solve", solve)
     return
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pdekan import cli, solver
-from pdekan import run as runs
-from pdekan.formulas import report, search
+from pdekan import cli
 from pdekan.output import vtkhdf
-from pdekan.problem_file import load_problem
-from pdekan.solution import load_solution
+from pdekan.problem_files.loader import load_problem
+from pdekan.runs import directory as runs
+from pdekan.solutions.solution import load_solution
+from pdekan.symbolic import report, search
+from pdekan.training import solver
 
 Capture = pytest.CaptureFixture[str]
 

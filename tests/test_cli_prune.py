@@ -12,7 +12,7 @@ import pytest
 
 from pdekan import cli
 from pdekan.networks.kan import KAN
-from pdekan.solution import load_solution
+from pdekan.solutions.solution import load_solution
 
 TINY = """\
 schema = 1

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from pdekan.climb import GAIN, MORE, NEAR, Climb, Judged
-from pdekan.judgement import Residuals
 from pdekan.networks.kan import KAN
-from pdekan.plan import Stage
+from pdekan.residuals.validation import Residuals
+from pdekan.training.schedule import Stage
+from pdekan.training.stage_selection import GAIN, MORE, NEAR, Climb, Judged
 
 TARGET = 1e-7
 TRAINED, FIRST, SECOND, THIRD = 0, 1, 3, 4  # places of a trained network and of plane waves

@@ -13,15 +13,17 @@ from torch.nn.utils import parameters_to_vector
 from pdekan import splines
 from pdekan.domains.box import box
 from pdekan.domains.quadrature import gauss
-from pdekan.errors import Errors, measure
-from pdekan.jets import exp, sin
+from pdekan.errors.norms import Errors, measure
+from pdekan.fields.jets import exp, sin
+from pdekan.fields.operators import dx, laplacian
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective
-from pdekan.operators import dx, laplacian
 from pdekan.optimizers.gauss_newton import GaussNewton
-from pdekan.problems import EXACT, Condition, Problem, dirichlet, neumann
-from pdekan.sampling import Sampling
-from pdekan.terms import terms
+from pdekan.problems.conditions import Condition, dirichlet, neumann
+from pdekan.problems.formulas import EXACT
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
 
 INTERVALS = (16, 32, 64)
 

@@ -23,7 +23,7 @@ from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.shapes import annulus, disk, ellipse, polygon
 from pdekan.domains.storage import restored, stored
 from pdekan.domains.triangulation import triangulation
-from pdekan.jets import Frame
+from pdekan.fields.jets import Frame
 
 LENS = 2.0 * math.pi / 3.0 - math.sqrt(3.0) / 2.0  # of two unit disks with centers one apart
 ELL = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from pdekan.domains.box import Box, box, hypercube
 from pdekan.domains.quadrature import Quadrature
-from pdekan.errors import ORDER, Errors, measure, quick
-from pdekan.jets import Jet, exp, product, sin
+from pdekan.errors.norms import ORDER, Errors, measure, quick
+from pdekan.fields.jets import Jet, exp, product, sin
+from pdekan.fields.operators import laplacian
 from pdekan.networks.base import ModuleNetwork
-from pdekan.operators import laplacian
-from pdekan.problems import Problem
+from pdekan.problems.problem import Problem
 
 EPSILON = 1e-3
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from pdekan.expressions import Expression, ExpressionError, Kind, Scope, dependency_order, parse
-from pdekan.jets import ELEMENTARY, Derivatives, Frame, Jet, MissingDerivative
+from pdekan.fields.jets import ELEMENTARY, Derivatives, Frame, Jet, MissingDerivative
+from pdekan.problem_files.parser import Expression, ExpressionError, Kind, Scope, dependency_order, parse
 
 POINTS = torch.rand((40, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1.6 + 0.1
 SCOPE = Scope(("x", "y"), None, ("u",), {"kappa": 2.5})

@@ -11,8 +11,6 @@ import torch
 from skfem import Basis, ElementLineP2, ElementTetP2, ElementTriP4, MeshTri1, condense, solve
 from skfem.models.poisson import laplace, unit_load
 
-from pdekan import finite_elements
-from pdekan.coefficients import coefficients, is_affine
 from pdekan.domains.ball import Ball
 from pdekan.domains.base import Domain
 from pdekan.domains.box import box
@@ -21,14 +19,18 @@ from pdekan.domains.mesh import Mesh
 from pdekan.domains.quadrature import Array
 from pdekan.domains.shapes import disk, polygon
 from pdekan.domains.triangulation import triangulation
-from pdekan.finite_elements import levels
-from pdekan.fitted import fitted
-from pdekan.jets import Derivatives, Jet, atan2, cos, exp, sin
-from pdekan.lagrange import Lagrange
-from pdekan.operators import d, div, dx, dy, grad, laplacian, normal
-from pdekan.problems import EXACT, Problem, ProblemError, as_field, dirichlet, neumann, robin
-from pdekan.reference import finite_element_references
-from pdekan.spaces import Function, Space
+from pdekan.errors.references import finite_element_references
+from pdekan.fem import solver
+from pdekan.fem.lagrange import Lagrange
+from pdekan.fem.meshes import fitted
+from pdekan.fem.solver import levels
+from pdekan.fem.spaces import Function, Space
+from pdekan.fem.weak_form import coefficients, is_affine
+from pdekan.fields.jets import Derivatives, Jet, atan2, cos, exp, sin
+from pdekan.fields.operators import d, div, dx, dy, grad, laplacian, normal
+from pdekan.problems.conditions import dirichlet, neumann, robin
+from pdekan.problems.formulas import EXACT, ProblemError, as_field
+from pdekan.problems.problem import Problem
 
 RNG = np.random.default_rng(7)
 L_SHAPE = polygon([(0, 0), (1, 0), (1, 1), (-1, 1), (-1, -1), (0, -1)])
@@ -68,7 +70,7 @@ def test_they_are_those_of_scikit_fem_where_it_has_them(dimension: int, theirs: 
 
 
 def test_a_solution_is_that_of_scikit_fem_on_the_same_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(finite_elements.DEGREE, 2, 4)
+    monkeypatch.setitem(solver.DEGREE, 2, 4)
     problem = Problem(L_SHAPE, lambda u: -laplacian(u), 1.0, (dirichlet(0.0),))
     ours = next(levels(problem))
     mesh = MeshTri1(ours.space.mesh.p, ours.space.mesh.t)
@@ -254,8 +256,8 @@ SMOOTH = {
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_estimates_are_within_a_factor_of_three_of_the_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(finite_elements.DEGREE, 2, 5 if name in ("disk", "robin") else 3)
-    monkeypatch.setitem(finite_elements.DEGREE, 3, 3)
+    monkeypatch.setitem(solver.DEGREE, 2, 5 if name in ("disk", "robin") else 3)
+    monkeypatch.setitem(solver.DEGREE, 3, 3)
     problem = SMOOTH[name]
     reference = next(finite_element_references(problem))
     found = errors_of(problem, reference)
@@ -267,7 +269,7 @@ def test_estimates_are_within_a_factor_of_three_of_the_error(name: str, monkeypa
 
 
 def test_a_corner_costs_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(finite_elements.DEGREE, 2, 3)
+    monkeypatch.setitem(solver.DEGREE, 2, 3)
     problem = Problem(L_SHAPE, lambda u: laplacian(u), 0.0, (dirichlet(EXACT),), exact=singular)
     errors = []
     for solution in islice(levels(problem), 4):
@@ -283,8 +285,8 @@ def test_a_corner_costs_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_grading_a_corner_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(finite_elements.DEGREE, 2, 3)
-    monkeypatch.setattr("pdekan.fitted.STEEPEST", 1)
+    monkeypatch.setitem(solver.DEGREE, 2, 3)
+    monkeypatch.setattr("pdekan.fem.meshes.STEEPEST", 1)
     problem = Problem(L_SHAPE, lambda u: laplacian(u), 0.0, (dirichlet(EXACT),), exact=singular)
     reference = next(finite_element_references(problem))
     (l2, h1), (own_l2, own_h1) = errors_of(problem, reference)["u"], reference.estimate["u"]

@@ -9,7 +9,7 @@ import pytest
 import sympy
 from sympy import E, Rational, exp, log, pi, sqrt
 
-from pdekan.formulas.constants import recognise, recognised
+from pdekan.symbolic.constants import recognise, recognised
 
 SIMPLE = [
     pi, 2 * pi, -3 * pi / 2, pi**2, pi**2 / 4, 17 * pi**2, 1 / pi, 4 / pi**2, sqrt(2), sqrt(2) / 2, sqrt(6) / 4,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pdekan.formulas.drawing import drawing
-from pdekan.formulas.writing import read
 from pdekan.output.network_figure import PRODUCT, Drawing, networks
+from pdekan.symbolic.drawing import drawing
+from pdekan.symbolic.writing import read
 
 CASES = {
     "sin(pi*x)*sin(pi*y**2)": [1],

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from pdekan import splines
-from pdekan.formulas.edges import candidates, of_network
-from pdekan.formulas.polishing import to_samples
-from pdekan.formulas.sampling import Samples
-from pdekan.formulas.symbols import FAMILIES
 from pdekan.networks.kan import KAN
+from pdekan.symbolic.edges import candidates, of_network
+from pdekan.symbolic.polishing import to_samples
+from pdekan.symbolic.sampling import Samples
+from pdekan.symbolic.symbols import FAMILIES
 
 FEW = tuple(one for one in FAMILIES if one.name in ("constant", "x**1", "x**2", "sin", "cos", "exp", "tanh"))  # for speed
 

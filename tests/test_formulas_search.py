@@ -11,21 +11,23 @@ import pytest
 import sympy
 from perturbed import perturbed
 
-from pdekan import jets
 from pdekan.domains.box import box
-from pdekan.formulas import search
-from pdekan.formulas.compositions import composed
-from pdekan.formulas.polishing import to_problem, to_samples
-from pdekan.formulas.sampling import Samples, inner_box, samples
-from pdekan.formulas.search import find, simplest
-from pdekan.formulas.structures import separated
-from pdekan.formulas.symbolic import symbol
-from pdekan.formulas.symbols import FAMILIES
-from pdekan.formulas.templates import Template, constant, evaluate
-from pdekan.formulas.unwrapping import UNWRAPPINGS
-from pdekan.formulas.writing import read
-from pdekan.problem_file import load_problem, loads
-from pdekan.problems import Measurements, Problem, ProblemError
+from pdekan.fields import jets
+from pdekan.problem_files.loader import load_problem, loads
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
+from pdekan.symbolic import search
+from pdekan.symbolic.compositions import composed
+from pdekan.symbolic.polishing import to_problem, to_samples
+from pdekan.symbolic.sampling import Samples, inner_box, samples
+from pdekan.symbolic.search import find, simplest
+from pdekan.symbolic.structures import separated
+from pdekan.symbolic.symbolic import symbol
+from pdekan.symbolic.symbols import FAMILIES
+from pdekan.symbolic.templates import Template, constant, evaluate
+from pdekan.symbolic.unwrapping import UNWRAPPINGS
+from pdekan.symbolic.writing import read
 
 FEW = FAMILIES[:8]
 

@@ -11,14 +11,15 @@ from test_formulas_edges import FEW, network, sampled
 from torch.nn.utils import parameters_to_vector
 
 from pdekan.domains.box import Box
-from pdekan.formulas.edges import of_network
-from pdekan.formulas.polishing import to_samples
-from pdekan.formulas.snapping import snapped
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective
-from pdekan.problems import Measurements, Problem
-from pdekan.sampling import Sampling
-from pdekan.terms import terms
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
+from pdekan.symbolic.edges import of_network
+from pdekan.symbolic.polishing import to_samples
+from pdekan.symbolic.snapping import snapped
 
 
 def regression(kan: KAN) -> Problem:

@@ -9,9 +9,9 @@ import pytest
 import sympy
 from numpy.typing import NDArray
 
-from pdekan.formulas.spans import Space, X, _descended, members
-from pdekan.formulas.symbols import FAMILIES, symbol
-from pdekan.formulas.templates import evaluate
+from pdekan.symbolic.spans import Space, X, _descended, members
+from pdekan.symbolic.symbols import FAMILIES, symbol
+from pdekan.symbolic.templates import evaluate
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]

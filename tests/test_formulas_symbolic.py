@@ -8,12 +8,13 @@ import sympy
 import torch
 
 from pdekan.domains.box import hypercube
-from pdekan.expressions import Scope, parse
-from pdekan.formulas.symbolic import NotSymbolic, Space, applied, derivative, number, symbol
-from pdekan.formulas.writing import read
-from pdekan.jets import Derivatives, Frame
-from pdekan.problems import Constant, Less, PythonField, neumann
-from pdekan.programs import OPERATIONS
+from pdekan.fields.jets import Derivatives, Frame
+from pdekan.problem_files.interpreter import OPERATIONS
+from pdekan.problem_files.parser import Scope, parse
+from pdekan.problems.conditions import neumann
+from pdekan.problems.formulas import Constant, Less, PythonField
+from pdekan.symbolic.symbolic import NotSymbolic, Space, applied, derivative, number, symbol
+from pdekan.symbolic.writing import read
 
 SCOPE = Scope(("x", "y", "t"), "r", ("u", "v"))
 U, V = "sin(x*y) + t*exp(x/2) + 2", "cos(x - t)*y**2 + 3"

@@ -13,15 +13,17 @@ from sympy import Float, Piecewise, Rational, exp, pi, sin, sqrt
 from pdekan import dirichlet, dx, initial, interface, laplacian, mean, neumann, periodic, robin
 from pdekan.domains.box import box
 from pdekan.domains.shapes import disk
-from pdekan.expressions import Expression, Scope, parse
-from pdekan.formulas.requirements import Requirements
-from pdekan.formulas.symbolic import NotSymbolic, Space, applied, symbol
-from pdekan.formulas.vanishing import vanishes
-from pdekan.formulas.verification import Verdict, verify
-from pdekan.formulas.writing import text
-from pdekan.library import library
-from pdekan.problem_file import load_problem, loads
-from pdekan.problems import EXACT, Measurements, Problem, ProblemError
+from pdekan.problem_files.library import library
+from pdekan.problem_files.loader import load_problem, loads
+from pdekan.problem_files.parser import Expression, Scope, parse
+from pdekan.problems.formulas import EXACT, ProblemError
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
+from pdekan.symbolic.requirements import Requirements
+from pdekan.symbolic.symbolic import NotSymbolic, Space, applied, symbol
+from pdekan.symbolic.vanishing import vanishes
+from pdekan.symbolic.verification import Verdict, verify
+from pdekan.symbolic.writing import text
 
 x, y, t = symbol("x"), symbol("y"), symbol("t")
 # What each file's exact solution is; those that are not exact state a rounded number, or a value that holds nearly.

@@ -32,9 +32,9 @@ from sympy import (
     tan,
 )
 
-from pdekan.expressions import ExpressionError
-from pdekan.formulas.symbolic import NotSymbolic, symbol
-from pdekan.formulas.writing import latex, python_source, read, text
+from pdekan.problem_files.parser import ExpressionError
+from pdekan.symbolic.symbolic import NotSymbolic, symbol
+from pdekan.symbolic.writing import latex, python_source, read, text
 
 x, y = symbol("x"), symbol("y")
 EXPRESSIONS = [

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pdekan import splines
 from pdekan.domains.box import box
-from pdekan.grading import DEGREE, coarseness, counts, equidistributing, graded, inverse, limited, spread
-from pdekan.jets import Derivatives, Frame
+from pdekan.fields.jets import Derivatives, Frame
+from pdekan.networks.grading import DEGREE, coarseness, counts, equidistributing, graded, inverse, limited, spread
 from pdekan.networks.kan import KAN
-from pdekan.sampling import Sampling, moved
+from pdekan.residuals.collocation import Sampling, moved
 
 STEEP = 4.0
 

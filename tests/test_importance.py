@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from pdekan import splines
-from pdekan.importance import importance
+from pdekan.networks.importance import importance
 from pdekan.networks.kan import KAN
-from pdekan.removal import without
+from pdekan.pruning.removal import without
 
 
 def points(n: int = 4000) -> Tensor:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pdekan import jets
-from pdekan.jets import (
+from pdekan.fields import jets
+from pdekan.fields.jets import (
     ELEMENTARY,
     Derivatives,
     Frame,
@@ -31,7 +31,7 @@ from pdekan.jets import (
     total,
     where,
 )
-from pdekan.operators import d, div, dot, dt, dx, dy, dz, grad, hessian, laplacian, normal
+from pdekan.fields.operators import d, div, dot, dt, dx, dy, dz, grad, hessian, laplacian, normal
 
 LEVELS = list(Derivatives)
 INTERVALS = {  # where each function is smooth and tame

@@ -11,14 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from pdekan.domains.box import box, hypercube
-from pdekan.errors import measure
-from pdekan.jets import sin
-from pdekan.judgement import SMALL, Judge, Residuals
+from pdekan.errors.norms import measure
+from pdekan.fields.jets import sin
+from pdekan.fields.operators import laplacian
 from pdekan.networks.base import ModuleNetwork
-from pdekan.operators import laplacian
-from pdekan.plan import Stage, training_points, unseen_points
-from pdekan.problems import EXACT, Measurements, Problem, dirichlet
-from pdekan.sampling import Sampling
+from pdekan.problems.conditions import dirichlet
+from pdekan.problems.formulas import EXACT
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.validation import SMALL, Judge, Residuals
+from pdekan.training.schedule import Stage, training_points, unseen_points
 
 PROBLEM = Problem(box(x=(-1, 1)), lambda u: -laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x))
 SAMPLING = Sampling(8, 8, 0, 0)

@@ -13,11 +13,12 @@ import torch
 
 from pdekan import cos, cosh, dirichlet, dt, dx, exp, initial, laplacian, log, pi, sin, solve
 from pdekan.domains.box import box
-from pdekan.jets import Derivatives
-from pdekan.library import library
-from pdekan.problem_file import load_problem
-from pdekan.problems import EXACT, Problem
-from pdekan.solution import Solution
+from pdekan.fields.jets import Derivatives
+from pdekan.problem_files.library import library
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.formulas import EXACT
+from pdekan.problems.problem import Problem
+from pdekan.solutions.solution import Solution
 
 SECONDS = 600.0  # time enough on a slow machine
 

@@ -10,9 +10,9 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.interpolate import make_interp_spline
 
-from pdekan.jets import Derivatives
-from pdekan.library import library
-from pdekan.problem_file import load_problem
+from pdekan.fields.jets import Derivatives
+from pdekan.problem_files.library import library
+from pdekan.problem_files.loader import load_problem
 
 FOLDER = next(iter(library().values())).parent / "data"
 

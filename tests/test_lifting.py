@@ -11,15 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from pdekan.ansatz.lifting import Lifting
 from pdekan.domains.base import Domain
 from pdekan.domains.box import box, hypercube
 from pdekan.domains.combinations import difference, union
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.shapes import annulus, disk, polygon
-from pdekan.jets import Derivatives, Jet, cos, exp, sin, where
-from pdekan.lifting import Lifting
-from pdekan.operators import laplacian
-from pdekan.problems import EXACT, Condition, Problem, ProblemError, dirichlet, initial
+from pdekan.fields.jets import Derivatives, Jet, cos, exp, sin, where
+from pdekan.fields.operators import laplacian
+from pdekan.problems.conditions import Condition, dirichlet, initial
+from pdekan.problems.formulas import EXACT, ProblemError
+from pdekan.problems.problem import Problem
 
 
 def exact(value: object, on: str | list[str]) -> Condition:

@@ -10,17 +10,20 @@ import pytest
 import torch
 
 import pdekan as pk
-from pdekan.jets import Derivatives, Frame, Jet
-from pdekan.marching import _Joining
+from pdekan.ansatz.time_slabs import Carried, breaks, slab
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.kan import KAN
-from pdekan.networks.slabs import Slabs
-from pdekan.problem_file import loads
-from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions, dirichlet, initial
-from pdekan.resampling import resampled
-from pdekan.sampling import Sampling
-from pdekan.slabs import Carried, breaks, slab
-from pdekan.solution import Solution
-from pdekan.training import Training
+from pdekan.networks.piecewise import Slabs
+from pdekan.problem_files.loader import loads
+from pdekan.problems.conditions import dirichlet, initial
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.problem import Problem
+from pdekan.residuals.adaptive_sampling import resampled
+from pdekan.residuals.collocation import Sampling
+from pdekan.solutions.solution import Solution
+from pdekan.training.time_marching import _Joining
+from pdekan.training.trainer import Training
 
 HEAT = """
 schema = 1

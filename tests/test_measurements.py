@@ -9,9 +9,13 @@ import pytest
 
 from pdekan.domains.box import box
 from pdekan.domains.shapes import annulus
-from pdekan.jets import Jet
-from pdekan.measurements import FEW, HELD_OUT, held_out, measured
-from pdekan.problems import Measurements, Problem, ProblemError, TrainingOptions, dirichlet
+from pdekan.fields.jets import Jet
+from pdekan.problem_files.measurements import FEW, HELD_OUT, held_out, measured
+from pdekan.problems.conditions import dirichlet
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.options import TrainingOptions
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
 
 DOMAIN = box(x=(0, 1), y=(0, 2))
 

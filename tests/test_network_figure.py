@@ -16,9 +16,10 @@ from pdekan.networks.kan import KAN
 from pdekan.output.figures import save
 from pdekan.output.network_figure import PRODUCT, SUM, Drawing, Edge, networks
 from pdekan.output.samples import OutputError
-from pdekan.picture import is_pictured, picture
-from pdekan.problems import NetworkOptions, Problem, TrainingOptions
-from pdekan.solver import solve
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.problem import Problem
+from pdekan.runs.network_picture import is_pictured, picture
+from pdekan.training.solver import solve
 
 X = np.linspace(-1.0, 1.0, 50)
 

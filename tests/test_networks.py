@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from pdekan import splines
-from pdekan.jets import Derivatives, Frame, Jet
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import ModuleNetwork, Network, NoJacobian
 from pdekan.networks.kan import KAN, MARGIN, SCATTERED_MARGIN
 from pdekan.networks.layers import SplineLayer

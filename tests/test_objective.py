@@ -13,34 +13,23 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import splines
-from pdekan.ansatz import network_outputs, wrapped
+from pdekan.ansatz.unknowns import network_outputs, wrapped
 from pdekan.domains.box import box, hypercube
 from pdekan.domains.shapes import disk
-from pdekan.jets import Derivatives, Frame, Jet, cos, exp, log, sin, stacked, where
+from pdekan.fields.jets import Derivatives, Frame, Jet, cos, exp, log, sin, stacked, where
+from pdekan.fields.operators import div, dot, dt, dx, dy, grad, laplacian, normal
 from pdekan.networks.base import ModuleNetwork, Network
+from pdekan.networks.evaluation import evaluate
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.objective import EQUATION_WEIGHT, Objective, evaluate
-from pdekan.operators import div, dot, dt, dx, dy, grad, laplacian, normal
-from pdekan.problems import (
-    EXACT,
-    Enrichment,
-    Measurements,
-    Parameter,
-    Problem,
-    ProblemError,
-    Weights,
-    as_field,
-    dirichlet,
-    initial,
-    interface,
-    mean,
-    neumann,
-    periodic,
-    robin,
-)
-from pdekan.sampling import Sampling
-from pdekan.terms import is_affine, terms, unit
+from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin
+from pdekan.problems.formulas import EXACT, ProblemError, as_field
+from pdekan.problems.options import Weights
+from pdekan.problems.parameters import Enrichment, Measurements, Parameter
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import EQUATION_WEIGHT, Objective
+from pdekan.residuals.terms import is_affine, terms, unit
 
 SAMPLING = Sampling(cells=3, order=3, count=64, seed=0)
 SQUARE = box(x=(-1, 1), y=(0, 1.5))
@@ -183,8 +172,8 @@ def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str) -> None:
 @pytest.mark.parametrize("kept", [True, False])
 def test_products_are_those_with_the_rows(name: str, kind: str, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not kept:  # graphs are made anew for each product, for a few points at a time
-        monkeypatch.setattr("pdekan.products.KEPT", 0)
-        monkeypatch.setattr("pdekan.products.CHUNK", 40_000)
+        monkeypatch.setattr("pdekan.residuals.jacobian_products.KEPT", 0)
+        monkeypatch.setattr("pdekan.residuals.jacobian_products.CHUNK", 40_000)
     problem, _ = PROBLEMS[name]
     network = network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp", kind == "module")
     objective, theta = objective_for(problem, network)

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective
 from pdekan.optimizers import gauss_newton
 from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
@@ -24,9 +23,10 @@ from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree, column_lengths, damped_step, project
 from pdekan.optimizers.ssbroyden import SSBroyden, scaling, update
-from pdekan.problem_file import load_problem
-from pdekan.sampling import Sampling
-from pdekan.terms import terms
+from pdekan.problem_files.loader import load_problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
 
 Method = GaussNewton | MatrixFree | SSBroyden | LBFGS | Adam
 Residual = Callable[[Tensor], Tensor]

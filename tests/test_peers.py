@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from pdekan.jets import Derivatives, Frame, cos, exp, sin
-from pdekan.problem_file import load_problem
-from pdekan.problems import as_field
+from pdekan.fields.jets import Derivatives, Frame, cos, exp, sin
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.formulas import as_field
 
 PEER = Path(__file__).parent / "benchmarks" / "peer"
 

@@ -9,8 +9,11 @@ import pytest
 
 from pdekan import dirichlet, laplacian
 from pdekan.domains.box import Box, box
-from pdekan.plan import Stage, block, is_open, memory, stages, training_points
-from pdekan.problems import NetworkOptions, Nodes, Parameter, Problem, ProblemError, TrainingOptions
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions
+from pdekan.problems.parameters import Parameter
+from pdekan.problems.problem import Problem
+from pdekan.training.schedule import Stage, block, is_open, memory, stages, training_points
 
 
 def poisson(dimension: int, **training: object) -> Problem:

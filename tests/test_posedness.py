@@ -11,22 +11,13 @@ import pytest
 from pdekan.domains.box import box
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.shapes import annulus, disk, polygon
-from pdekan.jets import Jet, cos, exp, sin
-from pdekan.operators import div, dot, dt, dx, grad, laplacian
-from pdekan.posedness import contradictions, doubts
-from pdekan.problems import (
-    EXACT,
-    Measurements,
-    Parameter,
-    Problem,
-    dirichlet,
-    initial,
-    interface,
-    mean,
-    neumann,
-    periodic,
-    robin,
-)
+from pdekan.fields.jets import Jet, cos, exp, sin
+from pdekan.fields.operators import div, dot, dt, dx, grad, laplacian
+from pdekan.problem_files.well_posedness import contradictions, doubts
+from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin
+from pdekan.problems.formulas import EXACT
+from pdekan.problems.parameters import Measurements, Parameter
+from pdekan.problems.problem import Problem
 
 SQUARE = box(x=(0, 1), y=(0, 1))
 ROD = box(x=(0, 2), t=(0, 1))

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from pdekan.checks import exact_residuals
 from pdekan.domains.quadrature import Quadrature
-from pdekan.jets import Derivatives, stacked
-from pdekan.library import library, titles
-from pdekan.problem_file import ProblemFileError, json_schema, load_problem, loads
-from pdekan.problems import EXACT, Nodes, Problem, ProblemError, Weights
-from pdekan.sampling import Sampling
-from pdekan.terms import terms
+from pdekan.fields.jets import Derivatives, stacked
+from pdekan.problem_files.library import library, titles
+from pdekan.problem_files.loader import ProblemFileError, json_schema, load_problem, loads
+from pdekan.problem_files.validation import exact_residuals
+from pdekan.problems.formulas import EXACT, ProblemError
+from pdekan.problems.options import Nodes, Weights
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.terms import terms
 
 BASE = """\
 schema = 1

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 import pdekan as pk
-from pdekan.ansatz import Ansatz, bare
+from pdekan.ansatz.unknowns import Ansatz, bare
 from pdekan.networks.kan import KAN
-from pdekan.problem_file import load_problem, loads
-from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
-from pdekan.pruning import Progress, _batches, edges, prune
-from pdekan.solution import Solution, load_solution
-from pdekan.solver import solve
+from pdekan.problem_files.loader import load_problem, loads
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.problem import Problem
+from pdekan.pruning.prune import Progress, _batches, edges, prune
+from pdekan.solutions.solution import Solution, load_solution
+from pdekan.training.solver import solve
 
 SINE = """\
 schema = 1

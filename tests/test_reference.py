@@ -16,18 +16,22 @@ import torch
 from torch import Tensor, nn
 
 import pdekan
-from pdekan import finite_elements, references
 from pdekan.cli import main
 from pdekan.domains.box import Box, box
 from pdekan.domains.quadrature import Array
-from pdekan.errors import measure
-from pdekan.jets import exp, sin
+from pdekan.errors.norms import measure
+from pdekan.errors.references import FiniteElementReference, extrapolated
+from pdekan.fem import solver
+from pdekan.fields.jets import exp, sin
+from pdekan.fields.operators import laplacian
 from pdekan.networks.base import ModuleNetwork
-from pdekan.operators import laplacian
 from pdekan.output.samples import OutputError
-from pdekan.problems import EXACT, Problem, ProblemError, TrainingOptions, dirichlet, neumann
-from pdekan.reference import FiniteElementReference, extrapolated
-from pdekan.solver import solve
+from pdekan.problems.conditions import dirichlet, neumann
+from pdekan.problems.formulas import EXACT, ProblemError
+from pdekan.problems.options import TrainingOptions
+from pdekan.problems.problem import Problem
+from pdekan.solutions import reference_files
+from pdekan.training.solver import solve
 
 SQUARE = box(x=(-1, 1), y=(0, 1))
 PLAIN = """schema = 1
@@ -111,7 +115,7 @@ def test_the_estimate_trusts_no_rate_that_does_not_repeat() -> None:
 @pytest.mark.parametrize("size", [1e-3, 1e-6])
 def test_errors_against_finite_elements_are_those_against_the_formula(size: float) -> None:
     problem, network = stated("fem"), near(size)
-    reference = references.known(problem, network)
+    reference = reference_files.known(problem, network)
     assert isinstance(reference, FiniteElementReference)
     found, known = measure(problem, network, reference)["u"], measure(stated(None), network)["u"]
     for norm in ("l2", "l2_relative", "l2_mean_square", "h1", "h1_seminorm", "h1_seminorm_relative", "linf"):
@@ -123,17 +127,17 @@ def test_errors_against_finite_elements_are_those_against_the_formula(size: floa
 
 
 def test_meshes_are_refined_as_far_as_the_error_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(finite_elements.DEGREE, 2, 3)
-    coarse, fine = (references.known(stated("fem"), near(size)) for size in (1e-2, 3e-6))
+    monkeypatch.setitem(solver.DEGREE, 2, 3)
+    coarse, fine = (reference_files.known(stated("fem"), near(size)) for size in (1e-2, 3e-6))
     assert isinstance(coarse, FiniteElementReference)
     assert isinstance(fine, FiniteElementReference)
     assert len(fine.solution.coefficients) > 3 * len(coarse.solution.coefficients)
 
 
 def test_what_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(finite_elements, "MOST", 1000)
+    monkeypatch.setattr(solver, "MOST", 1000)
     with pytest.raises(ProblemError, match="four levels"):
-        references.known(stated("fem"), near(1e-3))
+        reference_files.known(stated("fem"), near(1e-3))
     # what trained is not lost
     options = TrainingOptions(steps=1)
     with caplog.at_level(logging.WARNING):
@@ -172,7 +176,7 @@ def written(path: Path, count: int, change: Callable[[dict[str, Array]], object]
 def test_errors_against_a_grid_are_those_against_the_formula(tmp_path: Path, group: str) -> None:
     problem = stated(str(written(tmp_path / "grid.h5", 60, group=group)))
     network = near(1e-3)
-    reference = references.known(problem, network)
+    reference = reference_files.known(problem, network)
     found, known = measure(problem, network, reference)["u"], measure(stated(None), network)["u"]
     for norm in ("l2", "l2_relative", "h1", "h1_seminorm", "linf"):
         assert getattr(found, norm) == pytest.approx(getattr(known, norm), rel=1e-3)
@@ -181,7 +185,7 @@ def test_errors_against_a_grid_are_those_against_the_formula(tmp_path: Path, gro
 
 @pytest.mark.parametrize("count", [12, 24, 48])
 def test_the_estimate_of_a_grid_bounds_its_error(tmp_path: Path, count: int) -> None:
-    reference = references.known(stated(str(written(tmp_path / "grid.h5", count))), near(0.0))
+    reference = reference_files.known(stated(str(written(tmp_path / "grid.h5", count))), near(0.0))
     assert reference is not None
     rule = SQUARE.interior(20, 6, 0, 0)
     (x, y), (values, gradients) = rule.points.T, reference(rule.points)["u"]
@@ -208,7 +212,7 @@ def test_grids_that_do_not_serve_are_refused(
 ) -> None:
     problem = stated(str(written(tmp_path / "grid.h5", 20, change)))
     with pytest.raises((OutputError, ProblemError), match=message) as raised:
-        references.check(problem)
+        reference_files.check(problem)
     assert "grid.h5" in str(raised.value)
 
 
@@ -219,7 +223,7 @@ def test_a_run_is_a_reference(tmp_path: Path) -> None:
     assert solution.errors is not None
     solution.save(tmp_path / "solution.vtkhdf")
     problem, other = stated(str(tmp_path / "solution.vtkhdf")), near(1e-2)
-    reference = references.known(problem, other)
+    reference = reference_files.known(problem, other)
     assert reference is not None
     points = SQUARE.interior(2, 3, 0, 0).points
     np.testing.assert_allclose(reference(points)["u"][0], solution(points), rtol=1e-12)
@@ -229,7 +233,7 @@ def test_a_run_is_a_reference(tmp_path: Path) -> None:
     assert measure(problem, solution.network, reference)["u"].l2 < 1e-14
     wrong = Problem(SQUARE, lambda v: laplacian(v), 1.0, unknowns=("v",), conditions=(dirichlet(unknown="v"),))
     with pytest.raises(ProblemError, match="the problem seeks v"):
-        references.check(replace(wrong, exact_reference=problem.exact_reference))
+        reference_files.check(replace(wrong, exact_reference=problem.exact_reference))
 
 
 def test_problem_files_name_references(tmp_path: Path) -> None:
@@ -251,7 +255,7 @@ def test_problem_files_name_references(tmp_path: Path) -> None:
 def test_a_disk_minus_a_square_is_solved_with_its_errors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(finite_elements.DEGREE, 2, 3)
+    monkeypatch.setitem(solver.DEGREE, 2, 3)
     file = tmp_path / "minus.toml"
     file.write_text(MINUS)
     assert main(["check", str(file)]) == 0

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 import pdekan as pk
 from pdekan.output.samples import Grid, OutputError
-from pdekan.problem_file import loads
-from pdekan.problems import EXACT, NetworkOptions, Problem, TrainingOptions
-from pdekan.solution import GRID, Solution, load_solution
-from pdekan.solver import solve
+from pdekan.problem_files.loader import loads
+from pdekan.problems.formulas import EXACT
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.problem import Problem
+from pdekan.solutions.solution import GRID, Solution, load_solution
+from pdekan.training.solver import solve
 
 # not centred, and of different lengths, so that no two coordinates can be exchanged unseen
 TEXT = """\

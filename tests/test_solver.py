@@ -17,38 +17,29 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan.domains.box import box
 from pdekan.domains.quadrature import gauss
-from pdekan.jets import cos, exp, sin
-from pdekan.judgement import Judge, Residuals
+from pdekan.fields.jets import cos, exp, sin
+from pdekan.fields.operators import dt, dx, laplacian, normal
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.objective import Objective
-from pdekan.operators import dt, dx, laplacian, normal
 from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import Outcome
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree
 from pdekan.optimizers.ssbroyden import SSBroyden
-from pdekan.problem_file import load_problem
-from pdekan.problems import (
-    EXACT,
-    NetworkOptions,
-    Nodes,
-    Problem,
-    ProblemError,
-    TrainingOptions,
-    dirichlet,
-    initial,
-    neumann,
-    periodic,
-    robin,
-)
-from pdekan.sampling import Sampling
-from pdekan.solution import Solution
-from pdekan.solver import Progress, solve
-from pdekan.terms import terms
-from pdekan.training import PATIENCE, Training
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.conditions import dirichlet, initial, neumann, periodic, robin
+from pdekan.problems.formulas import EXACT, ProblemError
+from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
+from pdekan.residuals.validation import Judge, Residuals
+from pdekan.solutions.solution import Solution
+from pdekan.training.solver import Progress, solve
+from pdekan.training.trainer import PATIENCE, Training
 
 LINE = Problem(
     box(x=(-1, 1)), lambda u: laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x) + 0.5 * x, name="line"
@@ -193,7 +184,7 @@ def test_time_is_a_budget() -> None:
 def test_time_that_runs_out_within_a_step_ends_it(optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The best of the steps before comes back; the clock is made to jump in the middle of the next one."""
     now, losses = [0.0], []
-    monkeypatch.setattr("pdekan.history.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("pdekan.training.history.time.perf_counter", lambda: now[0])
 
     def watch(progress: Progress) -> None:
         losses.append(progress.loss)
@@ -383,7 +374,7 @@ def test_every_optimizer_trains_every_network_it_can(optimizer: Any, steps: int,
 def test_gauss_newton_works_without_the_jacobian_where_parameters_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     training = TrainingOptions(steps=3, points=40, refine=(4,))
     monkeypatch.setattr(GaussNewton, "minimise", None)  # whoever asks it fails
-    monkeypatch.setattr("pdekan.methods.DENSE", 10)
+    monkeypatch.setattr("pdekan.training.optimizer_choice.DENSE", 10)
     solution = solve(LINE, network=SMALL, training=training)
     assert_sound(solution)
     assert solution.history["loss"][-1] < 1e-5 * loss_of(given_kan())

@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 import pdekan as pk
-from pdekan.ansatz import wrapped
-from pdekan.importance import importance
+from pdekan.ansatz.unknowns import wrapped
 from pdekan.networks.base import Network
+from pdekan.networks.importance import importance
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective
 from pdekan.optimizers.gauss_newton import GaussNewton
-from pdekan.problems import Problem
-from pdekan.sampling import Sampling
-from pdekan.sparsity import Sparse, norms, penalty, root, sizes, slopes
-from pdekan.terms import terms
+from pdekan.problems.problem import Problem
+from pdekan.pruning.sparsity import Sparse, norms, penalty, root, sizes, slopes
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
 
 ONE = torch.ones(1, dtype=torch.float64)
 

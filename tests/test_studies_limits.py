@@ -9,8 +9,8 @@ from scipy.interpolate import BSpline, NdBSpline
 
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import tensor_gauss
-from pdekan.problem_file import load_problem
-from pdekan.problems import ProblemError
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.formulas import ProblemError
 from pdekan.studies import fits
 from pdekan.studies.limits import Exact, SplineAxis, l2_projection, limit, limits, ritz_projection, spline_axis
 

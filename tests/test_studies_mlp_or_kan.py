@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pdekan.plan import stages
 from pdekan.studies import mlp_or_kan as study
 from pdekan.studies import regression
 from pdekan.studies.mlp_or_kan_targets import goals
 from pdekan.studies.rows import Row
+from pdekan.training.schedule import stages
 
 GOALS = goals()
 

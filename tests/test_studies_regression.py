@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pdekan import solver
-from pdekan.problems import NetworkOptions, Nodes, TrainingOptions
+from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions
 from pdekan.studies import regression, winners
 from pdekan.studies.regression import Target
+from pdekan.training import solver
 
 LINE = Target("line", lambda x: x[:, 0] - 2.0 * x[:, 1], (0.0, -1.0), (4.0, 1.0))
 

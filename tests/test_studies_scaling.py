@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from pdekan import solver
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.output.study import Run, Study
-from pdekan.problem_file import load_problem, loads
-from pdekan.problems import NetworkOptions, Problem, ProblemError, TrainingOptions
+from pdekan.problem_files.loader import load_problem, loads
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.problem import Problem
 from pdekan.studies import kan_paper, scaling
 from pdekan.studies.rows import Row, Task, plain
 from pdekan.studies.scaling import Plan, Trial
+from pdekan.training import solver
 
 FILE = """\
 schema = 1

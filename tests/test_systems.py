@@ -15,23 +15,16 @@ import pytest
 from pdekan import cli
 from pdekan.domains.box import box
 from pdekan.domains.shapes import disk
-from pdekan.jets import Jet, sin, where
-from pdekan.operators import div, dx, grad, laplacian, normal
-from pdekan.problem_file import load_problem
-from pdekan.problems import (
-    EXACT,
-    Measurements,
-    NetworkOptions,
-    Parameter,
-    Problem,
-    TrainingOptions,
-    dirichlet,
-    interface,
-    mean,
-    neumann,
-)
-from pdekan.solution import load_solution
-from pdekan.solver import Progress, solve
+from pdekan.fields.jets import Jet, sin, where
+from pdekan.fields.operators import div, dx, grad, laplacian, normal
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.conditions import dirichlet, interface, mean, neumann
+from pdekan.problems.formulas import EXACT
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.parameters import Measurements, Parameter
+from pdekan.problems.problem import Problem
+from pdekan.solutions.solution import load_solution
+from pdekan.training.solver import Progress, solve
 
 LINE = box(x=(0, 1))
 QUICK = TrainingOptions(seconds=20.0, tolerance=1e-5)

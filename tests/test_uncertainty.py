@@ -11,17 +11,21 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.ansatz import found, wrapped
+from pdekan.ansatz.unknowns import found, wrapped
 from pdekan.domains.box import box
-from pdekan.jets import Jet, sin
+from pdekan.fields.jets import Jet, sin
+from pdekan.fields.operators import laplacian
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective
-from pdekan.operators import laplacian
 from pdekan.optimizers.gauss_newton import GaussNewton
-from pdekan.problems import Enrichment, Measurements, Parameter, Problem, Weights, as_field, dirichlet
-from pdekan.sampling import Sampling
-from pdekan.terms import terms
-from pdekan.uncertainty import standard_errors
+from pdekan.problems.conditions import dirichlet
+from pdekan.problems.formulas import as_field
+from pdekan.problems.options import Weights
+from pdekan.problems.parameters import Enrichment, Measurements, Parameter
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
+from pdekan.training.standard_errors import standard_errors
 
 LINE = box(x=(0, 1))
 

@@ -9,18 +9,20 @@ import pytest
 import torch
 
 import pdekan as pk
-from pdekan import climb, dirichlet, dt, initial, laplacian, log, methods, sin, training
-from pdekan import plan as plan_module
-from pdekan.ansatz import bare
-from pdekan.jets import Jet
-from pdekan.marching import _start
+from pdekan import dirichlet, dt, initial, laplacian, log, sin
+from pdekan.ansatz.time_slabs import breaks, slab
+from pdekan.ansatz.unknowns import bare
+from pdekan.fields.jets import Jet
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
-from pdekan.plan import stages, training_points
-from pdekan.problems import Problem, TrainingOptions
-from pdekan.slabs import breaks, slab
-from pdekan.solution import Solution
-from pdekan.training import Training
+from pdekan.problems.options import TrainingOptions
+from pdekan.problems.problem import Problem
+from pdekan.solutions.solution import Solution
+from pdekan.training import optimizer_choice, stage_selection, trainer
+from pdekan.training import schedule as plan_module
+from pdekan.training.schedule import stages, training_points
+from pdekan.training.time_marching import _start
+from pdekan.training.trainer import Training
 
 FIRST, SECOND = 1, 4  # places of plane waves on the ladder below; the others are of trained networks
 
@@ -29,8 +31,8 @@ FIRST, SECOND = 1, 4  # places of plane waves on the ladder below; the others ar
 def _short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(plan_module.LADDERS, 2, ((4, 3, 1, 4), (6, 3, 1, 8), (7, 3, 1, 9)))
     monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 16, 12), (SECOND, 20, 16))})
-    monkeypatch.setattr(climb, "NEAR", 1.0)
-    monkeypatch.setattr(climb, "GAIN", 1.0)
+    monkeypatch.setattr(stage_selection, "NEAR", 1.0)
+    monkeypatch.setattr(stage_selection, "GAIN", 1.0)
 
 
 def potential(x: Jet, y: Jet) -> Jet:
@@ -91,13 +93,13 @@ def test_they_end_training_where_the_tolerance_is_met(trained: list[int]) -> Non
 
 
 def test_near_the_target_a_trained_network_comes_first(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(climb, "NEAR", 1e12)
+    monkeypatch.setattr(stage_selection, "NEAR", 1e12)
     pk.solve(laplace())
     assert trained == [0, 2, 3, SECOND]  # only the first waves wait
 
 
 def test_waves_that_are_no_better_are_given_up_and_no_others_tried(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "of_waves", lambda *_: GaussNewton(ridge=1e12))  # which says nothing
+    monkeypatch.setattr(optimizer_choice, "of_waves", lambda *_: GaussNewton(ridge=1e12))  # which says nothing
     solution = pk.solve(laplace())
     assert trained == [0, FIRST, 2, 3]
     assert kan(solution).widths[1] < 8
@@ -106,13 +108,13 @@ def test_waves_that_are_no_better_are_given_up_and_no_others_tried(trained: list
 def test_waves_that_gain_more_than_training_did_are_taken(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(plan_module.LADDERS, 2, ((4, 3, 1, 4), (4, 3, 1, 4), (6, 3, 1, 8)))  # the second gains next to nothing
     monkeypatch.setattr(plan_module, "WAVES", {2: ((2, 20, 16),)})
-    monkeypatch.setattr(climb, "GAIN", 1e6)
+    monkeypatch.setattr(stage_selection, "GAIN", 1e6)
     assert kan(pk.solve(laplace())).widths == (2, 20, 1)
     assert trained == [0, 1, 2]
 
 
 def test_waves_that_gain_little_wait_for_what_training_gains(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(climb, "GAIN", 1e6)
+    monkeypatch.setattr(stage_selection, "GAIN", 1e6)
     monkeypatch.setattr(plan_module, "WAVES", {2: ((FIRST, 20, 16), (SECOND, 24, 20))})
     solution = pk.solve(laplace())
     relative = solution.history["residual"]  # these are better than what training comes to, and hence others are tried
@@ -122,7 +124,7 @@ def test_waves_that_gain_little_wait_for_what_training_gains(trained: list[int],
 
 
 def test_waves_without_time_to_solve_for_them_leave_it_to_training(trained: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "SOLVING", 1.0)
+    monkeypatch.setattr(optimizer_choice, "SOLVING", 1.0)
     pk.solve(laplace())
     assert trained == [0, 2, 3]  # trained networks take their time step by step
 
@@ -162,7 +164,7 @@ def test_where_the_last_layer_is_linear_it_need_not_imitate(monkeypatch: pytest.
     monkeypatch.setattr(KAN, "imitate", counted)
     solution = pk.solve(laplace())
     assert not imitated
-    monkeypatch.setattr(training.Objective, "affine", property(lambda self: False, lambda self, value: None), raising=False)
+    monkeypatch.setattr(trainer.Objective, "affine", property(lambda self: False, lambda self, value: None), raising=False)
     other = pk.solve(laplace())
     assert imitated == [16, 20]
     assert other.relative_residual == pytest.approx(solution.relative_residual, rel=0.05)

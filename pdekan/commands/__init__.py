@@ -1,1 +1,4 @@
-"""The commands: each takes the parsed options, and returns the exit code."""
+"""Commands: a file each, options in, exit code out; the terminal.
+
+May import output, networks, problems, ansatz, problem_files, errors, solutions, training, pruning, symbolic, runs, studies.
+"""

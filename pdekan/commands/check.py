@@ -6,14 +6,15 @@ import argparse
 import json
 from typing import Any
 
-from pdekan import references
-from pdekan.checks import exact_residuals
 from pdekan.commands.codes import DONE, UsageError
-from pdekan.plan import is_open, memory, stages
-from pdekan.posedness import doubts
-from pdekan.problem_file import load_problem
-from pdekan.problems import ELEMENTS, Field, Problem, RightHandSide
-from pdekan.terminal import console
+from pdekan.commands.terminal import console
+from pdekan.problem_files.loader import load_problem
+from pdekan.problem_files.validation import exact_residuals
+from pdekan.problem_files.well_posedness import doubts
+from pdekan.problems.formulas import Field, RightHandSide
+from pdekan.problems.problem import ELEMENTS, Problem
+from pdekan.solutions import reference_files
+from pdekan.training.schedule import is_open, memory, stages
 
 
 def run(options: argparse.Namespace) -> int:
@@ -21,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     problem = load_problem(options.file, options.set)
     complete = all(name in problem.exact_fields for name in problem.unknowns)
     mismatch = exact_residuals(problem) if complete else {}
-    references.check(problem)
+    reference_files.check(problem)
     wrong = {".".join(map(str, place)): value for place, value in mismatch.items() if not value < 1e-6}
     answer = _checked(problem) | {"exact_residuals": {".".join(map(str, place)): value for place, value in mismatch.items()}}
     answer["warnings"] = doubts(problem)

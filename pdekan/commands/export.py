@@ -6,9 +6,9 @@ import argparse
 import json
 import os
 
-from pdekan import run as runs
 from pdekan.commands.codes import DONE, UsageError
-from pdekan.solution import load_solution
+from pdekan.runs import directory as runs
+from pdekan.solutions.solution import load_solution
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,16 +12,16 @@ from typing import Any
 
 from rich.table import Table
 
-from pdekan import run as runs
-from pdekan.ansatz import bare
+from pdekan.ansatz.unknowns import bare
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
-from pdekan.formulas import report, search
-from pdekan.formulas.drawing import drawing
-from pdekan.formulas.edges import candidates
-from pdekan.formulas.sampling import inner_box
+from pdekan.commands.terminal import Standing, console, interruptible, progress_display
 from pdekan.networks.kan import KAN
-from pdekan.solution import Solution, load_solution
-from pdekan.terminal import Standing, console, interruptible, progress_display
+from pdekan.runs import directory as runs
+from pdekan.solutions.solution import Solution, load_solution
+from pdekan.symbolic import report, search
+from pdekan.symbolic.drawing import drawing
+from pdekan.symbolic.edges import candidates
+from pdekan.symbolic.sampling import inner_box
 
 STOPPING = "stopping the search; the run stays as it was"
 

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from pdekan.commands.codes import DONE
-from pdekan.library import titles
+from pdekan.problem_files.library import titles
 
 
 def run(options: argparse.Namespace) -> int:

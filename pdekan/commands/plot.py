@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from pdekan import run as runs
 from pdekan.commands.codes import DONE, UsageError
+from pdekan.runs import directory as runs
 from pdekan.studies import folder
 
 

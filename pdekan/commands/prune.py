@@ -9,15 +9,15 @@ from typing import Any
 
 from rich.table import Table
 
-from pdekan import pruning
-from pdekan import run as runs
-from pdekan.ansatz import bare
+from pdekan.ansatz.unknowns import bare
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
+from pdekan.commands.terminal import Standing, console, interruptible, progress_display
 from pdekan.networks.kan import KAN
-from pdekan.picture import picture
-from pdekan.pruning import Progress, Pruned
-from pdekan.solution import Solution, load_solution
-from pdekan.terminal import Standing, console, interruptible, progress_display
+from pdekan.pruning import prune
+from pdekan.pruning.prune import Progress, Pruned
+from pdekan.runs import directory as runs
+from pdekan.runs.network_picture import picture
+from pdekan.solutions.solution import Solution, load_solution
 
 STOPPING = "stopping after this step; what was reached will be written"
 
@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Carry it out; the exit code. Raises ProblemError, OutputError and OSError."""
     solution = load_solution(runs.find(options.run_path))
     given = {key: getattr(options, key) for key in ("factor", "tolerance", "seconds") if getattr(options, key) is not None}
-    pruning.check(solution)
+    prune.check(solution)
     if options.output is not None:
         directory = runs.claim_directory(options.output, options.force)
     else:
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
                 show(_standing(progress))
                 return "interrupted" if interrupted() else None
 
-            pruned = pruning.prune(solution, watch=watch, **given)
+            pruned = prune.prune(solution, watch=watch, **given)
     except BaseException:
         runs.discard(directory)
         raise
@@ -86,7 +86,7 @@ def _print_comparison(pruned: Pruned, report: dict[str, Any]) -> None:
     both = (pruned.before, pruned.after)
     table = Table("", "before", "after", box=None, pad_edge=False, header_style="")
     table.add_row("nodes", *map(_sizes, both))
-    table.add_row("edges", *(str(pruning.edges(_kan(one))) for one in both))
+    table.add_row("edges", *(str(prune.edges(_kan(one))) for one in both))
     table.add_row("parameters", *(str(one.parameters) for one in both))
     table.add_row("residual (relative)", *(f"{one.relative_residual:.2e}" for one in both))
     for name in pruned.after.errors or {}:

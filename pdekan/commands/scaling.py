@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pdekan.commands.trainings import ended, trained
 from pdekan.output import study_table
-from pdekan.problem_file import load_problem
+from pdekan.problem_files.loader import load_problem
 from pdekan.studies import folder, scaling
 from pdekan.studies.rows import Row
 from pdekan.studies.scaling import Plan

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from pdekan import run as runs
-from pdekan import solver
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
-from pdekan.errors import Errors
-from pdekan.posedness import doubts
-from pdekan.problem_file import load_problem
-from pdekan.reference import SUFFICIENT
-from pdekan.solution import Solution, load_solution
-from pdekan.solver import Progress
-from pdekan.terminal import Standing, console, interruptible, progress_display
+from pdekan.commands.terminal import Standing, console, interruptible, progress_display
+from pdekan.errors.norms import Errors
+from pdekan.errors.references import SUFFICIENT
+from pdekan.problem_files.loader import load_problem
+from pdekan.problem_files.well_posedness import doubts
+from pdekan.runs import directory as runs
+from pdekan.solutions.solution import Solution, load_solution
+from pdekan.training import solver
+from pdekan.training.solver import Progress
 
 STATUS_CODES = {"converged": DONE, "interrupted": RESUMABLE, "stalled": NOT_CONVERGED, "budget": NOT_CONVERGED}
 STOPPING = "stopping after this step; the run will be written"

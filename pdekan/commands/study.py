@@ -6,14 +6,14 @@ import argparse
 import json
 
 from pdekan.commands.codes import DONE, UsageError
+from pdekan.commands.terminal import console
 from pdekan.commands.trainings import ended, trained
 from pdekan.output import tables
 from pdekan.output.findings import Heading
-from pdekan.solution import environment
+from pdekan.solutions.solution import environment
 from pdekan.studies import folder
 from pdekan.studies.experiment import Experiment, summarised
 from pdekan.studies.experiments import EXPERIMENTS
-from pdekan.terminal import console
 
 
 def run(options: argparse.Namespace) -> int:

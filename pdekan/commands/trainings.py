@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdekan import run as runs
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
+from pdekan.commands.terminal import Show, Standing, console, interruptible, note, progress_display
 from pdekan.output.tables import Table
+from pdekan.runs import directory as runs
 from pdekan.studies import engine, folder
 from pdekan.studies.folder import Contents
 from pdekan.studies.rows import Row, Task
-from pdekan.terminal import Show, Standing, console, interruptible, note, progress_display
 
 STOPPING = "stopping; trainings in hand are given up, those that are done are kept and --resume goes on from them"
 # a name for what a row is one of, and its error; None for a row without one

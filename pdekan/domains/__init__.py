@@ -1,1 +1,4 @@
-"""Domains: where a problem lives, its named boundary pieces, and quadrature on both."""
+"""Domains: boxes, planar shapes and their combinations, balls, meshes, cylinders in time; faces, quadrature, distance.
+
+May import fields.
+"""

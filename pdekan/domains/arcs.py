@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from pdekan.domains.quadrature import Array
 from pdekan.domains.validation import Point
-from pdekan.jets import Jet
+from pdekan.fields.jets import Jet
 
 Field = TypeVar("Field", Array, Jet)
 

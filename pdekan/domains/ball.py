@@ -12,7 +12,7 @@ from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.domains.strips import points_for
 from pdekan.domains.validation import finite, positive, space
-from pdekan.jets import Jet
+from pdekan.fields.jets import Jet
 
 
 @dataclass(frozen=True)

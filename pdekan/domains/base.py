@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pdekan.domains.quadrature import Array, Quadrature
-from pdekan.jets import TIME, Jet
+from pdekan.fields.jets import TIME, Jet
 
 
 class DomainError(ValueError):

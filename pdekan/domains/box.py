@@ -9,7 +9,7 @@ import numpy as np
 
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.quadrature import Array, Quadrature, sobol, tensor_gauss
-from pdekan.jets import TIME, Jet
+from pdekan.fields.jets import TIME, Jet
 
 TENSOR_DIMENSIONS = 3  # up to here points are tensor Gauss rules, above scrambled Sobol
 

@@ -11,7 +11,7 @@ from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.domains.validation import finite
-from pdekan.jets import TIME, Jet
+from pdekan.fields.jets import TIME, Jet
 
 START, END = TIME + "-", TIME + "+"
 

@@ -16,7 +16,7 @@ from pdekan.domains.arcs import Arc
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.domains.validation import space
-from pdekan.jets import Jet
+from pdekan.fields.jets import Jet
 
 SAME = 1e-9  # of the size: points as near as this are one
 PLANE = ("x", "y")

@@ -20,7 +20,7 @@ from pdekan.domains.mesh import Index, Mesh, volumes
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Array
 from pdekan.domains.validation import positive
-from pdekan.jets import TIME
+from pdekan.fields.jets import TIME
 
 APART = 0.6  # of the edge length: points inside keep this distance, more than half an edge, from the boundary
 TURN = math.pi / 6.0  # an edge spans no more of an arc

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pdekan.domains.base import DomainError
-from pdekan.jets import TIME
+from pdekan.fields.jets import TIME
 
 Point = tuple[float, float]
 

@@ -1,0 +1,4 @@
+"""Networks: KAN, MLP and any torch module, with Jacobian rows; graded coordinates, edge scores, evaluation.
+
+May import fields, splines.
+"""

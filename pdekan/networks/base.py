@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jacrev, vmap
 
-from pdekan.jets import Derivatives, Frame, Jet
+from pdekan.fields.jets import Derivatives, Frame, Jet
 
 # Numbers of the Jacobian that a module's rows are worked out for at a time; autograd holds a few dozen times as many.
 CHUNK = 2**20

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from pdekan import splines
-from pdekan.grading import counts, graded, inverse, spread
-from pdekan.jets import Derivatives, Frame, Jet
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network, to_unit_box
+from pdekan.networks.grading import counts, graded, inverse, spread
 from pdekan.networks.layers import Bases, Edge, LayerTrace, SplineLayer, orders
 
 # Hidden nodes are mapped to [-margin, margin], so that unseen points stay on the knots [-1, 1]. A grid reaches the ends of a

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pdekan import splines
-from pdekan.jets import Frame, Jet
+from pdekan.fields.jets import Frame, Jet
 
 # an edge of a layer, from one of its inputs to one of its outputs
 Edge = tuple[int, int]

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pdekan.jets import Frame, Jet, tanh
+from pdekan.fields.jets import Frame, Jet, tanh
 from pdekan.networks.base import Network, to_unit_box
 
 

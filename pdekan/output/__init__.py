@@ -1,1 +1,4 @@
-"""What a run leaves behind: the HDF5 file and the figures, written from plain data."""
+"""Output: HDF5 files, tables and figures from plain arrays; the only place that imports h5py or matplotlib.
+
+Imports nothing of pdekan.
+"""

@@ -1,1 +1,4 @@
-"""Studies: many trainings, and what they say together."""
+"""Studies: many trainings on Dask workers, and what they say together; the only place that imports Dask.
+
+May import fields, splines, output, domains, networks, problems, ansatz, problem_files, solutions, training, symbolic, runs.
+"""

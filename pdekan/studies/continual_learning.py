@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdekan import solver
 from pdekan.domains.box import box
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
-from pdekan.problems import Measurements, Problem, TrainingOptions
+from pdekan.problems.options import TrainingOptions
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
 from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.rows import Row, Task
+from pdekan.training import solver
 
 # The paper's tutorial: exp(-300 (x - c)²) about five centers, a hundred points about each, a spline of 200 cubic intervals.
 # Of a regression's data a fifth is held back, hence 125.

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pdekan import run as run_module
 from pdekan.output import findings_figures, findings_file, study_figures, study_file, study_table, tables
 from pdekan.output.atomic import write_text
 from pdekan.output.findings import Findings, Heading
 from pdekan.output.study import Run, Study
+from pdekan.runs import directory as run_module
 from pdekan.studies import rows
 from pdekan.studies.rows import Row, StudyError, Task, plain
 

@@ -15,18 +15,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdekan import solver
 from pdekan.domains.box import box
-from pdekan.measurements import held_out
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.output.findings import Colour, Columns, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
-from pdekan.problems import Measurements, Problem, TrainingOptions
-from pdekan.solver import Progress
+from pdekan.problem_files.measurements import held_out
+from pdekan.problems.options import TrainingOptions
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
 from pdekan.studies import fits
 from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.rows import Row, Task
+from pdekan.training import solver
+from pdekan.training.solver import Progress
 
 DEGREE = 3
 GRIDS = (3, 5, 10, 20, 50, 100, 200, 500, 1000)

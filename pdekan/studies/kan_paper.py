@@ -7,8 +7,8 @@ import math
 import tomllib
 from importlib import resources
 
-from pdekan.library import library
 from pdekan.output.study import PaperPoint
+from pdekan.problem_files.library import library
 
 _TRAINING = ", training panel"
 _PROBLEM = "poisson_kan_paper"  # in the library

@@ -17,10 +17,11 @@ from scipy.linalg import eigh
 
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import gauss
-from pdekan.jets import Derivatives
+from pdekan.fields.jets import Derivatives
 from pdekan.output.samples import Array
 from pdekan.output.study import LimitPoint
-from pdekan.problems import Problem, ProblemError
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Problem
 
 # points ``(n, d)`` to values ``(n,)`` and gradients ``(n, d)``
 Exact = Callable[[Array], tuple[Array, Array]]

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from pdekan import solver
 from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
-from pdekan.plan import POINTS_PER_PARAMETER
-from pdekan.problems import TrainingOptions
-from pdekan.solution import Solution
+from pdekan.problems.options import TrainingOptions
+from pdekan.solutions.solution import Solution
 from pdekan.studies import regression
 from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.mlp_or_kan_targets import SPLINES, Goal, goals
 from pdekan.studies.rows import Row, Task
 from pdekan.studies.scaling import MLP_POINTS
 from pdekan.studies.winners import sentence, winner
+from pdekan.training import solver
+from pdekan.training.schedule import POINTS_PER_PARAMETER
 
 SIZES = (100, 300, 1000)  # parameters, about
 SECONDS, EARLY = 4.5, 1.5  # of work of one thread, not of the clock

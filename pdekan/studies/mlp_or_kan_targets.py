@@ -12,9 +12,9 @@ import torch
 
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
-from pdekan.jets import Derivatives
-from pdekan.problem_file import load_problem
-from pdekan.problems import Problem
+from pdekan.fields.jets import Derivatives
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.problem import Problem
 from pdekan.studies.regression import Target
 
 POINTS, MANY_POINTS = 2048, 4096  # values to learn from, in two dimensions and in more

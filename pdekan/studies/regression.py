@@ -11,8 +11,10 @@ import numpy as np
 
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.domains.quadrature import Array, sobol
-from pdekan.problems import Measurements, NetworkOptions, Nodes, Problem
-from pdekan.solution import Solution
+from pdekan.problems.options import NetworkOptions, Nodes
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
+from pdekan.solutions.solution import Solution
 
 TRAINED_ON, TESTED_ON = 1, 2  # seeds of the points
 TESTS = 2**13

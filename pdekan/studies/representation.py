@@ -14,16 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdekan import solver, splines
-from pdekan.ansatz import bare
+from pdekan import splines
+from pdekan.ansatz.unknowns import bare
 from pdekan.domains.box import box
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.output.findings import Colour, Columns, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
-from pdekan.problems import Measurements, NetworkOptions, Problem, TrainingOptions
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
 from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.rows import Row, Task
+from pdekan.training import solver
 
 DEGREE = 3
 INTERVALS = (5, 10, 20)

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from pdekan import solver
 from pdekan.output.study import LimitPoint, Run, Study
-from pdekan.plan import POINTS_PER_PARAMETER, Stage, stages
-from pdekan.problem_file import loads
-from pdekan.problem_text import understand
-from pdekan.problems import Problem, ProblemError
-from pdekan.solution import Solution, environment
+from pdekan.problem_files.loader import loads
+from pdekan.problem_files.reader import understand
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Problem
+from pdekan.solutions.solution import Solution, environment
 from pdekan.studies import fits, kan_paper, limits
 from pdekan.studies.rows import Row, Task
+from pdekan.training import solver
+from pdekan.training.schedule import POINTS_PER_PARAMETER, Stage, stages
 
 Layers = tuple[int, ...]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from pdekan import solver
 from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
-from pdekan.problems import TrainingOptions
+from pdekan.problems.options import TrainingOptions
 from pdekan.studies import regression
 from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.rows import Row, Task
 from pdekan.studies.special_targets import FUNCTIONS
 from pdekan.studies.winners import APART, NOTHING, listed, sentence, winner
+from pdekan.training import solver
 
 # Hidden nodes, degree, and intervals of the layers of KANs; hidden nodes of MLPs. On ellipkinc, jv, lpmv and sph_harm MLPs with
 # one hidden layer did better than with two, and by Gauss-Newton better than by self-scaled Broyden and L-BFGS.

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from pdekan import solver
 from pdekan.domains.quadrature import Array
-from pdekan.formulas import search
-from pdekan.formulas.symbolic import symbol
-from pdekan.formulas.templates import evaluate
 from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
-from pdekan.problems import TrainingOptions
+from pdekan.problems.options import TrainingOptions
 from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.regression import Target
 from pdekan.studies.rows import Row, Task
+from pdekan.symbolic import search
+from pdekan.symbolic.symbolic import symbol
+from pdekan.symbolic.templates import evaluate
+from pdekan.training import solver
 
 SECONDS, QUICK_SECONDS = 12.0, 4.0  # of a training
 SEARCH, QUICK_SEARCH = 60.0, 20.0  # of a search for a formula

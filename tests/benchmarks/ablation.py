@@ -24,15 +24,16 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 from variants import GainRatio, Geodesic, NormalisedOnce, Scattered, Sum, Together, Unscaled
 
-from pdekan import errors
+from pdekan.errors import norms
 from pdekan.networks import kan
 from pdekan.networks.base import Network
-from pdekan.objective import Objective, evaluate, row_factors
+from pdekan.networks.evaluation import evaluate
 from pdekan.optimizers.base import Step
 from pdekan.optimizers.gauss_newton import GaussNewton
-from pdekan.plan import training_points
-from pdekan.problems import Problem
-from pdekan.terms import Term, terms
+from pdekan.problems.problem import Problem
+from pdekan.residuals.least_squares import Objective, row_factors
+from pdekan.residuals.terms import Term, terms
+from pdekan.training.schedule import training_points
 
 TABLE = Path(__file__).with_suffix(".md")
 FULL = GaussNewton()
@@ -173,7 +174,7 @@ def residuals(network: Network, chosen: Sequence[Term]) -> list[Tensor]:
 
 def error(problem: Problem, network: Network) -> float:
     """Relative L2 error on points that nobody trained on."""
-    return errors.quick(problem, network, problem.domain.interior(29, 7, 0, 0))["u"].l2_relative
+    return norms.quick(problem, network, problem.domain.interior(29, 7, 0, 0))["u"].l2_relative
 
 
 def random_directions(inputs: int, outputs: int, generator: torch.Generator) -> Tensor:

@@ -22,8 +22,8 @@ from ladders import Rung, plan
 from origin import origin
 from targets import LAYER, target
 
-from pdekan.solution import Solution
-from pdekan.solver import solve
+from pdekan.solutions.solution import Solution
+from pdekan.training.solver import solve
 
 TABLE = Path(__file__).with_suffix(".md")
 README = Path(__file__).parents[2] / "README.md"

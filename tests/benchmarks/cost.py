@@ -27,14 +27,14 @@ from origin import origin
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.objective import Objective
 from pdekan.optimizers.base import Step
 from pdekan.optimizers.gauss_newton import GaussNewton
-from pdekan.plan import Stage, memory, training_points
-from pdekan.problem_file import load_problem
-from pdekan.sampling import Sampling
-from pdekan.solver import solve
-from pdekan.terms import terms
+from pdekan.problem_files.loader import load_problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
+from pdekan.training.schedule import Stage, memory, training_points
+from pdekan.training.solver import solve
 
 TABLE = Path(__file__).with_suffix(".md")
 ALLOWED = 3.0  # iterations may cost so many factorisations

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from origin import origin
 
-from pdekan.formulas.search import NONE, find
-from pdekan.formulas.symbolic import symbol
-from pdekan.formulas.templates import evaluate
-from pdekan.formulas.writing import text
-from pdekan.problem_file import load_problem
-from pdekan.solver import solve
+from pdekan.problem_files.loader import load_problem
+from pdekan.symbolic.search import NONE, find
+from pdekan.symbolic.symbolic import symbol
+from pdekan.symbolic.templates import evaluate
+from pdekan.symbolic.writing import text
+from pdekan.training.solver import solve
 
 ROOT = Path(__file__).parents[2]
 ROWS = Path(__file__).with_suffix(".json")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from pdekan import training
 from pdekan.networks.kan import KAN
-from pdekan.plan import Stage
-from pdekan.problems import Problem
+from pdekan.problems.problem import Problem
+from pdekan.training import trainer
+from pdekan.training.schedule import Stage
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ def fresh(problem: Problem, stage: Stage, seed: int) -> KAN:
 @contextmanager
 def plan(steps: Sequence[Rung | Stage]) -> Iterator[None]:
     """Within, `solve` trains these networks one after the other, whatever the problem asks for."""
-    own = training.stages
+    own = trainer.stages
     written = tuple(step.stage() if isinstance(step, Rung) else step for step in steps)
-    training.stages = lambda problem: written
+    trainer.stages = lambda problem: written
     try:
         yield
     finally:
-        training.stages = own
+        trainer.stages = own

@@ -21,13 +21,13 @@ import torch
 from origin import origin
 from PIL import Image
 
-from pdekan import run
-from pdekan.library import library
 from pdekan.output import figures
-from pdekan.problem_file import load_problem
-from pdekan.problems import Problem
-from pdekan.solution import Solution
-from pdekan.solver import solve
+from pdekan.problem_files.library import library
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.problem import Problem
+from pdekan.runs import directory
+from pdekan.solutions.solution import Solution
+from pdekan.training.solver import solve
 
 ROOT = Path(__file__).parents[2]
 ROWS = Path(__file__).with_suffix(".json")
@@ -95,7 +95,7 @@ def draw(solution: Solution, path: Path) -> None:
 def front(solution: Solution) -> None:
     """Solution, error and training history of the KAN paper's problem, side by side, for the README."""
     with tempfile.TemporaryDirectory() as folder:
-        run.write(solution, Path(folder))
+        directory.write(solution, Path(folder))
         parts = [Image.open(Path(folder) / f"{name}.png").convert("RGB") for name in ("solution", "error", "history")]
     height = min(part.height for part in parts)
     parts = [part.resize((round(part.width * height / part.height), height)) for part in parts]

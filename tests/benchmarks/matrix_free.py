@@ -19,16 +19,16 @@ import torch
 from origin import origin
 from torch.nn.utils import parameters_to_vector
 
-from pdekan import errors
-from pdekan.library import library
+from pdekan.errors import norms
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective
 from pdekan.optimizers.base import Step
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree
-from pdekan.problem_file import load_problem
-from pdekan.sampling import Sampling
-from pdekan.terms import terms
+from pdekan.problem_files.library import library
+from pdekan.problem_files.loader import load_problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
 
 TABLE = Path(__file__).with_suffix(".md")
 PROBLEM = "poisson_kan_paper"
@@ -62,7 +62,7 @@ def train(method: str, budget: float) -> None:
     def watch(step: Step) -> str | None:
         nonlocal aside
         spent, memory = time.process_time() - aside, peak()
-        error = errors.quick(problem, objective.load(step.theta), rule)["u"].l2_relative
+        error = norms.quick(problem, objective.load(step.theta), rule)["u"].l2_relative
         rows.append((spent, step.taken, step.loss, error, memory))
         aside = time.process_time() - spent
         return "budget" if spent >= budget else None

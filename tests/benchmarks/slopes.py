@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import splines
-from pdekan.errors import measure
-from pdekan.jets import Derivatives, Frame, Jet
+from pdekan.errors.norms import measure
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.kan import KAN
-from pdekan.objective import Objective
-from pdekan.problem_file import load_problem
-from pdekan.sampling import Sampling
-from pdekan.terms import terms
+from pdekan.problem_files.loader import load_problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
 
 TABLE = Path(__file__).with_suffix(".md")
 DEGREES, INTERVALS = (3, 5), (5, 10, 20, 40)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pdekan as pk
-from pdekan.problem_file import load_problem
-from pdekan.problems import Problem
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.problem import Problem
 
 LAYER = "gaussian_and_layer"
 

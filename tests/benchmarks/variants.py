@@ -11,11 +11,11 @@ from torch import Tensor
 
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Quadrature, sobol
-from pdekan.jets import Frame, Jet
+from pdekan.fields.jets import Frame, Jet
 from pdekan.networks.base import Network
-from pdekan.objective import Objective
 from pdekan.optimizers.base import LeastSquares
 from pdekan.optimizers.gauss_newton import GaussNewton, _damped, _project, _State
+from pdekan.residuals.least_squares import Objective
 
 
 class NormalisedOnce(Objective):

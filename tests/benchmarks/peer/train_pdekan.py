@@ -13,8 +13,8 @@ from measure import Clock, Solution, main
 from statements import Array, Problem
 
 import pdekan
-from pdekan.problems import NetworkOptions, TrainingOptions
-from pdekan.solver import Progress
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.training.solver import Progress
 
 STARTS = 100  # of the tanh network: more than the budget allows
 

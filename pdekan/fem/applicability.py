@@ -1,0 +1,112 @@
+"""Which problems finite elements solve, and what kind of condition holds for every unknown on every face.
+
+A condition on a face is essential where it gives an unknown, and natural where it is a multiple of an equation's conormal
+derivative, κ Σ_a n · A_a ∇u_a, plus something without derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.fem.weak_form import Coefficients, coefficients, is_affine
+from pdekan.fields.jets import TIME
+from pdekan.problems.conditions import Condition
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Equation, Problem
+
+PARALLEL = 1e-8  # relative: how exactly a condition must be a multiple of the conormal derivative
+SAMPLES = (3, 4)  # cells, and points in each, at which a problem is judged
+INSTEAD = 'give formulas in [exact], or reference = "FILE" with the file of a solution'
+Kinds = Mapping[str, tuple[tuple[Condition, bool], ...]]  # by face, for every unknown: the condition, and if it is essential
+
+
+def refused(reason: str) -> ProblemError:
+    """The error that says why finite elements do not serve."""
+    return ProblemError(f'reference = "fem" {reason}; {INSTEAD}')
+
+
+def check(problem: Problem) -> tuple[bool, Kinds]:
+    """Whether a problem is linear, and its conditions.
+
+    Raises ProblemError for what is not an elliptic problem of second order in space, with an equation for each unknown and
+    exactly one condition for each on every face.
+    """
+    domain = problem.domain
+    if TIME in domain.coordinates:
+        raise refused("knows problems in space, without time")
+    if domain.dimension > 3:
+        raise refused(f"knows at most three dimensions, not {domain.dimension}")
+    if problem.parameters:
+        raise refused("knows problems whose parameters are given, none that are sought")
+    if len(problem.equations) != len(problem.unknowns):
+        raise refused(
+            f"needs an equation for each unknown: {len(problem.equations)} equations, {len(problem.unknowns)} unknowns"
+        )
+    for condition in problem.conditions:
+        if condition.kind not in ("dirichlet", "neumann", "robin"):
+            raise refused(f"knows dirichlet, neumann and robin conditions, none of kind {condition.kind}")
+    inside = domain.interior(*SAMPLES, 0, 0)
+    linear = True
+    for k, (name, equation) in enumerate(zip(problem.unknowns, problem.equations, strict=True)):
+        linear &= is_affine(problem, equation.operator, equation.source, inside.points)
+        sizes = np.linalg.eigvalsh(coefficients(problem, equation.operator, equation.source, inside.points).second[:, k])
+        if not ((sizes > 0.0).all() or (sizes < 0.0).all()):
+            raise refused(f"knows elliptic equations of second order; equation {k + 1} is none in {name}")
+    kinds = {}
+    for face in domain.faces:
+        rule = domain.face(face, *SAMPLES, 0, 0)
+        kinds[face], affine = _on_face(problem, face, rule)
+        linear &= affine
+    return linear, kinds
+
+
+def _on_face(problem: Problem, face: str, rule: Quadrature) -> tuple[tuple[tuple[Condition, bool], ...], bool]:
+    """The condition for each unknown on a face, and whether all of them are linear."""
+    assert rule.normals is not None
+    conormals = [conormal(problem, one, rule.points, rule.normals) for one in problem.equations]
+    found: dict[int, tuple[Condition, bool]] = {}
+    linear = True
+    for condition in problem.conditions:
+        if not any(face in problem.domain.resolve(name) for name in condition.on):
+            continue
+        assert condition.operator is not None
+        affine = is_affine(problem, condition.operator, condition.value, rule.points, rule.normals)
+        one = coefficients(problem, condition.operator, condition.value, rule.points, rule.normals)
+        k, essential = _place(one, conormals)
+        if k is None or (essential and not affine):
+            names = ", ".join(problem.unknowns)
+            raise refused(
+                f"cannot use the {condition.kind} condition on {face}: it neither gives one of {names}, nor is it a multiple "
+                "of an equation's conormal derivative n · A∇u plus terms without derivatives"
+            )
+        if k in found:
+            raise refused(f"finds two conditions for {problem.unknowns[k]} on {face}")
+        found[k], linear = (condition, essential), linear and affine
+    for k, name in enumerate(problem.unknowns):
+        if k not in found:
+            raise refused(f"finds no condition for {name} on {face}")
+    return tuple(found[k] for k in range(len(problem.unknowns))), linear
+
+
+def conormal(problem: Problem, equation: Equation, points: Array, normals: Array) -> Array:
+    """n · A_a ``(n, U, d)`` of an equation at points ``(n, d)`` with normals ``(n, d)``."""
+    second = coefficients(problem, equation.operator, equation.source, points).second
+    return np.asarray((second @ normals[:, None, :, None])[..., 0])
+
+
+def _place(one: Coefficients, conormals: list[Array]) -> tuple[int | None, bool]:
+    """The unknown that a condition gives, or the equation whose conormal derivative it is a multiple of; and which of both."""
+    if one.second.any():
+        return None, False
+    if not one.first.any():
+        given = np.flatnonzero((one.zeroth != 0.0).all(axis=0))
+        return (int(given[0]), True) if len(given) == 1 and not np.delete(one.zeroth, given[0], axis=1).any() else (None, True)
+    for e, flux in enumerate(conormals):
+        factor = np.einsum("nui,nui->n", one.first, flux) / np.einsum("nui,nui->n", flux, flux)
+        gap = np.abs(one.first - factor[:, None, None] * flux).max()
+        if gap <= PARALLEL * np.abs(one.first).max() and (factor != 0.0).all():
+            return e, False
+    return None, False

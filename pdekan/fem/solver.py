@@ -1,0 +1,227 @@
+"""Finite elements of high degree for linear and semilinear elliptic problems, by scikit-fem.
+
+For equations Σ_a A_ea : ∇∇u_a + b_ea · ∇u_a + c_ea u_a = f_e, one for each unknown, the weak form is, for all v that vanish
+where u_e is given,
+
+    Σ_a ∫ A_ea ∇u_a · ∇v + (div A_ea - b_ea) · ∇u_a v - c_ea u_a v - ∮ n · A_ea ∇u_a v = -∫ f_e v,
+
+and a condition κ Σ_a n · A_ea ∇u_a + γ · u = g is natural: it says what the integral over the boundary is. Where an equation or
+a condition is not linear in u and ∇u, Newton's method solves it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import block_array, coo_array, csc_array
+from scipy.sparse.linalg import splu
+from skfem import Basis, BilinearForm, LinearForm
+
+from pdekan.domains.quadrature import Array
+from pdekan.fem.applicability import Kinds, check, conormal
+from pdekan.fem.lagrange import Index
+from pdekan.fem.meshes import Fitted, fitted
+from pdekan.fem.spaces import Function, Space
+from pdekan.fem.weak_form import coefficients
+from pdekan.problems.conditions import Condition
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Equation, Problem
+
+DEGREE = {1: 6, 2: 5, 3: 4}
+MOST = 400_000  # unknowns
+SECONDS = 60.0  # for all levels
+EFFORT = {1: 1.0, 2: 1.3, 3: 2.0}  # a level's seconds grow as this power of its unknowns
+CONSTANT = 1e-10  # relative: what a matrix makes of a constant that is nothing
+NEWTON = 30
+STEP = 1e-11  # relative change at which Newton's method ends
+
+Values = Callable[[Array], Array]  # (n, U) at points (n, d)
+
+
+@dataclass(frozen=True, eq=False)
+class _Discrete:
+    """A problem in a space. essential: the condition that gives an unknown on some facets; natural: those of its conormal."""
+
+    problem: Problem
+    space: Space
+    essential: Sequence[tuple[int, Condition, Index]]  # unknown, condition, rows of `space.outer`
+    natural: Sequence[tuple[int, Condition, Index]]  # equation, condition, rows of `space.outer`
+
+    @classmethod
+    def of(cls, problem: Problem, space: Space, fit: Fitted, kinds: Kinds) -> _Discrete:
+        facets, _ = space.outer
+        names = np.array(fit.faces(space.mesh.p.T[space.mesh.facets[:, facets].T].mean(axis=1)), dtype=object)
+        essential: list[tuple[int, Condition, Index]] = []
+        natural: list[tuple[int, Condition, Index]] = []
+        for face in dict.fromkeys(names.tolist()):
+            rows = np.flatnonzero(names == face)
+            for k, (condition, is_essential) in enumerate(kinds[face]):
+                (essential if is_essential else natural).append((k, condition, rows))
+        return cls(problem, space, essential, natural)
+
+    def solved(self, start: Values | None, linear: bool) -> Array:
+        """Values ``(N, U)`` at the nodes: of the linear problem, or where Newton's method from `start` ends."""
+        u = np.zeros((self.space.dofs.N, len(self.problem.unknowns)))
+        if not linear and start is not None:
+            u = start(self.space.nodes)
+        for _ in range(1 if linear else NEWTON):
+            before, u = u, self._step(u)
+            if not np.isfinite(u).all():
+                break
+            if linear or np.abs(u - before).max() <= STEP * np.abs(u).max():
+                return u
+        raise ProblemError('reference = "fem": Newton\'s method does not converge; give formulas, or the file of a solution')
+
+    def _step(self, u: Array) -> Array:
+        """The solution of the problem linearised about values at the nodes."""
+        size, count = u.shape
+        blocks: list[list[Any]] = [[None] * count for _ in range(count)]
+        load = np.zeros((count, size))
+        for e, equation in enumerate(self.problem.equations):
+            self._equation(e, equation, u, blocks[e], load)
+        for e, condition, rows in self.natural:
+            self._flux(e, condition, rows, u, blocks[e], load)
+        zero = coo_array((size, size))
+        matrix = csc_array(block_array([[zero if block is None else block for block in row] for row in blocks]))
+        fixed, known = self._given(size)
+        self._check_regular(matrix, fixed)
+        return _solve(matrix, load.ravel(), fixed, known).reshape(count, size).T
+
+    def _equation(self, e: int, equation: Equation, u: Array, blocks: list[Any], load: Array) -> None:
+        """Add an equation's integrals over the cells."""
+        for basis in self.space.bases():
+            x = np.asarray(basis.global_coordinates())
+            shape = x.shape[1:]
+            points = x.reshape(len(x), -1).T
+            values, gradients = _interpolated(basis, u)
+            k = coefficients(self.problem, equation.operator, equation.source, points, None, values, gradients)
+            source = np.einsum("nui,nui->n", k.first, gradients) + np.einsum("nu,nu->n", k.zeroth, values) - k.residual
+            load[e] -= LinearForm(_mass(source.reshape(shape))).assemble(basis)
+            for a in range(len(blocks)):
+                parts = k.second[:, a], k.divergence[:, a] - k.first[:, a], k.zeroth[:, a]
+                if any(part.any() for part in parts):
+                    second, first, zeroth = (np.moveaxis(p.reshape(*shape, *p.shape[1:]), (0, 1), (-2, -1)) for p in parts)
+                    added = BilinearForm(_form(second, first, zeroth)).coo_data(basis).tocsr()
+                    blocks[a] = added if blocks[a] is None else blocks[a] + added
+
+    def _flux(self, e: int, condition: Condition, rows: Index, u: Array, blocks: list[Any], load: Array) -> None:
+        """Add what a natural condition says of the integral over the boundary."""
+        assert condition.operator is not None
+        nodes = self.space.outer[1][rows]
+        d = self.space.mesh.dim()
+        value, points, normals, weights = self.space.on_facets(rows)
+        flat = points.reshape(-1, d)
+        values = np.einsum("bq,mbu->mqu", value, u[nodes]).reshape(len(flat), -1)
+        one = coefficients(self.problem, condition.operator, condition.value, flat, normals.reshape(-1, d), values)
+        flux = conormal(self.problem, self.problem.equations[e], flat, normals.reshape(-1, d))
+        scale = np.einsum("nui,nui->n", one.first, flux) / np.einsum("nui,nui->n", flux, flux)
+        given = (np.einsum("nu,nu->n", one.zeroth, values) - one.residual) / scale
+        w = weights.reshape(len(rows), -1)
+        np.add.at(load[e], nodes, np.einsum("mq,bq->mb", w * given.reshape(w.shape), value))
+        for a in range(len(blocks)):
+            factor = w * (one.zeroth[:, a] / scale).reshape(w.shape)
+            if factor.any():
+                local = np.einsum("mq,bq,cq->mbc", factor, value, value)
+                i, j = np.broadcast_arrays(nodes[:, :, None], nodes[:, None, :])
+                added = coo_array((local.ravel(), (i.ravel(), j.ravel())), shape=(len(u), len(u))).tocsr()
+                blocks[a] = added if blocks[a] is None else blocks[a] + added
+
+    def _check_regular(self, matrix: csc_array, fixed: Index) -> None:
+        """Raise ProblemError where a constant may be added to an unknown: round-off hides it from the factorisation."""
+        size = self.space.dofs.N
+        for a in range(len(self.problem.unknowns)):
+            constant = np.zeros(matrix.shape[0])
+            constant[a * size : (a + 1) * size] = 1.0
+            free = not np.isin(fixed // size, a).any()
+            if free and np.abs(matrix @ constant).max() <= CONSTANT * np.abs(matrix).max():
+                raise _singular()
+
+    def _given(self, size: int) -> tuple[Index, Array]:
+        """The degrees of freedom that conditions give, and their values."""
+        known: dict[int, float] = {}
+        for a, condition, rows in self.essential:
+            nodes = np.unique(self.space.outer[1][rows])
+            assert condition.operator is not None
+            one = coefficients(self.problem, condition.operator, condition.value, self.space.nodes[nodes])
+            known |= zip((a * size + nodes).tolist(), (-one.residual / one.zeroth[:, a]).tolist(), strict=True)
+        return np.array(list(known), dtype=np.int64), np.array(list(known.values()))
+
+
+def _singular() -> ProblemError:
+    return ProblemError(
+        'reference = "fem": the problem is singular: it has no solution, or many, as where neither a condition nor the '
+        "equation tells a constant from zero; state another condition, or give formulas or a file"
+    )
+
+
+def _interpolated(basis: Basis, u: Array) -> tuple[Array, Array]:
+    """Values ``(n, U)`` and gradients ``(n, U, d)`` at a basis's points; zero where u is, which costs nothing."""
+    if not u.any():
+        count = basis.dx.size
+        return np.zeros((count, u.shape[1])), np.zeros((count, u.shape[1], basis.mesh.dim()))
+    fields = [basis.interpolate(column) for column in u.T]
+    values = np.stack([np.asarray(field).ravel() for field in fields], axis=1)
+    return values, np.stack([field.grad.reshape(len(field.grad), -1).T for field in fields], axis=1)
+
+
+def _mass(weight: Array) -> Callable[..., Array]:
+    return lambda v, w: weight * v
+
+
+def _form(second: Array, first: Array, zeroth: Array) -> Callable[..., Array]:
+    """A∇u · ∇v + q · ∇u v - c u v with A ``(d, d, …)``, q ``(d, …)``, c ``(…)``; what vanishes is left out."""
+    entries = [(i, j) for i, j in np.ndindex(*second.shape[:2]) if second[i, j].any()]
+    drift = [i for i in range(len(first)) if first[i].any()]
+    reacts = zeroth.any()
+
+    def form(u: Any, v: Any, w: Any) -> Array:
+        out = np.zeros(zeroth.shape)
+        for i, j in entries:
+            out += second[i, j] * u.grad[j] * v.grad[i]
+        for i in drift:
+            out += first[i] * u.grad[i] * v
+        return out - zeroth * u * v if reacts else out
+
+    return form
+
+
+def _solve(matrix: csc_array, load: Array, fixed: Index, known: Array) -> Array:
+    """The vector with given entries that satisfies all other rows; one step of refinement restores lost digits."""
+    u = np.zeros(len(load))
+    u[fixed] = known
+    free = np.setdiff1d(np.arange(len(load)), fixed)
+    inner = csc_array(matrix[free][:, free])
+    try:
+        factors = splu(inner, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=1e-3, options={"SymmetricMode": True})
+    except RuntimeError:
+        raise _singular() from None
+    for _ in range(2):
+        u[free] += factors.solve((load - matrix @ u)[free])
+    return u
+
+
+def levels(problem: Problem, start: Values | None = None) -> Iterator[Function]:
+    """Solutions on finer and finer meshes, as far as unknowns and seconds allow.
+
+    start: where Newton's method begins if the problem is not linear. Raises ProblemError for a problem that is none of those
+    above, with what to do.
+    """
+    linear, kinds = check(problem)
+    began, last = time.perf_counter(), 0.0
+    fit = fitted(problem.domain, {face: tuple(essential for _, essential in pair) for face, pair in kinds.items()})
+    degree = DEGREE[problem.domain.dimension]
+    size = 0
+    for mesh in fit.meshes(degree):
+        space = Space.on(mesh, fit, degree)
+        growth, size = space.dofs.N / max(1, size), space.dofs.N
+        now = time.perf_counter()
+        if size * len(problem.unknowns) > MOST or now - began + last * growth ** EFFORT[mesh.dim()] > SECONDS:
+            return
+        solution = Function(space, _Discrete.of(problem, space, fit, kinds).solved(start, linear))
+        last = time.perf_counter() - now
+        yield solution
+        start = solution.values

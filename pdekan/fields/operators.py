@@ -1,0 +1,118 @@
+"""Differential operators on jets: d, grad, div, laplacian, dot, normal."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pdekan.fields.jets import Derivatives, Jet, MissingDerivative, total
+
+
+def d(u: Jet, coordinate: str) -> Jet:
+    """∂u/∂(coordinate), a scalar field; it can be differentiated again as far as u's frame allows.
+
+    Raises ValueError for an unknown coordinate, MissingDerivative where u does not carry the derivative.
+    """
+    frame = u.frame
+    if coordinate not in frame.coordinates:
+        raise ValueError(f"unknown coordinate {coordinate!r}; the coordinates are {', '.join(frame.coordinates)}")
+    k = frame.coordinates.index(coordinate)
+    if u.components is not None:
+        raise TypeError(f"d{coordinate}(...) acts on a scalar field, not on a vector")
+    if u.gradient is None or (u.known is not None and k not in u.known):
+        raise MissingDerivative(f"d{coordinate}(...)")
+    if u.second is None or frame.level is Derivatives.SUMMED:
+        return Jet(frame, u.gradient[:, k])
+    if frame.level is Derivatives.DIAGONAL:
+        mask = u.second.new_zeros(frame.dimension)
+        mask[k] = 1.0
+        return Jet(frame, u.gradient[:, k], u.second * mask, None, frozenset({k}))
+    return Jet(frame, u.gradient[:, k], hessian(u)[:, k])
+
+
+def dx(u: Jet) -> Jet:
+    """∂u/∂x."""
+    return d(u, "x")
+
+
+def dy(u: Jet) -> Jet:
+    """∂u/∂y."""
+    return d(u, "y")
+
+
+def dz(u: Jet) -> Jet:
+    """∂u/∂z."""
+    return d(u, "z")
+
+
+def dt(u: Jet) -> Jet:
+    """∂u/∂t."""
+    return d(u, "t")
+
+
+def hessian(u: Jet) -> Tensor:
+    """The full Hessian ``(n, d, d)`` of a scalar field. Raises MissingDerivative where it is not carried."""
+    if u.second is None or u.frame.level is not Derivatives.FULL:
+        raise MissingDerivative("the Hessian")
+    i, j = u.frame.packed
+    dimension = u.frame.dimension
+    position = [[0] * dimension for _ in range(dimension)]
+    for slot, (row, column) in enumerate(zip(i, j, strict=True)):
+        position[row][column] = position[column][row] = slot
+    return u.second[:, position]
+
+
+def grad(u: Jet) -> Jet:
+    """∇u over the space coordinates, a vector field ``(n, space dimensions)``."""
+    if u.components is not None:
+        raise TypeError("grad(...) acts on a scalar field, not on a vector")
+    if u.gradient is None or u.known is not None:
+        raise MissingDerivative("grad(...)")
+    space = u.frame.space
+    divergence = laplacian(u).value if u.second is not None else None
+    full = u.second is not None and u.frame.level is Derivatives.FULL
+    return Jet(u.frame, u.gradient[:, space], hessian(u)[:, space] if full else None, None, None, divergence)
+
+
+def div(v: Jet) -> Jet:
+    """∇ · v over the space coordinates, a scalar field."""
+    if v.components is None:
+        raise TypeError("div(...) acts on a vector such as grad(u), not on a scalar field")
+    if v.components != len(v.frame.space):
+        raise TypeError(f"div(...) needs {len(v.frame.space)} components, got {v.components}")
+    if v.divergence is not None:
+        return Jet(v.frame, v.divergence)
+    if v.gradient is None:
+        raise MissingDerivative("div(...)")
+    return Jet(v.frame, sum(v.gradient[:, slot, k] for slot, k in enumerate(v.frame.space)))  # type: ignore[arg-type]
+
+
+def laplacian(u: Jet) -> Jet:
+    """Δu over the space coordinates (never t), a scalar field."""
+    if u.components is not None:
+        raise TypeError("laplacian(...) acts on a scalar field, not on a vector")
+    if u.second is None:
+        raise MissingDerivative("laplacian(...)")
+    if u.frame.level is Derivatives.SUMMED:
+        return Jet(u.frame, u.second[:, 0])
+    if u.frame.level is Derivatives.DIAGONAL:
+        return Jet(u.frame, u.second[:, u.frame.space].sum(-1))
+    i, j = u.frame.packed
+    slots = enumerate(zip(i, j, strict=True))
+    diagonal = [slot for slot, (row, column) in slots if row == column and row in u.frame.space]
+    return Jet(u.frame, u.second[:, diagonal].sum(-1))
+
+
+def dot(a: Jet, b: Jet) -> Jet:
+    """a · b, a scalar field."""
+    if a.components is None or a.components != b.components:
+        raise TypeError("dot(a, b) acts on two vectors of the same length")
+    return total(a * b)
+
+
+def normal(u: Jet) -> Jet:
+    """The outward normal derivative n · ∇u on a boundary. Raises ValueError away from one."""
+    if u.frame.normal is None:
+        raise ValueError("normal(u) is defined on a boundary only")
+    if u.gradient is None or u.known is not None:
+        raise MissingDerivative("normal(...)")
+    return Jet(u.frame, (u.frame.normal * u.gradient).sum(-1))

@@ -1,1 +1,0 @@
-"""Closed forms out of a trained solution, checked against its problem."""

@@ -1,0 +1,81 @@
+"""Tokens: what text may consist of, checked before a parser sees it."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterator
+
+from pdekan.problems.formulas import ProblemError
+
+MAX_CHARACTERS = 10_000
+MAX_NESTING = 60  # parentheses, and signs in a row
+
+_TOKEN = re.compile(
+    r"""\s+
+    | (?P<number> (?: \d+\.?\d* | \.\d+ ) (?: [eE][+-]?\d+ )? ) (?P<glued> [A-Za-z_]\w* )?
+    | (?P<name> [A-Za-z_]\w* )
+    | (?P<operator> \*\* | // | [<>=!]= | [-+*/(),<>] )""",
+    re.ASCII | re.VERBOSE,
+)
+_ALLOWED = "numbers, names, + - * / ** ( ) , and comparisons inside where(...)"
+_HINTS = {
+    "^": "write ** for a power",
+    "=": "compare with ==",
+    "//": "write / for a division",
+    ";": "separate arguments by commas",
+}
+
+
+class ExpressionError(ProblemError):
+    """An expression that cannot be read or evaluated; the message says what was found, where, and what is allowed."""
+
+
+def names_in(text: str) -> Iterator[str]:
+    """Every name that a text mentions, in order."""
+    return (match["name"] for match in _TOKEN.finditer(text[:MAX_CHARACTERS]) if match["name"])
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """A text on one line, cut where it is longer."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def check_tokens(text: str) -> None:
+    """Refuse, before Python's parser sees it, what is long, deeply nested, or made of other characters."""
+    if len(text) > MAX_CHARACTERS:
+        raise ExpressionError(f"{len(text)} characters; at most {MAX_CHARACTERS} are allowed: break it up with [functions]")
+    if not text.strip():
+        raise ExpressionError("is empty; write a formula, such as 0")
+    position = signs = 0
+    opened: list[int] = []
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        column = position + 1
+        if match is None:
+            character = text[position]
+            hint = _HINTS.get(character, f"allowed are {_ALLOWED}")
+            raise ExpressionError(f"character {character!a} at column {column} is not allowed; {hint}")
+        if match["glued"]:
+            number, name = match["number"], match["glued"]
+            raise ExpressionError(
+                f"{shortened(number + name)!r} at column {column} is not a number; write {number[:20]}*{name[:20]}"
+            )
+        if match["name"] and keyword.iskeyword(match["name"]):
+            raise ExpressionError(f"{match['name']!r} at column {column} is not allowed; a formula has no Python words")
+        token = match["operator"]
+        if token == "//":
+            raise ExpressionError(f"'//' at column {column} is not allowed; {_HINTS[token]}")
+        signs = signs + 1 if token in ("+", "-") else signs if token is None and not match[0].strip() else 0
+        if token == "(":
+            opened.append(column)
+        elif token == ")":
+            if not opened:
+                raise ExpressionError(f"')' at column {column} closes nothing")
+            opened.pop()
+        if max(len(opened), signs) > MAX_NESTING:
+            raise ExpressionError(f"nested more than {MAX_NESTING} deep at column {column}; break it up with [functions]")
+        position = match.end()
+    if opened:
+        raise ExpressionError(f"'(' at column {opened[-1]} is never closed")

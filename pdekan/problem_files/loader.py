@@ -1,0 +1,423 @@
+"""Problem files: TOML text -> Problem, with errors that name file, line and key.
+
+Strings are resolved here, once; what comes out holds objects. The format is a contract: `json_schema()` describes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pdekan.domains.base import Domain
+from pdekan.domains.box import Box
+from pdekan.fields.jets import TIME
+from pdekan.problem_files import domain_schema, schema
+from pdekan.problem_files.domains import built
+from pdekan.problem_files.interpreter import FUNCTIONS
+from pdekan.problem_files.library import library
+from pdekan.problem_files.measurements import measured
+from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
+from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, read, understand, written
+from pdekan.problem_files.schema import ProblemFile
+from pdekan.problem_files.validation import probe
+from pdekan.problems.conditions import DOMAIN, Condition, dirichlet, initial, interface, mean, neumann, periodic, robin
+from pdekan.problems.formulas import EXACT, ProblemError, RightHandSide, as_field
+from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions, Weights
+from pdekan.problems.parameters import Enrichment, Measurements, Parameter
+from pdekan.problems.problem import ELEMENTS, Problem
+
+__all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"]
+
+REFERENCE = "reference"  # the key in [exact] that names what stands for formulas
+KEYWORDS = SOURCE, VALUE = "manufactured", "exact"  # what the exact solution says, as a source and as the value of a condition
+_TABLES: dict[str, type[BaseModel]] = {
+    "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
+    "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
+    "enrichment": schema.Enrichment, "[table]": schema.TrainableParameter, **domain_schema.MODELS,
+}  # fmt: skip
+_WANTED = {
+    "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
+    "list": "a list [ … ]", "dict": "a table", "model": "a table", "model_attributes": "a table",
+}  # fmt: skip
+
+
+def load_problem(problem: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Problem:
+    """The problem of a file, given by its path or by its name in the library.
+
+    overrides: ``"section.key=value"`` strings, or a mapping from ``"section.key"`` to values, that replace what the
+    file says; list items are counted from 0 (``conditions.0.value``). Files that it names are looked for beside it. Raises
+    ProblemFileError, which a user can act on.
+    """
+    where, text = read(problem)
+    return _problem(understand(text, where, overrides), Path(where).parent)
+
+
+def loads(
+    text: str,
+    where: str = "<text>",
+    folder: str | Path = ".",
+    domain: Domain | None = None,
+    data: Sequence[Measurements] | None = None,
+) -> Problem:
+    """The problem of a problem file's text; `where` is what messages call it, `folder` holds the files that it names.
+
+    domain, data: what these files hold, where it is known already. Raises ProblemFileError.
+    """
+    return _problem(understand(text, where), Path(folder), domain, data)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of problem files (draft 2020-12)."""
+    return ProblemFile.model_json_schema(by_alias=True)
+
+
+def _problem(source: Source, folder: Path, domain: Domain | None = None, data: Sequence[Measurements] | None = None) -> Problem:
+    try:
+        file = ProblemFile.model_validate(source.data)
+    except ValidationError as error:
+        for item in error.errors(include_url=False)[:MAX_MESSAGES]:
+            path = tuple(part for part in item["loc"] if part not in ("[key]", *schema.TAGS))
+            source.add(_in_file(path, source.data), _in_words(item))
+        source.check()
+        raise
+    problem = _Resolver(file, source, folder).problem(domain, data)
+    for path, message in probe(problem):
+        source.add(path, message)
+    source.check()
+    return problem
+
+
+def _in_file(path: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
+    """A place without the indices of items that the file writes as one value instead of a list."""
+    kept: list[str | int] = []
+    for part in path:
+        if isinstance(part, int) and not isinstance(data, list):
+            continue
+        kept.append(part)
+        inside = isinstance(data, dict) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        data = (data.get(part) if isinstance(data, dict) else data[part]) if inside else None
+    return tuple(kept)
+
+
+def _in_words(item: ErrorDetails) -> str:
+    """pydantic's finding in the words of the format."""
+    kind, found, context = item["type"], written(item["input"]), item.get("ctx", {})
+    if kind == "refused":
+        return str(context["message"])
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        tables = ["", *(str(part) for part in item["loc"][:-1] if part in _TABLES)]
+        known = ", ".join(field.alias or name for name, field in _TABLES[tables[-1]].model_fields.items())
+        return f"unknown key; known are {known}"
+    if kind == "literal_error":
+        return f"found {found}, expected {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return f"found {found}; letters, digits, _ and - are allowed"
+    limits = {
+        "ge": "at least",
+        "gt": "above",
+        "le": "at most",
+        "lt": "below",
+        "min_length": "at least",
+        "max_length": "at most",
+    }
+    for limit, words in limits.items():
+        if limit in context:
+            names = [part for part in item["loc"] if part in schema.REASONS]
+            reason = f" ({schema.REASONS[str(names[-1])]})" if names and limit == "le" else ""
+            unit = " long" if limit.endswith("length") else ""
+            return f"found {found}; it must be {words} {context[limit]}{unit}{reason}"
+    wanted = _WANTED.get(kind.removesuffix("_type"), item["msg"])
+    return f"found {found}, expected {wanted}"
+
+
+class _Resolver:
+    """Turns a validated file into a Problem; what is wrong is noted in its source."""
+
+    def __init__(self, file: ProblemFile, source: Source, folder: Path) -> None:
+        self.file, self.source, self.folder = file, source, folder
+        self.unknowns = tuple(file.unknowns)
+        tables = {name: one for name, one in file.parameters.items() if isinstance(one, schema.TrainableParameter)}
+        self.trainable = {name: one for name, one in tables.items() if one.trainable}
+        self.constants = {name: one for name, one in file.parameters.items() if isinstance(one, float)}
+        self.constants |= {name: one.initial for name, one in tables.items() if not one.trainable}
+
+    @contextmanager
+    def noting(self, *path: str | int) -> Iterator[None]:
+        """Whatever ValueError is raised inside becomes a message about this place of the file."""
+        try:
+            yield
+        except ProblemFileError:
+            raise  # noted already
+        except ValueError as error:
+            self.source.add(path, str(error))
+
+    def problem(self, domain: Domain | None, data: Sequence[Measurements] | None) -> Problem:
+        """The whole; domain, data: instead of the file's, where given. Raises ProblemFileError with all messages."""
+        file = self.file
+        domain = self.domain() if domain is None else domain
+        scope = self.scope(domain)
+        exact, reference = self.exact(scope), self.reference()
+        operators, sources = self.equations(scope)
+        one = len(operators) == 1
+        conditions = [self.condition(k, item, domain, scope) for k, item in enumerate(file.conditions)]
+        parameters = self.parameters()
+        enrichments = [self.enrichment(k, item, scope) for k, item in enumerate(file.enrichment)]
+        interfaces = self.interfaces()
+        measured = self.data(domain) if data is None else data
+        self.source.check()
+        with self.noting():
+            return Problem(
+                domain=domain,
+                equation=operators[0] if one else operators,
+                source=sources[0] if one else sources,
+                conditions=tuple(conditions),
+                exact=exact,
+                exact_reference=reference,
+                name=file.name,
+                title=file.title,
+                reference=file.reference,
+                unknowns=self.unknowns,
+                parameters=parameters,
+                data=tuple(measured),
+                enrichments=tuple(enrichments),
+                interfaces=interfaces,
+                network=_network(file.network),
+                training=_training(file.training),
+                text=self.source.text,
+            )
+        raise ProblemFileError(self.source.messages)
+
+    def domain(self) -> Domain:
+        """The domain; raises ProblemFileError at once where there can be none, since all else is checked in it."""
+        table = self.file.domain
+        if isinstance(table, domain_schema.Box):
+            for name in table.intervals:
+                with self.noting("domain", name):
+                    domain_schema.check_name(name)
+            self.source.check()
+        try:
+            return built(table, self.folder)
+        except ValueError as error:
+            self.source.refuse(("domain",), str(error))
+
+    def interfaces(self) -> dict[str, Domain]:
+        """The shapes whose boundaries are interfaces, by name."""
+        shapes = {}
+        for name, table in self.file.domain.interfaces.items():
+            with self.noting("domain", "interfaces", name):
+                shapes[name] = built(table, self.folder)
+        return shapes
+
+    def scope(self, domain: Domain) -> Scope:
+        """All names of the problem, each used once, with the functions read in the order they need each other."""
+        file = self.file
+        scope = Scope(domain.coordinates, domain.vector, (*self.unknowns, *self.trainable), self.constants)
+        taken = dict.fromkeys(FUNCTIONS, "a function") | dict.fromkeys(CONSTANTS, "a constant")
+        taken |= dict.fromkeys(scope.derivatives, "a differential operator")
+        taken |= {
+            REFERENCE: "a keyword",
+            **dict.fromkeys(KEYWORDS, "a keyword"),
+            "boundary": "a keyword",
+            DOMAIN: "a keyword",
+        }
+        given = [(("domain", name), "a coordinate") for name in domain.coordinates]
+        given += [(("domain", domain.vector), "the vector of all coordinates")] if domain.vector else []
+        given += [(("parameters", name), "a parameter") for name in file.parameters]
+        given += [(("functions", name), "one of the functions") for name in file.functions]
+        what = "the unknown" if len(self.unknowns) == 1 else "an unknown"
+        given += [(("unknowns", name), what) for name in self.unknowns]
+        for path, what in given:
+            name = path[-1]
+            if name in taken:
+                self.source.add(path, f"{name!r} is the name of {taken[name]} already; choose another")
+            taken[name] = what
+        self.source.check()
+        with self.noting("functions"):
+            for name in dependency_order(file.functions):
+                with self.noting("functions", name):
+                    function = parse(file.functions[name], scope)
+                    scope = replace(scope, functions={**scope.functions, name: function})
+                self.source.check()
+        self.source.check()
+        return scope
+
+    def parameters(self) -> dict[str, Parameter]:
+        """What is to be found beside the unknowns, by name; bounds that are not given are infinite."""
+        found = {}
+        for name, table in self.trainable.items():
+            with self.noting("parameters", name):
+                lower, upper = table.min, table.max
+                found[name] = Parameter(
+                    table.initial, -math.inf if lower is None else lower, math.inf if upper is None else upper
+                )
+        return found
+
+    def formula(self, text: str, scope: Scope, *path: str | int, of_unknown: bool) -> Expression | float:
+        """A scalar formula that does, or does not, depend on an unknown."""
+        found: list[Expression] = []
+        with self.noting(*path):
+            expression = parse(text, scope)
+            if expression.kind is Kind.VECTOR:
+                raise ProblemError("is a vector; a scalar is needed (dot, div, sum and prod make one)")
+            mentioned = [name for name in self.unknowns if name in expression.names]
+            if of_unknown and not mentioned:
+                raise ProblemError(f"does not mention {self._in_words()}")
+            if not of_unknown and mentioned:
+                raise ProblemError(f"depends on the unknown {mentioned[0]}; move that to the operator")
+            found.append(expression)
+        return found[0] if found else 0.0  # a number stands in where a fault was noted, which check() raises
+
+    def _in_words(self) -> str:
+        if len(self.unknowns) == 1:
+            return f"the unknown {self.unknowns[0]}"
+        return f"any of the unknowns {', '.join(self.unknowns)}"
+
+    def right(self, text: str, keyword: str, scope: Scope, *path: str | int) -> Expression | RightHandSide | float:
+        """A right-hand side: a formula, or by its keyword what the exact solution says."""
+        if text != keyword and text in KEYWORDS:
+            self.source.add(path, f'"{text}" has no meaning here; what the exact solution says is "{keyword}" here')
+            return 0.0
+        if text != keyword:
+            return self.formula(text, scope, *path, of_unknown=False)
+        for name in self.unknowns:
+            if name not in self.file.exact:
+                self.source.add(path, f'"{keyword}" needs an exact solution; add [exact] with {name} = "…"')
+        return EXACT
+
+    def equations(self, scope: Scope) -> tuple[list[Expression | float], list[Expression | RightHandSide | float]]:
+        """Operators and sources, as many of both; none for a regression."""
+        table = self.file.equation
+        if table is None:
+            return [], []
+        sources = table.source * len(table.operator) if len(table.source) == 1 else table.source
+        several = len(table.operator) > 1
+        lefts, rights = [], []
+        for k, (left, right) in enumerate(zip(table.operator, sources, strict=True)):
+            lefts.append(self.formula(left, scope, "equation", "operator", *((k,) if several else ()), of_unknown=True))
+            place = ("equation", "source", *((k,) if len(table.source) > 1 else ()))
+            rights.append(self.right(right, SOURCE, scope, *place))
+        return lefts, rights
+
+    def exact(self, scope: Scope) -> dict[str, Expression | float] | None:
+        """The exact solution by unknown or parameter, None where none is stated."""
+        formulas = {name: text for name, text in self.file.exact.items() if name != REFERENCE}
+        for name in formulas:
+            if name not in (*self.unknowns, *self.trainable):
+                self.source.add(("exact", name), f"is no unknown; {self._known()}")
+        found = {
+            name: self.formula(text, scope, "exact", name, of_unknown=False)
+            for name, text in formulas.items()
+            if name in (*self.unknowns, *self.trainable)
+        }
+        return found or None
+
+    def reference(self) -> str | None:
+        """What errors are measured against: "fem", or a file beside the problem's."""
+        name = self.file.exact.get(REFERENCE)
+        if name is None:
+            return None
+        if len(self.file.exact) > 1:
+            self.source.add(("exact", REFERENCE), "stands where no formula is known; leave it out, or the formulas")
+        return name if name == ELEMENTS else str(self.folder / name)
+
+    def _known(self) -> str:
+        if len(self.unknowns) == 1:
+            return f"the unknown is {self.unknowns[0]}"
+        return f"the unknowns are {', '.join(self.unknowns)}"
+
+    def unknown(self, name: str | None, *path: str | int) -> str:
+        """An unknown that a table names; where there is only one it need not."""
+        if name is None and len(self.unknowns) > 1:
+            self.source.add(path, f'needs unknown = "…"; {self._known()}')
+        elif name is not None and name not in self.unknowns:
+            self.source.add((*path, "unknown"), f"{name!r} is no unknown; {self._known()}")
+        return name or self.unknowns[0]
+
+    def enrichment(self, k: int, table: schema.Enrichment, scope: Scope) -> Enrichment:
+        """The k-th [[enrichment]]."""
+        expression = self.formula(table.expression, scope, "enrichment", k, "expression", of_unknown=False)
+        return Enrichment(as_field(expression), self.unknown(table.unknown, "enrichment", k))
+
+    def data(self, domain: Domain) -> list[Measurements]:
+        """The measurements of all [[data]], read from their files."""
+        found = []
+        for k, table in enumerate(self.file.data):
+            with self.noting("data", k, "file"):
+                found.append(measured(self.folder / table.file, domain, self.unknowns, table.noise))
+        return found
+
+    def condition(self, k: int, table: schema.Condition, domain: Domain, scope: Scope) -> Condition:
+        """The k-th [[conditions]]; what is wrong with it is noted, with its place in the file."""
+        place = ("conditions", k)
+        of_all = table.type == "periodic" or table.operator is not None
+        unknown = table.unknown if of_all and table.unknown is None else self.unknown(table.unknown, *place)
+        on = tuple(table.on or ([TIME + "-"] if table.type == "initial" else [DOMAIN if table.type == "mean" else "boundary"]))
+        if table.type == "interface":
+            for name in on:
+                if name not in self.file.domain.interfaces:
+                    known = ", ".join(self.file.domain.interfaces) or "none: add [domain.interfaces]"
+                    self.source.add((*place, "on"), f"no interface {name!r}; the interfaces are {known}")
+        for name in () if table.type == "interface" else on:
+            with self.noting(*place, "on"):
+                if not (table.type == "mean" and name == DOMAIN):
+                    domain.resolve(name)
+        if table.type == "periodic":
+            return self.periodic(on, domain, unknown, *place)
+        if table.type == "initial" and on != (TIME + "-",):
+            self.source.add((*place, "on"), 'an initial condition is on "t-"; use dirichlet elsewhere')
+        text = "0" if table.value is None else table.value
+        value = self.right(text, VALUE, scope, *place, "value")
+        operator = None
+        if table.operator is not None:
+            operator = self.formula(table.operator, scope, *place, "operator", of_unknown=True)
+        if table.type == "robin":
+            return robin(operator or 0.0, value, on)
+        assert unknown is not None or operator is not None
+        unknown = unknown or self.unknowns[0]
+        if table.type == "dirichlet":
+            return dirichlet(value, on, unknown, table.enforce)
+        if table.type == "neumann":
+            return neumann(value, on, unknown)
+        if table.type == "mean":
+            return mean(value, operator, on, unknown)
+        if table.type == "interface":
+            return interface(on, value, operator, unknown)
+        return initial(value, operator, unknown, table.enforce)
+
+    def periodic(self, on: tuple[str, ...], domain: Domain, unknown: str | None, *place: str | int) -> Condition:
+        """A periodic condition on two opposite faces of a box."""
+        coordinate = on[0][:-1]
+        if set(on) != {coordinate + "-", coordinate + "+"} or not isinstance(domain, Box):
+            self.source.add((*place, "on"), f'{list(on)} are not two opposite faces of a box, such as ["x-", "x+"]')
+        return periodic(coordinate, unknown)
+
+
+def _one_or_all(values: list[int] | None) -> int | tuple[int, ...] | None:
+    return None if values is None else values[0] if len(values) == 1 else tuple(values)
+
+
+def _layer(nodes: int | schema.Nodes) -> int | Nodes:
+    if isinstance(nodes, int):
+        return nodes
+    return Nodes(nodes.sum, nodes.product) if nodes.product else nodes.sum
+
+
+def _network(table: schema.Network) -> NetworkOptions:
+    hidden = None if table.hidden is None else tuple(_layer(nodes) for nodes in table.hidden)
+    return NetworkOptions(table.kind, hidden, _one_or_all(table.degree), _one_or_all(table.intervals), table.base)
+
+
+def _training(table: schema.Training) -> TrainingOptions:
+    options = table.model_dump()
+    options["weights"] = None if table.weights is None else Weights(**table.weights.model_dump())
+    options["refine"] = None if table.refine is None else tuple(table.refine)
+    return TrainingOptions(**options)

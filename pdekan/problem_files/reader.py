@@ -1,0 +1,237 @@
+"""A problem file's text: reading it, overriding keys, and saying where in it a key stands."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import tomli_w
+
+from pdekan.problem_files.lexer import shortened
+from pdekan.problem_files.library import library
+from pdekan.problems.formulas import ProblemError
+
+MAX_BYTES = 1_000_000
+MAX_LINE = 20_000  # twice the longest expression; tomllib takes quadratic time for a key of very many parts
+MAX_KEY = 20  # parts of a dotted key
+MAX_LEVELS = 12  # tables in tables
+MAX_MESSAGES = 20  # more are not read
+
+Key = tuple[str | int, ...]
+
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_KEY = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
+_TABLES = re.compile(rf"\s*\[\[\s*({_KEY})\s*\]\]")
+_TABLE = re.compile(rf"\s*\[\s*({_KEY})\s*\]\s*(?:#.*)?$")
+_ENTRY = re.compile(rf"\s*({_KEY})\s*=")
+# anywhere: inline tables have dotted keys too; the look-behind keeps the search from starting inside a part
+_LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*\.[ \t]*{_PART}){{{MAX_KEY},}}")
+
+
+class ProblemFileError(ProblemError):
+    """A problem file that cannot be used. messages: one for each thing that is wrong, with file, line, key."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__("\n".join(messages))
+        self.messages = tuple(messages)
+
+
+@dataclass
+class Source:
+    """A problem file as it was read, and what was found wrong in it so far.
+
+    where: what messages call it. text: what can be stored and read again, overrides included. overridden: their keys.
+    """
+
+    where: str
+    text: str
+    data: dict[str, Any]
+    lines: dict[Key, int]
+    overridden: tuple[Key, ...] = ()
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, path: Key, message: str) -> None:
+        """Note something wrong at a key."""
+        key = ".".join(str(part) for part in path)
+        if any(path[: len(start)] == start for start in self.overridden):
+            place = f"{self.where} (overridden)"
+        else:
+            line = next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
+            place = self.where if line is None else f"{self.where}:{line}"
+        entry = f"{place}: {key}: {message}" if key else f"{place}: {message}"
+        if entry not in self.messages:
+            self.messages.append(entry)
+
+    def refuse(self, path: Key, message: str) -> NoReturn:
+        """Note it and raise ProblemFileError."""
+        self.add(path, message)
+        raise ProblemFileError(self.messages)
+
+    def check(self) -> None:
+        """Raise ProblemFileError if anything was noted."""
+        if self.messages:
+            raise ProblemFileError(self.messages[:MAX_MESSAGES])
+
+
+def read(problem: str | Path) -> tuple[str, str]:
+    """Name and text of a problem file, given by its path or by its name in the library. Raises ProblemFileError."""
+    path, shipped = Path(problem), library()
+    try:
+        if not path.exists() and str(problem) in shipped:
+            path = shipped[str(problem)]
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ProblemFileError(
+            [f"{problem}: there is no such file, and no such problem in the library: {', '.join(shipped)}"]
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ProblemFileError([f"{shortened(str(problem))!r}: cannot be read: {reason}"]) from None
+    if len(content) > MAX_BYTES:
+        raise ProblemFileError([f"{path}: more than {MAX_BYTES} bytes; a problem file is small: data belong in [[data]] files"])
+    try:
+        return str(path), content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ProblemFileError(
+            [f"{path}:{line}: not UTF-8: byte {content[error.start]:#04x}; save the file as UTF-8"]
+        ) from None
+
+
+def understand(text: str, where: str, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Source:
+    """Parse a problem file's text and apply overrides. Raises ProblemFileError for what is not TOML."""
+    data = _parsed(text, where)
+    source = Source(where, text, data, _key_lines(text))
+    changes = _changes(overrides)
+    for path, value in changes.items():
+        _override(data, path, value)
+    if changes:
+        source.overridden = tuple(changes)
+        source.text = _dumped(data, where)
+    return source
+
+
+def written(value: object) -> str:
+    """A value as a problem file writes it, shortened for a message."""
+    if isinstance(value, (bool, str)):
+        return shortened(json.dumps(value, ensure_ascii=False))
+    return shortened(repr(value))
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    if len(text) > MAX_BYTES:
+        raise ProblemFileError([f"{where}: more than {MAX_BYTES} characters; a problem file is small"])
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > MAX_LINE:
+            raise ProblemFileError([f"{where}:{number}: a line of {len(line)} characters; at most {MAX_LINE} are allowed"])
+    if long := _LONG_KEY.search(text):
+        at = text.count("\n", 0, long.end()) + 1
+        raise ProblemFileError([f"{where}:{at}: a key of more than {MAX_KEY} parts"])
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+        place = f"{where}:{found[1]}: column {found[2]}" if found else where
+        reason = message[: found.start()] if found else message
+        raise ProblemFileError([f"{place}: not TOML: {shortened(reason, 200)}"]) from None
+    except RecursionError:
+        raise ProblemFileError([f"{where}: not a problem file: brackets are nested too deeply"]) from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise ProblemFileError([f"{where}: not TOML: {shortened(str(error), 100)}"]) from None
+    _check_depth(data, where)
+    return data
+
+
+def _dumped(data: dict[str, Any], where: str) -> str:
+    _check_depth(data, where)
+    try:
+        return tomli_w.dumps(data)
+    except TypeError as error:  # an override from Python whose value TOML does not have
+        raise ProblemFileError([f"{where} (overridden): {error}; numbers, text, lists and tables are allowed"]) from None
+
+
+def _check_depth(data: object, where: str) -> None:
+    """Refuse tables and lists that nest so deep that what recurses into them may fail."""
+    level: list[object] = [data]
+    for _ in range(MAX_LEVELS):
+        holders = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in holders for part in (item.values() if isinstance(item, dict) else item)]
+    if level:
+        raise ProblemFileError([f"{where}: not a problem file: tables are nested more than {MAX_LEVELS} deep"])
+
+
+def _split(key: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"'") for part in re.findall(_PART, key))
+
+
+def _key_lines(text: str) -> dict[Key, int]:
+    """The line of each key and table: a scan by eye that knows headers, entries and multi-line strings."""
+    lines: dict[Key, int] = {}
+    counts: dict[Key, int] = {}
+    table: Key = ()
+    quoted = False
+    for number, line in enumerate(text.split("\n"), 1):
+        marks = line.count('"""') + line.count("'''")
+        if not quoted:
+            if match := _TABLES.match(line):
+                base = _split(match[1])
+                table = (*base, counts.get(base, 0))
+                counts[base] = counts.get(base, 0) + 1
+                lines.setdefault(base, number)
+                lines[table] = number
+            elif match := _TABLE.match(line):
+                table = _split(match[1])
+                lines.setdefault(table, number)
+            elif match := _ENTRY.match(line):
+                lines.setdefault((*table, *_split(match[1])), number)
+        quoted ^= marks % 2 == 1
+    return lines
+
+
+def _changes(overrides: Mapping[str, Any] | Sequence[str]) -> dict[Key, Any]:
+    if isinstance(overrides, Mapping):
+        return {_override_path(key, key): value for key, value in overrides.items()}
+    changes: dict[Key, Any] = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ProblemFileError([f"override {shortened(override)!r}: write section.key=value, such as training.seed=1"])
+        changes[_override_path(key.strip(), override)] = _override_value(value.strip())
+    return changes
+
+
+def _override_path(key: str, override: str) -> Key:
+    parts = key.split(".")
+    if not all(parts) or len(parts) > MAX_KEY:
+        raise ProblemFileError([f"override {shortened(override)!r}: the key is written section.key, such as training.seed"])
+    return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 9 else part for part in parts)
+
+
+def _override_value(value: str) -> Any:
+    """A TOML value, or else the bare text: ``training.optimizer=adam`` needs no quotes."""
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
+        return value
+    return parsed["value"] if len(parsed) == 1 else value
+
+
+def _override(data: dict[str, Any], path: Key, value: Any) -> None:
+    holder: Any = data
+    for part, following in zip(path, [*path[1:], None], strict=True):
+        listed = isinstance(holder, list) and isinstance(part, int) and part < len(holder)
+        if not listed and not isinstance(holder, dict):
+            key = ".".join(map(str, path))
+            raise ProblemFileError([f"override of {key}: there is no {part!r} in {written(holder)}"])
+        name = part if listed else str(part)
+        if following is None:
+            holder[name] = value
+        else:
+            holder = holder[name] if listed else holder.setdefault(name, {})

@@ -1,0 +1,4 @@
+"""Problems: domain, equation, conditions, parameters, data and options.
+
+May import fields, domains.
+"""

@@ -1,0 +1,94 @@
+"""Formulas: from the jets of names (coordinates, unknowns) to the jet of a value."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pdekan.fields.jets import Jet
+
+Environment = Mapping[str, Jet]
+Formula = Callable[..., Jet | float] | float
+
+
+class ProblemError(ValueError):
+    """A problem that cannot be solved as stated; the message says what, where, and what to try."""
+
+
+class RightHandSide(enum.Enum):
+    """A right-hand side that is taken from the exact solution instead of being written down."""
+
+    EXACT = "exact"
+
+
+EXACT = RightHandSide.EXACT
+
+
+class Field(ABC):
+    """A formula of a problem: from the jets of its names (coordinates, unknowns) to the jet of its value."""
+
+    @abstractmethod
+    def __call__(self, environment: Environment) -> Jet:
+        """The value's jet. Raises ProblemError for a name that the environment lacks."""
+
+
+@dataclass(frozen=True)
+class PythonField(Field):
+    """A Python function whose parameters are names: ``lambda x, y: sin(x) * y``; numbers become constant fields."""
+
+    function: Callable[..., Jet | float]
+    names: tuple[str, ...]
+
+    def __call__(self, environment: Environment) -> Jet:
+        missing = [name for name in self.names if name not in environment]
+        if missing:
+            raise ProblemError(f"unknown name {missing[0]!r}; known here: {', '.join(environment)}")
+        value = self.function(*(environment[name] for name in self.names))
+        if isinstance(value, Jet):
+            return value
+        like = next(iter(environment.values()))
+        return like.frame.constant(float(value), like.value)
+
+
+@dataclass(frozen=True)
+class Constant(Field):
+    """The same number everywhere."""
+
+    number: float
+
+    def __call__(self, environment: Environment) -> Jet:
+        like = next(iter(environment.values()))
+        return like.frame.constant(self.number, like.value)
+
+
+@dataclass(frozen=True)
+class Less(Field):
+    """The difference of two formulas."""
+
+    first: Field
+    second: Field
+
+    def __call__(self, environment: Environment) -> Jet:
+        return self.first(environment) - self.second(environment)
+
+
+def itself(u: Jet) -> Jet:
+    """The operator of conditions for values."""
+    return u
+
+
+def as_field(formula: Formula | Field) -> Field:
+    """A plain Python function of named coordinates and unknowns, or a number, as a Field; a Field stays what it is."""
+    if isinstance(formula, Field):
+        return formula
+    if callable(formula):
+        return PythonField(formula, tuple(inspect.signature(formula).parameters))
+    return Constant(float(formula))
+
+
+def right_hand_side(value: Formula | RightHandSide) -> Field | RightHandSide:
+    """A value, or a source, as a Field; one that is taken from the exact solution stays what it is."""
+    return value if isinstance(value, RightHandSide) else as_field(value)

@@ -1,0 +1,187 @@
+"""Problems: a domain, an equation, its conditions, and the exact solution where there is one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from pdekan.domains.base import Domain
+from pdekan.fields.jets import TIME, Derivatives, Frame, Jet, MissingDerivative
+from pdekan.problems.conditions import DOMAIN, Condition
+from pdekan.problems.formulas import EXACT, Constant, Field, Formula, ProblemError, RightHandSide, as_field, right_hand_side
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.parameters import Enrichment, Measurements, Parameter
+
+ELEMENTS = "fem"  # the reference that is finite elements, not a file
+
+
+@dataclass(frozen=True)
+class Equation:
+    """operator(unknowns) = source in the domain."""
+
+    operator: Field
+    source: Field | RightHandSide = EXACT
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Find the unknowns with equation(unknowns) = source in the domain and every condition on its faces.
+
+    equation, source: plain Python functions of coordinates and unknowns by name, or numbers; for a system, sequences of equal
+    length; no equation at all is a regression. exact: such a function, or one for each unknown by name (and numbers for
+    parameters). `source=EXACT` is the operator applied to `exact` (a manufactured solution). parameters: what is found beside
+    the unknowns. exact_reference: what errors are measured against where no formula is known: "fem" for finite elements, or the
+    path of a file. interfaces: shapes by name, across whose boundaries the unknowns may jump or kink. text: the problem file's
+    text, where it came from one. Raises ProblemError for names that do not exist and for EXACT without an exact solution.
+    """
+
+    domain: Domain
+    equation: Formula | Sequence[Formula] = ()
+    source: Formula | RightHandSide | Sequence[Formula | RightHandSide] = 0.0
+    conditions: tuple[Condition, ...] = ()
+    exact: Formula | Mapping[str, Formula] | None = None
+    exact_reference: str | None = None
+    name: str = "problem"
+    title: str = ""
+    reference: str = ""
+    unknowns: tuple[str, ...] = ("u",)
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    data: tuple[Measurements, ...] = ()
+    enrichments: tuple[Enrichment, ...] = ()
+    interfaces: Mapping[str, Domain] = field(default_factory=dict)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("conditions", "unknowns", "data", "enrichments"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not (self.equations or self.data):
+            raise ProblemError("neither an equation nor data: there is nothing to solve")
+        if self.exact is not None and self.exact_reference is not None:
+            raise ProblemError("an exact solution and a reference; errors are measured against one of them")
+        missing = [name for name in self.unknowns if name not in self.exact_fields]
+        needs = any(one.source is EXACT for one in self.equations)
+        needs |= any(c.value is EXACT and c.kind != "periodic" for c in self.conditions)
+        if needs and missing:
+            raise ProblemError(
+                f"a source or value is taken from the exact solution, but there is no exact solution for {', '.join(missing)}"
+            )
+        for condition in self.conditions:
+            self._check(condition)
+        for measured in self.data:
+            for name in measured.values:
+                if name not in self.unknowns:
+                    raise ProblemError(f"{measured.name}: {name!r} is no unknown; the unknowns are {', '.join(self.unknowns)}")
+
+    def __deepcopy__(self, memo: object) -> Problem:
+        return self  # it is frozen; networks that know their problem are copied often
+
+    def _check(self, condition: Condition) -> None:
+        """Raise ProblemError for a condition on what does not exist."""
+        if condition.unknown is not None and condition.unknown not in self.unknowns:
+            raise ProblemError(f"{condition.unknown!r} is no unknown; the unknowns are {', '.join(self.unknowns)}")
+        for name in condition.on:
+            if name == TIME + "-" and TIME not in self.domain.coordinates:
+                raise ProblemError(f"{condition.kind} condition: the domain has no time; name one of its coordinates {TIME}")
+            if condition.kind == "interface":
+                if name not in self.interfaces:
+                    known = ", ".join(self.interfaces) or "none; add [domain.interfaces]"
+                    raise ProblemError(f"interface condition: no interface {name!r}; the interfaces are {known}")
+                continue
+            if condition.kind == "mean" and name == DOMAIN:
+                continue
+            try:
+                self.domain.resolve(name)
+            except ValueError as error:
+                raise ProblemError(f"{condition.kind} condition: {error}") from None
+
+    @functools.cached_property
+    def equations(self) -> tuple[Equation, ...]:
+        """Operators with their sources. Raises ProblemError where there are not as many of both."""
+        operators = tuple(self.equation) if isinstance(self.equation, Sequence) else (self.equation,)
+        sources = tuple(self.source) if isinstance(self.source, Sequence) else (self.source,) * len(operators)
+        if len(operators) != len(sources):
+            raise ProblemError(f"{len(operators)} equations with {len(sources)} sources; lists of equal length are needed")
+        return tuple(Equation(as_field(left), right_hand_side(right)) for left, right in zip(operators, sources, strict=True))
+
+    @functools.cached_property
+    def exact_fields(self) -> dict[str, Field]:
+        """The exact solution by name, as far as it is known."""
+        if self.exact is None:
+            return {}
+        exact = self.exact if isinstance(self.exact, Mapping) else {self.unknowns[0]: self.exact}
+        return {name: as_field(formula) for name, formula in exact.items()}
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """The unknowns, then the parameters: what formulas see beside coordinates, and a network's outputs."""
+        return (*self.unknowns, *self.parameters)
+
+    def environment(
+        self,
+        points: Tensor,
+        level: Derivatives,
+        normals: Tensor | None = None,
+        sought: Mapping[str, Jet] | None = None,
+    ) -> dict[str, Jet]:
+        """The jets that formulas see at points ``(n, d)``: coordinates, their vector, and what is sought if given."""
+        domain = self.domain
+        frame = Frame(domain.coordinates, level, normals)
+        names = {name: frame.coordinate(points, k) for k, name in enumerate(domain.coordinates)}
+        if domain.vector is not None:
+            names[domain.vector] = frame.position(points)
+        for name, jet in (sought or {}).items():
+            names[name] = replace(jet, frame=frame)
+        return names
+
+    def exact_jets(self, points: Tensor, level: Derivatives, normals: Tensor | None = None) -> dict[str, Jet]:
+        """The exact solution's jets at points ``(n, d)``, as far as it is known; parameters at their initial values if not."""
+        environment = self.environment(points, level, normals)
+        guesses = {name: Constant(parameter.initial) for name, parameter in self.parameters.items()}
+        return {name: formula(environment) for name, formula in (guesses | self.exact_fields).items()}
+
+    def exact_jet(self, points: Tensor, level: Derivatives, normals: Tensor | None = None, unknown: str | None = None) -> Jet:
+        """The exact jet of an unknown, by default the first, at points ``(n, d)``. Raises ProblemError where there is none."""
+        name = self.unknowns[0] if unknown is None else unknown
+        if name not in self.exact_fields:
+            raise ProblemError(f"problem {self.name!r} has no exact solution for {name}")
+        return self.exact_fields[name](self.environment(points, level, normals))
+
+    def right_hand_side(
+        self,
+        value: Formula | RightHandSide,
+        operator: Field,
+        points: Tensor,
+        level: Derivatives,
+        normals: Tensor | None,
+    ) -> Tensor:
+        """Values ``(n,)`` of a source or of a condition's value; EXACT is the operator applied to the exact solution."""
+        if value is EXACT:
+            exact = self.exact_jets(points, level, normals)
+            return operator(self.environment(points, level, normals, exact)).value
+        written = as_field(value)
+        level = self.level_of(written, points[:2], None if normals is None else normals[:2])
+        return written(self.environment(points, level, normals)).value
+
+    def level_of(self, operator: Field, points: Tensor, normals: Tensor | None = None) -> Derivatives:
+        """The cheapest level of derivatives with which the operator can be evaluated, found by trying.
+
+        Raises ProblemError for an operator of higher than second order.
+        """
+        for level in Derivatives:
+            frame = Frame(self.domain.coordinates, level, normals)
+            trial = dict.fromkeys(self.sought, frame.coordinate(points, 0))
+            try:
+                operator(self.environment(points, level, normals, trial))
+            except MissingDerivative as error:
+                reason = error
+            else:
+                return level
+        raise ProblemError(
+            f"derivatives above second order are not supported (in {reason}); name the second derivatives as unknowns of their "
+            'own: unknowns = ["u", "v"], operator = ["laplacian(u) - v", "laplacian(v)"]'
+        )

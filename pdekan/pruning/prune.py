@@ -1,0 +1,287 @@
+"""Pruning: the smallest network that solves a problem about as well as a trained one does.
+
+    sparsify -> take the least important nodes away -> train again -> keep it, where the error stays within bounds -> …
+
+and then the same with single edges. Sparsified is a network on the way to the next trial alone: what is kept was trained
+without a penalty. Sources: arXiv:2404.19756, section 2.5.1; arXiv:2408.10205, section 4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+
+from pdekan.ansatz.unknowns import bare, found, regions, rewrapped
+from pdekan.networks.base import Network
+from pdekan.networks.importance import Importance, importance
+from pdekan.networks.kan import KAN
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Problem
+from pdekan.pruning.refitting import Fitted, Refitting
+from pdekan.pruning.removal import Place, without
+from pdekan.solutions.solution import Solution
+from pdekan.training.history import History
+from pdekan.training.standard_errors import standard_errors
+from pdekan.training.trainer import measured, threads, with_errors
+
+# One digit: with fewer nodes the same splines resolve somewhat less.
+FACTOR, SECONDS = 10.0, 60.0
+# What is tried at first: the least important nodes or edges with at most this part of all scores.
+NEGLIGIBLE = 0.1
+REASONS = {
+    "": "nothing more can go",
+    "budget": "the time allowed was used up",
+    "interrupted": "interrupted",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """Edges that may go together, with their score."""
+
+    score: float
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a watcher sees after every step. trying: in words; relative_residual: of the network that is being tried."""
+
+    seconds: float
+    budget: float
+    hidden: tuple[int, ...]
+    edges: int
+    trying: str
+    relative_residual: float
+
+
+# called after every step; a reason, such as "interrupted", stops the pruning
+Watcher = Callable[[Progress], str | None]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A step that was kept: what went, "2 nodes" or "1 edge", and the network that was left."""
+
+    what: str
+    hidden: tuple[int, ...]
+    edges: int
+    parameters: int
+    relative_residual: float
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A solution before and after. bound: on the relative residual of every step; reason: why it ended, in a sentence."""
+
+    before: Solution
+    after: Solution
+    steps: tuple[Removal, ...]
+    bound: float
+    reason: str
+    interrupted: bool
+
+
+def prune(
+    solution: Solution,
+    *,
+    factor: float = FACTOR,
+    tolerance: float | None = None,
+    seconds: float = SECONDS,
+    watch: Watcher | None = None,
+) -> Pruned:
+    """Take nodes and edges away from a KAN while its relative residual stays within factor times that of the solution.
+
+    tolerance: a relative residual that is good enough in any case. Judged on points that training has not seen. What is left is
+    trained on until it stalls or the seconds are used up. Raises ProblemError for what cannot be pruned, see `check`, and for
+    options out of range.
+    """
+    problem = check(solution)
+    if not (factor >= 1.0 and seconds > 0.0 and (tolerance is None or tolerance > 0.0)):
+        raise ProblemError(
+            f"factor {factor:g}, tolerance {tolerance}, seconds {seconds:g}: the factor is at least 1, the others are positive"
+        )
+    with threads(1):
+        return _Search(problem, solution, factor, tolerance or 0.0, seconds, watch).pruned()
+
+
+def check(solution: Solution) -> Problem:
+    """The problem of a solution that can be pruned. Raises ProblemError for others, and says which can."""
+    network, allowed = bare(solution.network), "what can be pruned is a KAN trained for all of time at once, without interfaces"
+    if not isinstance(network, KAN):
+        raise ProblemError(f"the network is a {type(network).__name__}; {allowed}")
+    if solution.problem is None:
+        raise ProblemError("the problem was stated in Python and is not in the file; call pdekan.prune where it was solved")
+    if len(regions(solution.problem)) > 1:
+        raise ProblemError(f"the network has outputs for every region between interfaces; {allowed}")
+    return solution.problem
+
+
+class _Search:
+    """One pruning: the best network so far, and how it came about."""
+
+    def __init__(
+        self, problem: Problem, solution: Solution, factor: float, tolerance: float, seconds: float, watch: Watcher | None
+    ) -> None:
+        self.problem, self.solution, self.watch = problem, solution, watch
+        self.refits = Refitting(problem, solution.network, seconds, self._watched)
+        self.best = self.refits.judged(deepcopy(solution.network))
+        self.bound = max(factor * self.best.relative, tolerance)
+        self.sparse: KAN | None = None  # the best network, sparsified
+        self.trained = False  # until it stalls
+        self.steps: list[Removal] = []
+        self.history = History(problem, solution.history)
+        self.trying = "judging"
+
+    def pruned(self) -> Pruned:
+        """Nodes first, then edges."""
+        with self.refits.clock.running():
+            self._reduce(_nodes, "node")
+            self._reduce(_edges, "edge")
+        stopped = self.refits.stopped
+        reason = REASONS.get(stopped, stopped)
+        interrupted = stopped not in ("", "budget")
+        return Pruned(self.solution, self._finished(reason), tuple(self.steps), self.bound, reason, interrupted)
+
+    def _reduce(self, candidates: Callable[[KAN, Importance], list[Candidate]], what: str) -> None:
+        """Take candidates away, many at a time while that goes well, until not one of them can go from what is left.
+
+        What was kept was trained no further than the bound, where it may be stuck: it is trained on before the end is believed.
+        """
+        most = edges(self.best.kan)
+        while not self.refits.stopped:
+            if self.sparse is None:
+                self.trying = "sparsifying"
+                self.sparse = cast("KAN", bare(self.refits.sparsified(self.best.network)))
+            sparse = self.sparse
+            ranked = candidates(sparse, importance(sparse, self.refits.points))
+            gone = self._first_that_can_go(sparse, ranked, min(most, _negligible(ranked)), what)
+            if not gone and not self._trained_on():
+                return
+            most = gone or 1
+
+    def _first_that_can_go(self, sparse: KAN, ranked: list[Candidate], size: int, what: str) -> int:
+        """Try the least important ones together, then fewer of them, then one after the other; how many went, 0 for none."""
+        for first, count in _batches(len(ranked), size):
+            if self.refits.stopped:
+                return 0
+            self.trying = f"without {_counted(count, what)}"
+            places = {place for candidate in ranked[first : first + count] for place in candidate.places}
+            try:
+                left = without(sparse, places, self.refits.points)
+            except ValueError:  # a hidden layer would have no node
+                continue
+            # many together are given up early: half of them may do
+            trial = self.refits.fitted(rewrapped(self.best.network, left.network), self.bound, patient=count == 1)
+            if trial.relative <= self.bound:
+                self._keep(trial, _counted(count, what))
+                return count
+        return 0
+
+    def _trained_on(self) -> bool:
+        """Train the best network until it stalls; whether that halves its residual."""
+        if self.refits.stopped or self.trained:
+            return False
+        self.trying, self.trained, before = "training what is left", True, self.best
+        trial = self.refits.fitted(before.network, 0.0, patient=True)
+        if trial.relative < before.relative:
+            self.best, self.sparse = trial, None
+            self._write_down()
+        return self.best.relative < 0.5 * before.relative
+
+    def _keep(self, trial: Fitted, what: str) -> None:
+        kan = trial.kan
+        self.best, self.sparse, self.trained = trial, None, False
+        self.steps.append(Removal(what, kan.widths[1:-1], edges(kan), parameters(trial.network), trial.relative))
+        self._write_down()
+
+    def _write_down(self) -> None:
+        """A row of the history."""
+        best, before = self.best, self.solution
+        with self.refits.clock.paused():
+            quick = self.history.quick_errors(best.network)
+        steps, spent = before.iterations + self.refits.steps, before.seconds + self.refits.clock.spent
+        self.history.append(steps, spent, before.stage, best.loss, best.residuals, quick, found(best.network))
+
+    def _watched(self, relative: float, spent: float) -> str | None:
+        if self.watch is None:
+            return None
+        kan = self.best.kan
+        budget = self.refits.clock.budget
+        return self.watch(Progress(spent, budget, kan.widths[1:-1], edges(kan), self.trying, relative))
+
+    def _finished(self, reason: str) -> Solution:
+        """The solution that the best network makes."""
+        best, before, problem = self.best, self.solution, self.problem
+        network = best.network.requires_grad_(False)
+        errors, reference = measured(problem, network)
+        uncertainty = {}
+        if problem.parameters and problem.data:
+            uncertainty = standard_errors(self.refits.objective(network))
+        converged = best.relative <= before.tolerance
+        judgement = f"relative residual {best.relative:.1e} is {'within' if converged else 'above'} {before.tolerance:.0e}"
+        return replace(
+            before,
+            network=network,
+            status="converged" if converged else "stalled" if before.status == "converged" else before.status,
+            reason=f"pruned from {before.parameters} to {parameters(network)} parameters: {reason}; the {judgement}",
+            iterations=before.iterations + self.refits.steps,
+            seconds=before.seconds + self.refits.clock.spent,
+            residual=best.residuals.equation,
+            condition_residual=best.residuals.conditions,
+            data_residual=best.residuals.data if problem.data else None,
+            relative_residual=best.relative,
+            history=self.history.arrays(),
+            errors=dict(errors) or None,
+            found=with_errors(network, uncertainty),
+            reference=reference,
+        )
+
+
+def edges(network: KAN) -> int:
+    """How many edges have parameters."""
+    return sum(layer.edges for layer in network.spline_layers)
+
+
+def parameters(network: Network) -> int:
+    """How many trainable numbers there are."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count > 1 else ''}"
+
+
+def _negligible(ranked: list[Candidate]) -> int:
+    """How many of the least important candidates have at most NEGLIGIBLE of all scores together, at least one."""
+    scores = torch.tensor([candidate.score for candidate in ranked])
+    return max(1, int((scores.cumsum(0) <= NEGLIGIBLE * scores.sum()).sum()))
+
+
+def _batches(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """What of a ranking is tried: the first `size` together, half of them, …, the first, and then every other one alone."""
+    while size > 0:
+        yield 0, size
+        size = (size + 1) // 2 if size > 1 else 0
+    yield from ((k, 1) for k in range(1, count))
+
+
+def _nodes(network: KAN, scores: Importance) -> list[Candidate]:
+    """Every hidden node, as the edges that leave it, the least important one first."""
+    found = []
+    for k, layer in enumerate(network.spline_layers[1:], start=1):
+        for i, row in enumerate(layer.kept.tolist()):
+            found.append(Candidate(float(scores.nodes[k][i]), tuple((k, i, o) for o, kept in enumerate(row) if kept)))
+    return sorted(found)
+
+
+def _edges(network: KAN, scores: Importance) -> list[Candidate]:
+    """Every edge, the least important one first."""
+    found = []
+    for k, layer in enumerate(network.spline_layers):
+        found += [Candidate(float(scores.edges[k][i, o]), ((k, i, o),)) for i, o in layer.kept.nonzero().tolist()]
+    return sorted(found)

@@ -1,0 +1,4 @@
+"""Residuals: collocation points, residual terms, the least-squares problem of the optimizers, validation residuals.
+
+May import fields, domains, networks, problems.
+"""

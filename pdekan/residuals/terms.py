@@ -1,0 +1,341 @@
+"""The terms of a problem's loss: residuals at points, and what a residual of size one means."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdekan.domains.base import Domain
+from pdekan.domains.box import TENSOR_DIMENSIONS
+from pdekan.domains.quadrature import Quadrature, appended, joined
+from pdekan.fields.jets import Frame, Jet, stacked
+from pdekan.fields.operators import d
+from pdekan.problems.conditions import DOMAIN, Condition
+from pdekan.problems.formulas import EXACT, Environment, Field, Formula, ProblemError, PythonField, RightHandSide
+from pdekan.problems.parameters import Measurements, Parameter, with_known_value
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+
+# Conditions that are not on the domain's faces, and how far off an interface its two sides are, in sizes of the domain.
+APART = ("mean", "interface")
+OFF = 1e-10
+
+
+@dataclass(frozen=True)
+class Term:
+    """operator(sought) - target at points; a residual may join several points.
+
+    points: ``(sides · n, d)``; residual i joins points i, n + i, …, each times its `mix`: the jump between two faces, or a mean
+    over all points (n = 1). target, share: ``(n,)``, share being ω / Σ ω. group: "equation", "conditions" or "data". faces: how
+    many faces the points lie on, as many points on each. sought: names of the components of the jets that `residual` takes,
+    of which the last `parameters` are constant in space. noise: standard deviation of the target, 0 for an exact one.
+    """
+
+    name: str
+    group: str
+    operator: Field
+    points: Tensor
+    target: Tensor
+    share: Tensor
+    frame: Frame
+    environment: Environment
+    sought: tuple[str, ...]
+    parameters: int = 0
+    sides: int = 1
+    mix: Tensor | None = None
+    faces: int = 1
+    noise: float = 0.0
+
+    def part(self, rows: Tensor) -> Term:
+        """The same for some of its residuals."""
+        points = torch.cat([rows + side * len(self.target) for side in range(self.sides)])
+        frame = self.frame if self.frame.normal is None else replace(self.frame, normal=self.frame.normal[points])
+        environment = {name: _at(jet, points, frame) for name, jet in self.environment.items()}
+        return replace(
+            self,
+            points=self.points[points],
+            target=self.target[rows],
+            share=self.share[rows],
+            mix=None if self.mix is None else self.mix[points],
+            frame=frame,
+            environment=environment,
+        )
+
+    @property
+    def point_share(self) -> Tensor:
+        """Shares ``(sides · n,)`` of the points, which sum to one."""
+        share = self.share.repeat(self.sides)
+        if self.mix is not None:
+            share = share * self.mix.abs()
+        return share / share.sum()
+
+    def folded(self, values: Tensor) -> Tensor:
+        """Sums ``(n, …)`` over the points of every residual."""
+        return values if self.sides == 1 else values.reshape(self.sides, -1, *values.shape[1:]).sum(0)
+
+    def residual(self, u: Jet) -> Tensor:
+        """Unweighted residual ``(n,)`` from the jet of what is sought, one component each, at the points."""
+        sought = {name: u[k] for k, name in enumerate(self.sought)}
+        value = self.operator({**self.environment, **sought}).value
+        return self.folded(value if self.mix is None else value * self.mix) - self.target
+
+    def linearised(self, u: Jet) -> tuple[Tensor, Jet]:
+        """The residual, and its derivative by the jet point by point: one pass of autograd serves any operator."""
+        parts = [None if p is None else p.detach().clone().requires_grad_() for p in (u.value, u.gradient, u.second)]
+        wanted = [p for p in parts if p is not None]
+        with torch.enable_grad():
+            residual = self.residual(Jet(self.frame, *parts))  # type: ignore[arg-type]
+            slopes = torch.autograd.grad(residual.sum(), wanted, allow_unused=True, materialize_grads=True)
+        gradient, second = [*slopes[1:], None, None][:2]
+        return residual.detach(), Jet(self.frame, slopes[0], gradient, second)
+
+    def zero(self, values: Tensor | None = None) -> Jet:
+        """The jet of fields that vanish, beside parameters of the given values ``(S,)``, or zero too."""
+        constants = [self.frame.constant(0.0, self.points) for _ in self.sought]
+        jet = stacked(constants)
+        if values is None or not self.parameters:
+            return jet
+        height = jet.value.clone()
+        height[:, -self.parameters :] = values
+        return replace(jet, value=height)
+
+
+def _at(jet: Jet, points: Tensor, frame: Frame) -> Jet:
+    """A jet at some of its points."""
+    divergence = None if jet.divergence is None else jet.divergence[points]
+    return replace(jet.each(lambda part: part[points]), frame=frame, divergence=divergence)
+
+
+def terms(
+    problem: Problem, sampling: Sampling, device: str | torch.device = "cpu", inside: Quadrature | None = None
+) -> list[Term]:
+    """The equations' terms, then those of every face of every condition, then those of the data.
+
+    Conditions that are built into the network have none. Above three dimensions the faces of a condition share one term:
+    hundreds of small ones cost more than their arithmetic. inside: points for the equations, by default those of the sampling.
+    Raises ProblemError where a right-hand side is not finite, naming the point.
+    """
+    make = _Maker(problem, sampling, torch.device(device), inside)
+    out = make.equations()
+    for condition in problem.conditions:
+        if condition.enforce == "weak":
+            out.extend(make.condition(condition))
+    for measurements in problem.data:
+        out.extend(make.data(measurements))
+    return out
+
+
+class _Maker:
+    """Makes the terms of a problem on one sampling."""
+
+    def __init__(self, problem: Problem, sampling: Sampling, device: torch.device, inside: Quadrature | None = None) -> None:
+        self.problem, self.sampling, self.device = problem, sampling, device
+        domain = problem.domain
+        count = sum(len(domain.resolve(name)) for c in problem.conditions if c.kind not in APART for name in c.on)
+        self.share = -(-sampling.count // max(1, count))
+        self.seeds = itertools.count(sampling.seed + 1)
+        self.inside = inside or sampling.inside(domain)
+
+    def equations(self) -> list[Term]:
+        """A term for every equation, on the points inside."""
+        several = len(self.problem.equations) > 1
+        return [
+            self.term(f"equation {k + 1}" if several else "equation", "equation", one.operator, one.source, self.inside)
+            for k, one in enumerate(self.problem.equations)
+        ]
+
+    def condition(self, condition: Condition) -> list[Term]:
+        """The terms of a condition that is enforced weakly."""
+        domain = self.problem.domain
+        if condition.kind == "interface":
+            return [self.jump(condition, name) for name in condition.on]
+        if condition.kind == "mean" and DOMAIN in condition.on:
+            return [self.mean(condition, self.inside)]
+        faces = [face for name in condition.on for face in domain.resolve(name)]
+        rules = [self.face(domain, face) for face in faces]
+        if condition.kind == "mean":
+            return [self.mean(condition, appended(rules))]
+        if condition.kind == "periodic":
+            pairs = [(face, rule) for face, rule in zip(faces, rules, strict=True) if face.endswith("-")]
+            return [term for face, rule in pairs for term in self.periodic(condition, face, rule)]
+        if domain.dimension > TENSOR_DIMENSIONS:
+            labels, parts = [", ".join(condition.on)], [rules]
+        else:
+            labels, parts = faces, [[rule] for rule in rules]
+        assert condition.operator is not None
+        out = []
+        for label, part in zip(labels, parts, strict=True):
+            name, rule = f"{condition.kind} on {label}", joined(part)
+            term = self.term(name, "conditions", condition.operator, condition.value, rule)
+            out.append(replace(term, faces=len(part)))
+        return out
+
+    def face(self, domain: Domain, face: str) -> Quadrature:
+        return self.sampling.on(domain, face, self.share, next(self.seeds))
+
+    def mean(self, condition: Condition, rule: Quadrature) -> Term:
+        """One residual: the mean of the operator less the value."""
+        assert condition.operator is not None
+        term = self.term(f"mean over {', '.join(condition.on)}", "conditions", condition.operator, condition.value, rule)
+        target = (term.share @ term.target)[None]
+        return replace(term, target=target, share=torch.ones_like(target), sides=len(term.points), mix=term.share)
+
+    def jump(self, condition: Condition, name: str) -> Term:
+        """The operator outside of a shape less that inside, at points a little off its boundary."""
+        assert condition.operator is not None
+        domain, shape = self.problem.domain, self.problem.interfaces[name]
+        rule = appended([self.face(shape, face) for face in shape.faces])
+        assert rule.normals is not None
+        size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True))
+        within = domain.distance(rule.points) > 1e-6 * size
+        if not within.any():
+            raise ProblemError(f"interface {name} has no points in the domain")
+        points, normals = rule.points[within], rule.normals[within]
+        pair = Quadrature(
+            np.concatenate([points + OFF * size * normals, points - OFF * size * normals]),
+            rule.weights[within],
+            np.concatenate([normals, normals]),
+        )
+        return self.term(f"jump across {name}", "conditions", condition.operator, condition.value, pair, sides=2)
+
+    def periodic(self, condition: Condition, face: str, rule: Quadrature) -> list[Term]:
+        """The jumps of unknowns and of their derivatives across a pair of faces."""
+        domain, coordinate = self.problem.domain, face[:-1]
+        k = domain.coordinates.index(coordinate)
+        opposite = rule.points.copy()
+        opposite[:, k] = domain.upper[k]
+        pair = Quadrature(np.concatenate([rule.points, opposite]), rule.weights)
+        out = []
+        for unknown in self.problem.unknowns if condition.unknown is None else [condition.unknown]:
+            label = f"periodic in {coordinate}" + (f", {unknown}" if len(self.problem.unknowns) > 1 else "")
+            value, slope = PythonField(lambda u: u, (unknown,)), PythonField(lambda u: d(u, coordinate), (unknown,))
+            out.append(self.term(label, "conditions", value, 0.0, pair, sides=2))
+            out.append(self.term(label + ", slope", "conditions", slope, 0.0, pair, sides=2))
+        return out
+
+    def data(self, measurements: Measurements) -> list[Term]:
+        """A term for every unknown that was measured."""
+        out = []
+        for unknown, values in measurements.values.items():
+            known = np.isfinite(values)
+            rule = Quadrature(measurements.points[known], np.ones(int(known.sum())))
+            term = self.term(f"{measurements.name}, {unknown}", "data", PythonField(lambda u: u, (unknown,)), 0.0, rule)
+            target = torch.as_tensor(values[known], dtype=torch.float64, device=self.device)
+            out.append(replace(term, target=target, noise=measurements.noise or 0.0))
+        return out
+
+    def term(
+        self,
+        name: str,
+        group: str,
+        operator: Field,
+        value: Formula | RightHandSide,
+        rule: Quadrature,
+        sides: int = 1,
+    ) -> Term:
+        """operator = value at a rule's points; of two sides, the second's are in the second half of them.
+
+        Raises ProblemError where the value is not finite.
+        """
+        problem = self.problem
+        points = torch.as_tensor(rule.points, dtype=torch.float64, device=self.device)
+        normals = None if rule.normals is None else torch.as_tensor(rule.normals, dtype=torch.float64, device=self.device)
+        operator, value = with_known_value(operator, value, problem.parameters)
+        level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
+        n = len(points) // sides
+        if value is EXACT:
+            target = problem.right_hand_side(value, operator, points, level, normals)
+            target = target[:n] if sides == 1 else target[:n] - target[n:]
+        else:
+            target = problem.right_hand_side(value, operator, points[:n], level, None if normals is None else normals[:n])
+        bad = ~torch.isfinite(target)
+        if bool(bad.any()):
+            named = zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True)
+            where = ", ".join(f"{c} = {v:g}" for c, v in named)
+            raise ProblemError(f"{name}: the right-hand side is not finite at {where}")
+        return Term(
+            name=name,
+            group=group,
+            operator=operator,
+            points=points,
+            target=target,
+            share=torch.as_tensor(rule.weights / rule.weights.sum(), dtype=torch.float64, device=self.device),
+            frame=Frame(problem.domain.coordinates, level, normals),
+            environment=problem.environment(points, level, normals),
+            sought=problem.sought,
+            parameters=len(problem.parameters),
+            sides=sides,
+            mix=None if sides == 1 else torch.cat([points.new_ones(n), -points.new_ones(n)]),
+        )
+
+
+def units(term: Term, problem: Problem) -> Tensor:
+    """The sizes ``(U,)`` of a term's residual when an unknown and its derivatives, in half-lengths of the domain, are one.
+
+    The root mean square of ∂r/∂u, ∂r/∂∇u and ∂r/∂∇²u, each times 1/H once for each derivative, at u = a linear function and
+    parameters at their initial values: it makes losses nondimensional whatever the domain's size and the coefficients' units.
+    """
+    lower, upper = term.points.new_tensor(problem.domain.lower), term.points.new_tensor(problem.domain.upper)
+    per_length = 2.0 / (upper - lower)
+    position = (term.points - lower) * per_length - 1.0
+    n, count = len(term.points), len(term.sought) - term.parameters
+    jet = term.zero(initial_values(problem, term.points))
+    value = jet.value.clone()
+    value[:, :count] = 1.0 + position.mean(1, keepdim=True)
+    gradient = jet.gradient
+    if gradient is not None:
+        gradient = gradient.clone()
+        gradient[:, :count] = (per_length / len(lower)).expand(n, count, -1)
+    slope = term.linearised(Jet(term.frame, value, gradient, jet.second))[1]
+    size = slope.value**2
+    if slope.gradient is not None:
+        size = size + (slope.gradient * per_length).square().sum(2)
+    if slope.second is not None:
+        size = size + (slope.second * term.frame.pair(per_length, per_length)).square().sum(2)
+    if term.mix is not None:  # as if every point had a residual of its own
+        size = size / term.mix.square().clamp_min(1e-300)[:, None]
+    found: Tensor = (term.point_share @ size[:, :count]).sqrt()
+    return found
+
+
+def unit(term: Term, problem: Problem) -> float:
+    """The size of a term's residual when all unknowns are of size one; see `units`."""
+    return float(units(term, problem).norm()) or 1.0
+
+
+def initial_values(problem: Problem, like: Tensor) -> Tensor:
+    """The parameters' initial values ``(S,)``."""
+    return like.new_tensor([parameter.initial for parameter in problem.parameters.values()])
+
+
+def _aside(parameter: Parameter) -> float:
+    """A value between a parameter's bounds that is not the initial one."""
+    upper, lower = min(parameter.upper, parameter.initial + 1.0), max(parameter.lower, parameter.initial - 1.0)
+    return parameter.initial + 0.6 * max(upper - parameter.initial, lower - parameter.initial, key=abs)
+
+
+def is_affine(term: Term, problem: Problem) -> bool:
+    """Whether the residual is affine in the unknowns' jets, tried at random ones: r((u + v)/2) = (r(u) + r(v))/2.
+
+    Parameters are not at their initial values then: at zero k u³ would pass.
+    """
+    generator = torch.Generator().manual_seed(0)
+    zero = term.zero(term.points.new_tensor([_aside(parameter) for parameter in problem.parameters.values()]))
+    count = len(term.sought) - term.parameters
+
+    def draw(like: Tensor | None) -> Tensor | None:
+        if like is None:
+            return None
+        drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+        return torch.cat([drawn[:, :count], like[:, count:]], dim=1)
+
+    u = [draw(p) for p in (zero.value, zero.gradient, zero.second)]
+    v = [draw(p) for p in (zero.value, zero.gradient, zero.second)]
+    middle = [None if p is None or q is None else 0.5 * (p + q) for p, q in zip(u, v, strict=True)]
+    ru, rv, rm = (term.residual(Jet(term.frame, *parts)) for parts in (u, v, middle))  # type: ignore[arg-type]
+    scale = float(torch.maximum(ru.abs(), rv.abs()).max()) + 1e-300
+    return bool(((0.5 * (ru + rv) - rm).abs() <= 1e-11 * scale).all())

@@ -1,0 +1,58 @@
+"""What is drawn of a solution's network: its activations over the values that they take, and how much each of them matters."""
+
+from __future__ import annotations
+
+import torch
+
+from pdekan.ansatz.unknowns import Ansatz, bare
+from pdekan.networks.importance import evaluated, importance
+from pdekan.networks.kan import KAN
+from pdekan.networks.layers import LayerTrace
+from pdekan.output.network_figure import PRODUCT, SUM, Drawing, Edge
+from pdekan.output.samples import OutputError
+from pdekan.solutions.solution import Solution
+
+# Points that show the values that edges take: cells, order, count and seed of the domain's rule, by dimension.
+RULES = {1: (40, 3, 0, 0), 2: (12, 3, 0, 0), 3: (5, 3, 0, 0)}
+SCATTERED = (1, 1, 2048, 0)
+CURVE = 120  # points on a curve
+
+
+def is_pictured(solution: Solution) -> bool:
+    """Whether there is a KAN to draw."""
+    return isinstance(bare(solution.network), KAN)
+
+
+@torch.no_grad()
+def picture(solution: Solution, title: str = "") -> Drawing:
+    """The drawing of a solution's KAN over the domain. Raises OutputError for another network."""
+    kan, domain = bare(solution.network), solution.domain
+    if not isinstance(kan, KAN):
+        raise OutputError(f"the network is a {type(kan).__name__}; what can be drawn is a KAN")
+    rule = domain.interior(*RULES.get(domain.dimension, SCATTERED))
+    points = torch.as_tensor(rule.points, dtype=torch.float64, device=kan.lower.device)
+    # where activations are large and cancel each other, all scores are: then those of a layer are told apart by the largest
+    scores = [one / one.max().clamp_min(1.0) for one in importance(kan, points).edges]
+    layers = zip(evaluated(kan, points), scores, strict=True)
+    nodes = [(SUM,) * layer.sums + (PRODUCT,) * layer.products for layer in kan.spline_layers]
+    return Drawing(domain.coordinates, _outputs(solution), tuple(nodes), tuple(_edges(*one) for one in layers), title)
+
+
+def _edges(trace: LayerTrace, scores: torch.Tensor) -> tuple[Edge, ...]:
+    layer, values = trace.layer, trace.x.value
+    share = torch.linspace(0.0, 1.0, CURVE, dtype=torch.float64, device=values.device)[:, None]
+    x = values.amin(0) + share * (values.amax(0) - values.amin(0))
+    y = layer.activations(layer.bases(x, 0))[0]
+    return tuple(
+        Edge(i, o, x[:, i].cpu().numpy(), y[:, i, o].cpu().numpy(), float(scores[i, o]))
+        for i, o in layer.kept.nonzero().tolist()
+    )
+
+
+def _outputs(solution: Solution) -> tuple[str, ...]:
+    """Names of the network's outputs: the unknowns, or where exact conditions are built around them, "N" of each; by region."""
+    built = isinstance(solution.network, Ansatz) and solution.problem is not None
+    exact = {c.unknown for c in solution.problem.conditions if c.enforce == "exact"} if built and solution.problem else set()
+    names = [f"N({name})" if name in exact else name for name in solution.unknowns]
+    regions = bare(solution.network).outputs // len(names)
+    return tuple(name if regions == 1 else f"{name}, {r + 1}" for r in range(regions) for name in names)

@@ -1,0 +1,168 @@
+"""The reference that a problem names: finite elements, the file of a run, or a tensor grid of values."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.interpolate import NdBSpline, make_interp_spline
+
+from pdekan.domains.base import Domain
+from pdekan.domains.quadrature import Array
+from pdekan.errors.norms import quick
+from pdekan.errors.references import SUFFICIENT, Known, Reference, finite_element_references
+from pdekan.fem.applicability import check as check_elements
+from pdekan.fem.meshes import fitted
+from pdekan.fields.jets import Derivatives, Frame
+from pdekan.networks.base import Network
+from pdekan.networks.evaluation import evaluate
+from pdekan.output.grid_file import read_grid
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import ELEMENTS, Problem
+from pdekan.solutions.solution import Solution, load_solution
+
+RUN = ".vtkhdf"
+DEGREE = 5
+RULE = {1: (37, 5), 2: (13, 4), 3: (5, 4)}  # cells, and points in each, at which the error is measured meanwhile
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class RunReference:
+    """The solution of another run; its error is known where the run was measured."""
+
+    name: str
+    solution: Solution
+
+    @property
+    def estimate(self) -> Mapping[str, tuple[float, float]]:
+        known = self.solution.errors or {}
+        unknown = (math.nan, math.nan)
+        return {u: (known[u].l2, known[u].h1_seminorm) if u in known else unknown for u in self.solution.unknowns}
+
+    def __call__(self, points: Array) -> Known:
+        values, gradients = self.solution(points), self.solution.gradient(points)
+        n, unknowns = len(points), self.solution.unknowns
+        values, gradients = values.reshape(n, len(unknowns)), gradients.reshape(n, len(unknowns), -1)
+        return {name: (values[:, k], gradients[:, k]) for k, name in enumerate(unknowns)}
+
+
+@dataclass(frozen=True, eq=False)
+class GridReference:
+    """Tensor splines through values on a grid."""
+
+    name: str
+    splines: Mapping[str, NdBSpline]
+    estimate: Mapping[str, tuple[float, float]]
+
+    def __call__(self, points: Array) -> Known:
+        return {name: _evaluated(spline, points) for name, spline in self.splines.items()}
+
+
+def known(problem: Problem, network: Network) -> Reference | None:
+    """The reference that a problem names, None where it names none.
+
+    Finite elements are refined until their estimate is a tenth of the network's error, or as far as they go. Raises
+    ProblemError and OutputError as `check`, and ProblemError where finite elements fail.
+    """
+    if problem.exact_reference is None:
+        return None
+    if problem.exact_reference == ELEMENTS:
+        return _finite_elements(problem, network)
+    return _from_file(problem, Path(problem.exact_reference))
+
+
+def check(problem: Problem) -> None:
+    """Raise ProblemError or OutputError where the reference that a problem names cannot be had."""
+    if problem.exact_reference == ELEMENTS:
+        _, kinds = check_elements(problem)
+        fitted(problem.domain, kinds)
+    elif problem.exact_reference is not None:
+        _from_file(problem, Path(problem.exact_reference))
+
+
+def _finite_elements(problem: Problem, network: Network) -> Reference:
+    """The first reference that is known to a tenth of the network's error, or the last."""
+    frame = Frame(problem.domain.coordinates, Derivatives.VALUE)
+
+    def start(points: Array) -> Array:
+        x = torch.as_tensor(points, device=next(network.parameters()).device)
+        return evaluate(network, x, frame).value[:, : len(problem.unknowns)].cpu().numpy()
+
+    rule = problem.domain.interior(*RULE[problem.domain.dimension], 0, 0)
+    last: Reference | None = None
+    for last in finite_element_references(problem, start):
+        errors = quick(problem, network, rule, last)
+        estimates = [(last.estimate[name], (one.l2, one.h1_seminorm)) for name, one in errors.items()]
+        if all(own <= SUFFICIENT * error for pair in estimates for own, error in zip(*pair, strict=True)):
+            return last
+    if last is None:
+        raise ProblemError(
+            'reference = "fem": four levels of meshes, which an estimate of the error needs, take too many unknowns or '
+            "seconds; give formulas, or the file of a solution"
+        )
+    return last
+
+
+def _from_file(problem: Problem, path: Path) -> Reference:
+    if path.suffix == RUN:
+        solution = load_solution(path)
+        wanted = (problem.domain.coordinates, problem.unknowns)
+        if (solution.domain.coordinates, solution.unknowns) != wanted:
+            raise ProblemError(
+                f"{path}: a solution for {', '.join(solution.unknowns)} of {', '.join(solution.domain.coordinates)}; "
+                f"the problem seeks {', '.join(wanted[1])} of {', '.join(wanted[0])}"
+            )
+        return RunReference(f"the run {path.parent.name}", solution)
+    axes, fields = read_grid(path, problem.domain.coordinates, problem.unknowns)
+    _check_covers(path, axes, problem.domain)
+    splines = {name: _interpolant(axes, values) for name, values in fields.items()}
+    estimate = {name: _estimate(axes, values, splines[name]) for name, values in fields.items()}
+    return GridReference(f"the grid of {path.name}", splines, estimate)
+
+
+def _check_covers(path: Path, axes: Sequence[Array], domain: Domain) -> None:
+    for name, axis, a, b in zip(domain.coordinates, axes, domain.lower, domain.upper, strict=True):
+        slack = 1e-9 * (b - a)
+        if axis[0] > a + slack or axis[-1] < b - slack:
+            raise ProblemError(f"{path}: {name} goes from {axis[0]:g} to {axis[-1]:g}; the domain needs {a:g} to {b:g}")
+
+
+def _interpolant(axes: Sequence[Array], values: Array) -> NdBSpline:
+    """The tensor spline of degree 5, or of the highest odd one that the points allow, through values on a grid."""
+    knots, degrees, coefficients = [], [], values
+    for k, axis in enumerate(axes):
+        degree = min(DEGREE, 2 * (len(axis) // 2) - 1)
+        spline = make_interp_spline(axis, np.moveaxis(coefficients, k, 0), degree)
+        knots.append(spline.t)
+        degrees.append(degree)
+        coefficients = np.moveaxis(spline.c, 0, k)
+    return NdBSpline(tuple(knots), np.ascontiguousarray(coefficients), tuple(degrees))
+
+
+def _evaluated(spline: NdBSpline, points: Array) -> tuple[Array, Array]:
+    """Values ``(n,)`` and gradients ``(n, d)``."""
+    slopes = [spline(points, nu=tuple(row)) for row in np.eye(points.shape[1], dtype=int)]
+    return np.asarray(spline(points)), np.stack(slopes, axis=1)
+
+
+def _estimate(axes: Sequence[Array], values: Array, spline: NdBSpline) -> tuple[float, float]:
+    """What leaving out every second point changes, in L2 and in the H1 seminorm: the error of a grid half as fine.
+
+    nan where fewer than three points are left along an axis.
+    """
+    if min(len(axis) for axis in axes) < 5:
+        return math.nan, math.nan
+    kept = [np.unique([*range(0, len(axis), 2), len(axis) - 1]) for axis in axes]
+    coarse = _interpolant([axis[rows] for axis, rows in zip(axes, kept, strict=True)], values[np.ix_(*kept)])
+    middles = [0.5 * (axis[1:] + axis[:-1]) for axis in axes]
+    weights = reduce(np.multiply.outer, [np.diff(axis) for axis in axes]).ravel()
+    points = np.stack([m.ravel() for m in np.meshgrid(*middles, indexing="ij")], axis=1)
+    (u, slope), (v, other) = _evaluated(spline, points), _evaluated(coarse, points)
+    return math.sqrt(weights @ (u - v) ** 2), math.sqrt(weights @ ((slope - other) ** 2).sum(axis=1))

@@ -1,0 +1,130 @@
+"""Compositions: a function of several variables as a function of a sum of functions of one, the network [d, 1, 1]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import sympy
+from numpy.polynomial.legendre import Legendre, legvander
+from numpy.typing import NDArray
+from sympy import Symbol
+
+from pdekan.symbolic.sampling import Samples
+from pdekan.symbolic.spans import Space, X, members
+from pdekan.symbolic.symbols import FAMILIES, Family
+from pdekan.symbolic.templates import Template, constant, evaluate
+from pdekan.symbolic.unwrapping import NOTHING, nested_member
+
+Array = NDArray[np.float64]
+
+SLOPE_DEGREE, OUTER_DEGREE = 12, 40  # of the polynomials that stand for inner derivatives and for the outer function
+STRUCTURED = 1e-6  # of singular values, the least to the largest: below it there is an inner sum
+SMALL_PART = 1e-6  # of an inner sum that counts as none
+
+
+def composed(samples: Samples, families: Sequence[Family] = FAMILIES, nested: bool = False) -> Iterator[Template]:
+    """F(g_1(x_1) + … + g_d(x_d)), the network [d, 1, 1] of arXiv:2404.19756, figure 2.4.
+
+    Its gradient is F' · (g_1', …, g_d'), so that ∂_1 u · g_j'(x_j) - ∂_j u · g_1'(x_1) = 0 for every j: linear equations for
+    the derivatives of all g at once, here polynomials, whose solution is a singular vector.
+    """
+    if samples.dimension < 2:
+        return
+    points = samples.scattered()
+    slopes = _inner_slopes(samples, points)
+    if slopes is None:
+        return
+    parts: list[tuple[Template, float, Array]] = []
+    for k, slope in enumerate(slopes):
+        part = _inner(samples, k, slope, slopes, families)
+        if part is None:
+            return
+        template, factor = part
+        parts.append((template, factor, factor * evaluate(template.numeric, {_coordinate(samples, k): points[:, k]})))
+    largest = max(parts, key=lambda part: float(np.ptp(part[2])))[1]  # its factor is one: F has a scale of its own
+    inner: list[Template] = []
+    z = np.zeros(len(points))
+    for template, factor, column in parts:
+        if factor == 0.0:
+            continue
+        name, value = constant(factor / largest)
+        inner.append(template if factor == largest else Template(name * template.expression, dict(template.values) | value))
+        z = z + column / largest
+    outer = _outer(z, samples.value(points), samples.noise, families, nested)
+    if outer is None:
+        return
+    total = sum((one.expression for one in inner), start=sympy.Integer(0))
+    constants = {c: v for one in (*inner, outer) for c, v in one.values.items()}
+    yield Template(outer.expression.xreplace({X: total}), constants)
+
+
+def _inner(
+    samples: Samples, k: int, slope: Legendre, slopes: Sequence[Legendre], families: Sequence[Family]
+) -> tuple[Template, float] | None:
+    """The inner function of coordinate k as a factor times a member of the library; factor 0 for one that hardly varies."""
+    nodes, weights = samples.axis(k)
+    unit = 2.0 * (nodes - samples.lower[k]) / (samples.upper[k] - samples.lower[k]) - 1.0
+    g = slope.integ()(unit)
+    coordinate = _coordinate(samples, k)
+    if np.ptp(g) < SMALL_PART * max(float(np.ptp(one.integ()(unit))) for one in slopes):
+        return Template(coordinate, {}), 0.0
+    values = np.column_stack([np.ones_like(g), g])
+    found = members(Space.of(nodes, weights, values, max(100.0 * samples.noise, 1e-9)), families)
+    if found is None:
+        return None
+    one = next(one for one in found if X in one.expression.free_symbols)
+    column = evaluate(one.numeric, {X: nodes})
+    factor = float(np.linalg.lstsq(np.column_stack([column, np.ones_like(column)]), g, rcond=None)[0][0])
+    return Template(one.expression.xreplace({X: coordinate}), one.values), factor
+
+
+def _coordinate(samples: Samples, k: int) -> Symbol:
+    return sympy.Symbol(samples.coordinates[k], real=True)
+
+
+def _inner_slopes(samples: Samples, points: Array) -> list[Legendre] | None:
+    """The derivatives of the inner functions on [-1, 1], up to a common factor; None where there is no such structure."""
+    gradient = samples.gradient(points)
+    half = 0.5 * (samples.upper - samples.lower)
+    unit = (points - samples.lower) / half - 1.0
+    gradient = gradient * half
+    gradient = gradient / np.linalg.norm(gradient, axis=1).max()
+    count, d = SLOPE_DEGREE + 1, samples.dimension
+    bases = [legvander(unit[:, k], SLOPE_DEGREE) for k in range(d)]
+    blocks = []
+    for j in range(1, d):
+        block = np.zeros((len(points), d * count))
+        block[:, :count] = -gradient[:, j, None] * bases[0]
+        block[:, j * count : (j + 1) * count] = gradient[:, :1] * bases[j]
+        blocks.append(block)
+    matrix = np.concatenate(blocks) / math.sqrt(len(points))
+    _, sizes, directions = np.linalg.svd(matrix, full_matrices=False)
+    if sizes[-1] > max(STRUCTURED, 1e3 * samples.noise) * sizes[0]:
+        return None
+    return [Legendre(directions[-1][k * count : (k + 1) * count]) for k in range(d)]
+
+
+def _outer(z: Array, u: Array, noise: float, families: Sequence[Family], nested: bool) -> Template | None:
+    """F as a template in X, from scattered values u = F(z)."""
+    low, high = float(z.min()), float(z.max())
+    curve = Legendre.fit(z, u, OUTER_DEGREE, domain=[low, high])
+    misfit = np.sqrt(np.mean((curve(z) - u) ** 2) / np.mean(u**2))
+    if misfit > max(STRUCTURED, 1e3 * noise):
+        return None
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    nodes = low + 0.5 * (nodes + 1.0) * (high - low)
+    values = curve(nodes)
+    noise = max(10.0 * noise, misfit)
+    found = members(Space.of(nodes, 0.5 * weights, values[:, None], noise), families)
+    if found is None:
+        both = np.column_stack([np.ones_like(values), values])
+        found = members(Space.of(nodes, 0.5 * weights, both, noise), families)
+    if found is None and nested:
+        found = nested_member(Space.of(nodes, 0.5 * weights, values[:, None], noise), families)
+    if found is None:
+        return None
+    basis = np.column_stack([np.broadcast_to(evaluate(one.numeric, {X: nodes}), values.shape) for one in found])
+    factors = np.linalg.lstsq(basis, values, rcond=None)[0]
+    return NOTHING.around(found, factors)

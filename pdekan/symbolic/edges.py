@@ -1,0 +1,184 @@
+"""The edges of a trained KAN as functions of the library, one by one: what the network itself has found.
+
+As symbolic regression in arXiv:2404.19756, section 2.5.1, but for what comes after: the constants of all edges are then
+adjusted together. Hidden nodes have a scale and a shift that no formula needs: here the largest edge into a sum has the factor
+one, and sums have no constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+import torch
+from numpy.typing import NDArray
+from sympy import Expr, Symbol
+
+from pdekan.ansatz.unknowns import bare
+from pdekan.networks.base import Network
+from pdekan.networks.importance import evaluated
+from pdekan.networks.kan import KAN
+from pdekan.networks.layers import Edge, LayerTrace
+from pdekan.symbolic.sampling import Samples
+from pdekan.symbolic.spans import Space, X, members, ranked
+from pdekan.symbolic.symbols import FAMILIES, Family
+from pdekan.symbolic.templates import Template, constant, evaluate
+
+Array = NDArray[np.float64]
+
+SYMBOL_COST = 3.2  # of the families that an edge is named of: no products of two
+SYMBOLS = tuple(family for family in FAMILIES if family.cost <= SYMBOL_COST)
+MOST_EDGES = 24  # of a network that is read edge by edge; larger ones are not sparse enough to be a formula
+CURVE = 64  # Gauss points over the values that an edge takes
+EDGE_NOISE = 100.0  # errors of an edge, in those of the solution
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What an edge may be: names of families, the sine of the angle to each, and the member; see `spans.ranked`."""
+
+    layer: int
+    source: int
+    target: int
+    found: tuple[tuple[str, float, Template], ...]
+
+
+@dataclass(frozen=True)
+class _Variable:
+    """A node as a formula. raw = scale · value + shift is what the network computes there, from lower to upper."""
+
+    template: Template
+    scale: float
+    shift: float
+    lower: float
+    upper: float
+
+
+def candidates(kan: KAN, points: Array, families: Sequence[Family] = SYMBOLS, count: int = 3) -> list[Candidates]:
+    """For every edge of a KAN at points ``(n, d)`` the families of the library that are nearest to its activation."""
+    return [
+        nearest(trace, k, (i, o), families, count)
+        for k, trace in enumerate(traces(kan, points))
+        for i, o in trace.layer.kept.nonzero().tolist()
+    ]
+
+
+def nearest(trace: LayerTrace, layer: int, edge: Edge, families: Sequence[Family] = SYMBOLS, count: int = 3) -> Candidates:
+    """The same for one edge of a layer that was evaluated at points."""
+    x = trace.x.value[:, edge[0]]
+    nodes, weights = _gauss(float(x.min()), float(x.max()))
+    phi = _activation(trace, *edge, nodes)
+    space = Space.of(nodes, weights, np.column_stack([np.ones_like(phi), phi]), 1e-9)
+    found = ranked(space, np.ones((len(nodes), 1)), families)
+    return Candidates(layer, *edge, tuple(found[:count]))
+
+
+@torch.no_grad()
+def traces(kan: KAN, points: Array) -> list[LayerTrace]:
+    """The layers of a KAN evaluated at points ``(n, d)``."""
+    return evaluated(kan, torch.as_tensor(points, dtype=torch.float64))
+
+
+def readable(network: Network) -> KAN | None:
+    """The network, if it can be a formula edge by edge: a KAN of splines alone, of few edges; else None."""
+    kan = bare(network)
+    if not isinstance(kan, KAN) or kan is not network or kan.base != "none" or kan.grading is not None:
+        return None
+    return kan if sum(layer.edges for layer in kan.spline_layers) <= MOST_EDGES else None
+
+
+def of_network(network: Network, unknown: int, samples: Samples, families: Sequence[Family] = FAMILIES) -> Iterator[Template]:
+    """The formula of one output of a small KAN, edge by edge; none where an edge is nothing that the library has."""
+    kan = readable(network)
+    if kan is None:
+        return
+    layers = traces(kan, samples.scattered())
+    variables: list[_Variable | None] = [_coordinate(samples, k, layers[0]) for k in range(kan.inputs)]
+    for trace in layers[:-1]:
+        variables = [_node(trace, o, variables, samples, families) for o in range(trace.layer.outputs)]
+    top = _node(layers[-1], unknown, variables, samples, families)
+    if top is None:
+        return
+    (scale, first), (shift, second) = constant(top.scale), constant(top.shift)
+    values = dict(top.template.values) | first | second
+    yield Template(scale * top.template.expression + shift, values)
+
+
+@torch.no_grad()
+def _activation(trace: LayerTrace, i: int, o: int, x: Array) -> Array:
+    """An edge's values at arguments ``(n,)``."""
+    layer = trace.layer
+    arguments = torch.as_tensor(x)[:, None].expand(-1, layer.inputs)
+    return np.asarray(layer.activations(layer.bases(arguments, 0))[0][:, i, o].numpy())
+
+
+def _gauss(lower: float, upper: float) -> tuple[Array, Array]:
+    nodes, weights = np.polynomial.legendre.leggauss(CURVE)
+    return lower + 0.5 * (nodes + 1.0) * (upper - lower), 0.5 * weights
+
+
+def _coordinate(samples: Samples, k: int, first: LayerTrace) -> _Variable:
+    """A coordinate, which the network maps to its knots' range."""
+    raw = first.x.value[:, k]
+    points = samples.scattered()[:, k]
+    scale = float((raw[1] - raw[0]) / (points[1] - points[0]))
+    shift = float(raw[0]) - scale * float(points[0])
+    name = sympy.Symbol(samples.coordinates[k], real=True)
+    return _Variable(Template(name, {}), scale, shift, float(raw.min()), float(raw.max()))
+
+
+@torch.no_grad()
+def _node(
+    trace: LayerTrace, o: int, variables: Sequence[_Variable | None], samples: Samples, families: Sequence[Family]
+) -> _Variable | None:
+    """A sum or a product of functions of the variables below; None where one of them is not in the library."""
+    is_sum = o < trace.layer.sums
+    parts: list[tuple[Template, float, float]] = []
+    for i in trace.layer.kept[:, o].nonzero()[:, 0].tolist():
+        below = variables[i]
+        part = None if below is None else _edge(trace, i, o, below, is_sum, EDGE_NOISE * samples.noise, families)
+        if part is None:
+            return None
+        parts.append(part)
+    if not parts:
+        return None
+    raw = trace.output.value[:, o]
+    lower, upper = float(raw.min()), float(raw.max())
+    if not is_sum:
+        product: Expr = sympy.Mul(*(one.expression for one, _, _ in parts))
+        values = {c: v for one, _, _ in parts for c, v in one.values.items()}
+        return _Variable(Template(product, values), float(np.prod([factor for _, factor, _ in parts])), 0.0, lower, upper)
+    largest = max((factor for _, factor, _ in parts), key=abs)
+    total: Expr = sympy.Integer(0)
+    constants: dict[Symbol, float] = {}
+    for one, factor, _ in parts:
+        name, value = constant(factor / largest)
+        constants |= dict(one.values) | ({} if factor == largest else value)
+        total = total + (one.expression if factor == largest else name * one.expression)
+    return _Variable(Template(total, constants), largest, sum(shift for _, _, shift in parts), lower, upper)
+
+
+def _edge(
+    trace: LayerTrace, i: int, o: int, below: _Variable, is_sum: bool, noise: float, families: Sequence[Family]
+) -> tuple[Template, float, float] | None:
+    """An edge as factor · g(variable) + shift, of a product without the shift."""
+    nodes, weights = _gauss(below.lower, below.upper)
+    phi = _activation(trace, i, o, nodes)
+    x = (nodes - below.shift) / below.scale
+    order = np.argsort(x)
+    x, phi, weights = x[order], phi[order], weights[order]
+    one = np.ones_like(phi)
+    found = members(Space.of(x, weights, np.column_stack([one, phi]) if is_sum else phi[:, None], noise), families)
+    if found is None:
+        return None
+    member = next((each for each in found if X in each.expression.free_symbols), None)
+    if member is None:
+        return None
+    column = evaluate(member.numeric, {X: x})
+    columns = np.column_stack([column, one]) if is_sum else column[:, None]
+    factors = np.linalg.lstsq(columns, phi, rcond=None)[0]
+    expression = member.expression.xreplace({X: below.template.expression})
+    values = dict(member.values) | dict(below.template.values)
+    return Template(expression, values), float(factors[0]), float(factors[1]) if is_sum else 0.0

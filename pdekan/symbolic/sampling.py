@@ -1,0 +1,86 @@
+"""What a search sees of a trained solution: one unknown on a box inside the domain, along lines and at scattered points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from pdekan.domains.base import Domain
+from pdekan.domains.box import Box
+from pdekan.solutions.solution import Solution
+
+Array = NDArray[np.float64]
+Function = Callable[[Array], Array]
+
+NODES = 64  # Gauss points along a line
+LINES = 48  # parallel to each axis
+SCATTERED = 2048
+INSIDE = 0.95  # of the largest cube that is known to lie inside of a curved domain
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A function on a box. value, gradient: of points ``(n, d)``. noise: its error relative to its size, about."""
+
+    coordinates: tuple[str, ...]
+    lower: Array
+    upper: Array
+    value: Function
+    gradient: Function
+    noise: float
+    seed: int = 0
+
+    @property
+    def dimension(self) -> int:
+        """How many coordinates there are."""
+        return len(self.coordinates)
+
+    def axis(self, k: int) -> tuple[Array, Array]:
+        """Gauss points along coordinate k, and weights that sum to one."""
+        nodes, weights = np.polynomial.legendre.leggauss(NODES)
+        return self.lower[k] + 0.5 * (nodes + 1.0) * (self.upper[k] - self.lower[k]), 0.5 * weights
+
+    def scattered(self, count: int = SCATTERED, shift: int = 0) -> Array:
+        """Quasi-random points ``(count, d)``."""
+        sequence = qmc.Sobol(self.dimension, rng=np.random.default_rng(self.seed + shift))
+        unit = sequence.random_base2(math.ceil(math.log2(count)))[:count]
+        return np.asarray(self.lower + unit * (self.upper - self.lower))
+
+    def lines(self, k: int, change: Callable[[Array], Array]) -> Array:
+        """Values ``(nodes, lines)`` along lines parallel to axis k through scattered points, changed by a function."""
+        nodes, _ = self.axis(k)
+        starts = self.scattered(LINES if self.dimension > 1 else 1, shift=k + 1)
+        points = np.repeat(starts[None], len(nodes), axis=0)
+        points[:, :, k] = nodes[:, None]
+        return change(self.value(points.reshape(-1, self.dimension))).reshape(len(nodes), len(starts))
+
+
+def samples(solution: Solution, unknown: int, noise: float) -> Samples:
+    """An unknown of a solution on the box of its domain, or on a cube inside of it."""
+    lower, upper = inner_box(solution.domain)
+    several = len(solution.unknowns) > 1
+
+    def value(points: Array) -> Array:
+        values = solution(points)
+        return values[:, unknown] if several else values
+
+    def gradient(points: Array) -> Array:
+        gradients = solution.gradient(points)
+        return gradients[:, unknown] if several else gradients
+
+    return Samples(solution.domain.coordinates, lower, upper, value, gradient, noise)
+
+
+def inner_box(domain: Domain) -> tuple[Array, Array]:
+    """Corners of a box inside the domain: all of it, or a cube around the point farthest from the boundary."""
+    if isinstance(domain, Box):
+        return np.array(domain.lower), np.array(domain.upper)
+    points = domain.interior(16, 4, 4096, 0).points
+    distances = domain.distance(points)
+    centre, reach = points[np.argmax(distances)], INSIDE * distances.max() / np.sqrt(domain.dimension)
+    return centre - reach, centre + reach

@@ -1,0 +1,195 @@
+"""Time marching: slabs of time solved one after the other, the end of one being the start of the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pdekan.ansatz.time_slabs import breaks, slab
+from pdekan.ansatz.unknowns import bare, wrapped
+from pdekan.fields.jets import TIME
+from pdekan.networks.base import Network
+from pdekan.networks.kan import KAN
+from pdekan.networks.mlp import MLP
+from pdekan.networks.piecewise import Slabs
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Problem
+from pdekan.residuals.validation import Judge
+from pdekan.solutions.solution import Solution
+from pdekan.training import optimizer_choice
+from pdekan.training.schedule import stages, training_points, unseen_points
+from pdekan.training.trainer import Progress, Training, Watcher, measured
+
+# From best to worst: what a march in which not all slabs ended alike is called.
+STATUSES = ("converged", "budget", "stalled", "interrupted")
+# Of equal shares of the time: what a slab may take, while those after it keep this much. Errors of the first are carried on.
+MOST, KEPT = 2.0, 0.5
+
+
+def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution | None, threads: int = 1) -> Solution:
+    """Solve slab after slab, each in its share of the time; see `pdekan.solve`."""
+    times = breaks(problem)
+    column, count = problem.domain.coordinates.index(TIME), problem.training.slabs
+    solved: list[Solution] = []
+    networks: list[Network] = []
+    if resume is not None:
+        networks = _finished(resume, times)
+        solved = [_judged(problem, times, networks, resume, device)]
+    spent, share = 0.0, problem.training.seconds / (count - len(networks))
+    for k in range(len(networks), count):
+        seconds = min(MOST * share, problem.training.seconds - spent - KEPT * share * (count - k - 1))
+        part = slab(problem, times, k, networks[-1] if networks else None, seconds)
+        joining = _Joining(problem, times, column, tuple(networks), tuple(solved))
+        start = _start(part, solved[-1]) if solved and k > 0 else None
+        watcher = None if watch is None else joining.watcher(watch, k)
+        solution = Training(part, None, device, watcher, start, threads).solution()
+        solved.append(solution)
+        networks.append(solution.network)
+        spent += solution.seconds
+        if solution.status == "interrupted":
+            break
+    joining = _Joining(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1]))
+    return joining.joined(solved[-1], measure=True)
+
+
+def _start(part: Problem, before: Solution) -> Solution | None:
+    """The slab before as a guess for the next one, as if time went on as it did.
+
+    None where the network cannot be moved, where it is of plane waves (small networks find a better start for those), and where
+    it is so large that there is no time for a few steps with it.
+    """
+    last = before.network.parts[-1] if isinstance(before.network, Slabs) else before.network
+    network = deepcopy(bare(last))
+    if not isinstance(network, (KAN, MLP)) or _is_of_waves(part, network) or _is_slow(part, network, before):
+        return None
+    network.lower.copy_(torch.tensor(part.domain.lower))
+    network.upper.copy_(torch.tensor(part.domain.upper))
+    empty = {name: values[:0] for name, values in before.history.items()}
+    return replace(
+        before, domain=part.domain, network=wrapped(part, network), stage=before.stage, iterations=0, seconds=0.0, history=empty
+    )
+
+
+def _is_of_waves(part: Problem, network: KAN | MLP) -> bool:
+    """Whether a network was found as one of plane waves, in the coordinates of the problem."""
+    if not isinstance(network, KAN) or network.grading is not None:
+        return False
+    sizes = network.widths[1:-1], network.degree, network.intervals
+    return any(stage.waves and (stage.hidden, stage.degree, stage.intervals) == sizes for stage in stages(part))
+
+
+def _is_slow(part: Problem, network: KAN | MLP, before: Solution) -> bool:
+    """Whether steps like the last one of a slab are too long for another to be solved by some of them.
+
+    In graded coordinates a slab begins with small networks, whatever the one before ended with.
+    """
+    seconds = before.history["seconds"]
+    if len(seconds) < 2 or (isinstance(network, KAN) and network.grading is not None):
+        return False
+    return optimizer_choice.FEW * float(seconds[-1] - seconds[-2]) > part.training.seconds
+
+
+def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:
+    """The networks of the slabs that an earlier run finished."""
+    network = resume.network
+    count = resume.stage + 1
+    if not isinstance(network, Slabs) or list(network.breaks) != list(times[1 : len(network.parts)]):
+        raise ProblemError("the run to resume was not made with the same slabs of time; start a new one")
+    if count == len(times) - 1:
+        raise ProblemError("every slab of the run to resume was solved; start a new one, with more seconds or other options")
+    return network.parts[:count]
+
+
+def _judged(problem: Problem, times: Sequence[float], networks: Sequence[Network], resume: Solution, device: str) -> Solution:
+    """An earlier run as far as its finished slabs go: what it says of the slab that it was in does not count any more."""
+    found = []
+    for k, network in enumerate(networks):
+        part = slab(problem, times, k, networks[k - 1] if k else None, 1.0)
+        unseen = unseen_points(training_points(part, stages(part)[-1], part.training.seed))
+        found.append(Judge.of(part, unseen, torch.device(device)).residuals(network))
+    relative = max((one.relative for one in found), default=0.0)
+    return replace(
+        resume,
+        status="converged" if relative <= resume.tolerance else "budget",
+        residual=_root_mean_square([one.equation for one in found]),
+        condition_residual=_root_mean_square([one.conditions for one in found]),
+        relative_residual=relative,
+    )
+
+
+@dataclass(frozen=True)
+class _Joining:
+    """What is known of the slabs before one that is being solved."""
+
+    problem: Problem
+    times: Sequence[float]
+    column: int
+    networks: tuple[Network, ...]
+    solved: tuple[Solution, ...]
+
+    def watcher(self, watch: Watcher, k: int) -> Watcher:
+        """Shows the progress of slab k as that of the whole."""
+
+        def watched(progress: Progress) -> str | None:
+            earlier = sum(one.seconds for one in self.solved)
+            shown = replace(
+                progress,
+                stage=k * progress.stages + progress.stage,
+                stages=self.problem.training.slabs * progress.stages,
+                step=sum(one.iterations for one in self.solved) + progress.step,
+                steps=self.problem.training.slabs * progress.steps,
+                seconds=earlier + progress.seconds,
+                budget=earlier + self.problem.training.seconds,
+                snapshot=lambda: self.joined(progress.snapshot(), measure=False),
+            )
+            return watch(shown)
+
+        return watched
+
+    def joined(self, last: Solution, measure: bool) -> Solution:
+        """All slabs as one solution."""
+        parts = [*self.solved, last]
+        networks = [*self.networks, last.network]
+        network = Slabs(networks, self.times[1 : len(networks)], self.column)
+        unsolved = last.status == "interrupted"
+        k, worst = max(enumerate(parts), key=lambda pair: (STATUSES.index(pair[1].status), pair[1].relative_residual))
+        found, reference = measured(self.problem, network) if measure and not unsolved else ({}, None)
+        return replace(
+            last,
+            domain=self.problem.domain,
+            problem=self.problem,
+            network=network.requires_grad_(False),
+            status=worst.status,
+            reason=f"slab {k + 1} of {self.problem.training.slabs}: {worst.reason}",
+            iterations=sum(part.iterations for part in parts),
+            seconds=sum(part.seconds for part in parts),
+            residual=_root_mean_square([part.residual for part in parts]),
+            condition_residual=_root_mean_square([part.condition_residual for part in parts]),
+            relative_residual=max(part.relative_residual for part in parts),
+            stage=len(networks) - 1 - unsolved,
+            history=_appended([part.history for part in parts]),
+            errors=found or None,
+            reference=reference,
+        )
+
+
+def _root_mean_square(sizes: Sequence[float]) -> float:
+    return math.sqrt(sum(size**2 for size in sizes) / max(1, len(sizes)))
+
+
+def _appended(histories: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+    """Histories one after the other: steps, seconds and stages go on."""
+    columns: dict[str, list[NDArray[np.float64]]] = {name: [] for name in histories[0]}
+    last = dict.fromkeys(("step", "seconds", "stage"), 0.0)
+    for history in histories:
+        for name, values in history.items():
+            columns[name].append(values + last.get(name, 0.0))
+        if len(history["step"]):
+            last = {name: float(columns[name][-1][-1]) + (name == "stage") for name in last}
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
