@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin
     from pdekan.pruning.prune import Pruned, prune
     from pdekan.solutions.solution import Found, Solution, load_solution
-    from pdekan.training.solver import Progress, solve
+    from pdekan.training.progress import Progress
+    from pdekan.training.solver import solve
 
 pi = math.pi
 
@@ -70,7 +71,8 @@ _HOMES = {
     "problems.problem": "Problem",
     "pruning.prune": "Pruned prune",
     "solutions.solution": "Found Solution load_solution",
-    "training.solver": "Progress solve",
+    "training.progress": "Progress",
+    "training.solver": "solve",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = ["pi", *_HOME]

@@ -14,7 +14,8 @@ from pdekan.problem_files.well_posedness import doubts
 from pdekan.problems.formulas import Field, RightHandSide
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
-from pdekan.training.schedule import is_open, memory, stages
+from pdekan.training.memory import memory
+from pdekan.training.schedule import is_open, stages
 
 
 def run(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from pdekan.problem_files.well_posedness import doubts
 from pdekan.runs import directory as runs
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training import solver
-from pdekan.training.solver import Progress
+from pdekan.training.progress import Progress
 
 STATUS_CODES = {"converged": DONE, "interrupted": RESUMABLE, "stalled": NOT_CONVERGED, "budget": NOT_CONVERGED}
 STOPPING = "stopping after this step; the run will be written"

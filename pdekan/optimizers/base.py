@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -85,3 +85,13 @@ class Outcome:
     loss: float
     steps: int
     reason: str
+
+
+P = TypeVar("P", contravariant=True)
+
+
+class Optimizer(Protocol[P]):
+    """A method with its options, for problems of a type P such as `LeastSquares`; passed as an object."""
+
+    def minimise(self, problem: P, theta: Tensor, steps: int, watch: Watch) -> Outcome:
+        """Minimise from theta ``(P,)`` with at most so many accepted steps; the result is never worse than theta."""

@@ -21,12 +21,14 @@ from pdekan.networks.importance import Importance, importance
 from pdekan.networks.kan import KAN
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
-from pdekan.pruning.refitting import Fitted, Refitting
 from pdekan.pruning.removal import Place, without
+from pdekan.pruning.sparsity import sparsified
 from pdekan.solutions.solution import Solution
 from pdekan.training.history import History
+from pdekan.training.result import compared, measured, with_errors
+from pdekan.training.retraining import Retrained, Retraining
 from pdekan.training.standard_errors import standard_errors
-from pdekan.training.trainer import measured, threads, with_errors
+from pdekan.training.threads import threads
 
 # One digit: with fewer nodes the same splines resolve somewhat less.
 FACTOR, SECONDS = 10.0, 60.0
@@ -128,8 +130,8 @@ class _Search:
         self, problem: Problem, solution: Solution, factor: float, tolerance: float, seconds: float, watch: Watcher | None
     ) -> None:
         self.problem, self.solution, self.watch = problem, solution, watch
-        self.refits = Refitting(problem, solution.network, seconds, self._watched)
-        self.best = self.refits.judged(deepcopy(solution.network))
+        self.retraining = Retraining(problem, solution.network, seconds, self._watched)
+        self.best = self.retraining.validated(deepcopy(solution.network))
         self.bound = max(factor * self.best.relative, tolerance)
         self.sparse: KAN | None = None  # the best network, sparsified
         self.trained = False  # until it stalls
@@ -139,10 +141,10 @@ class _Search:
 
     def pruned(self) -> Pruned:
         """Nodes first, then edges."""
-        with self.refits.clock.running():
+        with self.retraining.clock.running():
             self._reduce(_nodes, "node")
             self._reduce(_edges, "edge")
-        stopped = self.refits.stopped
+        stopped = self.retraining.stopped
         reason = REASONS.get(stopped, stopped)
         interrupted = stopped not in ("", "budget")
         return Pruned(self.solution, self._finished(reason), tuple(self.steps), self.bound, reason, interrupted)
@@ -153,12 +155,12 @@ class _Search:
         What was kept was trained no further than the bound, where it may be stuck: it is trained on before the end is believed.
         """
         most = edges(self.best.kan)
-        while not self.refits.stopped:
+        while not self.retraining.stopped:
             if self.sparse is None:
                 self.trying = "sparsifying"
-                self.sparse = cast("KAN", bare(self.refits.sparsified(self.best.network)))
+                self.sparse = cast("KAN", bare(sparsified(self.retraining, self.best.network)))
             sparse = self.sparse
-            ranked = candidates(sparse, importance(sparse, self.refits.points))
+            ranked = candidates(sparse, importance(sparse, self.retraining.points))
             gone = self._first_that_can_go(sparse, ranked, min(most, _negligible(ranked)), what)
             if not gone and not self._trained_on():
                 return
@@ -167,16 +169,16 @@ class _Search:
     def _first_that_can_go(self, sparse: KAN, ranked: list[Candidate], size: int, what: str) -> int:
         """Try the least important ones together, then fewer of them, then one after the other; how many went, 0 for none."""
         for first, count in _batches(len(ranked), size):
-            if self.refits.stopped:
+            if self.retraining.stopped:
                 return 0
             self.trying = f"without {_counted(count, what)}"
             places = {place for candidate in ranked[first : first + count] for place in candidate.places}
             try:
-                left = without(sparse, places, self.refits.points)
+                left = without(sparse, places, self.retraining.points)
             except ValueError:  # a hidden layer would have no node
                 continue
             # many together are given up early: half of them may do
-            trial = self.refits.fitted(rewrapped(self.best.network, left.network), self.bound, patient=count == 1)
+            trial = self.retraining.trained(rewrapped(self.best.network, left.network), self.bound, patient=count == 1)
             if trial.relative <= self.bound:
                 self._keep(trial, _counted(count, what))
                 return count
@@ -184,16 +186,16 @@ class _Search:
 
     def _trained_on(self) -> bool:
         """Train the best network until it stalls; whether that halves its residual."""
-        if self.refits.stopped or self.trained:
+        if self.retraining.stopped or self.trained:
             return False
         self.trying, self.trained, before = "training what is left", True, self.best
-        trial = self.refits.fitted(before.network, 0.0, patient=True)
+        trial = self.retraining.trained(before.network, 0.0, patient=True)
         if trial.relative < before.relative:
             self.best, self.sparse = trial, None
             self._write_down()
         return self.best.relative < 0.5 * before.relative
 
-    def _keep(self, trial: Fitted, what: str) -> None:
+    def _keep(self, trial: Retrained, what: str) -> None:
         kan = trial.kan
         self.best, self.sparse, self.trained = trial, None, False
         self.steps.append(Removal(what, kan.widths[1:-1], edges(kan), parameters(trial.network), trial.relative))
@@ -202,16 +204,16 @@ class _Search:
     def _write_down(self) -> None:
         """A row of the history."""
         best, before = self.best, self.solution
-        with self.refits.clock.paused():
+        with self.retraining.clock.paused():
             quick = self.history.quick_errors(best.network)
-        steps, spent = before.iterations + self.refits.steps, before.seconds + self.refits.clock.spent
+        steps, spent = before.iterations + self.retraining.steps, before.seconds + self.retraining.clock.spent
         self.history.append(steps, spent, before.stage, best.loss, best.residuals, quick, found(best.network))
 
     def _watched(self, relative: float, spent: float) -> str | None:
         if self.watch is None:
             return None
         kan = self.best.kan
-        budget = self.refits.clock.budget
+        budget = self.retraining.clock.budget
         return self.watch(Progress(spent, budget, kan.widths[1:-1], edges(kan), self.trying, relative))
 
     def _finished(self, reason: str) -> Solution:
@@ -221,16 +223,15 @@ class _Search:
         errors, reference = measured(problem, network)
         uncertainty = {}
         if problem.parameters and problem.data:
-            uncertainty = standard_errors(self.refits.objective(network))
-        converged = best.relative <= before.tolerance
-        judgement = f"relative residual {best.relative:.1e} is {'within' if converged else 'above'} {before.tolerance:.0e}"
+            uncertainty = standard_errors(self.retraining.objective(network))
+        converged, comparison = best.relative <= before.tolerance, compared(best.relative, before.tolerance)
         return replace(
             before,
             network=network,
             status="converged" if converged else "stalled" if before.status == "converged" else before.status,
-            reason=f"pruned from {before.parameters} to {parameters(network)} parameters: {reason}; the {judgement}",
-            iterations=before.iterations + self.refits.steps,
-            seconds=before.seconds + self.refits.clock.spent,
+            reason=f"pruned from {before.parameters} to {parameters(network)} parameters: {reason}; the {comparison}",
+            iterations=before.iterations + self.retraining.steps,
+            seconds=before.seconds + self.retraining.clock.spent,
             residual=best.residuals.equation,
             condition_residual=best.residuals.conditions,
             data_residual=best.residuals.data if problem.data else None,

@@ -32,7 +32,7 @@ class Residuals:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Validation:
     """Unseen points of every term of a problem, the equations' first, with the sizes of data and operators there.
 
     data: root mean squares of the right-hand sides. units: ``(U,)`` for every term, see `terms.units`.
@@ -43,7 +43,7 @@ class Judge:
     units: list[Tensor]
 
     @classmethod
-    def of(cls, problem: Problem, sampling: Sampling, device: torch.device) -> Judge:
+    def of(cls, problem: Problem, sampling: Sampling, device: torch.device) -> Validation:
         """A judge for networks that stand for what the problem seeks."""
         unseen = terms(problem, sampling, device)
         data = [_size(term, term.target) for term in unseen]

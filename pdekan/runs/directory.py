@@ -19,7 +19,7 @@ from pdekan.output.network_figure import Drawing
 from pdekan.output.samples import Array, OutputError
 from pdekan.runs.network_picture import is_pictured, picture
 from pdekan.solutions.solution import Solution, load_solution
-from pdekan.training.solver import Progress
+from pdekan.training.progress import Progress
 
 SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
 NETWORK, MODULE = "network.png", "formula.py"

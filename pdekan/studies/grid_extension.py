@@ -28,7 +28,7 @@ from pdekan.studies import fits
 from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.rows import Row, Task
 from pdekan.training import solver
-from pdekan.training.solver import Progress
+from pdekan.training.progress import Progress
 
 DEGREE = 3
 GRIDS = (3, 5, 10, 20, 50, 100, 200, 500, 1000)

@@ -21,7 +21,8 @@ from pdekan.studies.rows import Row, Task
 from pdekan.studies.scaling import MLP_POINTS
 from pdekan.studies.winners import sentence, winner
 from pdekan.training import solver
-from pdekan.training.schedule import POINTS_PER_PARAMETER
+from pdekan.training.points import POINTS_PER_PARAMETER
+from pdekan.training.progress import Progress
 
 SIZES = (100, 300, 1000)  # parameters, about
 SECONDS, EARLY = 4.5, 1.5  # of work of one thread, not of the clock
@@ -108,7 +109,7 @@ class _Watch:
         self.early: Solution | None = None
         self._since = time.thread_time()
 
-    def __call__(self, progress: solver.Progress) -> str | None:
+    def __call__(self, progress: Progress) -> str | None:
         now = time.thread_time()
         self.spent += now - self._since
         if self.spent <= EARLY:

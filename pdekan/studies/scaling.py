@@ -20,7 +20,9 @@ from pdekan.solutions.solution import Solution, environment
 from pdekan.studies import fits, kan_paper, limits
 from pdekan.studies.rows import Row, Task
 from pdekan.training import solver
-from pdekan.training.schedule import POINTS_PER_PARAMETER, Stage, stages
+from pdekan.training.points import POINTS_PER_PARAMETER
+from pdekan.training.schedule import Stage, stages
+from pdekan.training.threads import threads
 
 Layers = tuple[int, ...]
 
@@ -104,7 +106,7 @@ def tasks(trials: Iterable[Trial]) -> list[Task]:
 
 def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker does: solve a problem file's text on one thread; what `Run` says of it afterwards."""
-    with solver.threads(1):
+    with threads(1):
         solution = solver.solve(loads(configuration["problem"], "the study's problem"))
     assert solution.errors is not None
     errors = solution.errors[solution.unknowns[0]]

@@ -19,6 +19,7 @@ from pdekan.symbolic import search
 from pdekan.symbolic.symbolic import symbol
 from pdekan.symbolic.templates import evaluate
 from pdekan.training import solver
+from pdekan.training.threads import threads
 
 SECONDS, QUICK_SECONDS = 12.0, 4.0  # of a training
 SEARCH, QUICK_SEARCH = 60.0, 20.0  # of a search for a formula
@@ -66,7 +67,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Train on a thousand values, look for a formula, and measure both where there were no values."""
     target = TARGETS[configuration["function"]]
     options = TrainingOptions(seed=configuration["seed"], seconds=configuration["seconds"], tolerance=1e-9)
-    with solver.threads(1):
+    with threads(1):
         solution = solver.solve(replace(target.problem(), training=options))
         found = search.find(solution, seconds=configuration["search"])
     points = target.test_points()

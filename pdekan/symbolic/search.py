@@ -15,7 +15,6 @@ from sympy import Expr, Symbol
 
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
-from pdekan.pruning.refitting import Refitting
 from pdekan.solutions.solution import Solution
 from pdekan.symbolic import polishing
 from pdekan.symbolic.compositions import composed
@@ -29,6 +28,7 @@ from pdekan.symbolic.symbols import FAMILIES, Family
 from pdekan.symbolic.templates import Template
 from pdekan.symbolic.unwrapping import NOTHING, UNWRAPPINGS
 from pdekan.symbolic.verification import Verdict, verify
+from pdekan.training.retraining import Retraining
 
 # The errors that a solution is taken to have, relative to its size, as multiples of its relative residual: few first.
 NOISES = (1.0, 30.0)
@@ -168,7 +168,7 @@ def _edge_by_edge(
     kan, problem = readable(solution.network), solution.problem
     if kan is None or problem is None:
         return
-    objective = Refitting(problem, kan, math.inf, lambda relative, seconds: None).objective(kan)
+    objective = Retraining(problem, kan).objective(kan)
     symbols = [one for one in families if one.cost <= SYMBOL_COST]
     network, _ = snapped(kan, objective, sampled.scattered(), symbols, tick)
     yield from of_network(network, unknown, sampled, families)

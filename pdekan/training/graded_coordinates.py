@@ -1,4 +1,4 @@
-"""Gradings that suit a solution: where it is steep, coordinates are spread out."""
+"""Graded coordinates (r-adaptivity): where a solution is steep, coordinates are spread out."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from pdekan.networks.grading import LONGEST, coarseness, counts, equidistributin
 from pdekan.networks.kan import KAN
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
-from pdekan.training.schedule import Stage
+from pdekan.training.schedule import Stage, is_open
 
-# Points along the axis that slopes are taken between, along every other one, and those that lengths are given at.
-ALONG, ACROSS, FINE = 61, {1: 1, 2: 24, 3: 8}, 601
+# Points along an axis between which slopes are taken: neighbours are 1/60 of the axis apart in its own coordinates. A thinner
+# front is located in several gradings, each of which resolves it better (tests/test_graded_coordinates.py: three for a front
+# of width 0.01). Points along every other axis, by dimension, over which slopes are averaged; nodes at which lengths are
+# given, ten times as dense as the points, so that their interpolation adds nothing.
+POINTS_ALONG, POINTS_ACROSS, NODES_ALONG = 61, {1: 1, 2: 24, 3: 8}, 601
 # Intervals of the last layer for every length that fits along an axis, and nodes at least. With plane waves inside, the first
 # least-squares problem of the last slabs of Allen-Cahn's equation leaves 5e-6 with 3.5 intervals and 8 nodes, 5e-7 with these.
-INTERVALS_PER_LENGTH, NODES = 5.0, 12
-# A grading is given up where another one would lay points this many times as densely. With 1.5, slabs in which a front became
-# 1.4 times as steep trained long (ten steps instead of one), and ended at 1e-4 instead of 3e-6.
-OUTGROWN = 1.15
-# Short lengths are taken shorter by this power: a front has room to become steeper, which costs little in what is spread out.
+INTERVALS_PER_LENGTH, MIN_NODES = 5.0, 12
+# Another grading replaces the present one where it lays points this many times as densely. With 1.5, slabs in which a front
+# became 1.4 times as steep trained long (ten steps instead of one), and ended at 1e-4 instead of 3e-6.
+DENSER = 1.15
+# Short lengths are taken to this power: a front has room to become steeper, at the cost of few points where u is smooth.
 SHARPER = 4.0 / 3.0
 
 
@@ -42,32 +45,34 @@ def check(problem: Problem) -> None:
         )
 
 
-def better(problem: Problem, network: Network) -> Tensor | None:
-    """The grading that suits what a network says, where its own does not; None where it does."""
+def needed(problem: Problem, network: Network) -> Tensor | None:
+    """The grading ``(d, n)`` that a network's function needs where it is too steep for its own, else None."""
     inner = bare(network)
     if not isinstance(inner, KAN):
         return None
     given = None if inner.grading is None else inner.grading.cpu()
     wanted = equidistributing([_lengths(problem, network, given, k) for k in range(problem.domain.dimension)])
-    return None if wanted is None or (given is not None and coarseness(given, wanted) < OUTGROWN) else wanted
+    return None if wanted is None or (given is not None and coarseness(given, wanted) < DENSER) else wanted
 
 
-def sized(stage: Stage, grading: Tensor, is_open: bool) -> Stage:
-    """A stage of the plan in graded coordinates: its last layer has intervals for all lengths that fit along an axis.
+def sized(problem: Problem, stage: Stage, grading: Tensor | None) -> Stage:
+    """A stage in graded coordinates: its last layer has intervals for all lengths that fit along an axis.
 
-    is_open: whether the number of nodes may be raised, too.
+    Where the solver chooses the network, the number of its nodes is raised too.
     """
-    needed = math.ceil(INTERVALS_PER_LENGTH * float(counts(grading).max()))
-    hidden = tuple(max(n, NODES) for n in stage.hidden) if is_open else stage.hidden
-    return replace(stage, hidden=hidden, intervals=(*stage.intervals[:-1], max(stage.intervals[-1], needed)))
+    if grading is None or stage.kind != "kan":
+        return stage
+    intervals = math.ceil(INTERVALS_PER_LENGTH * float(counts(grading).max()))
+    hidden = tuple(max(n, MIN_NODES) for n in stage.hidden) if is_open(problem) else stage.hidden
+    return replace(stage, hidden=hidden, intervals=(*stage.intervals[:-1], max(stage.intervals[-1], intervals)))
 
 
 @torch.no_grad()
-def afresh(network: KAN, stage: Stage, grading: Tensor | None, points: Tensor, generator: torch.Generator) -> KAN:
-    """A network of the stage's sizes whose inner functions are plane waves, to go on from another one in its place.
+def plane_waves(network: KAN, stage: Stage, grading: Tensor | None, points: Tensor, generator: torch.Generator) -> KAN:
+    """A network of the stage's sizes on the box of another one, whose inner functions are plane waves.
 
-    Normalised on points ``(n, d)``. Inner functions that were trained are steep in places, where fine outer splines would be
-    left free between points. Plane waves are not, and for them the last layer alone does most.
+    Normalised on points ``(n, d)``. Trained inner functions are steep in places, where fine outer splines would be undetermined
+    between points. Plane waves are not, and with them most of the accuracy comes from the last layer alone.
     """
     box = network.lower.tolist(), network.upper.tolist()
     widths = (network.inputs, *stage.hidden, network.outputs)
@@ -79,7 +84,7 @@ def afresh(network: KAN, stage: Stage, grading: Tensor | None, points: Tensor, g
 
 
 def regraded(network: Network, grading: Tensor) -> Network:
-    """About the same function in other coordinates."""
+    """A network of about the same function in other coordinates."""
     inner = bare(network)
     if not isinstance(inner, KAN):
         return network
@@ -92,11 +97,11 @@ def _lengths(problem: Problem, network: Network, grading: Tensor | None, k: int)
     """Nodes of axis k of the unit box, evenly laid in its own coordinates, and the lengths ``(n,)`` there.
 
     1/h⁴ is the mean over all other axes of (Σ_u (Δu/Δx_k / A_u)²)², A_u being half the range of unknown u: h is that of
-    tanh(x/h) at its steepest. Differences from node to node rather than derivatives, in which every wiggle of a solution that
-    is not there yet is large; the fourth power, so that a front counts that is there for a small part of time.
+    tanh(x/h) at its steepest. Differences between nodes are taken instead of derivatives, in which the oscillations of an
+    unfinished solution are large; the fourth power gives weight to a front that exists for a small part of time.
     """
     domain, d = problem.domain, problem.domain.dimension
-    columns = [_nodes(ALONG if j == k else ACROSS[d], j == k, grading, j) for j in range(d)]
+    columns = [_nodes(POINTS_ALONG if j == k else POINTS_ACROSS[d], j == k, grading, j) for j in range(d)]
     lower, upper = torch.tensor(domain.lower), torch.tensor(domain.upper)
     points = lower + 0.5 * (upper - lower) * (torch.cartesian_prod(*columns).reshape(-1, d) + 1.0)
     u = evaluate(network, points.to(next(network.parameters()).device), Frame(domain.coordinates, Derivatives.VALUE))
@@ -104,9 +109,9 @@ def _lengths(problem: Problem, network: Network, grading: Tensor | None, k: int)
     range_ = (0.5 * (value.amax(0) - value.amin(0))).clamp_min(1e-300)
     grid = (value / range_).reshape(*(len(column) for column in columns), -1).movedim(k, 0)
     slope = grid.diff(dim=0) / columns[k].diff().reshape(-1, *(1,) * d)
-    mean = slope.square().sum(-1).square().reshape(ALONG - 1, -1).mean(1)
+    mean = slope.square().sum(-1).square().reshape(POINTS_ALONG - 1, -1).mean(1)
     middle = 0.5 * (columns[k][1:] + columns[k][:-1])
-    nodes = _nodes(FINE, True, grading, k)
+    nodes = _nodes(NODES_ALONG, True, grading, k)
     lengths = interpolated(nodes.clamp(middle[0], middle[-1]), middle, mean.clamp_min(1e-12) ** -0.25)
     return nodes, lengths.clamp_max(LONGEST) ** SHARPER
 

@@ -1,11 +1,9 @@
-"""A training's clock, and what is written down of every step."""
+"""The history of a training: a row of numbers for every step."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,43 +23,11 @@ RULES = {1: (37, 5, 0), 2: (13, 4, 0), 3: (4, 4, 0)}
 SCATTERED = (1, 1, 2048)
 
 
-class Clock:
-    """Seconds of training; it stands still outside of `running`, and within `paused`."""
-
-    def __init__(self, spent: float, seconds: float) -> None:
-        self.budget = spent + seconds
-        self._spent = spent
-        self._since: float | None = None
-
-    @property
-    def spent(self) -> float:
-        """Seconds so far."""
-        return self._spent + (0.0 if self._since is None else time.perf_counter() - self._since)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Count the seconds of a block."""
-        self._since = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._spent, self._since = self.spent, None
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Do not count the seconds of a block within a running one."""
-        self._spent, self._since = self.spent, None
-        try:
-            yield
-        finally:
-            self._since = time.perf_counter()
-
-
 class History:
-    """Columns of numbers, a row a step; l2 and h1 are the mean square errors of all unknowns together, nan where not known.
+    """Columns of numbers, a row for every step.
 
-    residual is the relative one, the others are root mean squares as they are, all on points that training has not seen.
-    A parameter that is sought has a column of its own.
+    l2, h1: mean square errors of all unknowns together, nan where not known. residual: the relative one, the others are root
+    mean squares, all on validation points. A trainable parameter has a column of its own.
     """
 
     def __init__(self, problem: Problem, earlier: Mapping[str, NDArray[np.float64]] | None = None) -> None:
@@ -70,7 +36,7 @@ class History:
         names = (*COLUMNS, *map(_column, problem.parameters))
         self._columns: dict[str, list[float]] = {name: [] for name in names}
         if earlier is not None:
-            unknown = np.full(len(earlier["step"]), math.nan)  # what earlier versions did not write down
+            unknown = np.full(len(earlier["step"]), math.nan)  # columns that earlier versions did not have
             self._columns = {name: earlier.get(name, unknown).tolist() for name in names}
 
     def append(
@@ -95,17 +61,17 @@ class History:
             column.append(float(row[name]))
 
     def quick_errors(self, network: Network) -> dict[str, Errors]:
-        """The errors of a step, on fewer points than those of a solution."""
+        """The errors after a step, on fewer points than those of a solution."""
         return norms.quick(self._problem, network, self._rule) if norms.known(self._problem) else {}
 
     @property
     def loss(self) -> float:
-        """That of the last row."""
+        """The loss of the last row."""
         return self._columns["loss"][-1]
 
     @property
     def seconds(self) -> float:
-        """When the last row was written."""
+        """Those of the last row."""
         return self._columns["seconds"][-1]
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:

@@ -9,14 +9,16 @@ from torch import nn
 
 from pdekan.ansatz.unknowns import network_outputs
 from pdekan.networks.base import ModuleNetwork, Network
+from pdekan.optimizers.base import LeastSquares, Optimizer
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
+from pdekan.training.progress import Callback
+from pdekan.training.strategy import Strategy
+from pdekan.training.threads import threads
 from pdekan.training.time_marching import march
-from pdekan.training.trainer import Progress, Training, Watcher, threads
-
-__all__ = ["Progress", "check", "solve", "threads"]
+from pdekan.training.trainer import Setup, Trainer
 
 
 def solve(
@@ -24,15 +26,19 @@ def solve(
     *,
     network: Network | nn.Module | NetworkOptions | None = None,
     training: TrainingOptions | None = None,
+    strategy: Strategy | None = None,
+    optimizer: Optimizer[LeastSquares] | None = None,
     resume: Solution | None = None,
     device: str = "cpu",
-    watch: Watcher | None = None,
+    watch: Callback | None = None,
 ) -> Solution:
-    """Train a network to solve the problem and measure how wrong it is.
+    """Train a network to solve the problem and measure its error.
 
     network: options, or a network (any torch module from ``(n, d)`` to ``(n, unknowns)``) that is trained as it stands; by
-    default the problem's own options. resume: a solution of the same problem to go on from. Raises ProblemError for options
-    that do not fit the problem. The caller's network is not changed.
+    default the problem's own options. strategy: decides which stages are trained, instead of the options. optimizer: an object
+    that trains every stage, instead of the one that the options name. resume: a solution of the same problem to go on from.
+    watch: called after every step; words that it returns stop the training. Raises ProblemError for options that do not fit
+    the problem. The caller's network is not changed.
     """
     if isinstance(network, NetworkOptions):
         problem = replace(problem, network=network)
@@ -42,15 +48,15 @@ def solve(
     if isinstance(network, nn.Module):
         outputs = network_outputs(problem)
         given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension, outputs)
-    allowed = torch.get_num_threads()
+    setup = Setup(strategy, optimizer, device, watch, torch.get_num_threads())
     with threads(1):
         if problem.training.slabs == 1:
-            return Training(problem, given, device, watch, resume, allowed).solution()
+            return Trainer(problem, given, setup, resume).solution()
         if given is not None:
             raise ProblemError("a network of your own cannot be trained in slabs of time; set slabs = 1")
-        return march(problem, device, watch, resume, allowed)
+        return march(problem, setup, resume)
 
 
 def check(problem: Problem) -> None:
     """Raise the ProblemError that `solve` would for a network that its optimizer or the memory cannot hold; train nothing."""
-    Training(problem, None, "cpu", None, None).check()
+    Trainer(problem).check()

@@ -20,49 +20,53 @@ from pdekan.networks.mlp import MLP
 from pdekan.networks.piecewise import Slabs
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
-from pdekan.residuals.validation import Judge
+from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
-from pdekan.training import optimizer_choice
-from pdekan.training.schedule import stages, training_points, unseen_points
-from pdekan.training.trainer import Progress, Training, Watcher, measured
+from pdekan.training.points import training_points, validation_points
+from pdekan.training.progress import Callback, Progress
+from pdekan.training.result import measured
+from pdekan.training.schedule import stages
+from pdekan.training.trainer import Setup, Trainer
 
-# From best to worst: what a march in which not all slabs ended alike is called.
+# From best to worst: the status of a solution is that of its worst slab.
 STATUSES = ("converged", "budget", "stalled", "interrupted")
-# Of equal shares of the time: what a slab may take, while those after it keep this much. Errors of the first are carried on.
-MOST, KEPT = 2.0, 0.5
+# In equal shares of the seconds: what a slab may take at most, and what is kept for each later one. Errors of the first slab
+# grow in all others, so that more time for it pays (Allen-Cahn).
+MOST_SHARES, KEPT_SHARES = 2.0, 0.5
+# A slab starts from the network of the one before only if so many of its steps fit into the slab's seconds.
+LEAST_STEPS = 5
 
 
-def march(problem: Problem, device: str, watch: Watcher | None, resume: Solution | None, threads: int = 1) -> Solution:
-    """Solve slab after slab, each in its share of the time; see `pdekan.solve`."""
+def march(problem: Problem, setup: Setup, resume: Solution | None) -> Solution:
+    """Solve slab after slab, each in its share of the seconds; see `pdekan.solve`."""
     times = breaks(problem)
     column, count = problem.domain.coordinates.index(TIME), problem.training.slabs
     solved: list[Solution] = []
     networks: list[Network] = []
     if resume is not None:
         networks = _finished(resume, times)
-        solved = [_judged(problem, times, networks, resume, device)]
+        solved = [_validated(problem, times, networks, resume, setup.device)]
     spent, share = 0.0, problem.training.seconds / (count - len(networks))
     for k in range(len(networks), count):
-        seconds = min(MOST * share, problem.training.seconds - spent - KEPT * share * (count - k - 1))
+        seconds = min(MOST_SHARES * share, problem.training.seconds - spent - KEPT_SHARES * share * (count - k - 1))
         part = slab(problem, times, k, networks[-1] if networks else None, seconds)
-        joining = _Joining(problem, times, column, tuple(networks), tuple(solved))
-        start = _start(part, solved[-1]) if solved and k > 0 else None
-        watcher = None if watch is None else joining.watcher(watch, k)
-        solution = Training(part, None, device, watcher, start, threads).solution()
+        before = _Earlier(problem, times, column, tuple(networks), tuple(solved))
+        callback = None if setup.callback is None else before.shown(setup.callback, k)
+        start = extrapolated(part, solved[-1]) if solved and k > 0 else None
+        solution = Trainer(part, None, replace(setup, callback=callback), start).solution()
         solved.append(solution)
         networks.append(solution.network)
         spent += solution.seconds
         if solution.status == "interrupted":
             break
-    joining = _Joining(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1]))
-    return joining.joined(solved[-1], measure=True)
+    return _Earlier(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1])).joined(solved[-1], measure=True)
 
 
-def _start(part: Problem, before: Solution) -> Solution | None:
-    """The slab before as a guess for the next one, as if time went on as it did.
+def extrapolated(part: Problem, before: Solution) -> Solution | None:
+    """The solution of the slab before, moved to the next one as its initial guess.
 
-    None where the network cannot be moved, where it is of plane waves (small networks find a better start for those), and where
-    it is so large that there is no time for a few steps with it.
+    None for networks that cannot be moved, for plane waves, for which small networks are a better start, and for networks so
+    large that too few of their steps fit into the seconds of the slab.
     """
     last = before.network.parts[-1] if isinstance(before.network, Slabs) else before.network
     network = deepcopy(bare(last))
@@ -77,7 +81,7 @@ def _start(part: Problem, before: Solution) -> Solution | None:
 
 
 def _is_of_waves(part: Problem, network: KAN | MLP) -> bool:
-    """Whether a network was found as one of plane waves, in the coordinates of the problem."""
+    """Whether a network has the sizes of a stage of plane waves, in the coordinates of the problem."""
     if not isinstance(network, KAN) or network.grading is not None:
         return False
     sizes = network.widths[1:-1], network.degree, network.intervals
@@ -85,14 +89,14 @@ def _is_of_waves(part: Problem, network: KAN | MLP) -> bool:
 
 
 def _is_slow(part: Problem, network: KAN | MLP, before: Solution) -> bool:
-    """Whether steps like the last one of a slab are too long for another to be solved by some of them.
+    """Whether steps like the last one of the slab before are too long for the next one.
 
-    In graded coordinates a slab begins with small networks, whatever the one before ended with.
+    In graded coordinates a slab begins with small networks in any case.
     """
     seconds = before.history["seconds"]
     if len(seconds) < 2 or (isinstance(network, KAN) and network.grading is not None):
         return False
-    return optimizer_choice.FEW * float(seconds[-1] - seconds[-2]) > part.training.seconds
+    return LEAST_STEPS * float(seconds[-1] - seconds[-2]) > part.training.seconds
 
 
 def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:
@@ -106,26 +110,28 @@ def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:
     return network.parts[:count]
 
 
-def _judged(problem: Problem, times: Sequence[float], networks: Sequence[Network], resume: Solution, device: str) -> Solution:
-    """An earlier run as far as its finished slabs go: what it says of the slab that it was in does not count any more."""
-    found = []
+def _validated(
+    problem: Problem, times: Sequence[float], networks: Sequence[Network], resume: Solution, device: str
+) -> Solution:
+    """An earlier run as far as its finished slabs go, with their residuals; the slab that it was in is solved again."""
+    residuals = []
     for k, network in enumerate(networks):
         part = slab(problem, times, k, networks[k - 1] if k else None, 1.0)
-        unseen = unseen_points(training_points(part, stages(part)[-1], part.training.seed))
-        found.append(Judge.of(part, unseen, torch.device(device)).residuals(network))
-    relative = max((one.relative for one in found), default=0.0)
+        points = validation_points(training_points(part, stages(part)[-1], part.training.seed))
+        residuals.append(Validation.of(part, points, torch.device(device)).residuals(network))
+    relative = max((one.relative for one in residuals), default=0.0)
     return replace(
         resume,
         status="converged" if relative <= resume.tolerance else "budget",
-        residual=_root_mean_square([one.equation for one in found]),
-        condition_residual=_root_mean_square([one.conditions for one in found]),
+        residual=_root_mean_square([one.equation for one in residuals]),
+        condition_residual=_root_mean_square([one.conditions for one in residuals]),
         relative_residual=relative,
     )
 
 
 @dataclass(frozen=True)
-class _Joining:
-    """What is known of the slabs before one that is being solved."""
+class _Earlier:
+    """The slabs before one that is being solved."""
 
     problem: Problem
     times: Sequence[float]
@@ -133,10 +139,10 @@ class _Joining:
     networks: tuple[Network, ...]
     solved: tuple[Solution, ...]
 
-    def watcher(self, watch: Watcher, k: int) -> Watcher:
-        """Shows the progress of slab k as that of the whole."""
+    def shown(self, callback: Callback, k: int) -> Callback:
+        """A callback that learns of the progress of slab k as that of the whole."""
 
-        def watched(progress: Progress) -> str | None:
+        def called(progress: Progress) -> str | None:
             earlier = sum(one.seconds for one in self.solved)
             shown = replace(
                 progress,
@@ -148,9 +154,9 @@ class _Joining:
                 budget=earlier + self.problem.training.seconds,
                 snapshot=lambda: self.joined(progress.snapshot(), measure=False),
             )
-            return watch(shown)
+            return callback(shown)
 
-        return watched
+        return called
 
     def joined(self, last: Solution, measure: bool) -> Solution:
         """All slabs as one solution."""
@@ -159,7 +165,7 @@ class _Joining:
         network = Slabs(networks, self.times[1 : len(networks)], self.column)
         unsolved = last.status == "interrupted"
         k, worst = max(enumerate(parts), key=lambda pair: (STATUSES.index(pair[1].status), pair[1].relative_residual))
-        found, reference = measured(self.problem, network) if measure and not unsolved else ({}, None)
+        errors, reference = measured(self.problem, network) if measure and not unsolved else ({}, None)
         return replace(
             last,
             domain=self.problem.domain,
@@ -174,7 +180,7 @@ class _Joining:
             relative_residual=max(part.relative_residual for part in parts),
             stage=len(networks) - 1 - unsolved,
             history=_appended([part.history for part in parts]),
-            errors=found or None,
+            errors=errors or None,
             reference=reference,
         )
 

@@ -1,8 +1,8 @@
-"""The network that a stage begins with: what the best one before has found, in its own sizes and coordinates."""
+"""Warm starts: the network that a stage begins with represents the best one before it, in its own sizes and coordinates."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -16,129 +16,111 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.solutions.solution import Solution
 from pdekan.training import graded_coordinates
-from pdekan.training.schedule import Stage, training_points
+from pdekan.training.points import training_points
+from pdekan.training.schedule import Stage
+from pdekan.training.state import State
 
 
-@dataclass
-class Succession:
-    """How networks follow each other in a training.
+def sampling(problem: Problem, stage: Stage, network: Network) -> Sampling:
+    """The points that a stage is trained on, in the coordinates of its network."""
+    points, inner = training_points(problem, stage, problem.training.seed), bare(network)
+    return replace(points, grading=inner.grading) if isinstance(inner, KAN) else points
 
-    given: a network of the user's, which has no successors. grows: whether the plan is a ladder of the solver's own. seed: of
-    fresh networks. guessed: whether the best network is only a guess of what is to be trained. grading: the coordinates that
-    solutions so far asked for, see `adaptation`.
+
+def first_network(
+    problem: Problem, stage: Stage, state: State, given: Network | None, device: torch.device, projected: bool = True
+) -> Network:
+    """The network that a stage begins with: the best one, prolonged to the stage's sizes, else the user's, else a random one.
+
+    projected: whether a network with plane waves inside begins as the L2 projection of the best one.
     """
-
-    problem: Problem
-    given: Network | None
-    device: torch.device
-    grows: bool
-    seed: int
-    guessed: bool = False
-    grading: torch.Tensor | None = None
-
-    def sized(self, stage: Stage) -> Stage:
-        """A stage of the plan, with what the coordinates need."""
-        if self.grading is None or stage.kind != "kan":
-            return stage
-        return graded_coordinates.sized(stage, self.grading, self.grows)
-
-    def first(self, stage: Stage | None, best: Network | None, imitating: bool = True) -> Network:
-        """The stage's network to start from: the user's, the best so far carried over, or a fresh one.
-
-        imitating: whether one with inner functions of its own has to say what the best says.
-        """
-        if stage is None:
-            assert self.given is not None
-            return best if best is not None else self.given.to(self.device)
-        generator = torch.Generator().manual_seed(self.seed)
-        if best is not None:
-            network = bare(best)
-            if isinstance(network, KAN) and (stage.waves or self._begins_afresh(network, stage)):
-                network = self._afresh(network, stage, generator, imitating)
-            elif isinstance(network, KAN):
-                network = cast("KAN", bare(self._regraded(best)))
-                if network.widths[1:-1] != stage.hidden:
-                    network = network.widened(stage.hidden, generator)
-                network = network.refined(stage.degree, stage.intervals)
-            return rewrapped(best, network)
-        domain = self.problem.domain
-        widths, box = stage.widths(domain.dimension), (domain.lower, domain.upper)
-        fresh: KAN | MLP
-        if stage.kind == "mlp":
-            fresh = MLP(widths, *box)
-        else:
-            fresh = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
-        fresh.initialise(generator)
-        return self._regraded(wrapped(self.problem, fresh).to(self.device))
-
-    def is_smaller(self, stage: Stage | None, best: Network | None) -> bool:
-        """Whether a stage has fewer nodes than the best network so far, which it could not take over."""
-        network = None if best is None else bare(best)
-        if stage is None or not self.grows or not isinstance(network, KAN):
-            return False
-        if self.guessed and self._begins_afresh(network, stage):
-            return False
-        return any(new < old for new, old in zip(stage.hidden, network.widths[1:-1], strict=True))
-
-    def outgrows(self, network: Network) -> bool:
-        """Whether a network says something too steep for its coordinates; what would suit it is kept."""
-        wanted = graded_coordinates.better(self.problem, network) if self.problem.training.adapt else None
-        self.grading = self.grading if wanted is None else wanted.to(self.device)
-        return wanted is not None
-
-    def sampling(self, stage: Stage | None, network: Network) -> Sampling:
-        """The points that a stage is trained on, in its network's coordinates."""
-        if stage is None:
-            count = sum(p.numel() for p in network.parameters())
-            stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
-        inner = bare(network)
-        sampling = training_points(self.problem, stage, self.problem.training.seed)
-        return replace(sampling, grading=inner.grading) if isinstance(inner, KAN) else sampling
-
-    def _begins_afresh(self, network: KAN, stage: Stage) -> bool:
-        """Whether a stage in graded coordinates takes over what the best network says, but not its inner functions.
-
-        They are kept where they were trained for the same problem, in the same coordinates, for as many nodes.
-        """
-        if self.grading is None or stage.base != "none":
-            return False
-        same = network.grading is not None and torch.equal(network.grading, self.grading)
-        return self.guessed or not same or network.widths[1:-1] != stage.hidden
-
-    def _afresh(self, network: KAN, stage: Stage, generator: torch.Generator, imitating: bool) -> KAN:
-        """A fresh network of the stage; imitating: that says what another one says at the stage's training points."""
-        sampling = replace(self.sampling(stage, network), grading=self.grading)
-        points = torch.as_tensor(sampling.inside(self.problem.domain).points, device=self.device)
-        fresh = graded_coordinates.afresh(network, stage, self.grading, points, generator)
-        if imitating:
-            with torch.no_grad():
-                fresh.imitate(network(points), points)
-        return fresh
-
-    def _regraded(self, network: Network) -> Network:
-        """The network in the coordinates that solutions so far have asked for."""
-        inner = bare(network)
-        if self.grading is None or not isinstance(inner, KAN):
-            return network
-        same = inner.grading is not None and torch.equal(inner.grading, self.grading)
-        return network if same else graded_coordinates.regraded(network, self.grading)
+    best = state.network
+    if stage.kind == "given":
+        assert given is not None
+        return best if best is not None else given.to(device)
+    generator = torch.Generator().manual_seed(problem.training.seed + stage.start)
+    if best is None:
+        return _random(problem, stage, state, generator, device)
+    network = bare(best)
+    if not isinstance(network, KAN):
+        return best
+    if stage.waves or _replaces_inner(network, stage, state):
+        return rewrapped(best, _plane_waves(problem, network, stage, state, generator, projected))
+    network = cast("KAN", bare(_regraded(best, state)))
+    if network.widths[1:-1] != stage.hidden:
+        network = network.widened(stage.hidden, generator)
+    return rewrapped(best, network.refined(stage.degree, stage.intervals))
 
 
-def stage_of(plan: tuple[Stage | None, ...], network: Network, otherwise: int) -> int:
-    """The last stage of a plan that trains a network of these sizes; where there is none, another, or the plan's last."""
+def is_smaller(stage: Stage, state: State) -> bool:
+    """Whether a stage has fewer nodes than the best network so far, which it could not take over."""
+    network = None if state.network is None else bare(state.network)
+    if not isinstance(network, KAN) or (state.extrapolated and _replaces_inner(network, stage, state)):
+        return False
+    return any(new < old for new, old in zip(stage.hidden, network.widths[1:-1], strict=True))
+
+
+def _random(problem: Problem, stage: Stage, state: State, generator: torch.Generator, device: torch.device) -> Network:
+    """A network of the stage's sizes with random parameters."""
+    domain = problem.domain
+    widths, box = stage.widths(domain.dimension), (domain.lower, domain.upper)
+    network: KAN | MLP
+    if stage.kind == "mlp":
+        network = MLP(widths, *box)
+    else:
+        network = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
+    network.initialise(generator)
+    return _regraded(wrapped(problem, network).to(device), state)
+
+
+def _replaces_inner(network: KAN, stage: Stage, state: State) -> bool:
+    """Whether a stage in graded coordinates takes over the best network's function, but not its inner functions.
+
+    They are kept where they were trained for the same problem, in the same coordinates, for as many nodes.
+    """
+    if state.grading is None or stage.base != "none":
+        return False
+    same = network.grading is not None and torch.equal(network.grading, state.grading)
+    return state.extrapolated or not same or network.widths[1:-1] != stage.hidden
+
+
+def _plane_waves(
+    problem: Problem, network: KAN, stage: Stage, state: State, generator: torch.Generator, projected: bool
+) -> KAN:
+    """A network of the stage with plane waves inside, as the projection of another one on the stage's training points."""
+    rule = replace(sampling(problem, stage, network), grading=state.grading)
+    points = torch.as_tensor(rule.inside(problem.domain).points, device=network.lower.device)
+    waves = graded_coordinates.plane_waves(network, stage, state.grading, points, generator)
+    if projected:
+        with torch.no_grad():
+            waves.imitate(network(points), points)
+    return waves
+
+
+def _regraded(network: Network, state: State) -> Network:
+    """The network in the coordinates of the state."""
+    inner = bare(network)
+    if state.grading is None or not isinstance(inner, KAN):
+        return network
+    same = inner.grading is not None and torch.equal(inner.grading, state.grading)
+    return network if same else graded_coordinates.regraded(network, state.grading)
+
+
+def stage_of(stages: tuple[Stage, ...], network: Network, otherwise: int) -> int:
+    """The last stage of a schedule with a network of these sizes; where there is none, another, or the schedule's last."""
     if isinstance(network, KAN):
         sizes = network.widths[1:-1], network.degree, network.intervals
-        fits = [k for k, stage in enumerate(plan) if stage and (stage.hidden, stage.degree, stage.intervals) == sizes]
+        fits = [k for k, stage in enumerate(stages) if (stage.hidden, stage.degree, stage.intervals) == sizes]
         otherwise = max(fits, default=otherwise)
-    return min(otherwise, len(plan) - 1)
+    return min(otherwise, len(stages) - 1)
 
 
-def check_resumable(problem: Problem, resume: Solution, widest: Stage | None) -> None:
-    """Raises ProblemError where the network of an earlier solution fits the problem or the widest stage of its plan not."""
+def check_resumable(problem: Problem, resume: Solution, widest: Stage) -> None:
+    """Raises ProblemError where the network of an earlier solution fits neither the problem nor the widest stage."""
     if (resume.domain, resume.unknowns) != (problem.domain, problem.unknowns):
         raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
     network = bare(resume.network)
-    if widest is None:
+    if widest.kind == "given":
         return
     kind = "kan" if isinstance(network, KAN) else "mlp" if isinstance(network, MLP) else "module"
     if kind != widest.kind:

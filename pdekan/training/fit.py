@@ -1,0 +1,44 @@
+"""fit(): an optimizer at work on a least-squares problem until it ends, is stopped, or its time is out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from torch import Tensor
+
+from pdekan.networks.base import NoJacobian
+from pdekan.optimizers.base import Optimizer, Outcome, Step
+from pdekan.problems.formulas import ProblemError
+from pdekan.training.clock import OutOfTimeError
+from pdekan.training.reasons import Reason
+
+P = TypeVar("P")
+# called after every step; a reason ends the fit
+Stop = Callable[[Step], Reason | None]
+
+
+def fit(objective: P, optimizer: Optimizer[P], theta: Tensor, steps: int, stop: Stop) -> Outcome:
+    """Minimise from theta ``(P,)`` with at most so many steps; the outcome's reason is a `Reason`.
+
+    Where the objective raises OutOfTimeError in the middle of a step, the outcome is the step with the lowest loss. Raises
+    ProblemError for networks whose Jacobian the optimizer needs and cannot have, ValueError for an optimizer's unknown reason.
+    """
+    best, taken = Step(theta, math.inf), 0
+
+    def watch(step: Step) -> Reason | None:
+        nonlocal best, taken
+        taken = step.taken
+        if step.loss < best.loss:
+            best = replace(step, theta=step.theta.clone())  # some optimizers go on in the same memory
+        return stop(step)
+
+    try:
+        outcome = optimizer.minimise(objective, theta, steps, watch)
+    except NoJacobian as error:
+        raise ProblemError(str(error)) from error
+    except OutOfTimeError:
+        return Outcome(best.theta, best.loss, taken, Reason.BUDGET)
+    return replace(outcome, reason=Reason(outcome.reason))

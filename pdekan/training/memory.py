@@ -1,0 +1,72 @@
+"""The memory that a step of Gauss-Newton takes, and how many rows of the Jacobian fit into what is allowed."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from pdekan.domains.box import TENSOR_DIMENSIONS
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import APART
+from pdekan.training.points import training_points
+from pdekan.training.schedule import Stage
+
+# Megabytes that training may take where the user allows no number.
+DEFAULT_MEGABYTES = 2000.0
+# Arrays of the size of the Jacobian's rows, and the triangle they are joined to, that a step holds at its peak: fitted to what
+# tests/benchmarks/cost.py measures. POINTS are evaluated at a time for validation.
+COPIES, POINTS = 2.75, 8192
+# Bytes for the points of a network that is no KAN.
+OTHER_NETWORKS = 35e6
+
+
+def block(parameters: int, stage: Stage, dimension: int, megabytes: float | None) -> int:
+    """How many rows of the Jacobian a step of Gauss-Newton takes at a time within the megabytes allowed.
+
+    Raises ProblemError where that is fewer than a quarter of the parameters.
+    """
+    width, allowed, other = parameters + 1, megabytes or DEFAULT_MEGABYTES, _beside(stage, dimension)
+    rows = int((allowed * 1e6 - other) / (8 * COPIES * width)) - width
+    if rows < width // 4:
+        least = math.ceil((_of_rows(width // 4 + 1, width) + other) / 1e6)
+        raise ProblemError(
+            f"a network of {parameters} parameters needs {least} MB or more to be trained by Gauss-Newton, {allowed:g} MB are "
+            "allowed; allow more (--memory), take a smaller network, or optimizer matrix-free"
+        )
+    return rows
+
+
+def _of_rows(rows: int, width: int) -> float:
+    """Bytes for a block of so many rows of so many numbers."""
+    return 8 * COPIES * (rows + width) * width
+
+
+def _beside(stage: Stage, dimension: int) -> float:
+    """Bytes beside the rows: local bases, points and activations, with their derivatives."""
+    if stage.kind != "kan":
+        return OTHER_NETWORKS
+    numbers = 0
+    for (a, b), k, n in zip(pairwise(stage.widths(dimension)), stage.degree, stage.intervals, strict=True):
+        numbers += 3 * a * (k + 1) + min(a * b * (k + 1), 3 * a * (k + n)) + 3 * a * b
+    return 8.0 * POINTS * numbers
+
+
+def memory(problem: Problem, stage: Stage) -> int:
+    """About how many bytes a step of Gauss-Newton takes, without those of the program itself."""
+    sampling, d = training_points(problem, stage, 0), problem.domain.dimension
+    axis, equations = sampling.cells * sampling.order, len(problem.equations)
+    faces = sum(len(problem.domain.resolve(name)) for c in problem.conditions if c.kind not in APART for name in c.on)
+    measured = sum(len(values) for one in problem.data for values in one.values.values())
+    if d > TENSOR_DIMENSIONS:
+        share = -(-sampling.count // max(1, faces))
+        rows = equations * 2 ** math.ceil(math.log2(sampling.count)) + faces * 2 ** math.ceil(math.log2(share))
+    else:
+        rows = math.ceil(equations * problem.domain.filling * axis**d) + faces * axis ** max(0, d - 1)
+    rows += measured
+    parameters = stage.parameters(d)
+    try:
+        at_a_time = min(rows, block(parameters, stage, d, problem.training.memory))
+    except ProblemError:  # it takes more than is allowed
+        at_a_time = rows
+    return int(_of_rows(at_a_time, parameters + 1) + _beside(stage, d))

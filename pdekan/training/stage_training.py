@@ -1,0 +1,224 @@
+"""The training of one stage: a fit whose steps are validated, recorded, and asked whether to go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import torch
+from torch.nn.utils import parameters_to_vector
+
+from pdekan.ansatz.unknowns import found
+from pdekan.errors.norms import Errors
+from pdekan.networks.base import Network
+from pdekan.optimizers.base import LeastSquares, Optimizer, Outcome, Step
+from pdekan.problems.problem import Problem
+from pdekan.residuals.adaptive_sampling import resampled
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
+from pdekan.residuals.validation import Residuals, Validation
+from pdekan.solutions.solution import Solution
+from pdekan.training import warm_start
+from pdekan.training.clock import Clock
+from pdekan.training.fit import fit
+from pdekan.training.goal import Goal
+from pdekan.training.graded_coordinates import sized
+from pdekan.training.history import History
+from pdekan.training.optimizer_choice import Method, SizedGaussNewton
+from pdekan.training.points import validation_points
+from pdekan.training.progress import Callback, Progress
+from pdekan.training.reasons import Reason
+from pdekan.training.schedule import Stage
+from pdekan.training.state import Candidate, State
+from pdekan.training.stopping import BestStep, Budget, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is the same for all stages of a training.
+
+    fitted, held_out: the problem with the data that are fitted, and with those kept for validation. given: a network of the
+    user's. snapshot: makes a solution of the best of some candidates, in a state and with these errors if they are known.
+    """
+
+    problem: Problem
+    fitted: Problem
+    held_out: Problem
+    goal: Goal
+    method: Method
+    given: Network | None
+    device: torch.device
+    history: History
+    clock: Clock
+    callback: Callback | None
+    snapshot: Callable[[Candidate, State, Mapping[str, Errors]], Solution]
+
+    def steps_of_stage(self, state: State) -> int:
+        """How many steps the next stage may take."""
+        allowed = self.problem.training.steps
+        return self.method.steps if allowed is None else allowed - state.steps
+
+    def rows_at_a_time(self, stage: Stage, parameters: int) -> int | None:
+        """How many rows of the Jacobian a step takes at a time; see `Method.rows_at_a_time`."""
+        problem = self.problem
+        return self.method.rows_at_a_time(stage, parameters, problem.domain.dimension, problem.training.memory)
+
+    def validation(self, stage: Stage, network: Network) -> Validation:
+        """The validation points of a stage."""
+        sampling = warm_start.sampling(self.problem, stage, network)
+        return Validation.of(self.held_out, validation_points(sampling), self.device)
+
+
+class StageTraining:
+    """The training of one stage, from the state before it."""
+
+    def __init__(self, training: Training, stage: Stage, state: State) -> None:
+        self.training, self.stage, self.state, self.words = training, stage, state, ""
+        problem = training.problem
+        sizes = sized(problem, stage, state.grading)
+        # what waves represent at first does not matter where one linear solve replaces it
+        self.solved_at_once = stage.waves and state.affine and state.best is not None
+        with training.clock.running():
+            network = warm_start.first_network(
+                problem, sizes, state, training.given, training.device, projected=not self.solved_at_once
+            )
+        sampling = warm_start.sampling(problem, sizes, network)
+        inside = resampled(problem, network, sampling, training.device) if stage.resample else None
+        fitted = terms(training.fitted, sampling, training.device, inside)
+        self.validation = Validation.of(training.held_out, validation_points(sampling), training.device)
+        if problem.training.adapt and state.best is not None:  # on points that lie as those of the new network
+            best = replace(state.best, residuals=self.validation.residuals(state.best.network))
+            self.state = replace(state, best=best)
+        self.theta = parameters_to_vector(network.parameters()).detach()
+        self.rows = sum(len(term.target) for term in fitted)
+        rows_at_a_time = training.rows_at_a_time(sizes, len(self.theta))
+        self.objective = Objective(problem, network, fitted, problem.training.weights, rows_at_a_time, training.clock.check)
+        self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
+        self.steep = SteepForCoordinates(problem, state.grading)
+        self._last = training.clock.spent
+
+    def trained(self) -> tuple[State, Candidate]:
+        """The state after the fit, and the network that it ended with."""
+        clock, parameters = self.training.clock, len(self.theta)
+        before = self._last = clock.spent
+        with clock.running():
+            outcome = fit(self.objective, self._optimizer(), self.theta, self._steps(), self._after)
+        if self.stage.waves:
+            outcome = self._of_one_solve(outcome)
+        theta = outcome.theta if self.best_step.theta is None else self.best_step.theta
+        network = self.objective.load(theta)
+        candidate = Candidate(network, self.stage, self.validation.residuals(network))
+        reason = self._reason(Reason(outcome.reason), candidate)
+        state, seconds = self.state, clock.spent - before
+        if self.stage.waves:
+            state = replace(state, seconds_per_solve=seconds / parameters**3)
+        elif outcome.steps:
+            state = replace(state, seconds_per_step=seconds / outcome.steps / parameters**2)
+        again = state.ended is Reason.REGRIDDING and state.stage == self.stage
+        state = replace(
+            state, stage=self.stage, ended=reason, repeats=state.repeats + 1 if again else 0, grading=self.steep.grading,
+            affine=self.objective.affine, steps=state.steps + outcome.steps, seconds=clock.spent, words=self.words,
+        )  # fmt: skip
+        return state, candidate
+
+    def _reason(self, reason: Reason, candidate: Candidate) -> Reason:
+        """Why the stage ended, once its network is known."""
+        if reason is Reason.REGRIDDING or (not reason.ends_training and self.steep.found(candidate.network)):
+            return Reason.REGRIDDING
+        met = reason is Reason.STALLED and candidate.relative <= self.training.goal.target
+        return Reason.TOLERANCE if met else reason
+
+    def _optimizer(self) -> Optimizer[LeastSquares]:
+        method = self.training.method
+        if self.stage.waves and isinstance(method, SizedGaussNewton):
+            best = self.state.best
+            return method.for_waves(best.relative if self.solved_at_once and best is not None else 1.0)
+        seconds = self.training.problem.training.seconds
+        return method.optimizer(len(self.theta), self.rows, seconds, self.stage.final)
+
+    def _steps(self) -> int:
+        """How many steps the stage may take; plane waves are solved for by the optimizer before its first one."""
+        return 0 if self.stage.waves else self.training.steps_of_stage(self.state)
+
+    @staticmethod
+    def _of_one_solve(outcome: Outcome) -> Outcome:
+        """The outcome of a stage of plane waves: the solve for the last layer counts as a step."""
+        reason = Reason.STALLED if outcome.reason is Reason.STEPS else outcome.reason
+        return replace(outcome, steps=1, reason=reason)
+
+    def _rules(self) -> list[Rule]:
+        """The stopping rules, in the order in which they are asked."""
+        goal, rules = self.training.goal, list[Rule]()
+        if not goal.noisy:
+            rules.append(Tolerance(goal.target))
+        if not self.stage.waves:
+            rules.append(self.steep)
+        if self._selects:
+            rules.append(self.best_step)
+        return rules if self.stage.waves else [*rules, Budget(self.training.clock.budget)]
+
+    @property
+    def _selects(self) -> bool:
+        """Whether the step is kept that is best on validation points, and not the one with the lowest loss.
+
+        Not where the user asked for the network, nor where data are noisy.
+        """
+        goal, dense = self.training.goal, self.training.method.forms_jacobian
+        return self.state.grading is not None or (goal.grows and dense and not goal.noisy)
+
+    def _after(self, step: Step) -> Reason | None:
+        """Validate a step, record it, and ask the callback and the rules. Only the time of the step itself is counted."""
+        training, graded = self.training, self.state.grading is not None
+        counts = step.taken > 0 or self.stage.waves
+        if not counts and not training.problem.training.adapt:
+            return None
+        network = self.objective.load(step.theta)
+        residuals = self.validation.residuals(network)
+        if self._selects:
+            self.best_step.keep(step, residuals.relative)
+        if not counts:  # the solve for the last layer, before the first step: in graded coordinates it may be enough
+            met = residuals.relative <= training.goal.target and not training.goal.noisy
+            if not (met and graded):
+                steep = self.state.best is not None and self.steep.found(network)
+                return Reason.REGRIDDING if steep else None
+        seconds = training.clock.spent
+        with training.clock.paused():
+            words = self._recorded(step, network, residuals, seconds)
+        one = ValidatedStep(step, network, residuals.relative, seconds, seconds - self._last)
+        self._last = seconds
+        if words is not None:
+            self.words = words
+            return Reason.INTERRUPTED
+        return first(self._rules(), one)
+
+    def _recorded(self, step: Step, network: Network, residuals: Residuals, seconds: float) -> str | None:
+        """Write a row of the history, and return what the callback says."""
+        training, state, stage = self.training, self.state, self.stage
+        taken, errors = state.steps + step.taken + stage.waves, training.history.quick_errors(network)
+        training.history.append(taken, seconds, stage.index, step.loss, residuals, errors, found(network))
+        if training.callback is None:
+            return None
+        candidate = Candidate(network, stage, residuals)
+
+        def snapshot() -> Solution:
+            now = replace(state, steps=taken, seconds=training.clock.spent)
+            best = min((candidate, *state.candidates), key=lambda one: one.relative)
+            known = errors if best is candidate else training.history.quick_errors(best.network)
+            return training.snapshot(replace(best, network=deepcopy(best.network)), now, known)
+
+        return training.callback(
+            Progress(
+                stage=stage.index + 1,
+                stages=stage.count,
+                step=taken,
+                steps=training.problem.training.steps or training.method.steps * stage.count,
+                seconds=seconds,
+                budget=training.clock.budget,
+                loss=step.loss,
+                relative_residual=residuals.relative,
+                l2_relative=max((e.l2_relative for e in errors.values()), default=math.nan),
+                snapshot=snapshot,
+            )
+        )
