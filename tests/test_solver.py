@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +23,7 @@ from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
 from pdekan.optimizers.adam import Adam
-from pdekan.optimizers.base import Outcome
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree
@@ -36,10 +36,18 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
-from pdekan.residuals.validation import Judge, Residuals
+from pdekan.residuals.validation import Residuals, Validation
 from pdekan.solutions.solution import Solution
-from pdekan.training.solver import Progress, solve
-from pdekan.training.trainer import PATIENCE, Training
+from pdekan.training.optimizer_choice import SizedGaussNewton
+from pdekan.training.progress import Progress
+from pdekan.training.reasons import Reason
+from pdekan.training.schedule import Stage, stages
+from pdekan.training.solver import solve
+from pdekan.training.stage_training import StageTraining
+from pdekan.training.state import State
+from pdekan.training.stopping import BestStep
+from pdekan.training.strategy import Stop, Strategy
+from pdekan.training.trainer import Trainer
 
 LINE = Problem(
     box(x=(-1, 1)), lambda u: laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x) + 0.5 * x, name="line"
@@ -184,7 +192,7 @@ def test_time_is_a_budget() -> None:
 def test_time_that_runs_out_within_a_step_ends_it(optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The best of the steps before comes back; the clock is made to jump in the middle of the next one."""
     now, losses = [0.0], []
-    monkeypatch.setattr("pdekan.training.history.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("pdekan.training.clock.time.perf_counter", lambda: now[0])
 
     def watch(progress: Progress) -> None:
         losses.append(progress.loss)
@@ -374,8 +382,7 @@ def test_every_optimizer_trains_every_network_it_can(optimizer: Any, steps: int,
 def test_gauss_newton_works_without_the_jacobian_where_parameters_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     training = TrainingOptions(steps=3, points=40, refine=(4,))
     monkeypatch.setattr(GaussNewton, "minimise", None)  # whoever asks it fails
-    monkeypatch.setattr("pdekan.training.optimizer_choice.DENSE", 10)
-    solution = solve(LINE, network=SMALL, training=training)
+    solution = solve(LINE, network=SMALL, training=training, optimizer=SizedGaussNewton(dense=10))
     assert_sound(solution)
     assert solution.history["loss"][-1] < 1e-5 * loss_of(given_kan())
 
@@ -604,29 +611,91 @@ def test_growth_ends_where_memory_does_and_nothing_is_lost() -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_stage_that_wiggles_between_its_points_ends_and_its_best_is_kept(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the solver's own ladder; a network that was asked for is trained to its least loss."""
-    said: list[tuple[float, torch.Tensor]] = []
+def test_a_stage_that_oscillates_between_its_points_ends_and_its_best_is_kept(
+    own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the solver chooses the network; a network that was asked for is trained to its lowest loss."""
+    seen: list[tuple[float, torch.Tensor]] = []
 
-    def judged(judge: Judge, network: nn.Module) -> Residuals:
+    def residuals(validation: Validation, network: nn.Module) -> Residuals:
         """Better once, and then worse."""
         theta = parameters_to_vector(network.parameters()).detach().clone()
-        known = [relative for relative, other in said if torch.equal(theta, other)]
-        relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(said), 2)]
+        known = [relative for relative, other in seen if torch.equal(theta, other)]
+        relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(seen), 2)]
         if not known:
-            said.append((relative, theta))
+            seen.append((relative, theta))
         return Residuals(relative, relative, relative, relative)
 
     problem = load_problem("helmholtz")
     if not own:
         problem = replace(problem, network=NetworkOptions(hidden=(6,), degree=9, intervals=6))
-    monkeypatch.setattr(Judge, "residuals", judged)
-    training = Training(problem, None, "cpu", None, None)
-    assert training._stage(0) == "stalled"
-    assert training.best is not None
+    monkeypatch.setattr(Validation, "residuals", residuals)
+    trainer = Trainer(problem)
+    state, candidate = StageTraining(trainer.training, replace(stages(problem)[0], count=2), trainer.state).trained()
+    assert state.ended is Reason.STALLED
     if own:
-        assert training.best.relative == 0.2
-        assert [relative for relative, _ in said] == [0.5, 0.2, *[0.9] * PATIENCE]
-        assert torch.equal(parameters_to_vector(training.best.network.parameters()).detach(), said[1][1])
+        assert candidate.relative == 0.2
+        assert [relative for relative, _ in seen] == [0.5, 0.2, *[0.9] * BestStep().patience]
+        assert torch.equal(parameters_to_vector(candidate.network.parameters()).detach(), seen[1][1])
     else:
-        assert training.best.relative == 0.9
+        assert candidate.relative == 0.9
+
+
+# Strategies and optimizers of a user's own
+
+
+@dataclass(frozen=True)
+class Once(Strategy):
+    """Trains one network, whatever comes of it."""
+
+    stage: Stage
+
+    def next(self, problem: Problem, state: State) -> Stage | Stop:
+        return self.stage if state.stage is None else Stop(state.ended or Reason.STALLED)
+
+
+def test_a_strategy_decides_what_is_trained() -> None:
+    solution = solve(LINE, strategy=Once(Stage("kan", (3,), (5, 5), (1, 6))))
+    assert solution.network.get_submodule("layers.1").intervals == 6
+    assert error(solution) < 1e-4
+    assert set(solution.history["stage"]) == {0.0}
+    with pytest.raises(ProblemError, match="before it named a stage"):
+        solve(LINE, strategy=Never())
+
+
+class Never(Strategy):
+    """Stops at once."""
+
+    def next(self, problem: Problem, state: State) -> Stage | Stop:
+        return Stop(Reason.STALLED)
+
+
+@dataclass(frozen=True)
+class SteepestDescent:
+    """Steps along the gradient, as long as halving finds one that lowers the loss; ended: the reason that it gives."""
+
+    ended: str = "steps"
+
+    def minimise(self, problem: LeastSquares, theta: torch.Tensor, steps: int, watch: Watch) -> Outcome:
+        loss, gradient = problem.loss_and_gradient(theta)
+        rate = 1.0
+        for taken in range(1, steps + 1):
+            while problem.loss(theta - rate * gradient) > loss and rate > 1e-12:
+                rate *= 0.5
+            theta = theta - rate * gradient
+            loss, gradient = problem.loss_and_gradient(theta)
+            if (reason := watch(Step(theta, loss, taken))) is not None:
+                return Outcome(theta, loss, taken, reason)
+        return Outcome(theta, loss, steps, self.ended)
+
+
+def test_an_optimizer_is_an_object() -> None:
+    network = given_mlp()
+    solution = solve(LINE, network=network, optimizer=SteepestDescent(), training=TrainingOptions(steps=20, points=60))
+    assert_sound(solution)
+    assert solution.iterations == 20
+    assert solution.status == "budget"
+    assert (np.diff(solution.history["loss"]) <= 0.0).all()
+    assert solution.history["loss"][-1] < 0.5 * loss_of(network)
+    with pytest.raises(ValueError, match="enough"):
+        solve(LINE, network=network, optimizer=SteepestDescent("enough"), training=TrainingOptions(steps=1, points=60))

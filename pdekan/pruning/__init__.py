@@ -1,4 +1,4 @@
 """Pruning: smaller networks that are about as good.
 
-May import optimizers, domains, networks, problems, ansatz, residuals, problem_files, solutions, training.
+May import optimizers, domains, networks, problems, ansatz, residuals, solutions, training.
 """

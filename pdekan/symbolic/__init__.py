@@ -1,5 +1,5 @@
 """Symbolic regression: closed forms of solutions and their verification; the only place that imports SymPy.
 
-May import fields, splines, output, domains, networks, problems, ansatz, residuals, problem_files, solutions,
-pruning.
+May import fields, splines, optimizers, output, domains, networks, problems, ansatz, residuals, problem_files, solutions,
+training.
 """

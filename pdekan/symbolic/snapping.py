@@ -1,7 +1,7 @@
-"""Edges of a trained KAN become functions of the library one at a time, and all others are trained on after each.
+"""Edges of a trained KAN are replaced by functions of the library one at a time; all others are trained after each.
 
-As symbolic regression in arXiv:2404.19756, section 2.5.1. A snapped edge stays in the network: its coefficients are those of
-a·g(x; θ) + d, as near as its splines come to it, and of it only a, θ and d are trained.
+As symbolic regression in arXiv:2404.19756, section 2.5.1. A snapped edge stays in the network: its coefficients are the
+least-squares fit of a·g(x; θ) + d, and only a, θ and d are trained.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ import numpy as np
 import sympy
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import splines
 from pdekan.networks.kan import KAN
 from pdekan.networks.layers import LayerTrace
+from pdekan.optimizers.minpack import Minpack
 from pdekan.residuals.least_squares import Objective
 from pdekan.symbolic.edges import SYMBOLS, Candidates, candidates, nearest, traces
 from pdekan.symbolic.spans import X
 from pdekan.symbolic.symbols import Family
 from pdekan.symbolic.templates import Template, constant, evaluate
+from pdekan.training.fit import fit
 
 Array = NDArray[np.float64]
 
-LIKELY = 0.03  # sine of the angle to an activation from which on a function is not tried for it
-WORSE = 10.0  # root of the loss, in that of the trained network, at which a snapped edge is taken back
+MAX_SINE = 0.03  # of the angle between an activation and a function that is tried for it
+MAX_FACTOR = 10.0  # of the root of the loss, relative to the trained network; above it a snapped edge is taken back
 EVALUATIONS = 15  # of the residuals after each edge
-# Constants pass from one edge into a sum to another, and scales through a node: so much of a change is held against it.
+# Weight of a change of the constants, relative to their columns. It decides between equivalent networks: constants can pass
+# from one edge of a sum to another, and scales through a node.
 ANCHOR = 1e-7
 ROUND_OFF, HUGE = 1e-13, 1e30
 
@@ -42,7 +44,7 @@ ROUND_OFF, HUGE = 1e-13, 1e30
 class Snap:
     """An edge of a layer, from a node to a node, as a function of the library.
 
-    start, size: of its coefficients in the flat parameters. fit: makes them of the function's values at nodes.
+    start, size: place of its coefficients in the flat parameters. fit: the matrix from the function's values at nodes to them.
     """
 
     layer: int
@@ -59,7 +61,7 @@ class Snap:
         """The constants' values ``(m,)``."""
         return np.array(list(self.template.values.values()))
 
-    def at(self, numbers: Array) -> Snap:
+    def at(self, numbers: Tensor) -> Snap:
         """The same with other constants."""
         values = dict(zip(self.template.values, numbers.tolist(), strict=True))
         return replace(self, template=Template(self.template.expression, values))
@@ -86,13 +88,14 @@ def snapped(
     families: Sequence[Family] = SYMBOLS,
     tick: Callable[[str], None] = lambda what: None,
 ) -> tuple[KAN, list[Snap]]:
-    """The network with as many edges as can be made functions of the library while it solves its problem about as well.
+    """The network with as many edges as possible replaced by functions of the library, while its loss stays comparable.
 
-    problem: what it was trained on. points: ``(n, d)``, which say what values edges take. The surest edge is the first; tick is
-    told before each. An edge is left a spline where the loss grows too much with each of the functions that are near.
+    problem: what it was trained on. points: ``(n, d)``, at which the activations are evaluated. Edges come in the order of the
+    angle to their nearest function; tick is called before each. An edge stays a spline where the loss grows too much with each
+    of the functions near it.
     """
     theta = parameters_to_vector(network.parameters()).detach().clone()
-    best, bound = network, WORSE**2 * problem.loss(theta)
+    best, bound = network, MAX_FACTOR**2 * problem.loss(theta)
     snaps: list[Snap] = []
     ranked = [one for one in candidates(network, points, families) if one.found]
     for edge in sorted(ranked, key=lambda one: one.found[0][1]):
@@ -100,10 +103,12 @@ def snapped(
         trace = traces(best, points)[edge.layer]
         named = [one for one in families if one.name in [name for name, _, _ in edge.found]]
         for _, sine, member in nearest(trace, edge.layer, (edge.source, edge.target), named).found:
-            if sine > LIKELY:
+            if sine > MAX_SINE:
                 break
             trial = [*snaps, _snap(best, trace, edge, member, snaps)]
-            moved, trial = _refitted(problem, theta, trial)
+            edges = SnappedEdges.of(problem, theta, trial)
+            outcome = fit(edges, Minpack(), edges.start, EVALUATIONS, lambda step: None)
+            moved, trial = edges.whole(outcome.theta)
             if problem.loss(moved) <= bound:
                 theta, snaps, best = moved, trial, cast("KAN", deepcopy(problem.load(moved)))
                 break
@@ -135,40 +140,56 @@ def _snap(network: KAN, trace: LayerTrace, edge: Candidates, member: Template, o
     return Snap(edge.layer, *place, Template(expression, values), before + index * size, size, nodes, fit)
 
 
-def _refitted(problem: Objective, theta: Tensor, snaps: Sequence[Snap]) -> tuple[Tensor, list[Snap]]:
-    """All parameters trained together, of snapped edges their constants alone; the flat parameters and the edges."""
-    free = torch.ones(len(theta), dtype=torch.bool)
-    for one in snaps:
-        free[one.start : one.start + one.size] = False
-    ends = np.cumsum([int(free.sum()), *(len(one.numbers) for one in snaps)])[:-1]
+@dataclass(frozen=True)
+class SnappedEdges:
+    """The least-squares problem of a network whose snapped edges have their constants as parameters.
 
-    def whole(numbers: Array) -> tuple[Tensor, list[Snap]]:
-        first, *others = np.split(numbers, ends)
-        moved, present = theta.clone(), [one.at(values) for one, values in zip(snaps, others, strict=True)]
-        moved[free] = torch.as_tensor(first)
+    numbers ``(P,)``: the free parameters of the network, then the constants of every edge. start, anchor: a change from start
+    is penalised by so much a column, since constants can pass from one edge of a sum to another.
+    """
+
+    objective: Objective
+    theta: Tensor
+    snaps: tuple[Snap, ...]
+    start: Tensor
+    anchor: Tensor
+
+    @classmethod
+    def of(cls, objective: Objective, theta: Tensor, snaps: Sequence[Snap]) -> SnappedEdges:
+        """The problem at the parameters of a network and the constants of its snapped edges."""
+        one = cls(objective, theta, tuple(snaps), torch.empty(0), torch.empty(0))
+        start = torch.cat([theta[one.free], *(torch.as_tensor(snap.numbers) for snap in snaps)])
+        return replace(one, start=start, anchor=ANCHOR * torch.as_tensor(np.linalg.norm(one._rows(start)[1].numpy(), axis=0)))
+
+    @property
+    def free(self) -> Tensor:
+        """Which of the network's parameters ``(P,)`` are not coefficients of snapped edges."""
+        free = torch.ones(len(self.theta), dtype=torch.bool)
+        for one in self.snaps:
+            free[one.start : one.start + one.size] = False
+        return free
+
+    def whole(self, numbers: Tensor) -> tuple[Tensor, list[Snap]]:
+        """The network's parameters and the edges with their constants."""
+        first, *others = numbers.split([int(self.free.sum()), *(len(one.numbers) for one in self.snaps)])
+        moved, present = self.theta.clone(), [one.at(values) for one, values in zip(self.snaps, others, strict=True)]
+        moved[self.free] = first
         for one in present:
             moved[one.start : one.start + one.size] = one.coefficients()
         return moved, present
 
-    def rows(numbers: Array) -> tuple[Array, Array]:
-        moved, present = whole(numbers)
-        residual, full = problem.rows(moved)
-        columns = [full[:, free], *(full[:, one.start : one.start + one.size] @ one.slopes() for one in present)]
+    def rows(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Residual and Jacobian, with a row for each penalty."""
+        residual, jacobian = self._rows(numbers)
+        return torch.cat([residual, self.anchor * (numbers - self.start)]), torch.cat([jacobian, torch.diag(self.anchor)])
+
+    def _rows(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        moved, present = self.whole(numbers)
+        residual, full = self.objective.rows(moved)
+        columns = [full[:, self.free], *(full[:, one.start : one.start + one.size] @ one.slopes() for one in present)]
         return _finite(residual), _finite(torch.cat(columns, dim=1))
 
-    start = np.concatenate([theta[free].numpy(), *(one.numbers for one in snaps)])
-    anchor = ANCHOR * np.linalg.norm(rows(start)[1], axis=0)
-    found = least_squares(
-        lambda numbers: np.concatenate([rows(numbers)[0], anchor * (numbers - start)]),
-        start,
-        lambda numbers: np.concatenate([rows(numbers)[1], np.diag(anchor)]),
-        method="lm",
-        x_scale="jac",
-        max_nfev=EVALUATIONS,
-    )
-    return whole(found.x)
 
-
-def _finite(values: Tensor) -> Array:
-    """The values with a huge one in place of what is not finite."""
-    return np.asarray(np.nan_to_num(values.numpy(), nan=HUGE, posinf=HUGE, neginf=-HUGE))
+def _finite(values: Tensor) -> Tensor:
+    """The values with a huge one in place of those that are not finite."""
+    return values.nan_to_num(nan=HUGE, posinf=HUGE, neginf=-HUGE)

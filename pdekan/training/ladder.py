@@ -84,6 +84,9 @@ class Ladder(Strategy):
                 return Stop(ENDS[skip])
         return Stop(state.ended or Reason.STALLED)
 
+    def schedule(self, problem: Problem) -> tuple[Stage, ...]:
+        return self.stages
+
     def accept(self, state: State, candidate: Candidate) -> State:
         waves = candidate.stage.waves
         gain = state.gain if waves else state.gain_of(candidate)

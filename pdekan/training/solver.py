@@ -14,6 +14,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
+from pdekan.training.optimizer_choice import Fixed, Method
 from pdekan.training.progress import Callback
 from pdekan.training.strategy import Strategy
 from pdekan.training.threads import threads
@@ -27,7 +28,7 @@ def solve(
     network: Network | nn.Module | NetworkOptions | None = None,
     training: TrainingOptions | None = None,
     strategy: Strategy | None = None,
-    optimizer: Optimizer[LeastSquares] | None = None,
+    optimizer: Optimizer[LeastSquares] | Method | None = None,
     resume: Solution | None = None,
     device: str = "cpu",
     watch: Callback | None = None,
@@ -36,7 +37,8 @@ def solve(
 
     network: options, or a network (any torch module from ``(n, d)`` to ``(n, unknowns)``) that is trained as it stands; by
     default the problem's own options. strategy: decides which stages are trained, instead of the options. optimizer: an object
-    that trains every stage, instead of the one that the options name. resume: a solution of the same problem to go on from.
+    that trains every stage, or a method that chooses one by the size, instead of the name in the options.
+    resume: a solution of the same problem to go on from.
     watch: called after every step; words that it returns stop the training. Raises ProblemError for options that do not fit
     the problem. The caller's network is not changed.
     """
@@ -48,7 +50,8 @@ def solve(
     if isinstance(network, nn.Module):
         outputs = network_outputs(problem)
         given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension, outputs)
-    setup = Setup(strategy, optimizer, device, watch, torch.get_num_threads())
+    method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
+    setup = Setup(strategy, method, device, watch, torch.get_num_threads())
     with threads(1):
         if problem.training.slabs == 1:
             return Trainer(problem, given, setup, resume).solution()

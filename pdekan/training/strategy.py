@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pdekan.problems.problem import Problem
 from pdekan.training.reasons import Reason
-from pdekan.training.schedule import Stage
+from pdekan.training.schedule import Stage, stages
 from pdekan.training.state import Candidate, State
 
 
@@ -28,6 +28,10 @@ class Strategy(ABC):
     def next(self, problem: Problem, state: State) -> Stage | Stop:
         """The next stage, or the end. Nothing is trained yet where ``state.stage`` is None."""
 
+    def schedule(self, problem: Problem) -> tuple[Stage, ...]:
+        """The stages among which a resumed training finds its place, by default those of the problem's options."""
+        return stages(problem)
+
     def accept(self, state: State, candidate: Candidate) -> State:
         """The state with the network that a stage ended with, if it is kept; by default where its residual is lower."""
         if state.best is not None and candidate.relative >= state.best.relative:
@@ -40,6 +44,9 @@ class Wrapper(Strategy):
     """A strategy that adds a rule to another one."""
 
     inner: Strategy
+
+    def schedule(self, problem: Problem) -> tuple[Stage, ...]:
+        return self.inner.schedule(problem)
 
     def accept(self, state: State, candidate: Candidate) -> State:
         return self.inner.accept(state, candidate)

@@ -46,11 +46,11 @@ def march(problem: Problem, setup: Setup, resume: Solution | None) -> Solution:
     if resume is not None:
         networks = _finished(resume, times)
         solved = [_validated(problem, times, networks, resume, setup.device)]
-    spent, share = 0.0, problem.training.seconds / (count - len(networks))
-    for k in range(len(networks), count):
-        seconds = min(MOST_SHARES * share, problem.training.seconds - spent - KEPT_SHARES * share * (count - k - 1))
+    spent, first = 0.0, len(networks)
+    for k in range(first, count):
+        seconds = seconds_of_slab(problem.training.seconds, spent, count - first, k - first)
         part = slab(problem, times, k, networks[-1] if networks else None, seconds)
-        before = _Earlier(problem, times, column, tuple(networks), tuple(solved))
+        before = EarlierSlabs(problem, times, column, tuple(networks), tuple(solved))
         callback = None if setup.callback is None else before.shown(setup.callback, k)
         start = extrapolated(part, solved[-1]) if solved and k > 0 else None
         solution = Trainer(part, None, replace(setup, callback=callback), start).solution()
@@ -59,7 +59,13 @@ def march(problem: Problem, setup: Setup, resume: Solution | None) -> Solution:
         spent += solution.seconds
         if solution.status == "interrupted":
             break
-    return _Earlier(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1])).joined(solved[-1], measure=True)
+    return EarlierSlabs(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1])).joined(solved[-1], measure=True)
+
+
+def seconds_of_slab(total: float, spent: float, count: int, k: int) -> float:
+    """What slab k of so many may take of the total seconds, when those before it have spent some."""
+    share = total / count
+    return min(MOST_SHARES * share, total - spent - KEPT_SHARES * share * (count - k - 1))
 
 
 def extrapolated(part: Problem, before: Solution) -> Solution | None:
@@ -130,7 +136,7 @@ def _validated(
 
 
 @dataclass(frozen=True)
-class _Earlier:
+class EarlierSlabs:
     """The slabs before one that is being solved."""
 
     problem: Problem

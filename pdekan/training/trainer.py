@@ -12,7 +12,6 @@ from pdekan.ansatz.unknowns import bare, wrapped
 from pdekan.errors.norms import Errors
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
-from pdekan.optimizers.base import LeastSquares, Optimizer
 from pdekan.problem_files.measurements import held_out
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
@@ -23,18 +22,18 @@ from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import graded_coordinates, result, warm_start
 from pdekan.training.clock import Clock
+from pdekan.training.default_strategy import composed
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
 from pdekan.training.history import History
-from pdekan.training.ladder import Ladder
-from pdekan.training.optimizer_choice import METHODS, Fixed, Method, SizedGaussNewton
+from pdekan.training.optimizer_choice import METHODS, Method, SizedGaussNewton
 from pdekan.training.progress import Callback
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
 from pdekan.training.stage_training import StageTraining, Training
 from pdekan.training.standard_errors import standard_errors
 from pdekan.training.state import Candidate, State
-from pdekan.training.strategy import Regridding, RequestedNetwork, Resampling, Restarts, Stop, Strategy
+from pdekan.training.strategy import Stop, Strategy
 from pdekan.training.threads import threads
 
 # Parameters from which on more threads are used. Measured on two cores with 848 to 1896 of them: two threads are 1.6 times as
@@ -43,28 +42,12 @@ PARALLEL = 1000
 LOG = logging.getLogger(__name__)
 
 
-def default_strategy(problem: Problem, given: Network | None, method: Method, restarts: bool = True) -> Strategy:
-    """The strategy that the problem's options ask for. restarts: whether their number of starts counts."""
-    goal, schedule, options = Goal.of(problem, given), _schedule(problem, given), problem.training
-    strategy: Strategy = Ladder(schedule, goal.target, method, goal.grows)
-    if options.resample:
-        strategy = Resampling(strategy)
-    if options.adapt:
-        strategy = Regridding(strategy)
-    if not goal.grows:
-        last = len(schedule) - 1
-        strategy = RequestedNetwork(strategy, replace(schedule[last], index=last, count=len(schedule)), goal.target)
-    if restarts and given is None and (options.starts or 1) > 1:
-        strategy = Restarts(strategy, options.starts or 1)
-    return strategy
-
-
 @dataclass(frozen=True)
 class Setup:
     """How a training is run: what the user passes beside the problem. cores: threads that large arrays may use."""
 
     strategy: Strategy | None = None
-    optimizer: Optimizer[LeastSquares] | None = None
+    method: Method | None = None
     device: str = "cpu"
     callback: Callback | None = None
     cores: int = 1
@@ -82,11 +65,13 @@ class Trainer:
     ) -> None:
         self.problem, self.cores = problem, setup.cores
         given = None if given is None else wrapped(problem, given)
-        self.method = METHODS[problem.training.optimizer] if setup.optimizer is None else Fixed(setup.optimizer)
-        self.strategy = setup.strategy or default_strategy(problem, given, self.method, restarts=resume is None)
+        self.method = setup.method or METHODS[problem.training.optimizer]
+        goal = Goal.of(problem, given)
+        starts = 1 if resume is not None or given is not None else problem.training.starts or 1
+        self.strategy = setup.strategy or composed(problem, _schedule(problem, given), goal, self.method, starts)
         fitted, validated = held_out(problem)
         self.training = Training(
-            problem, fitted, validated, Goal.of(problem, given), self.method, given, torch.device(setup.device),
+            problem, fitted, validated, goal, self.method, given, torch.device(setup.device),
             History(problem, None if resume is None else resume.history),
             Clock(0.0 if resume is None else resume.seconds, problem.training.seconds), setup.callback, self._snapshot,
         )  # fmt: skip
@@ -99,7 +84,7 @@ class Trainer:
         if options.adapt:
             graded_coordinates.check(problem)
         if not self.training.goal.grows:
-            last = sized(problem, _schedule(problem, self.training.given)[-1], self.state.grading)
+            last = sized(problem, self.strategy.schedule(problem)[-1], self.state.grading)
             parameters = last.parameters(problem.domain.dimension)
             self.training.rows_at_a_time(last, parameters)
             self.method.optimizer(parameters, 0, options.seconds, final=True)
@@ -138,7 +123,7 @@ class Trainer:
         state = State(budget=self.training.clock.budget, seconds_per_solve=solve_seconds / self.cores)
         if resume is None:
             return state
-        problem, schedule = self.problem, _schedule(self.problem, self.training.given)
+        problem, schedule = self.problem, self.strategy.schedule(self.problem)
         network = resume.network.to(self.training.device)
         inner = bare(network)
         grading = inner.grading if isinstance(inner, KAN) else None

@@ -33,7 +33,7 @@ from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective, row_factors
 from pdekan.residuals.terms import Term, terms
-from pdekan.training.schedule import training_points
+from pdekan.training.points import training_points
 
 TABLE = Path(__file__).with_suffix(".md")
 FULL = GaussNewton()

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from ladders import Rung, plan
+from ladders import Rung, strategy
 from origin import origin
 from targets import LAYER, target
 
@@ -121,12 +121,7 @@ def train(case: Case, seed: int) -> Run:
     problem = target(case.problem)
     training = replace(problem.training, seed=seed, seconds=case.seconds, starts=case.starts, tolerance=case.tolerance)
     problem = replace(problem, training=training)
-    if not case.rungs:
-        solution = solve(problem)
-    else:
-        with plan(case.rungs):
-            solution = solve(problem)
-    return _run(solution)
+    return _run(solve(problem, strategy=strategy(problem, case.rungs) if case.rungs else None))
 
 
 def _run(solution: Solution) -> Run:

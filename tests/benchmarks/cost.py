@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from ladders import fresh, plan, stage
+from ladders import fresh, stage, strategy
 from origin import origin
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
@@ -33,7 +33,9 @@ from pdekan.problem_files.loader import load_problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
-from pdekan.training.schedule import Stage, memory, training_points
+from pdekan.training.memory import memory
+from pdekan.training.points import training_points
+from pdekan.training.schedule import Stage
 from pdekan.training.solver import solve
 
 TABLE = Path(__file__).with_suffix(".md")
@@ -128,11 +130,9 @@ def rise(name: str, allowed: float | None) -> None:
     problem = load_problem(problem_name)
     problem = replace(problem, training=replace(problem.training, steps=2, seconds=600.0, memory=allowed))
     layers = len(network.degree)
-    with plan([stage((1,) * (layers - 1), (3,) * layers, (1,) * layers)]):
-        solve(problem)
+    solve(problem, strategy=strategy(problem, [stage((1,) * (layers - 1), (3,) * layers, (1,) * layers)]))
     before = peak()
-    with plan([network]):
-        solve(problem)
+    solve(problem, strategy=strategy(problem, [network]))
     sys.stdout.write(json.dumps(peak() - before))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from pdekan.networks.kan import KAN
 from pdekan.problems.problem import Problem
-from pdekan.training import trainer
+from pdekan.training.default_strategy import composed
+from pdekan.training.goal import Goal
+from pdekan.training.optimizer_choice import METHODS
 from pdekan.training.schedule import Stage
+from pdekan.training.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,8 @@ def fresh(problem: Problem, stage: Stage, seed: int) -> KAN:
     return network
 
 
-@contextmanager
-def plan(steps: Sequence[Rung | Stage]) -> Iterator[None]:
-    """Within, `solve` trains these networks one after the other, whatever the problem asks for."""
-    own = trainer.stages
+def strategy(problem: Problem, steps: Sequence[Rung | Stage]) -> Strategy:
+    """Trains these networks one after the other, whatever network the problem asks for."""
     written = tuple(step.stage() if isinstance(step, Rung) else step for step in steps)
-    trainer.stages = lambda problem: written
-    try:
-        yield
-    finally:
-        trainer.stages = own
+    method, starts = METHODS[problem.training.optimizer], problem.training.starts or 1
+    return composed(problem, written, Goal.of(problem, None), method, starts)

@@ -14,7 +14,7 @@ from statements import Array, Problem
 
 import pdekan
 from pdekan.problems.options import NetworkOptions, TrainingOptions
-from pdekan.training.solver import Progress
+from pdekan.training.progress import Progress
 
 STARTS = 100  # of the tanh network: more than the budget allows
 

@@ -1,4 +1,4 @@
-"""The judge's residuals against closed forms, and that its points are not the training's."""
+"""Validation residuals against closed forms, and that their points are not those of training."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from pdekan.problems.formulas import EXACT
 from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.validation import SMALL, Judge, Residuals
-from pdekan.training.schedule import Stage, training_points, unseen_points
+from pdekan.residuals.validation import SMALL, Residuals, Validation
+from pdekan.training.points import training_points, validation_points
+from pdekan.training.schedule import Stage
 
 PROBLEM = Problem(box(x=(-1, 1)), lambda u: -laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: sin(math.pi * x))
 SAMPLING = Sampling(8, 8, 0, 0)
@@ -44,7 +45,7 @@ def network(formula: Callable[[Tensor], Tensor], inputs: int = 1) -> ModuleNetwo
 
 
 def test_the_exact_solution_has_no_residual() -> None:
-    residuals = Judge.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: torch.sin(math.pi * x)))
+    residuals = Validation.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: torch.sin(math.pi * x)))
     assert residuals.equation < 1e-12
     assert residuals.conditions < 1e-12
     assert residuals.relative < 1e-12
@@ -52,7 +53,7 @@ def test_the_exact_solution_has_no_residual() -> None:
 
 def test_conditions_that_are_missed_count_although_the_equation_holds() -> None:
     """u + 1e-3 has the same second derivative; the solution's root mean square is 1/√2."""
-    residuals = Judge.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: torch.sin(math.pi * x) + 1e-3))
+    residuals = Validation.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: torch.sin(math.pi * x) + 1e-3))
     assert residuals.equation < 1e-11
     assert residuals.conditions == pytest.approx(1e-3, rel=1e-9)
     assert residuals.relative == pytest.approx(1e-3 * math.sqrt(2.0), rel=1e-2)
@@ -60,25 +61,25 @@ def test_conditions_that_are_missed_count_although_the_equation_holds() -> None:
 
 def test_an_equation_that_is_missed_counts_although_the_conditions_hold() -> None:
     """1.01 u: the residual is 0.01 of the source, whose root mean square is π²/√2."""
-    residuals = Judge.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: 1.01 * torch.sin(math.pi * x)))
+    residuals = Validation.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: 1.01 * torch.sin(math.pi * x)))
     assert residuals.equation == pytest.approx(0.01 * math.pi**2 / math.sqrt(2.0), rel=1e-9)
     assert residuals.conditions < 1e-12
     assert residuals.relative == pytest.approx(0.01, rel=1e-9)
 
 
 def test_what_is_no_number_is_infinitely_bad() -> None:
-    residuals = Judge.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: torch.log(x)))
+    residuals = Validation.of(PROBLEM, SAMPLING, CPU).residuals(network(lambda x: torch.log(x)))
     assert residuals.relative == math.inf
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3, 5])
 @pytest.mark.parametrize("intervals", [1, 4, 5, 7, 8, 16])
-def test_unseen_points_are_none_of_the_training_points(dimension: int, intervals: int) -> None:
+def test_validation_points_are_none_of_the_training_points(dimension: int, intervals: int) -> None:
     domain = hypercube(dimension, 0.0, 1.0)
     problem = Problem(domain, lambda u: laplacian(u), 0.0, (dirichlet(0.0),))
     stage = Stage("kan", (3,), (5, 5), (intervals, intervals), "none")
     training = training_points(problem, stage, seed=0)
-    rules = [domain.interior(s.cells, s.order, s.count, s.seed).points for s in (training, unseen_points(training))]
+    rules = [domain.interior(s.cells, s.order, s.count, s.seed).points for s in (training, validation_points(training))]
     seen = {tuple(point) for point in np.round(rules[0], 9)}
     assert not seen & {tuple(point) for point in np.round(rules[1], 9)}
     assert len(rules[1]) >= 0.5 * len(rules[0])
@@ -93,20 +94,20 @@ def test_the_largest_error_is_found_on_the_boundary(dimension: int) -> None:
     assert measure(problem, network(lambda x: x[:, :1] ** 400, dimension))["u"].linf == pytest.approx(1.0, abs=1e-12)
 
 
-def test_an_unknown_that_vanishes_is_judged_beside_the_others() -> None:
+def test_an_unknown_that_vanishes_is_measured_beside_the_others() -> None:
     """u = sin πx and v = 0, missed by δ: relative to SMALL times the size of u, 1/√2, on two of four faces."""
     problem = Problem(
         box(x=(-1, 1)), (lambda u: -laplacian(u), lambda v: laplacian(v)), EXACT,
         (dirichlet(EXACT), dirichlet(EXACT, unknown="v")), exact={"u": lambda x: sin(math.pi * x), "v": 0.0},
         unknowns=("u", "v"),
     )  # fmt: skip
-    judge, delta = Judge.of(problem, SAMPLING, CPU), 1e-6
+    validation, delta = Validation.of(problem, SAMPLING, CPU), 1e-6
     for size in (1.0, 1e5):  # whatever the units of both
 
         def fields(x: Tensor, size: float = size) -> Tensor:
             return torch.cat([torch.sin(math.pi * x), delta + 0.0 * x], dim=1) * size
 
-        found = judge.residuals(ModuleNetwork(Formula(fields), 1, 2))
+        found = validation.residuals(ModuleNetwork(Formula(fields), 1, 2))
         if size == 1.0:
             expected = delta / (SMALL / math.sqrt(2.0)) * math.sqrt(0.5)
             assert found.relative == pytest.approx(expected, rel=1e-2)
@@ -123,12 +124,12 @@ def measured(noise: float | None, error: float, equation: bool) -> Problem:
     return Problem(PROBLEM.domain, data=(data,), exact=PROBLEM.exact, **more)  # type: ignore[arg-type]
 
 
-def judged(problem: Problem) -> Residuals:
-    return Judge.of(problem, SAMPLING, CPU).residuals(network(lambda x: torch.sin(math.pi * x)))
+def validated(problem: Problem) -> Residuals:
+    return Validation.of(problem, SAMPLING, CPU).residuals(network(lambda x: torch.sin(math.pi * x)))
 
 
 def test_noise_of_data_is_no_fault_of_the_solution_but_other_misfits_are() -> None:
-    noisy, exact = judged(measured(0.1, 0.1, equation=True)), judged(measured(None, 0.1, equation=True))
+    noisy, exact = validated(measured(0.1, 0.1, equation=True)), validated(measured(None, 0.1, equation=True))
     assert noisy.data == exact.data == pytest.approx(0.1)
     assert noisy.relative < 1e-12
     assert exact.relative == pytest.approx(0.1 * math.sqrt(2.0), rel=0.05)
@@ -136,7 +137,7 @@ def test_noise_of_data_is_no_fault_of_the_solution_but_other_misfits_are() -> No
 
 @pytest.mark.parametrize(("error", "excess"), [(0.05, 0.0), (0.1, 0.0), (0.26, 0.24), (0.1 * math.sqrt(2.0), 0.1)])
 def test_of_a_regression_what_goes_beyond_the_noise_counts(error: float, excess: float) -> None:
-    found = judged(measured(0.1, error, equation=False))
+    found = validated(measured(0.1, error, equation=False))
     assert found.data == pytest.approx(error)
     size = np.sqrt((measured(0.1, error, equation=False).data[0].values["u"] ** 2).mean())
     assert found.relative == pytest.approx(excess / size, rel=1e-6, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Plans: what is trained when the user says nothing, something, or everything, and that it fits into memory."""
+"""Schedules: what is trained when the options name no network, a part of one, or all of it, and that it fits into memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions
 from pdekan.problems.parameters import Parameter
 from pdekan.problems.problem import Problem
-from pdekan.training.schedule import Stage, block, is_open, memory, stages, training_points
+from pdekan.training.memory import block, memory
+from pdekan.training.points import training_points
+from pdekan.training.schedule import Stage, is_open, stages
 
 
 def poisson(dimension: int, **training: object) -> Problem:

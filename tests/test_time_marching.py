@@ -21,9 +21,7 @@ from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.adaptive_sampling import resampled
 from pdekan.residuals.collocation import Sampling
-from pdekan.solutions.solution import Solution
-from pdekan.training.time_marching import _Joining
-from pdekan.training.trainer import Training
+from pdekan.training.time_marching import EarlierSlabs, seconds_of_slab
 
 HEAT = """
 schema = 1
@@ -187,24 +185,22 @@ def test_a_march_is_as_good_as_its_worst_slab() -> None:
     one = pk.solve(replace(WAVE, training=TrainingOptions(steps=1)))
     first = replace(one, status="budget", reason="no time left", relative_residual=0.5)
     last = replace(one, status="converged", relative_residual=1e-6)
-    joined = _Joining(WAVE, breaks(WAVE), 1, (one.network,), (first,)).joined(last, measure=False)
+    joined = EarlierSlabs(WAVE, breaks(WAVE), 1, (one.network,), (first,)).joined(last, measure=False)
     assert (joined.status, joined.reason, joined.relative_residual) == ("budget", "slab 1 of 2: no time left", 0.5)
     assert joined.iterations == 2 * one.iterations
 
 
-def test_the_first_slabs_may_take_twice_their_share_and_the_others_keep_half(monkeypatch: pytest.MonkeyPatch) -> None:
-    allowed: list[float] = []
-
-    def all_of_it(training: Training) -> Solution:
-        """A training that uses all the time it has."""
-        allowed.append(training.options.seconds)
-        return replace(trained(training), seconds=training.options.seconds)
-
-    trained = Training.solution
-    monkeypatch.setattr(Training, "solution", all_of_it)
-    solution = pk.solve(loads(HEAT.replace("slabs = 3", "slabs = 5").replace("steps = 12", "steps = 1")))
-    assert allowed == pytest.approx([12.0, 9.0, 3.0, 3.0, 3.0])
-    assert solution.seconds == pytest.approx(30.0)
+@pytest.mark.parametrize("used", [1.0, 0.5, 0.0])
+def test_seconds_of_slabs_keep_a_part_for_later_ones(used: float) -> None:
+    """Whatever the earlier slabs use: none has more than two equal shares, each later one has half of one left."""
+    total, count, spent = 30.0, 5, 0.0
+    for k in range(count):
+        allowed = seconds_of_slab(total, spent, count, k)
+        assert 0.5 * total / count <= allowed <= 2.0 * total / count
+        assert spent + allowed + 0.5 * total / count * (count - k - 1) <= total * (1.0 + 1e-12)
+        spent += used * allowed
+    assert seconds_of_slab(total, 0.0, count, 0) == 2.0 * total / count
+    assert used < 1.0 or spent == pytest.approx(total)  # all of it is used by slabs that need it
 
 
 @pytest.mark.parametrize(
@@ -243,8 +239,14 @@ def test_points_lie_where_the_residual_is_large_and_still_integrate() -> None:
     assert moment == pytest.approx(1.0 / 6.0, rel=0.1)
 
 
-def test_resampling_trains_every_stage_twice() -> None:
-    problem = loads(HEAT.replace("slabs = 3", "resample = true"))
+def test_resampling_trains_every_stage_a_second_time_on_other_points() -> None:
+    problem = loads(HEAT.replace("slabs = 3", "resample = true").replace("steps = 12", ""))
+    plain = pk.solve(replace(problem, training=replace(problem.training, resample=False)))
     solution = pk.solve(problem)
     assert solution.errors is not None
     assert solution.errors["u"].l2_relative < 1e-4
+    assert set(solution.history["stage"]) == set(plain.history["stage"])  # the schedule is the same
+    first = solution.history["stage"] == 0.0
+    before = plain.history["stage"] == 0.0
+    np.testing.assert_array_equal(solution.history["loss"][first][: before.sum()], plain.history["loss"][before])
+    assert first.sum() > before.sum()

@@ -21,10 +21,23 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.validation import Judge, Residuals
-from pdekan.training.graded_coordinates import INTERVALS_PER_LENGTH, NODES, SHARPER, _lengths, afresh, better, regraded, sized
-from pdekan.training.schedule import Stage
-from pdekan.training.trainer import PATIENCE, Training
+from pdekan.residuals.validation import Residuals, Validation
+from pdekan.training import warm_start
+from pdekan.training.graded_coordinates import (
+    INTERVALS_PER_LENGTH,
+    MIN_NODES,
+    SHARPER,
+    _lengths,
+    needed,
+    plane_waves,
+    regraded,
+    sized,
+)
+from pdekan.training.reasons import Reason
+from pdekan.training.schedule import Stage, stages
+from pdekan.training.stage_training import StageTraining
+from pdekan.training.stopping import BestStep
+from pdekan.training.trainer import Trainer
 
 WIDTH = 0.01
 LAYER = """
@@ -138,23 +151,25 @@ def front_grading() -> Tensor:
 
 
 def test_a_stage_is_sized_for_the_lengths_that_fit_along_an_axis() -> None:
-    grading = front_grading()
-    small = Stage("kan", (6,), (3, 9), (1, 6), "none")
+    grading, free = front_grading(), loads(PLANE, "plane.toml")
+    fixed = replace(free, network=NetworkOptions(hidden=(6,)))
+    small = Stage("kan", (6,), (3, 9), (1, 6))
     intervals = (1, math.ceil(INTERVALS_PER_LENGTH * float(counts(grading).max())))
-    assert sized(small, grading, True) == replace(small, hidden=(NODES,), intervals=intervals)
-    assert sized(small, grading, False) == replace(small, intervals=intervals)
-    large = Stage("kan", (24,), (9, 9), (4, 500), "none")
-    assert sized(large, grading, True) == large
+    assert sized(free, small, grading) == replace(small, hidden=(MIN_NODES,), intervals=intervals)
+    assert sized(fixed, small, grading) == replace(small, intervals=intervals)
+    large = Stage("kan", (24,), (9, 9), (4, 500))
+    assert sized(free, large, grading) == large
+    assert sized(free, small, None) == small
 
 
-def test_a_network_begun_afresh_can_say_the_same_with_plane_waves_inside() -> None:
+def test_plane_waves_can_represent_the_function_of_another_network() -> None:
     grading, box = front_grading(), ([0.0, 1.0], [2.0, 4.0])
     before = KAN([2, 3, 1], (1, 5), (1, 2), "none", *box, grading=grading)
     before.initialise(torch.Generator().manual_seed(0))
     rule = Sampling(8, 8, 0, 0, grading)
     points, others = (torch.as_tensor(one.inside(Box(("x", "y"), *box)).points) for one in (rule, replace(rule, cells=5)))
-    stage = sized(Stage("kan", (8,), (3, 9), (1, 6), "none"), grading, True)
-    after = afresh(before, stage, grading, points, torch.Generator().manual_seed(1))
+    stage = sized(loads(PLANE, "plane.toml"), Stage("kan", (8,), (3, 9), (1, 6)), grading)
+    after = plane_waves(before, stage, grading, points, torch.Generator().manual_seed(1))
     assert (after.widths, after.intervals) == ((2, *stage.hidden, 1), stage.intervals)
     after.imitate(before(points).detach(), points)
     said, meant = (network(others).detach() for network in (after, before))
@@ -166,46 +181,48 @@ def test_a_network_begun_afresh_can_say_the_same_with_plane_waves_inside() -> No
     assert float(slopes[1].median()) < 0.2 * float(slopes[0].median())
 
 
-def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_unseen_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[tuple[float, Tensor]] = []
+def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_validation_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[float, Tensor]] = []
 
-    def judged(judge: Judge, network: nn.Module) -> Residuals:
+    def residuals(validation: Validation, network: nn.Module) -> Residuals:
         """Better once, and then worse."""
         theta = torch.cat([p.detach().reshape(-1) for p in network.parameters()])
-        known = [relative for relative, other in said if torch.equal(theta, other)]
-        relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(said), 2)]
+        known = [relative for relative, other in seen if torch.equal(theta, other)]
+        relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(seen), 2)]
         if not known:
-            said.append((relative, theta))
+            seen.append((relative, theta))
         return Residuals(relative, relative, relative, relative)
 
-    problem = layer(seconds=20)
-    training = Training(replace(problem, network=NetworkOptions(hidden=(8,), degree=9, intervals=12)), None, "cpu", None, None)
+    problem = replace(layer(seconds=20), network=NetworkOptions(hidden=(8,), degree=9, intervals=12))
+    trainer = Trainer(problem)
     nodes = torch.linspace(-1.0, 1.0, 801, dtype=torch.float64)
-    training.succession.grading = equidistributing([(nodes, (0.001**2 + (nodes - 1.0) ** 2).sqrt())])
-    monkeypatch.setattr(Judge, "residuals", judged)
-    monkeypatch.setattr(training.succession, "outgrows", lambda network: False)
-    assert training._stage(0) == "stalled"
-    assert training.best is not None
-    assert training.best.relative == 0.2
-    assert [relative for relative, _ in said] == [0.5, 0.2, *[0.9] * PATIENCE]
+    grading = equidistributing([(nodes, (0.001**2 + (nodes - 1.0) ** 2).sqrt())])
+    monkeypatch.setattr(Validation, "residuals", residuals)
+    stage = replace(stages(problem)[0], count=len(stages(problem)))
+    training = StageTraining(trainer.training, stage, replace(trainer.state, grading=grading))
+    monkeypatch.setattr(training.steep, "found", lambda network: False)
+    state, candidate = training.trained()
+    assert state.ended is Reason.STALLED
+    assert candidate.relative == 0.2
+    assert [relative for relative, _ in seen] == [0.5, 0.2, *[0.9] * BestStep().patience]
 
 
-def test_a_guess_in_graded_coordinates_is_trained_from_the_first_stage_on() -> None:
-    """What a slab of time begins with does not depend on the sizes that the one before it ended with."""
+def test_an_initial_guess_in_graded_coordinates_is_trained_from_the_first_stage_on() -> None:
+    """How a slab of time begins does not depend on the sizes that the one before it ended with."""
     solution = pk.solve(layer(steps=8, seconds=20))
-    later, first = replace(solution, stage=3), replace(solution, stage=3, iterations=0)
+    later, guess = replace(solution, stage=3), replace(solution, stage=3, iterations=0)
     problem = layer(seconds=20)
-    assert Training(problem, None, "cpu", None, later).first == 3
-    guessing = Training(problem, None, "cpu", None, first)
-    assert guessing.first == 0
-    assert guessing.best is not None
-    network = bare(guessing.best.network)
+    assert Trainer(problem, resume=later).state.first == 3
+    state = Trainer(problem, resume=guess).state
+    assert state.first == 0
+    assert state.best is not None
+    network = bare(state.best.network)
     assert isinstance(network, KAN)
-    wide = network.widened((40,), torch.Generator().manual_seed(0))
-    stage, succession = guessing.plan[0], guessing.succession
-    assert not succession.is_smaller(stage, wide)
-    succession.guessed = False  # what was trained is not given up for fewer nodes
-    assert succession.is_smaller(stage, wide)
+    wide = replace(state.best, network=network.widened((40,), torch.Generator().manual_seed(0)))
+    stage = sized(problem, stages(problem)[0], state.grading)
+    assert not warm_start.is_smaller(stage, replace(state, best=wide))
+    # a network that was trained for this problem is not given up for fewer nodes
+    assert warm_start.is_smaller(stage, replace(state, best=wide, extrapolated=False))
 
 
 def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:
@@ -219,7 +236,7 @@ def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:
         network.scalars.fill_(0.7)
         inner.spline_layers[1].coefficients.zero_()
         inner.spline_layers[1].coefficients[0, 0, 20:] = 1.0
-    grading = better(problem, network)
+    grading = needed(problem, network)
     assert grading is not None
     moved = regraded(network, grading)
     assert isinstance(moved, Ansatz)
