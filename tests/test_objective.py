@@ -28,6 +28,7 @@ from pdekan.problems.options import Weights
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.jacobian_products import GraphMemory
 from pdekan.residuals.least_squares import EQUATION_WEIGHT, Objective
 from pdekan.residuals.terms import is_affine, terms, unit
 
@@ -109,9 +110,11 @@ def network_for(problem: Problem, base: str = "none", mlp: bool = False, module:
     return wrapped(problem, ModuleNetwork(network, domain.dimension, outputs) if module else network)
 
 
-def objective_for(problem: Problem, network: Network | None = None, weights: Weights | None = None) -> tuple[Objective, Tensor]:
+def objective_for(
+    problem: Problem, network: Network | None = None, weights: Weights | None = None, graph_memory: GraphMemory = GraphMemory()
+) -> tuple[Objective, Tensor]:
     network = network or network_for(problem)
-    objective = Objective(problem, network, terms(problem, SAMPLING), weights)
+    objective = Objective(problem, network, terms(problem, SAMPLING), weights, graph_memory=graph_memory)
     return objective, parameters_to_vector(network.parameters()).detach()
 
 
@@ -169,14 +172,11 @@ def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str) -> None:
 
 @every_problem
 @pytest.mark.parametrize("kind", ["none", "silu", "mlp", "module"])
-@pytest.mark.parametrize("kept", [True, False])
-def test_products_are_those_with_the_rows(name: str, kind: str, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not kept:  # graphs are made anew for each product, for a few points at a time
-        monkeypatch.setattr("pdekan.residuals.jacobian_products.KEPT", 0)
-        monkeypatch.setattr("pdekan.residuals.jacobian_products.CHUNK", 40_000)
+@pytest.mark.parametrize("memory", [GraphMemory(), GraphMemory(0, 40_000)], ids=["kept", "a few points at a time"])
+def test_products_are_those_with_the_rows(name: str, kind: str, memory: GraphMemory) -> None:
     problem, _ = PROBLEMS[name]
     network = network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp", kind == "module")
-    objective, theta = objective_for(problem, network)
+    objective, theta = objective_for(problem, network, graph_memory=memory)
     products = objective.products(theta)
     objective.load(theta + 1.0)  # which products must not notice
     generator = torch.Generator().manual_seed(1)

@@ -1,4 +1,4 @@
-"""How points are laid in a domain and on its faces: evenly, or evenly in graded coordinates."""
+"""Collocation points in a domain and on its faces: evenly, or evenly in graded coordinates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pdekan.networks.grading import counts, spread
 class Sampling:
     """How points are laid: `cells` × `order` Gauss points an axis up to three dimensions, else about `count` Sobol points.
 
-    grading: of the coordinates in which they are laid evenly (see `pdekan.grading`), on a box: as many in all, but along
+    grading: of the coordinates in which they are laid evenly (see `networks.grading`), on a box: as many in all, and along
     every axis in proportion to the lengths that fit along it.
     """
 
@@ -49,7 +49,7 @@ class Sampling:
 
 
 def moved(rule: Quadrature, domain: Box, grading: Tensor) -> Quadrature:
-    """A rule on a box, or on a face of it, as evenly laid in ξ as it was in x, with weights times x'(ξ)."""
+    """A rule on a box, or on a face of it, moved from ξ to x(ξ), with weights times x'(ξ)."""
     a, b = np.asarray(domain.lower), np.asarray(domain.upper)
     unit = torch.as_tensor(2.0 * (rule.points - a) / (b - a) - 1.0)
     x, slope = (part.numpy() for part in spread(unit, grading.cpu(), 1))

@@ -1,7 +1,7 @@
-"""Products with the Jacobian of residual rows, J v and Jᵀ w, without J: for networks of which J would not fit in memory.
+"""Products with the Jacobian of residual rows, J v and Jᵀ w, without J: for networks whose J would not fit in memory.
 
-Row i depends on the network through its jet at a point or two: J = Σ ⟨weight, ∂jet/∂θ⟩ with weights that are known, so only
-the network's jets are differentiated. Jᵀ w is reverse mode; J v is reverse mode a second time, through the graph of the first:
+Row i depends on the network through its jet at a point or two: J = Σ ⟨weight, ∂jet/∂θ⟩ with known weights, so only the
+network's jets are differentiated. Jᵀ w is reverse mode; J v is reverse mode a second time, through the graph of the first:
 Jᵀ w is linear in w, and its derivative by w along v is J v (Pearlmutter's R operator without forward mode).
 Measured on a KAN and an MLP of 10⁴ parameters, a pass through the second graph takes as long as one through the first;
 `torch.func.jvp` takes three to twenty times as long, `torch.func.linearize` seconds for each θ, or it fails.
@@ -18,16 +18,31 @@ from torch import Tensor
 from pdekan.fields.jets import Frame, Jet
 from pdekan.networks.base import Network
 
-# Graphs of both passes are kept where they take fewer bytes than KEPT together; where not, they are made anew for each product,
-# in chunks of points of at most CHUNK bytes. A pass's own graph holds about a third of what both hold.
-KEPT, CHUNK, BOTH = 2**30, 2**28, 3
+# Bytes of the graphs of both passes, relative to that of the first.
+BOTH_PASSES = 3
+
+
+@dataclass(frozen=True)
+class GraphMemory:
+    """Bytes that autograd's graphs may take.
+
+    kept: where the graphs of all points take fewer, they are kept between products; otherwise they are made for each product,
+    for chunks of points that take at most `chunk`.
+    """
+
+    kept: int = 2**30
+    chunk: int = 2**28
+
+    def points_at_a_time(self, cost: int) -> int:
+        """How many points of so many bytes each a chunk has."""
+        return max(1, self.chunk // (BOTH_PASSES * cost))
 
 
 @dataclass(frozen=True)
 class Piece:
     """Points ``(m, d)``, the rows ``(m,)`` that they belong to, and the rows' derivative by the jet at the point.
 
-    Two points may share a row. cost: bytes that autograd keeps for a point.
+    Two points may share a row. cost: bytes that autograd keeps for a point in the first pass.
     """
 
     points: Tensor
@@ -36,9 +51,8 @@ class Piece:
     weight: Jet
     cost: int
 
-    def split(self) -> Iterator[Piece]:
-        """The same in pieces of at most CHUNK bytes."""
-        size = points_at_a_time(self.cost)
+    def split(self, size: int) -> Iterator[Piece]:
+        """The same in pieces of so many points."""
         for start in range(0, len(self.points), size):
             yield self._part(slice(start, start + size))
 
@@ -50,18 +64,24 @@ class Piece:
 class JacobianProducts:
     """J at the parameters of a network, as a linear map; residual: ``(n,)``. The network must not be changed afterwards.
 
-    pulse: called before every chunk of a product.
+    check_time: called before every chunk of a product, and may raise.
     """
 
     def __init__(
-        self, network: Network, residual: Tensor, pieces: list[Piece], pulse: Callable[[], None] = lambda: None
+        self,
+        network: Network,
+        residual: Tensor,
+        pieces: list[Piece],
+        memory: GraphMemory = GraphMemory(),
+        check_time: Callable[[], None] = lambda: None,
     ) -> None:
         self.residual = residual
-        self._pulse = pulse
+        self._check_time = check_time
         self._network = network
         self._parameters = list(network.parameters())
-        keep = BOTH * sum(piece.cost * len(piece.points) for piece in pieces) <= KEPT
-        self._chunks = [_Chunk(network, part, keep) for piece in pieces for part in piece.split()]
+        keep = BOTH_PASSES * sum(piece.cost * len(piece.points) for piece in pieces) <= memory.kept
+        parts = (part for piece in pieces for part in piece.split(memory.points_at_a_time(piece.cost)))
+        self._chunks = [_Chunk(network, part, keep) for part in parts]
 
     @torch.no_grad()
     def linear(self) -> Tensor:
@@ -79,7 +99,7 @@ class JacobianProducts:
         ]
         out = torch.zeros_like(self.residual)
         for chunk in self._chunks:
-            self._pulse()
+            self._check_time()
             out.index_add_(0, chunk.piece.row, chunk.forward(parts))
         return out
 
@@ -87,7 +107,7 @@ class JacobianProducts:
         """Jᵀ w ``(P,)`` for w ``(n,)``."""
         out = torch.zeros(())
         for chunk in self._chunks:
-            self._pulse()
+            self._check_time()
             out = out + chunk.adjoint(w[chunk.piece.row])
         return out
 
@@ -150,11 +170,6 @@ class _Chunk:
         outputs, directions = [list(one) for one in zip(*reached, strict=True)]
         (out,) = torch.autograd.grad(outputs, cotangent, directions, retain_graph=self.keep, allow_unused=True)
         return torch.zeros_like(cotangent) if out is None else out
-
-
-def points_at_a_time(cost: int) -> int:
-    """How many points the graphs of both passes take CHUNK bytes for."""
-    return max(1, CHUNK // (BOTH * cost))
 
 
 def bytes_a_point(network: Network, points: Tensor, frame: Frame) -> int:

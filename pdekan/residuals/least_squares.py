@@ -18,21 +18,21 @@ from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.options import Weights
 from pdekan.problems.problem import Problem
-from pdekan.residuals.jacobian_products import JacobianProducts, Piece, bytes_a_point, points_at_a_time
+from pdekan.residuals.jacobian_products import GraphMemory, JacobianProducts, Piece, bytes_a_point
 from pdekan.residuals.terms import Term, is_affine, unit
 
 # The paper's balance (arXiv:2404.19756, section 3.4: α = 0.01), here between nondimensional residuals.
 EQUATION_WEIGHT = 0.01
-# Data with noise weigh so little that the equation is not bent towards their errors: waves of the domain's size cost more in
-# its residual than they gain in theirs.
+# Data with noise weigh so little that the solution does not follow their errors: oscillations on the scale of the domain cost
+# more in the equation's residual than they gain in that of the data.
 NOISY_WEIGHT = 1e-4
 
 
 class Objective:
-    """The least-squares problem that optimizers see: weighted residual rows as functions of the flat parameters.
+    """The least-squares problem that optimizers solve: weighted residual rows as functions of the flat parameters.
 
-    It works on its own copy of the network; parameters ``(P,)`` go in and out as vectors. block: at most so many rows of the
-    Jacobian at a time. pulse: called before every piece of work, so that one that takes long can be ended by what it raises.
+    It works on its own copy of the network; parameters ``(P,)`` are passed as vectors. block: at most so many rows of the
+    Jacobian at a time. check_time: called before every block of work; what it raises ends a long step.
     """
 
     def __init__(
@@ -42,10 +42,11 @@ class Objective:
         terms: list[Term],
         weights: Weights | None = None,
         block: int | None = None,
-        pulse: Callable[[], None] = lambda: None,
+        check_time: Callable[[], None] = lambda: None,
+        graph_memory: GraphMemory = GraphMemory(),
     ) -> None:
         self.network = deepcopy(network).requires_grad_(True)
-        self._pulse = pulse
+        self._check_time, self._graph_memory = check_time, graph_memory
         factors = row_factors(problem, terms, weights)
         pieces = zip(
             *(pair for term, factor in zip(terms, factors, strict=True) for pair in _pieces(term, factor, block)), strict=True
@@ -80,7 +81,7 @@ class Objective:
 
     def _block(self, network: Network, group: list[int], linear: Tensor, only_linear: bool) -> tuple[Tensor, Tensor]:
         """Residual and rows of some terms together."""
-        self._pulse()
+        self._check_time()
         pieces = [self._piece(network, k, linear, only_linear) for k in group]
         if len(pieces) == 1:
             return pieces[0]
@@ -103,7 +104,7 @@ class Objective:
         return residual, rows
 
     def _prepare(self, k: int) -> object:
-        """What the network can work out once for the points of term k."""
+        """What the network computes once for the points of term k."""
         if k in self._prepared:
             return self._prepared[k]
         prepared = self.network.prepare(self.terms[k].points, self.terms[k].frame)
@@ -124,30 +125,30 @@ class Objective:
         network, residuals, pieces, first = deepcopy(self.load(theta)), [], [], 0
         for term, factor in zip(self.terms, self.factors, strict=True):
             frame = Frame(term.frame.coordinates, term.frame.level)
-            self._pulse()
+            self._check_time()
             cost = bytes_a_point(network, term.points, frame)
-            jet = evaluate(network, term.points, term.frame, points_at_a_time(cost))
+            jet = evaluate(network, term.points, term.frame, self._graph_memory.points_at_a_time(cost))
             residual, slope = term.linearised(jet)
             residuals.append(factor * residual)
             weight = _weighted(slope, factor, term)
             row = torch.arange(first, first + len(residual), device=theta.device).repeat(term.sides)
             pieces.append(Piece(term.points, frame, row, weight, cost))
             first += len(residual)
-        return JacobianProducts(network, torch.cat(residuals), pieces, self._pulse)
+        return JacobianProducts(network, torch.cat(residuals), pieces, self._graph_memory, self._check_time)
 
     @torch.no_grad()
     def loss(self, theta: Tensor) -> float:
         """‖rows‖²."""
         network, total = self.load(theta), 0.0
         for k, (term, factor) in enumerate(zip(self.terms, self.factors, strict=True)):
-            self._pulse()
+            self._check_time()
             u = network.trace(self._prepare(k), only_linear=True).jet
             total += float((factor * term.residual(u)).square().sum())
         return total
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖rows‖² and its gradient ``(P,)``, by autograd through the network's jets."""
-        self._pulse()
+        self._check_time()
         network = self.load(theta)
         total = theta.new_zeros(())
         for term, factor in zip(self.terms, self.factors, strict=True):

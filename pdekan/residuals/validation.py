@@ -1,4 +1,4 @@
-"""The judgement on a network: residuals on points that training has not seen, and their size relative to the equation."""
+"""Validation: residuals on points that training does not use, and their size relative to the equation."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import Term, terms, units
 
+# The least size of an unknown, relative to the largest one: an unknown that vanishes is compared with the others.
 SMALL = 1e-3
-TINY = 1e-300  # stands for a size that is zero: a residual of zero is then still one of zero
+TINY = 1e-300  # in place of a size of zero, so that zero divided by it is zero
 
 
 @dataclass(frozen=True)
 class Residuals:
     """Root mean square residuals of equations, conditions and data, and the largest of them relative to the size of its terms.
 
-    Noisy data do not count for `relative`, their residual being their noise, but for what goes beyond it in a regression.
+    The residual of noisy data is their noise: it does not count for `relative`, except for its excess in a regression.
     """
 
     equation: float = math.inf
@@ -33,7 +34,7 @@ class Residuals:
 
 @dataclass(frozen=True)
 class Validation:
-    """Unseen points of every term of a problem, the equations' first, with the sizes of data and operators there.
+    """Validation points of every term of a problem, the equations' first, with the sizes of data and operators there.
 
     data: root mean squares of the right-hand sides. units: ``(U,)`` for every term, see `terms.units`.
     """
@@ -44,21 +45,21 @@ class Validation:
 
     @classmethod
     def of(cls, problem: Problem, sampling: Sampling, device: torch.device) -> Validation:
-        """A judge for networks that stand for what the problem seeks."""
-        unseen = terms(problem, sampling, device)
-        data = [_size(term, term.target) for term in unseen]
-        return cls(unseen, data, [units(term, problem) for term in unseen])
+        """The validation points of a problem, laid as a sampling says."""
+        on_points = terms(problem, sampling, device)
+        data = [_size(term, term.target) for term in on_points]
+        return cls(on_points, data, [units(term, problem) for term in on_points])
 
     @torch.no_grad()
     def residuals(self, network: Network) -> Residuals:
-        """How far the network is from solving the problem; infinite where its residual is no number.
+        """The residuals of a network's function; infinite where they are not finite.
 
         The size of an equation is the larger of its source and unit · u, that of a condition is unit · u, with u the root mean
         square of every unknown or of the conditions' data for it, whichever is larger.
         """
         fields = [evaluate(network, term.points, term.frame) for term in self.terms]
         sizes = [_size(term, term.residual(u)) for term, u in zip(self.terms, fields, strict=True)]
-        if not math.isfinite(sum(sizes)):  # asked of all of them: max() may pass a nan by
+        if not math.isfinite(sum(sizes)):  # of the sum: max() may ignore a nan
             return Residuals()
         heights = self._heights(fields[0].value)
         spans = [max(float((one * heights).norm()), TINY) for one in self.units]
@@ -80,7 +81,7 @@ class Validation:
         )
 
     def _heights(self, inside: Tensor) -> Tensor:
-        """The size ``(U,)`` of every unknown, at least a small part of the largest: one that vanishes is judged beside it."""
+        """The size ``(U,)`` of every unknown, at least SMALL times the largest."""
         count = len(self.units[0])
         heights = (self.terms[0].point_share @ inside[:, :count] ** 2).sqrt()
         for term, size, one in zip(self.terms, self.data, self.units, strict=True):
