@@ -28,7 +28,7 @@ from pdekan.problems.options import Weights
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.jacobian_products import GraphMemory
+from pdekan.residuals.jacobian_products import GRAPH_MEMORY, GraphMemory
 from pdekan.residuals.least_squares import EQUATION_WEIGHT, Objective
 from pdekan.residuals.terms import is_affine, terms, unit
 
@@ -111,7 +111,7 @@ def network_for(problem: Problem, base: str = "none", mlp: bool = False, module:
 
 
 def objective_for(
-    problem: Problem, network: Network | None = None, weights: Weights | None = None, graph_memory: GraphMemory = GraphMemory()
+    problem: Problem, network: Network | None = None, weights: Weights | None = None, graph_memory: GraphMemory = GRAPH_MEMORY
 ) -> tuple[Objective, Tensor]:
     network = network or network_for(problem)
     objective = Objective(problem, network, terms(problem, SAMPLING), weights, graph_memory=graph_memory)
@@ -172,7 +172,7 @@ def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str) -> None:
 
 @every_problem
 @pytest.mark.parametrize("kind", ["none", "silu", "mlp", "module"])
-@pytest.mark.parametrize("memory", [GraphMemory(), GraphMemory(0, 40_000)], ids=["kept", "a few points at a time"])
+@pytest.mark.parametrize("memory", [GRAPH_MEMORY, GraphMemory(0, 40_000)], ids=["kept", "a few points at a time"])
 def test_products_are_those_with_the_rows(name: str, kind: str, memory: GraphMemory) -> None:
     problem, _ = PROBLEMS[name]
     network = network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp", kind == "module")

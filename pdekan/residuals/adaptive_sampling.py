@@ -14,8 +14,8 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import terms
 
-# Candidates for each point, so that hardly any is drawn with certainty, and the part of the points that is drawn uniformly: c = 1
-# in the density below.
+# Candidates for each point, so that hardly any is drawn with certainty, and the part of the points that is drawn uniformly:
+# c = 1 in the density below.
 CANDIDATES, EVEN = 4, 0.5
 
 

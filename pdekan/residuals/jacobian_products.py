@@ -38,6 +38,9 @@ class GraphMemory:
         return max(1, self.chunk // (BOTH_PASSES * cost))
 
 
+GRAPH_MEMORY = GraphMemory()
+
+
 @dataclass(frozen=True)
 class Piece:
     """Points ``(m, d)``, the rows ``(m,)`` that they belong to, and the rows' derivative by the jet at the point.
@@ -72,7 +75,7 @@ class JacobianProducts:
         network: Network,
         residual: Tensor,
         pieces: list[Piece],
-        memory: GraphMemory = GraphMemory(),
+        memory: GraphMemory = GRAPH_MEMORY,
         check_time: Callable[[], None] = lambda: None,
     ) -> None:
         self.residual = residual

@@ -18,7 +18,7 @@ from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.options import Weights
 from pdekan.problems.problem import Problem
-from pdekan.residuals.jacobian_products import GraphMemory, JacobianProducts, Piece, bytes_a_point
+from pdekan.residuals.jacobian_products import GRAPH_MEMORY, GraphMemory, JacobianProducts, Piece, bytes_a_point
 from pdekan.residuals.terms import Term, is_affine, unit
 
 # The paper's balance (arXiv:2404.19756, section 3.4: α = 0.01), here between nondimensional residuals.
@@ -43,7 +43,7 @@ class Objective:
         weights: Weights | None = None,
         block: int | None = None,
         check_time: Callable[[], None] = lambda: None,
-        graph_memory: GraphMemory = GraphMemory(),
+        graph_memory: GraphMemory = GRAPH_MEMORY,
     ) -> None:
         self.network = deepcopy(network).requires_grad_(True)
         self._check_time, self._graph_memory = check_time, graph_memory
