@@ -10,7 +10,7 @@ import importlib
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ USERS_ERRORS = ("ProblemError", "OutputError", "StudyError")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code (see DESIGN's list in --help)."""
+    """Run one command; returns its exit code (listed by --help)."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     # what makes the same again: a study that was resumed is the one that was not interrupted
@@ -56,8 +56,15 @@ def _parser() -> argparse.ArgumentParser:
         "the same); 75 interrupted, --resume goes on; 130 interrupted with nothing to resume",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, (text, add_arguments) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+        command.set_defaults(module=MODULES.get(name, name))
+        add_arguments(command)
+    return parser
 
-    solve = _command(commands, "solve", "train a network for a problem, measure its error, write the run")
+
+def _solve_arguments(solve: argparse.ArgumentParser) -> None:
     _problem_arguments(solve)
     solve.add_argument("--output", type=Path, metavar="DIR", help="the run's directory (default: a fresh outputs/NAME/NNN)")
     solve.add_argument("--seed", type=int, help="seed of the random start")
@@ -67,52 +74,46 @@ def _parser() -> argparse.ArgumentParser:
     solve.add_argument("--resume", action="store_true", help="go on with the run in --output, or with the newest one")
     solve.add_argument("--force", action="store_true", help="overwrite what is in --output")
 
-    check = _command(commands, "check", "validate a problem file and say what would be solved")
-    _problem_arguments(check)
 
-    _scaling_arguments(_command(commands, "scaling", "train many sizes, and say how the error falls with them"))
-
-    study = _command(commands, "study", "repeat a published experiment with Kolmogorov-Arnold networks")
+def _study_arguments(study: argparse.ArgumentParser) -> None:
     study.add_argument("name", nargs="?", metavar="NAME", help="the experiment; without it they are listed")
     study.add_argument("--seeds", type=_count, metavar="N", help="random starts of every network (default: the experiment's)")
     study.add_argument("--quick", action="store_true", help="fewer and smaller trainings, one seed where not given")
     _place_arguments(study, "outputs/NAME_study/NNN")
 
-    export = _command(commands, "export", "evaluate a run on another grid and write HDF5 again")
-    export.add_argument("run_path", type=Path, metavar="RUN", help="a run's directory, or its solution.vtkhdf")
+
+def _export_arguments(export: argparse.ArgumentParser) -> None:
+    _run_argument(export)
     export.add_argument("--grid", type=_grid, metavar="200x200", help="points along each axis")
     export.add_argument("--to", type=Path, metavar="FILE", help="the file to write (default: RUN/export.vtkhdf)")
     export.add_argument("--force", action="store_true", help="overwrite the file")
 
-    plot = _command(commands, "plot", "draw the figures of a run or a study again")
+
+def _plot_arguments(plot: argparse.ArgumentParser) -> None:
     plot.add_argument(
         "path", type=Path, metavar="RUN", help="a run's or a study's directory, or its solution.vtkhdf or study.h5"
     )
     plot.add_argument("--to", type=Path, metavar="DIR", help="where to write them (default: where the file is)")
     plot.add_argument("--format", choices=("png", "svg"), default="png", help="file format (default: png)")
 
-    prune = _command(commands, "prune", "take away what a run's network does not need, and train what is left")
-    prune.add_argument("run_path", type=Path, metavar="RUN", help="a run's directory, or its solution.vtkhdf")
+
+def _prune_arguments(prune: argparse.ArgumentParser) -> None:
+    _run_argument(prune)
     prune.add_argument("--factor", type=float, metavar="F", help="how much the relative residual may grow (default: 10)")
     prune.add_argument("--tolerance", type=float, metavar="T", help="a relative residual that is good enough in any case")
     prune.add_argument("--seconds", type=float, metavar="S", help="budget (default: 60)")
     prune.add_argument("--output", type=Path, metavar="DIR", help="the new run's directory (default: a fresh outputs/NAME/NNN)")
     prune.add_argument("--force", action="store_true", help="overwrite what is in --output")
 
-    formula = _command(commands, "formula", "a closed form of a run's solution, checked against the equation")
-    formula.add_argument("run_path", type=Path, metavar="RUN", help="a run's directory, or its solution.vtkhdf")
+
+def _formula_arguments(formula: argparse.ArgumentParser) -> None:
+    _run_argument(formula)
     formula.add_argument("--seconds", type=float, default=120.0, metavar="S", help="time for the search (default: 120)")
     formula.add_argument("--edges", action="store_true", help="only say what each edge of the network may be")
 
-    _command(commands, "list", "the problem library that ships with pdekan", module="listing")
-    return parser
 
-
-def _command(commands: Any, name: str, text: str, module: str = "") -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    command.set_defaults(module=module or name)
-    return command
+def _run_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run_path", type=Path, metavar="RUN", help="a run's directory, or its solution.vtkhdf")
 
 
 def _problem_arguments(command: argparse.ArgumentParser) -> None:
@@ -190,6 +191,21 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
+
+
+# The commands, each with what it does and the function that adds its arguments; its module is that of its name.
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "solve": ("train a network for a problem, measure its error, write the run", _solve_arguments),
+    "check": ("validate a problem file and say what would be solved", _problem_arguments),
+    "scaling": ("train many sizes, and say how the error falls with them", _scaling_arguments),
+    "study": ("repeat a published experiment with Kolmogorov-Arnold networks", _study_arguments),
+    "export": ("evaluate a run on another grid and write HDF5 again", _export_arguments),
+    "plot": ("draw the figures of a run or a study again", _plot_arguments),
+    "prune": ("take away what a run's network does not need, and train what is left", _prune_arguments),
+    "formula": ("a closed form of a run's solution, checked against the equation", _formula_arguments),
+    "list": ("the problem library that ships with pdekan", lambda command: None),
+}
+MODULES = {"list": "listing"}
 
 
 if __name__ == "__main__":
