@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pdekan.commands.codes import DONE, INTERNAL, INTERRUPTED, USAGE, UsageError
 
