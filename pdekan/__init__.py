@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from pdekan.networks.kan import KAN
     from pdekan.networks.mlp import MLP
     from pdekan.fields.operators import d, div, dot, dt, dx, dy, dz, grad, laplacian, normal
+    from pdekan.optimizers.adam import Adam
+    from pdekan.optimizers.gauss_newton import GaussNewton
+    from pdekan.optimizers.lbfgs import LBFGS
+    from pdekan.optimizers.matrix_free import MatrixFree
+    from pdekan.optimizers.ssbroyden import SSBroyden
     from pdekan.problem_files.loader import ProblemFileError, load_problem
     from pdekan.problems.formulas import EXACT, ProblemError
     from pdekan.problems.parameters import Enrichment, Measurements, Parameter
@@ -43,8 +48,13 @@ if TYPE_CHECKING:
     from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin
     from pdekan.pruning.prune import Pruned, prune
     from pdekan.solutions.solution import Found, Solution, load_solution
+    from pdekan.training.ladder import Ladder
     from pdekan.training.progress import Progress
+    from pdekan.training.reasons import Reason
+    from pdekan.training.schedule import Stage
     from pdekan.training.solver import solve
+    from pdekan.training.state import State
+    from pdekan.training.strategy import Stop, Strategy
 
 pi = math.pi
 
@@ -57,12 +67,17 @@ _HOMES = {
     "domains.mesh_file": "mesh",
     "domains.shapes": "annulus disk ellipse polygon",
     "errors.norms": "Errors",
-    "fields.jets": "Derivatives Frame Jet acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh"
-    " total where",
+    "fields.jets": "Derivatives Frame Jet acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt"
+    " tan tanh total where",
     "fields.operators": "d div dot dt dx dy dz grad laplacian normal",
     "networks.base": "ModuleNetwork Network",
     "networks.kan": "KAN",
     "networks.mlp": "MLP",
+    "optimizers.adam": "Adam",
+    "optimizers.gauss_newton": "GaussNewton",
+    "optimizers.lbfgs": "LBFGS",
+    "optimizers.matrix_free": "MatrixFree",
+    "optimizers.ssbroyden": "SSBroyden",
     "problem_files.loader": "ProblemFileError load_problem",
     "problems.conditions": "dirichlet initial interface mean neumann periodic robin",
     "problems.formulas": "EXACT ProblemError",
@@ -71,8 +86,13 @@ _HOMES = {
     "problems.problem": "Problem",
     "pruning.prune": "Pruned prune",
     "solutions.solution": "Found Solution load_solution",
+    "training.ladder": "Ladder",
     "training.progress": "Progress",
+    "training.reasons": "Reason",
+    "training.schedule": "Stage",
     "training.solver": "solve",
+    "training.state": "State",
+    "training.strategy": "Stop Strategy",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = ["pi", *_HOME]

@@ -14,25 +14,24 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import terms
 
-# Candidates for each point, so that hardly any is drawn with certainty, and the part of the points that is drawn uniformly:
-# c = 1 in the density below.
-CANDIDATES, EVEN = 4, 0.5
-
 
 @torch.no_grad()
-def resampled(problem: Problem, network: Network, sampling: Sampling, device: torch.device) -> Quadrature:
-    """About as many points as the sampling has, or fewer, drawn in proportion to EVEN/|Ω| + (1 - EVEN) |r| / ∫|r|.
+def resampled(
+    problem: Problem, network: Network, sampling: Sampling, device: torch.device, candidates: int = 4, even: float = 0.5
+) -> Quadrature:
+    """About as many points as the sampling has, or fewer, drawn in proportion to even/|Ω| + (1 - even) |r| / ∫|r|.
 
     Weights are divided by the density, so that sums over the points still approximate integrals. The density is that of Wu,
     Zhu, Tan, Kartha and Lu, Comput. Methods Appl. Mech. Eng. 403 (2023) 115671, eq. 2 with k = 1 and c = 1, and r the length
-    of the vector of all equations' residuals.
+    of the vector of all equations' residuals; even = 1/2 is c = 1. candidates: for each point, so that few are drawn with
+    certainty.
     """
     refined = 2 if problem.domain.dimension < 3 else 1
     finer = replace(
         sampling,
         cells=refined * sampling.cells,
         order=sampling.order + 1,
-        count=CANDIDATES * sampling.count,
+        count=candidates * sampling.count,
         seed=sampling.seed + 7,
     )
     rule = finer.inside(problem.domain)
@@ -41,7 +40,7 @@ def resampled(problem: Problem, network: Network, sampling: Sampling, device: to
     assert isinstance(squares, torch.Tensor)
     size = squares.sqrt().cpu().numpy()
     share = rule.weights / rule.weights.sum()
-    density = EVEN + (1.0 - EVEN) * size / max(float(share @ size), 1e-300)
+    density = even + (1.0 - even) * size / max(float(share @ size), 1e-300)
     wanted = len(sampling.inside(problem.domain).points)
     chance = np.minimum(1.0, share * density * wanted)
     generator = np.random.default_rng(sampling.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,19 +19,33 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.training.schedule import Stage, is_open
 
-# Points along an axis between which slopes are taken: neighbours are 1/60 of the axis apart in its own coordinates. A thinner
-# front is located in several gradings, each of which resolves it better (tests/test_graded_coordinates.py: three for a front
-# of width 0.01). Points along every other axis, by dimension, over which slopes are averaged; nodes at which lengths are
-# given, ten times as dense as the points, so that their interpolation adds nothing.
-POINTS_ALONG, POINTS_ACROSS, NODES_ALONG = 61, {1: 1, 2: 24, 3: 8}, 601
-# Intervals of the last layer for every length that fits along an axis, and nodes at least. With plane waves inside, the first
-# least-squares problem of the last slabs of Allen-Cahn's equation leaves 5e-6 with 3.5 intervals and 8 nodes, 5e-7 with these.
-INTERVALS_PER_LENGTH, MIN_NODES = 5.0, 12
-# Another grading replaces the present one where it lays points this many times as densely. With 1.5, slabs in which a front
-# became 1.4 times as steep trained long (ten steps instead of one), and ended at 1e-4 instead of 3e-6.
-DENSER = 1.15
-# Short lengths are taken to this power: a front has room to become steeper, at the cost of few points where u is smooth.
-SHARPER = 4.0 / 3.0
+
+@dataclass(frozen=True)
+class GradingRule:
+    """When coordinates are graded, and what networks in them need.
+
+    along: points along an axis between which slopes are taken; neighbours are 1/60 of the axis apart in its own coordinates. A
+    thinner front is located in several gradings, each of which resolves it better (three for a front of width 0.01 in
+    tests/test_graded_coordinates.py). across: points along every other axis, by dimension, over which slopes are averaged.
+    nodes: at which lengths are given, ten times as dense as the points, so that interpolation adds nothing.
+
+    intervals, hidden: of the last layer for every length that fits along an axis, and nodes at least. With plane waves inside,
+    the first least-squares problem of the last slabs of Allen-Cahn's equation leaves 5e-6 with 3.5 intervals and 8 nodes, 5e-7
+    with these. denser: another grading replaces the present one where it lays points so many times as densely. With 1.5, slabs
+    in which a front became 1.4 times as steep trained long (ten steps instead of one), and ended at 1e-4 instead of 3e-6.
+    power: of short lengths, so that a front has room to become steeper, at the cost of few points where u is smooth.
+    """
+
+    along: int = 61
+    across: tuple[int, ...] = (1, 24, 8)
+    nodes: int = 601
+    intervals: float = 5.0
+    hidden: int = 12
+    denser: float = 1.15
+    power: float = 4.0 / 3.0
+
+
+RULE = GradingRule()
 
 
 def check(problem: Problem) -> None:
@@ -45,25 +59,25 @@ def check(problem: Problem) -> None:
         )
 
 
-def needed(problem: Problem, network: Network) -> Tensor | None:
+def needed(problem: Problem, network: Network, rule: GradingRule = RULE) -> Tensor | None:
     """The grading ``(d, n)`` that a network's function needs where it is too steep for its own, else None."""
     inner = bare(network)
     if not isinstance(inner, KAN):
         return None
     given = None if inner.grading is None else inner.grading.cpu()
-    wanted = equidistributing([_lengths(problem, network, given, k) for k in range(problem.domain.dimension)])
-    return None if wanted is None or (given is not None and coarseness(given, wanted) < DENSER) else wanted
+    wanted = equidistributing([lengths(problem, network, given, k, rule) for k in range(problem.domain.dimension)])
+    return None if wanted is None or (given is not None and coarseness(given, wanted) < rule.denser) else wanted
 
 
-def sized(problem: Problem, stage: Stage, grading: Tensor | None) -> Stage:
+def sized(problem: Problem, stage: Stage, grading: Tensor | None, rule: GradingRule = RULE) -> Stage:
     """A stage in graded coordinates: its last layer has intervals for all lengths that fit along an axis.
 
     Where the solver chooses the network, the number of its nodes is raised too.
     """
     if grading is None or stage.kind != "kan":
         return stage
-    intervals = math.ceil(INTERVALS_PER_LENGTH * float(counts(grading).max()))
-    hidden = tuple(max(n, MIN_NODES) for n in stage.hidden) if is_open(problem) else stage.hidden
+    intervals = math.ceil(rule.intervals * float(counts(grading).max()))
+    hidden = tuple(max(n, rule.hidden) for n in stage.hidden) if is_open(problem) else stage.hidden
     return replace(stage, hidden=hidden, intervals=(*stage.intervals[:-1], max(stage.intervals[-1], intervals)))
 
 
@@ -93,7 +107,9 @@ def regraded(network: Network, grading: Tensor) -> Network:
 
 
 @torch.no_grad()
-def _lengths(problem: Problem, network: Network, grading: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
+def lengths(
+    problem: Problem, network: Network, grading: Tensor | None, k: int, rule: GradingRule = RULE
+) -> tuple[Tensor, Tensor]:
     """Nodes of axis k of the unit box, evenly laid in its own coordinates, and the lengths ``(n,)`` there.
 
     1/h⁴ is the mean over all other axes of (Σ_u (Δu/Δx_k / A_u)²)², A_u being half the range of unknown u: h is that of
@@ -101,7 +117,7 @@ def _lengths(problem: Problem, network: Network, grading: Tensor | None, k: int)
     unfinished solution are large; the fourth power gives weight to a front that exists for a small part of time.
     """
     domain, d = problem.domain, problem.domain.dimension
-    columns = [_nodes(POINTS_ALONG if j == k else POINTS_ACROSS[d], j == k, grading, j) for j in range(d)]
+    columns = [_nodes(rule.along if j == k else rule.across[d - 1], j == k, grading, j) for j in range(d)]
     lower, upper = torch.tensor(domain.lower), torch.tensor(domain.upper)
     points = lower + 0.5 * (upper - lower) * (torch.cartesian_prod(*columns).reshape(-1, d) + 1.0)
     u = evaluate(network, points.to(next(network.parameters()).device), Frame(domain.coordinates, Derivatives.VALUE))
@@ -109,11 +125,11 @@ def _lengths(problem: Problem, network: Network, grading: Tensor | None, k: int)
     range_ = (0.5 * (value.amax(0) - value.amin(0))).clamp_min(1e-300)
     grid = (value / range_).reshape(*(len(column) for column in columns), -1).movedim(k, 0)
     slope = grid.diff(dim=0) / columns[k].diff().reshape(-1, *(1,) * d)
-    mean = slope.square().sum(-1).square().reshape(POINTS_ALONG - 1, -1).mean(1)
+    mean = slope.square().sum(-1).square().reshape(rule.along - 1, -1).mean(1)
     middle = 0.5 * (columns[k][1:] + columns[k][:-1])
-    nodes = _nodes(NODES_ALONG, True, grading, k)
-    lengths = interpolated(nodes.clamp(middle[0], middle[-1]), middle, mean.clamp_min(1e-12) ** -0.25)
-    return nodes, lengths.clamp_max(LONGEST) ** SHARPER
+    nodes = _nodes(rule.nodes, True, grading, k)
+    found = interpolated(nodes.clamp(middle[0], middle[-1]), middle, mean.clamp_min(1e-12) ** -0.25)
+    return nodes, found.clamp_max(LONGEST) ** rule.power
 
 
 def _nodes(count: int, ends: bool, grading: Tensor | None, k: int) -> Tensor:

@@ -30,9 +30,6 @@ from pdekan.training.trainer import Setup, Trainer
 
 # From best to worst: the status of a solution is that of its worst slab.
 STATUSES = ("converged", "budget", "stalled", "interrupted")
-# In equal shares of the seconds: what a slab may take at most, and what is kept for each later one. Errors of the first slab
-# grow in all others, so that more time for it pays (Allen-Cahn).
-MOST_SHARES, KEPT_SHARES = 2.0, 0.5
 # A slab starts from the network of the one before only if so many of its steps fit into the slab's seconds.
 LEAST_STEPS = 5
 
@@ -62,10 +59,14 @@ def march(problem: Problem, setup: Setup, resume: Solution | None) -> Solution:
     return EarlierSlabs(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1])).joined(solved[-1], measure=True)
 
 
-def seconds_of_slab(total: float, spent: float, count: int, k: int) -> float:
-    """What slab k of so many may take of the total seconds, when those before it have spent some."""
+def seconds_of_slab(total: float, spent: float, count: int, k: int, most: float = 2.0, kept: float = 0.5) -> float:
+    """What slab k of so many may take of the total seconds, when those before it have spent some.
+
+    most, kept: in equal shares of the seconds, what a slab may take, and what is kept for each later one. Errors of the first
+    slab grow in all others, so that more time for it pays (Allen-Cahn's equation).
+    """
     share = total / count
-    return min(MOST_SHARES * share, total - spent - KEPT_SHARES * share * (count - k - 1))
+    return min(most * share, total - spent - kept * share * (count - k - 1))
 
 
 def extrapolated(part: Problem, before: Solution) -> Solution | None:

@@ -36,21 +36,24 @@ from pdekan.training.state import Candidate, State
 from pdekan.training.strategy import Stop, Strategy
 from pdekan.training.threads import threads
 
-# Parameters from which on more threads are used. Measured on two cores with 848 to 1896 of them: two threads are 1.6 times as
-# quick as one on an idle machine, and 1.4 to 1.8 times slower where another process computes; with 138, 1.4 and 3 times.
-PARALLEL = 1000
 LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How a training is run: what the user passes beside the problem. cores: threads that large arrays may use."""
+    """How a training is run: what the user passes beside the problem.
+
+    cores: threads that networks of `parallel` parameters and more may use, smaller ones use one. Measured on two cores with 848
+    to 1896 parameters: two threads are 1.6 times as fast as one on an idle machine, and 1.4 to 1.8 times slower where another
+    process computes; with 138 parameters 1.4 and 3 times.
+    """
 
     strategy: Strategy | None = None
     method: Method | None = None
     device: str = "cpu"
     callback: Callback | None = None
     cores: int = 1
+    parallel: int = 1000
 
 
 class Trainer:
@@ -63,7 +66,7 @@ class Trainer:
     def __init__(
         self, problem: Problem, given: Network | None = None, setup: Setup = Setup(), resume: Solution | None = None
     ) -> None:
-        self.problem, self.cores = problem, setup.cores
+        self.problem, self.setup = problem, setup
         given = None if given is None else wrapped(problem, given)
         self.method = setup.method or METHODS[problem.training.optimizer]
         goal = Goal.of(problem, given)
@@ -105,7 +108,7 @@ class Trainer:
         if stage.prolong is not None:
             return replace(state, stage=stage, ended=stage.prolong), self._prolonged(stage, state)
         parameters = sized(self.problem, stage, state.grading).parameters(self.problem.domain.dimension)
-        with threads(self.cores if parameters >= PARALLEL else 1):
+        with threads(self.setup.cores if parameters >= self.setup.parallel else 1):
             return StageTraining(self.training, stage, state).trained()
 
     def _prolonged(self, stage: Stage, state: State) -> Candidate:
@@ -120,7 +123,7 @@ class Trainer:
     def _start(self, resume: Solution | None) -> State:
         """The state before the first stage: where an earlier solution ended, if one is given."""
         solve_seconds = self.method.solve_seconds if isinstance(self.method, SizedGaussNewton) else 0.0
-        state = State(budget=self.training.clock.budget, seconds_per_solve=solve_seconds / self.cores)
+        state = State(budget=self.training.clock.budget, seconds_per_solve=solve_seconds / self.setup.cores)
         if resume is None:
             return state
         problem, schedule = self.problem, self.strategy.schedule(self.problem)
@@ -161,7 +164,7 @@ class Trainer:
     ) -> Solution:
         training = self.training
         end = result.End(reason, state.words, training.goal.tolerance)
-        made = {"device": str(training.device), "seed": self.problem.training.seed, "threads": self.cores}
+        made = {"device": str(training.device), "seed": self.problem.training.seed, "threads": self.setup.cores}
         found = result.with_errors(best.network, deviations)
         return result.solution(self.problem, best, state, end, training.history.arrays(), errors, found, made)
 
