@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,15 @@ class Record:
         shapes = {name: values.shape for name, values in self.history.items()}
         if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
             raise OutputError(f"history: columns of one length are needed, not {shapes}")
+
+
+def finite(value: Any) -> Any:
+    """A value for JSON: None in place of floats that are not finite, inside lists and mappings too."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def store(group: h5py.Group, record: Record) -> None:

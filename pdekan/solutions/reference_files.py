@@ -65,11 +65,11 @@ class GridReference:
         return {name: _evaluated(spline, points) for name, spline in self.splines.items()}
 
 
-def known(problem: Problem, network: Network) -> Reference | None:
+def reference_for(problem: Problem, network: Network) -> Reference | None:
     """The reference that a problem names, None where it names none.
 
     Finite elements are refined until their estimate is a tenth of the network's error, or as far as they go. Raises
-    ProblemError and OutputError as `check`, and ProblemError where finite elements fail.
+    ProblemError and OutputError as `check_reference`, and ProblemError where finite elements fail.
     """
     if problem.exact_reference is None:
         return None
@@ -78,8 +78,8 @@ def known(problem: Problem, network: Network) -> Reference | None:
     return _from_file(problem, Path(problem.exact_reference))
 
 
-def check(problem: Problem) -> None:
-    """Raise ProblemError or OutputError where the reference that a problem names cannot be had."""
+def check_reference(problem: Problem) -> None:
+    """Raise ProblemError or OutputError where the reference that a problem names is not available."""
     if problem.exact_reference == ELEMENTS:
         _, kinds = check_elements(problem)
         fitted(problem.domain, kinds)

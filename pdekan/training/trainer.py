@@ -27,7 +27,8 @@ from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
 from pdekan.residuals.validation import Judge, Residuals
 from pdekan.solutions import reference_files
-from pdekan.solutions.solution import Found, Solution, environment
+from pdekan.solutions.environment import environment
+from pdekan.solutions.solution import Found, Solution
 from pdekan.training import graded_coordinates, optimizer_choice
 from pdekan.training.history import Clock, History
 from pdekan.training.optimizer_choice import Optimizer
@@ -211,7 +212,7 @@ class Training:
 
     def check(self) -> None:
         """Refuse a network that was asked for and does not fit, and a reference that cannot be had, before training."""
-        reference_files.check(self.problem)
+        reference_files.check_reference(self.problem)
         if self.options.adapt:
             graded_coordinates.check(self.problem)
         if not self.grows:
@@ -466,7 +467,7 @@ class Training:
 def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Reference | None]:
     """The errors of a network, and what they were measured against beside formulas; none are lost where that fails."""
     try:
-        reference = reference_files.known(problem, network)
+        reference = reference_files.reference_for(problem, network)
     except ProblemError as error:
         LOG.warning("errors are not known: %s", error)
         reference = None
