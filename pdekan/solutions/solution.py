@@ -1,4 +1,4 @@
-"""Solutions: a trained network that stands for the unknown, with what is known about its error."""
+"""The solution of a problem: a trained network, evaluated anywhere, with its errors and the data of its training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Found:
-    """A parameter that was found; standard_error: by the noise of the data, None where there are none."""
+    """The value of a parameter that was found; standard_error: due to the noise of the data, None without data."""
 
     value: float
     standard_error: float | None = None
@@ -37,16 +37,16 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A trained network with the story of its training.
+    """A trained network with the result of its training.
 
     status: "converged", "stalled", "budget" or "interrupted"; reason: the same in a sentence. residual, condition_residual,
     data_residual: root mean squares on points that training has not seen, the last None without data; relative_residual: the
-    largest of them, each relative to the size of its equation's terms, which is what the tolerance is held against. errors: by
+    largest of them, each relative to the size of its equation's terms, which the tolerance applies to. errors: by
     unknown, or None without an exact solution. history: columns step, seconds, stage, loss, residual (relative),
     equation_residual, condition_residual and, where known, l2_mean_square, h1_mean_square of all unknowns together, and a
     column for each parameter. found: the parameters.
     problem: None for a loaded solution whose problem was stated in Python. reference: what the errors were measured against in
-    place of formulas, None for a loaded solution. formula: the closed form that was found, see `formulas.report`.
+    place of formulas, None for a loaded solution. formula: the closed form that was found, see `symbolic.report`.
     """
 
     domain: Domain
@@ -97,11 +97,14 @@ class Solution:
 
     @property
     def parameters(self) -> int:
-        """How many trainable numbers the network has."""
+        """The number of trainable parameters of the network."""
         return sum(p.numel() for p in self.network.parameters())
 
     def sample(self, shape: Sequence[int] | None = None) -> Samples:
-        """Solutions, gradients, and exact solutions, errors and residuals where known; on a mesh or a grid, see `sampling`."""
+        """Solutions, gradients, and exact solutions, errors and residuals where known.
+
+        On a mesh or a tensor grid, see `sampling.sample`. Raises ValueError for a shape with the wrong number of axes.
+        """
         return sampling.sample(self.domain, self.unknowns, self._fields, shape)
 
     def save(self, path: str | os.PathLike[str], shape: Sequence[int] | None = None) -> None:
@@ -113,7 +116,7 @@ class Solution:
         return storage.record(vars(self))
 
     def _fields(self, points: Array) -> dict[str, Array]:
-        """What is known at points, by the names of `output.samples`."""
+        """Solutions, gradients, exact solutions, errors and residuals at points, by the names of `output.samples`."""
         coordinates, fields = self.domain.coordinates, {}
         values, gradients = self._jet(points, Derivatives.GRADIENT)
         exact = self._exact(points)
@@ -126,7 +129,7 @@ class Solution:
         return fields | self._residuals(points)
 
     def _exact(self, points: Array) -> dict[str, Array]:
-        """The exact values at points, or the reference's, by unknown, as far as they are known."""
+        """The exact solutions at points, or those of the reference, by unknown; of unknowns without one there is none."""
         if self.reference is not None:
             return {name: values for name, (values, _) in self.reference(points).items()}
         if self.problem is None:
