@@ -563,7 +563,10 @@ def test_a_process_that_is_interrupted_can_go_on(workplace: Path) -> None:
 
 
 def test_a_process_that_is_killed_can_go_on_from_its_checkpoint(workplace: Path) -> None:
-    often = "import pdekan.runs.directory\npdekan.runs.directory.CHECKPOINT_SECONDS = 0.05"
+    often = (
+        "import functools\nfrom pdekan.runs import directory\n"
+        "directory.Checkpoints = functools.partial(directory.Checkpoints, seconds=0.05)"
+    )
     checkpoint = workplace / "out" / "solution.vtkhdf"
     with started("solve", "tiny.toml", "--output", "out", *ENDLESS, before=often) as process:
         for _ in range(3000):
@@ -588,13 +591,15 @@ def test_checkpoints_are_taken_and_replaced(workplace: Path, monkeypatch: pytest
     seen = []
 
     class Watched(directory.Checkpoints):
+        def __init__(self, folder: Path) -> None:
+            super().__init__(folder, seconds=0.0)
+
         def __call__(self, progress: Any) -> None:
             super().__call__(progress)
             with h5py.File(workplace / "out" / "solution.vtkhdf") as file:
                 seen.append(file["fields"]["u"].shape)
             assert load_solution(workplace / "out" / "solution.vtkhdf").iterations == progress.step
 
-    monkeypatch.setattr(directory, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(directory, "Checkpoints", Watched)
     assert command(["solve", "tiny.toml", "--output", "out", "--set", "training.steps=3", "--tolerance", "1e-13"]) == 3
     assert seen == [(directory.CHECKPOINT_POINTS,)] * 3

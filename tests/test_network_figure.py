@@ -18,7 +18,7 @@ from pdekan.output.network_figure import PRODUCT, SUM, Drawing, Edge, networks
 from pdekan.output.samples import OutputError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
-from pdekan.runs.network_picture import is_pictured, picture
+from pdekan.runs import network_drawing
 from pdekan.training.solver import solve
 
 X = np.linspace(-1.0, 1.0, 50)
@@ -128,7 +128,7 @@ def test_a_solutions_picture_shows_its_activations_over_the_values_they_take() -
     network = KAN((2, 3, 1), 3, 4, lower=(0, -1), upper=(2, 1), products=(1,), pruned=(((1, 0),), ()))
     network.initialise(torch.Generator().manual_seed(0))
     solution = solve(problem, network=network, training=TrainingOptions(points=100, steps=1))
-    drawn = picture(solution, "title")
+    drawn = network_drawing.drawing(solution, "title")
     assert (drawn.inputs, drawn.outputs, drawn.title) == (("x", "y"), ("u",), "title")
     assert drawn.nodes == ((SUM, SUM, PRODUCT), (SUM,))
     assert [(edge.source, edge.target) for edge in drawn.edges[0]] == [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2)]
@@ -153,12 +153,12 @@ def test_only_kans_have_a_picture() -> None:
     problem = Problem(domain=pk.box(x=(0, 1)), equation=lambda u: pk.dx(pk.dx(u)), source=1.0, conditions=[pk.dirichlet(0.0)])
     options = TrainingOptions(points=50, steps=1)
     solution = solve(problem, network=NetworkOptions("mlp", (2,)), training=options)
-    assert not is_pictured(solution)
+    assert not network_drawing.can_be_drawn(solution)
     with pytest.raises(OutputError, match="MLP; what can be drawn is a KAN"):
-        picture(solution)
+        network_drawing.drawing(solution)
     exact = Problem(
         domain=pk.box(x=(0, 1)), equation=lambda u: pk.dx(pk.dx(u)), source=1.0,
         conditions=[pk.dirichlet(0.0, enforce="exact")],
     )  # fmt: skip
     built = solve(exact, network=NetworkOptions("kan", (2,), 3, 2), training=options)
-    assert picture(built).outputs == ("N(u)",)
+    assert network_drawing.drawing(built).outputs == ("N(u)",)

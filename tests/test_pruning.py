@@ -100,7 +100,7 @@ def test_an_input_that_nothing_depends_on_loses_its_edges(tmp_path: Path) -> Non
     assert pruned.relative_residual <= max(10.0 * solution.relative_residual, 1e-5)
     y = np.linspace(-1, 1, 9)
     assert np.ptp(pruned(np.column_stack([0.3 + 0.0 * y, y]))) == 0.0
-    assert pruned.summary()["parameters"] == 3 + 1 + 7 + 8
+    assert pruned.parameters == 3 + 1 + 7 + 8
     pruned.save(tmp_path / "a.vtkhdf", (5, 5))
     loaded = load_solution(tmp_path / "a.vtkhdf")
     assert kan(loaded).pruned == network.pruned

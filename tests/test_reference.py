@@ -115,7 +115,7 @@ def test_the_estimate_trusts_no_rate_that_does_not_repeat() -> None:
 @pytest.mark.parametrize("size", [1e-3, 1e-6])
 def test_errors_against_finite_elements_are_those_against_the_formula(size: float) -> None:
     problem, network = stated("fem"), near(size)
-    reference = reference_files.known(problem, network)
+    reference = reference_files.reference_for(problem, network)
     assert isinstance(reference, FiniteElementReference)
     found, known = measure(problem, network, reference)["u"], measure(stated(None), network)["u"]
     for norm in ("l2", "l2_relative", "l2_mean_square", "h1", "h1_seminorm", "h1_seminorm_relative", "linf"):
@@ -128,7 +128,7 @@ def test_errors_against_finite_elements_are_those_against_the_formula(size: floa
 
 def test_meshes_are_refined_as_far_as_the_error_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(solver.DEGREE, 2, 3)
-    coarse, fine = (reference_files.known(stated("fem"), near(size)) for size in (1e-2, 3e-6))
+    coarse, fine = (reference_files.reference_for(stated("fem"), near(size)) for size in (1e-2, 3e-6))
     assert isinstance(coarse, FiniteElementReference)
     assert isinstance(fine, FiniteElementReference)
     assert len(fine.solution.coefficients) > 3 * len(coarse.solution.coefficients)
@@ -137,7 +137,7 @@ def test_meshes_are_refined_as_far_as_the_error_asks(monkeypatch: pytest.MonkeyP
 def test_what_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(solver, "MOST", 1000)
     with pytest.raises(ProblemError, match="four levels"):
-        reference_files.known(stated("fem"), near(1e-3))
+        reference_files.reference_for(stated("fem"), near(1e-3))
     # what trained is not lost
     options = TrainingOptions(steps=1)
     with caplog.at_level(logging.WARNING):
@@ -176,7 +176,7 @@ def written(path: Path, count: int, change: Callable[[dict[str, Array]], object]
 def test_errors_against_a_grid_are_those_against_the_formula(tmp_path: Path, group: str) -> None:
     problem = stated(str(written(tmp_path / "grid.h5", 60, group=group)))
     network = near(1e-3)
-    reference = reference_files.known(problem, network)
+    reference = reference_files.reference_for(problem, network)
     found, known = measure(problem, network, reference)["u"], measure(stated(None), network)["u"]
     for norm in ("l2", "l2_relative", "h1", "h1_seminorm", "linf"):
         assert getattr(found, norm) == pytest.approx(getattr(known, norm), rel=1e-3)
@@ -185,7 +185,7 @@ def test_errors_against_a_grid_are_those_against_the_formula(tmp_path: Path, gro
 
 @pytest.mark.parametrize("count", [12, 24, 48])
 def test_the_estimate_of_a_grid_bounds_its_error(tmp_path: Path, count: int) -> None:
-    reference = reference_files.known(stated(str(written(tmp_path / "grid.h5", count))), near(0.0))
+    reference = reference_files.reference_for(stated(str(written(tmp_path / "grid.h5", count))), near(0.0))
     assert reference is not None
     rule = SQUARE.interior(20, 6, 0, 0)
     (x, y), (values, gradients) = rule.points.T, reference(rule.points)["u"]
@@ -212,7 +212,7 @@ def test_grids_that_do_not_serve_are_refused(
 ) -> None:
     problem = stated(str(written(tmp_path / "grid.h5", 20, change)))
     with pytest.raises((OutputError, ProblemError), match=message) as raised:
-        reference_files.check(problem)
+        reference_files.check_reference(problem)
     assert "grid.h5" in str(raised.value)
 
 
@@ -223,7 +223,7 @@ def test_a_run_is_a_reference(tmp_path: Path) -> None:
     assert solution.errors is not None
     solution.save(tmp_path / "solution.vtkhdf")
     problem, other = stated(str(tmp_path / "solution.vtkhdf")), near(1e-2)
-    reference = reference_files.known(problem, other)
+    reference = reference_files.reference_for(problem, other)
     assert reference is not None
     points = SQUARE.interior(2, 3, 0, 0).points
     np.testing.assert_allclose(reference(points)["u"][0], solution(points), rtol=1e-12)
@@ -233,7 +233,7 @@ def test_a_run_is_a_reference(tmp_path: Path) -> None:
     assert measure(problem, solution.network, reference)["u"].l2 < 1e-14
     wrong = Problem(SQUARE, lambda v: laplacian(v), 1.0, unknowns=("v",), conditions=(dirichlet(unknown="v"),))
     with pytest.raises(ProblemError, match="the problem seeks v"):
-        reference_files.check(replace(wrong, exact_reference=problem.exact_reference))
+        reference_files.check_reference(replace(wrong, exact_reference=problem.exact_reference))
 
 
 def test_problem_files_name_references(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py  # type: ignore[import-untyped]
@@ -13,12 +15,16 @@ import torch
 from numpy.typing import NDArray
 
 import pdekan as pk
+from pdekan.networks import kinds
 from pdekan.output.samples import Grid, OutputError
+from pdekan.output.vtkhdf import read_record, write
 from pdekan.problem_files.loader import loads
 from pdekan.problems.formulas import EXACT
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
-from pdekan.solutions.solution import GRID, Solution, load_solution
+from pdekan.runs.summary import of_solution
+from pdekan.solutions.sampling import GRID
+from pdekan.solutions.solution import Found, Solution, load_solution
 from pdekan.training.solver import solve
 
 # not centred, and of different lengths, so that no two coordinates can be exchanged unseen
@@ -92,7 +98,7 @@ def test_a_saved_solution_is_the_same_function_again(options: NetworkOptions, tm
     np.testing.assert_array_equal(loaded(points), solution(points))
     np.testing.assert_array_equal(loaded.gradient(points), solution.gradient(points))
     assert loaded.domain == solution.domain
-    assert loaded.summary() == solution.summary()
+    assert of_solution(loaded) == of_solution(solution)
     assert loaded.errors == solution.errors
     assert loaded.environment == solution.environment
     for name, column in solution.history.items():
@@ -132,9 +138,60 @@ def test_a_problem_stated_in_python_comes_back_as_a_network_alone(tmp_path: Path
     assert loaded.problem is None
     assert loaded.name == "python-stated"
     assert loaded.errors == solution.errors
-    assert loaded.summary() == solution.summary()
+    assert of_solution(loaded) == of_solution(solution)
     np.testing.assert_array_equal(loaded(points), solution(points))
     assert set(loaded.sample((5, 4)).fields) == {"u", "u_gradient"}
+
+
+def test_files_of_version_0_1_0_are_read(trained: Solution, tmp_path: Path) -> None:
+    trained.save(tmp_path / "a.vtkhdf", (3, 3))
+    record = read_record(tmp_path / "a.vtkhdf")
+    old = {key: value for key, value in record.config["summary"].items() if key != "data_residual"}
+    assert record.config["domain"].pop("type") == "box"
+    config = {
+        "domain": record.config["domain"],
+        "unknown": "u",
+        "summary": old | {"schema": 1, "parameters": 87, "parameters_paper": 42, "bound": None},
+        "stage": record.config["stage"],
+    }
+    errors = {u: {k: v for k, v in one.items() if "reference" not in k} for u, one in (record.errors or {}).items()}
+    write(tmp_path / "b.vtkhdf", trained.sample((3, 3)), replace(record, config=config, errors=errors))
+    loaded = load_solution(tmp_path / "b.vtkhdf")
+    points = scattered(trained.domain)
+    np.testing.assert_array_equal(loaded(points), trained(points))
+    assert loaded.problem is not None
+    assert (loaded.domain, loaded.unknowns, loaded.errors) == (trained.domain, ("u",), trained.errors)
+    assert of_solution(loaded) == of_solution(trained)
+
+
+def test_numbers_that_are_not_finite_are_stored(trained: Solution, tmp_path: Path) -> None:
+    found = {"k": Found(math.nan), "c": Found(2.0, 0.1)}
+    changed = replace(trained, residual=math.inf, relative_residual=math.nan, found=found)
+    assert json.loads(json.dumps(changed.record().config, allow_nan=False)) == changed.record().config
+    changed.save(tmp_path / "a.vtkhdf", (3, 3))
+    loaded = load_solution(tmp_path / "a.vtkhdf")
+    assert loaded.residual == loaded.relative_residual == math.inf
+    assert loaded.condition_residual == trained.condition_residual
+    assert loaded.found == {"k": Found(math.inf), "c": Found(2.0, 0.1)}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        pk.KAN([2, 3, 2], (3, 5), (4, 6), "silu"),
+        pk.KAN([2, 3, 1], 3, 4, products=(1,), pruned=(((1, 0),), ())),
+        pk.KAN([2, 3, 1], 3, 4, grading=torch.ones(2, 5, dtype=torch.float64)),
+        pk.MLP([2, 7, 7, 1]),
+    ],
+    ids=["silu", "products and pruned edges", "graded", "mlp"],
+)
+def test_a_network_is_built_again_from_its_architecture(network: pk.Network) -> None:
+    architecture = network.architecture()
+    again = kinds.build(json.loads(json.dumps(architecture)))
+    assert again is not None
+    again.load_state_dict(network.state_dict())  # raises where a name or a shape differs
+    assert type(again) is type(network)
+    assert again.architecture() == architecture
 
 
 def test_a_network_of_the_users_own_is_not_rebuilt(tmp_path: Path) -> None:
@@ -145,7 +202,7 @@ def test_a_network_of_the_users_own_is_not_rebuilt(tmp_path: Path) -> None:
     solution.save(tmp_path / "a.vtkhdf", (3, 3))
     with pytest.raises(OutputError, match=r"a\.vtkhdf: its network was a torch module given in Python"):
         load_solution(tmp_path / "a.vtkhdf")
-    assert json.loads(json.dumps(solution.summary()))["network"] == {"kind": "module", "inputs": 2, "outputs": 1}
+    assert json.loads(json.dumps(of_solution(solution)))["network"] == {"kind": "module", "inputs": 2, "outputs": 1}
 
 
 def test_files_that_are_no_solutions(tmp_path: Path) -> None:
@@ -254,7 +311,7 @@ def test_grids_of_a_wrong_shape_are_refused(trained: Solution, shape: tuple[int,
 @pytest.mark.parametrize("exact", [None, lambda x: 0.0 * x], ids=["exact", "exact solution zero"])
 def test_the_summary_is_json_without_nan(exact: Callable[..., pk.Jet] | None) -> None:
     solution = quickly(stated_in_python(exact=exact))
-    summary = solution.summary()
+    summary = of_solution(solution)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert (summary["errors"]["u"]["l2_relative"] is None) == (exact is not None)  # nothing is relative to zero
     assert summary["parameters"] == 3 * 2 * (4 + 5) + 3 * (6 + 5) == solution.parameters
@@ -265,7 +322,7 @@ def test_without_an_exact_solution_no_error_is_claimed(tmp_path: Path) -> None:
     problem = Problem(pk.box(x=(0, 1)), lambda u: -pk.laplacian(u), 1.0, (pk.dirichlet(0.0),))
     solution = quickly(problem)
     assert solution.errors is None
-    assert solution.summary()["errors"] is None
+    assert of_solution(solution)["errors"] is None
     assert set(solution.sample().fields) == {"u", "u_gradient", "residual"}
     solution.save(tmp_path / "a.vtkhdf")
     assert load_solution(tmp_path / "a.vtkhdf").errors is None

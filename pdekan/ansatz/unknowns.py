@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -122,6 +122,10 @@ class Ansatz(Network):
 
     def normalise(self, points: Tensor, lazily: bool = False) -> None:
         self.network.normalise(points, lazily)
+
+    def architecture(self) -> dict[str, Any]:
+        """That of the network: the problem determines the rest."""
+        return self.network.architecture()
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         return self._fields(self.network.jet(points, frame), self._fixed(points, frame))

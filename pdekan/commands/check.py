@@ -1,4 +1,4 @@
-"""`pdekan check`: validate a problem file and say what would be solved."""
+"""`pdekan check`: validate a problem file and print the problem with its training stages."""
 
 from __future__ import annotations
 
@@ -17,16 +17,21 @@ from pdekan.solutions import reference_files
 from pdekan.training.memory import memory
 from pdekan.training.schedule import is_open, stages
 
+EXACT = 1e-6  # relative residual below which an exact solution satisfies an equation or condition
+
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code. Raises ProblemError, and UsageError where the exact solution is none."""
+    """Execute the command and return its exit code.
+
+    Raises ProblemError, and UsageError where the exact solution does not satisfy the problem.
+    """
     problem = load_problem(options.file, options.set)
     complete = all(name in problem.exact_fields for name in problem.unknowns)
     mismatch = exact_residuals(problem) if complete else {}
-    reference_files.check(problem)
-    wrong = {".".join(map(str, place)): value for place, value in mismatch.items() if not value < 1e-6}
-    answer = _checked(problem) | {"exact_residuals": {".".join(map(str, place)): value for place, value in mismatch.items()}}
-    answer["warnings"] = doubts(problem)
+    reference_files.check_reference(problem)
+    residuals = {".".join(map(str, place)): value for place, value in mismatch.items()}
+    wrong = {place: value for place, value in residuals.items() if not value < EXACT}
+    answer = _checked(problem) | {"exact_residuals": residuals, "warnings": doubts(problem)}
     if options.json:
         print(json.dumps(answer))
     else:
@@ -38,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _checked(problem: Problem) -> dict[str, Any]:
-    """What would be solved, as plain data."""
+    """The problem and its training stages as plain data."""
     plan = [
         {
             "widths": stage.widths(problem.domain.dimension),
@@ -105,14 +110,14 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print(f"  stage {k + 1:<5d} {sizes}: {stage['parameters']} parameters, {memory_and_kind}")
     if answer["grows"]:
         out.print("  network     grows stage by stage until the tolerance is met; plane waves where much is left to do")
-    for doubt in answer["warnings"]:
-        out.print(f"  warning     {doubt}")
+    for warning in answer["warnings"]:
+        out.print(f"  warning     {warning}")
     if answer["exact_reference"] is not None:
         named = "finite elements" if answer["exact_reference"] == ELEMENTS else answer["exact_reference"]
         out.print(f"  exact       errors are measured against {named}")
     for place, value in answer["exact_residuals"].items():
         out.print(
             f"  exact       satisfies {place} to {value:.1e}"
-            if value < 1e-6
+            if value < EXACT
             else f"  exact       misses {place} by {value:.2g}"
         )

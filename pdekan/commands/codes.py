@@ -1,4 +1,4 @@
-"""How a command may end."""
+"""Exit codes of commands, and the error of a command that cannot be carried out."""
 
 from __future__ import annotations
 

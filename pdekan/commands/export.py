@@ -12,8 +12,8 @@ from pdekan.solutions.solution import load_solution
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code. Raises UsageError, OutputError and OSError."""
-    file = runs.find(options.run_path)
+    """Execute the command and return its exit code. Raises UsageError, OutputError and OSError."""
+    file = runs.solution_file(options.run_path)
     target = options.to or file.parent / "export.vtkhdf"
     if target.exists() and not options.force:
         raise UsageError(f"{target} exists; choose another file, or --force to overwrite it")

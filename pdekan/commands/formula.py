@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pdekan.ansatz.unknowns import bare
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
-from pdekan.commands.terminal import Standing, console, interruptible, progress_display
+from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
 from pdekan.networks.kan import KAN
 from pdekan.runs import directory as runs
 from pdekan.solutions.solution import Solution, load_solution
@@ -27,10 +27,10 @@ STOPPING = "stopping the search; the run stays as it was"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code. Raises ProblemError, UsageError, OutputError and OSError."""
+    """Execute the command and return its exit code. Raises ProblemError, UsageError, OutputError and OSError."""
     if not (options.seconds > 0.0 and math.isfinite(options.seconds)):
         raise UsageError(f"--seconds {options.seconds:g}: a time above zero is needed")
-    file = runs.find(options.run_path)
+    file = runs.solution_file(options.run_path)
     solution = load_solution(file)
     if options.edges:
         return _edges(solution, options.json)
@@ -39,50 +39,49 @@ def run(options: argparse.Namespace) -> int:
 
         def watch(what: str) -> str | None:
             seconds = time.monotonic() - started
-            show(Standing(seconds, seconds / options.seconds, what))
+            show(ProgressLine(seconds, seconds / options.seconds, what))
             return "interrupted" if interrupted() else None
 
-        found = search.find(solution, seconds=options.seconds, watch=watch)
+        formula = search.find(solution, seconds=options.seconds, watch=watch)
         stopped = interrupted()
     outcome: dict[str, Any] = {"schema": report.SCHEMA, "name": solution.name, "run": os.fspath(file.parent), "files": {}}
-    if found is None:
+    if formula is None:
         outcome |= {"verdict": "none", "meaning": search.NONE, "seconds": time.monotonic() - started}
     else:
-        has_equations = solution.problem is not None and bool(solution.problem.equations)
-        stated = report.plain(found, solution.domain.coordinates, has_equations)
-        domain = solution.domain
-        drawn = drawing(found.substituted, domain.coordinates, *inner_box(domain))
+        has_equations, domain = solution.problem is not None and bool(solution.problem.equations), solution.domain
+        stated = report.plain(formula, domain.coordinates, has_equations)
+        drawn = drawing(formula.substituted, domain.coordinates, *inner_box(domain))
         outcome |= stated | {"files": runs.write_formula(replace(solution, formula=stated), file, drawn)}
     if options.json:
         print(json.dumps(outcome))
     else:
         _print(outcome)
-    if found is not None:
+    if formula is not None:
         return DONE
     return RESUMABLE if stopped else NOT_CONVERGED
 
 
 def _edges(solution: Solution, as_json: bool) -> int:
-    """Print what each edge of the network may be."""
+    """Print the functions of the library that each edge of the network may be."""
     kan = bare(solution.network)
     if not isinstance(kan, KAN):
         raise UsageError(f"--edges: the network is a {type(kan).__name__}; only the edges of a KAN are functions")
     points = solution.domain.interior(16, 3, 2048, 0).points
-    found = candidates(kan, points)
+    edges = candidates(kan, points)
     if as_json:
-        edges = [
+        described = [
             {
                 "layer": one.layer,
                 "from": one.source,
                 "to": one.target,
                 "families": [[name, sine] for name, sine, _ in one.found],
             }
-            for one in found
+            for one in edges
         ]
-        print(json.dumps({"schema": report.SCHEMA, "name": solution.name, "edges": edges}))
+        print(json.dumps({"schema": report.SCHEMA, "name": solution.name, "edges": described}))
         return DONE
     table = Table("layer", "from", "to", "may be (sine of the angle to it)", box=None, pad_edge=False)
-    for one in found:
+    for one in edges:
         named = ", ".join(f"{name} ({sine:.0e})" for name, sine, _ in one.found) or "nothing that the library has"
         table.add_row(str(one.layer), str(one.source), str(one.target), named)
     console().print(table)
@@ -98,13 +97,13 @@ def _print(outcome: dict[str, Any]) -> None:
         table.add_row(f"{name} =", text)
     table.add_row("verdict", outcome["meaning"])
     for check in outcome["checks"]:
-        table.add_row("", f"{check['name']}: {_finding(check)}")
+        table.add_row("", f"{check['name']}: {_check_result(check)}")
     for what, path in outcome["files"].items():
         table.add_row(what, path)
     console().print(table)
 
 
-def _finding(check: dict[str, Any]) -> str:
+def _check_result(check: dict[str, Any]) -> str:
     if check["zero"]:
         return "zero"
     return ", ".join(part for part in (f"at most {check['relative']:.1e}, relative", check["note"]) if part)

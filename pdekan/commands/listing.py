@@ -10,7 +10,7 @@ from pdekan.problem_files.library import titles
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code."""
+    """Execute the command and return its exit code."""
     library = titles()
     if options.json:
         print(json.dumps({"schema": 1, "problems": library}))

@@ -11,11 +11,11 @@ from pdekan.studies import folder
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code. Raises UsageError, OutputError and OSError."""
+    """Execute the command and return its exit code. Raises UsageError, OutputError and OSError."""
     study = folder.find(options.path)
     if study is None and not (options.path.is_file() or (options.path / runs.SOLUTION).is_file()):
         raise UsageError(f"{options.path}: no run here, and no study (neither {runs.SOLUTION} nor {folder.STUDY} is there)")
-    file, redraw = (study, folder.redraw) if study is not None else (runs.find(options.path), runs.redraw)
+    file, redraw = (study, folder.redraw) if study is not None else (runs.solution_file(options.path), runs.redraw)
     drawn = redraw(file, options.to or file.parent, f".{options.format}")
     if options.json:
         print(json.dumps({"schema": 1, "files": drawn}))

@@ -1,63 +1,61 @@
-"""`pdekan prune`: take away what a run's network does not need, and write what is left as a new run."""
+"""`pdekan prune`: remove nodes and edges that a run's network does not need, and write the rest as a new run."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from pdekan.ansatz.unknowns import bare
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
-from pdekan.commands.terminal import Standing, console, interruptible, progress_display
+from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
 from pdekan.networks.kan import KAN
 from pdekan.pruning import prune
 from pdekan.pruning.prune import Progress, Pruned
 from pdekan.runs import directory as runs
-from pdekan.runs.network_picture import picture
+from pdekan.runs import summary
+from pdekan.runs.network_drawing import drawing
 from pdekan.solutions.solution import Solution, load_solution
 
 STOPPING = "stopping after this step; what was reached will be written"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code. Raises ProblemError, OutputError and OSError."""
-    solution = load_solution(runs.find(options.run_path))
+    """Execute the command and return its exit code. Raises ProblemError, OutputError and OSError."""
+    solution = load_solution(runs.solution_file(options.run_path))
     given = {key: getattr(options, key) for key in ("factor", "tolerance", "seconds") if getattr(options, key) is not None}
     prune.check(solution)
-    if options.output is not None:
-        directory = runs.claim_directory(options.output, options.force)
-    else:
-        directory = runs.fresh_directory(solution.name)
+    directory = runs.output_directory(options.output, solution.name, options.force)
     try:
         title = solution.name if solution.problem is None else solution.problem.title or solution.name
         with interruptible(STOPPING) as interrupted, progress_display(title) as show:
 
             def watch(progress: Progress) -> str | None:
-                show(_standing(progress))
+                show(_line(progress))
                 return "interrupted" if interrupted() else None
 
             pruned = prune.prune(solution, watch=watch, **given)
     except BaseException:
-        runs.discard(directory)
+        runs.remove_if_empty(directory)
         raise
-    drawings = [picture(one, f"{_sizes(one)}, {one.parameters} parameters") for one in (pruned.before, pruned.after)]
-    files = runs.write(pruned.after, directory, drawings)
-    report = runs.report(pruned.after, directory, files)
+    drawings = [drawing(one, f"{_sizes(one)}, {one.parameters} parameters") for one in (pruned.before, pruned.after)]
+    written = runs.write(pruned.after, directory, drawings)
     if options.json:
-        print(json.dumps(report | {"pruning": _plain(pruned)}))
+        print(json.dumps(written | {"pruning": _plain(pruned)}))
     else:
-        _print_comparison(pruned, report)
+        _print_comparison(pruned, directory)
     if pruned.interrupted:
         return RESUMABLE
     return DONE if pruned.after.status == "converged" else NOT_CONVERGED
 
 
-def _standing(progress: Progress) -> Standing:
+def _line(progress: Progress) -> ProgressLine:
     detail = f"{sum(progress.hidden)} nodes, {progress.edges} edges; {progress.trying}: residual"
-    return Standing(progress.seconds, progress.seconds / progress.budget, f"{detail} {progress.relative_residual:.1e}")
+    return ProgressLine(progress.seconds, progress.seconds / progress.budget, f"{detail} {progress.relative_residual:.1e}")
 
 
 def _kan(solution: Solution) -> KAN:
@@ -71,9 +69,9 @@ def _sizes(solution: Solution) -> str:
 
 
 def _plain(pruned: Pruned) -> dict[str, Any]:
-    """What happened, as JSON."""
+    """Network before, steps and reason for the end, as JSON."""
     keys = ("network", "parameters", "parameters_paper", "relative_residual", "errors")
-    before = pruned.before.summary()
+    before = summary.of_solution(pruned.before)
     return {
         "before": {key: before[key] for key in keys},
         "steps": [asdict(step) for step in pruned.steps],
@@ -82,7 +80,7 @@ def _plain(pruned: Pruned) -> dict[str, Any]:
     }
 
 
-def _print_comparison(pruned: Pruned, report: dict[str, Any]) -> None:
+def _print_comparison(pruned: Pruned, directory: Path) -> None:
     both = (pruned.before, pruned.after)
     table = Table("", "before", "after", box=None, pad_edge=False, header_style="")
     table.add_row("nodes", *map(_sizes, both))
@@ -97,4 +95,4 @@ def _print_comparison(pruned: Pruned, report: dict[str, Any]) -> None:
     console().print(table)
     seconds = pruned.after.seconds - pruned.before.seconds
     console().print(f"{pruned.reason}, after {seconds:.1f} s; residuals up to {pruned.bound:.1e} were allowed")
-    console().print(f"run {report['run']}")
+    console().print(f"run {directory}")

@@ -1,18 +1,18 @@
-"""`pdekan scaling`: train networks of many sizes, and say how the error falls with them."""
+"""`pdekan scaling`: train networks of many sizes, and report how the error depends on the size."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
 
-from pdekan.commands.trainings import ended, trained
+from pdekan.commands.trainings import report, train
 from pdekan.output import study_table
 from pdekan.problem_files.loader import load_problem
 from pdekan.studies import folder, scaling
 from pdekan.studies.rows import Row
 from pdekan.studies.scaling import Plan
 
-# options and what they are in a plan
+# options and the fields of a plan that they set
 GIVEN = {
     "hidden": "hidden", "intervals": "intervals", "degree": "degree", "optimizer": "optimizers", "mlp": "mlp",
     "mlp_optimizer": "mlp_optimizers", "seeds": "seeds", "seconds": "seconds",
@@ -20,7 +20,7 @@ GIVEN = {
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code. Raises ProblemError, StudyError, OutputError and OSError."""
+    """Execute the command and return its exit code. Raises ProblemError, StudyError, OutputError and OSError."""
     problem = load_problem(options.file, options.set)
     plan = _plan(options)
     trials = scaling.trials(problem, plan)
@@ -30,12 +30,12 @@ def run(options: argparse.Namespace) -> int:
         error = None if row.result is None else row.result["l2_relative"]
         return None if error is None else (kinds[row.key], error)
 
-    done = trained(options, f"{problem.name}_scaling", scaling.train, scaling.tasks(trials), score)
+    done = train(options, f"{problem.name}_scaling", scaling.train, scaling.tasks(trials), score)
     study = scaling.study(problem, plan, trials, done.rows, options.typed)
-    return ended(options, done, folder.of_scaling(study), study_table.tables(study), all(map(folder.failed, study.runs)))
+    return report(options, done, folder.of_scaling(study), study_table.tables(study), all(map(folder.failed, study.runs)))
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    """The plan that is asked for; what is given wins over --quick."""
+    """The plan of the options; those that are given take precedence over --quick."""
     given = {name: getattr(options, option) for option, name in GIVEN.items() if getattr(options, option) is not None}
     return replace(scaling.QUICK if options.quick else Plan(), **given)

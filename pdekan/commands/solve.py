@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 from rich.table import Table
 
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
-from pdekan.commands.terminal import Standing, console, interruptible, progress_display
+from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
 from pdekan.errors.norms import Errors
 from pdekan.errors.references import SUFFICIENT
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.well_posedness import doubts
+from pdekan.problems.problem import Problem
 from pdekan.runs import directory as runs
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training import solver
@@ -26,42 +29,24 @@ STOPPING = "stopping after this step; the run will be written"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code. Raises ProblemError, OutputError, UsageError and OSError."""
-    overrides = list(options.set)
-    overrides += [
-        f"training.{key}={getattr(options, key)}"
-        for key in ("seed", "tolerance", "memory")
-        if getattr(options, key) is not None
-    ]
-    problem = load_problem(options.file, overrides)
+    """Execute the command and return its exit code. Raises ProblemError, OutputError, UsageError and OSError."""
+    given = {key: getattr(options, key) for key in ("seed", "tolerance", "memory")}
+    overrides = [f"training.{key}={value}" for key, value in given.items() if value is not None]
+    problem = load_problem(options.file, [*options.set, *overrides])
     _check_device(options.device)
-    for doubt in doubts(problem):
-        print(f"pdekan: warning: {doubt}", file=sys.stderr)
-    earlier = None
+    for warning in doubts(problem):
+        print(f"pdekan: warning: {warning}", file=sys.stderr)
     if options.resume:
         directory = options.output or runs.latest_directory(problem.name)
-        earlier = load_solution(runs.find(directory))
-        if earlier.name != problem.name:
-            raise UsageError(f"{directory} holds a run of {earlier.name!r}, not of {problem.name!r}")
-    elif options.output is not None:
-        directory = runs.claim_directory(options.output, options.force)
+        earlier: Solution | None = _earlier(problem, directory)
     else:
-        directory = runs.fresh_directory(problem.name)
+        directory, earlier = runs.output_directory(options.output, problem.name, options.force), None
     try:
-        checkpoint = runs.Checkpoints(directory)
-        with interruptible(STOPPING) as interrupted, progress_display(problem.title or problem.name) as show:
-
-            def watch(progress: Progress) -> str | None:
-                show(_standing(progress))
-                checkpoint(progress)
-                return "interrupted" if interrupted() else None
-
-            solution = solver.solve(problem, resume=earlier, device=options.device, watch=watch)
+        solution = _train(problem, directory, earlier, options.device)
     except BaseException:
-        runs.discard(directory)
+        runs.remove_if_empty(directory)
         raise
-    files = runs.write(solution, directory)
-    summary = runs.report(solution, directory, files)
+    summary = runs.write(solution, directory)
     if options.json:
         print(json.dumps(summary))
     else:
@@ -69,69 +54,93 @@ def run(options: argparse.Namespace) -> int:
     return STATUS_CODES[solution.status]
 
 
+def _earlier(problem: Problem, directory: Path) -> Solution:
+    """The solution of a run to resume."""
+    solution = load_solution(runs.solution_file(directory))
+    if solution.name != problem.name:
+        raise UsageError(f"{directory} holds a run of {solution.name!r}, not of {problem.name!r}")
+    return solution
+
+
+def _train(problem: Problem, directory: Path, earlier: Solution | None, device: str) -> Solution:
+    """Train with progress and checkpoints; a signal ends the training after a step."""
+    checkpoint = runs.Checkpoints(directory)
+    with interruptible(STOPPING) as interrupted, progress_display(problem.title or problem.name) as show:
+
+        def watch(progress: Progress) -> str | None:
+            show(_line(progress))
+            checkpoint(progress)
+            return "interrupted" if interrupted() else None
+
+        return solver.solve(problem, resume=earlier, device=device, watch=watch)
+
+
 def _check_device(device: str) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA device here; use --device cpu")
 
 
-def _standing(progress: Progress) -> Standing:
-    done = max(progress.step / progress.steps, progress.seconds / progress.budget)
-    return Standing(progress.seconds, done, _detail(progress), progress.stage)
-
-
-def _detail(progress: Progress) -> str:
+def _line(progress: Progress) -> ProgressLine:
+    fraction = max(progress.step / progress.steps, progress.seconds / progress.budget)
     text = f"stage {progress.stage}/{progress.stages} step {progress.step} loss {progress.loss:.1e}"
     text += f" residual {progress.relative_residual:.1e}"
-    return text if progress.l2_relative != progress.l2_relative else f"{text} L2 {progress.l2_relative:.1e}"
+    if not math.isnan(progress.l2_relative):
+        text += f" L2 {progress.l2_relative:.1e}"
+    return ProgressLine(progress.seconds, fraction, text, progress.stage)
 
 
 def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
-    network, slabs = summary["network"], ""
-    if network["kind"] == "slabs":
-        slabs, network = f"{len(network['networks'])} slabs of time, the last a ", network["networks"][-1]
-    reference = None if solution.problem is None else solution.problem.exact_reference
-    sizes = f"{network['kind'].upper()} {network.get('widths', '')}"
-    if network["kind"] == "kan":
-        sizes += f", degree {_plain(network['degree'])}, intervals {_plain(network['intervals'])}"
+    residuals = f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (mean, on unseen points)"
     rows = [
         ("status", f"{solution.status}: {solution.reason}"),
-        ("network", f"{slabs}{sizes}, {solution.parameters} parameters"),
+        ("network", f"{_network(summary['network'])}, {solution.parameters} parameters"),
         ("training", f"{solution.iterations} steps in {solution.seconds:.1f} s, seed {solution.seed}"),
-        (
-            "residual",
-            f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (mean, on unseen points)",
-        ),
+        ("residual", residuals),
     ]
     if solution.data_residual is not None:
         rows.append(("data", f"{solution.data_residual:.2e} (root mean square misfit)"))
     for name, one in solution.found.items():
         spread = "" if one.standard_error is None else f" ± {one.standard_error:.2g} (standard error)"
         rows.append((f"found {name}", f"{one.value:.8g}{spread}"))
-    for name, e in (solution.errors or {}).items():
-        rows.append(
-            (
-                f"error of {name}",
-                f"L2 {e.l2_relative:.2e}, H1 seminorm {e.h1_seminorm_relative:.2e} (relative), max {e.linf:.2e}",
-            )
-        )
-        if summary["reference"] is not None:
-            rows.append(("", _reference(e, summary["reference"])))
-        if e.sampling_error > 0.0:
-            rows.append(("", f"on {e.points} quasi-random points; L2 is known to {100 * e.sampling_error:.2g} %"))
-    if solution.errors is None:
-        rows.append(("error", "not known: the problem states no exact solution" if reference is None else "not known"))
-    rows.append(("run", summary["run"]))
-    for row in rows:
+    for row in (*rows, *_error_rows(solution, summary["reference"]), ("run", summary["run"])):
         table.add_row(*row)
     console().print(table)
 
 
+def _network(architecture: dict[str, Any]) -> str:
+    """The kind of a network and its sizes, in words."""
+    slabs = ""
+    if architecture["kind"] == "slabs":
+        networks = architecture["networks"]
+        slabs, architecture = f"{len(networks)} slabs of time, the last a ", networks[-1]
+    sizes = f"{architecture['kind'].upper()} {architecture.get('widths', '')}"
+    if architecture["kind"] == "kan":
+        sizes += f", degree {_by_layer(architecture['degree'])}, intervals {_by_layer(architecture['intervals'])}"
+    return slabs + sizes
+
+
+def _error_rows(solution: Solution, reference: str | None) -> list[tuple[str, str]]:
+    """The errors of every unknown, and the name of the reference that they were measured against."""
+    if solution.errors is None:
+        stated = solution.problem is not None and solution.problem.exact_reference is not None
+        return [("error", "not known" if stated else "not known: the problem states no exact solution")]
+    rows = []
+    for name, e in solution.errors.items():
+        norms = f"L2 {e.l2_relative:.2e}, H1 seminorm {e.h1_seminorm_relative:.2e} (relative), max {e.linf:.2e}"
+        rows.append((f"error of {name}", norms))
+        if reference is not None:
+            rows.append(("", _reference(e, reference)))
+        if e.sampling_error > 0.0:
+            rows.append(("", f"on {e.points} quasi-random points; L2 is known to {100 * e.sampling_error:.2g} %"))
+    return rows
+
+
 def _reference(errors: Errors, name: str) -> str:
-    """What errors were measured against, and whether that is known well enough."""
+    """The reference of errors, its own error, and whether that is small enough."""
     own, measured = (errors.reference_l2, errors.reference_h1_seminorm), (errors.l2, errors.h1_seminorm)
     text = f"against {name}"
-    if any(one != one for one in own):
+    if any(map(math.isnan, own)):
         return f"{text}, whose own error is not known"
     text += f", itself known to {own[0]:.0e} (L2) and {own[1]:.0e} (H1 seminorm), absolute"
     if all(one <= SUFFICIENT * error for one, error in zip(own, measured, strict=True)):
@@ -139,5 +148,6 @@ def _reference(errors: Errors, name: str) -> str:
     return f"{text}: not ten times below the error, which may be of the reference"
 
 
-def _plain(values: list[int]) -> str:
+def _by_layer(values: list[int]) -> str:
+    """Numbers of all layers, or one where they are equal."""
     return str(values[0]) if len(set(values)) == 1 else "/".join(map(str, values))

@@ -7,24 +7,24 @@ import json
 
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.commands.terminal import console
-from pdekan.commands.trainings import ended, trained
+from pdekan.commands.trainings import report, train
 from pdekan.output import tables
 from pdekan.output.findings import Heading
-from pdekan.solutions.solution import environment
+from pdekan.solutions.environment import environment
 from pdekan.studies import folder
 from pdekan.studies.experiment import Experiment, summarised
 from pdekan.studies.experiments import EXPERIMENTS
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry it out; the exit code. Raises UsageError, StudyError, OutputError and OSError."""
+    """Execute the command and return its exit code. Raises UsageError, StudyError, OutputError and OSError."""
     if options.name is None:
         return _list(options)
     if options.name not in EXPERIMENTS:
         raise UsageError(f"no study {options.name!r}; there are {', '.join(EXPERIMENTS)}")
     experiment = EXPERIMENTS[options.name]
     tasks = experiment.tasks(options.seeds or (1 if options.quick else experiment.seeds), options.quick)
-    done = trained(options, f"{experiment.name}_study", experiment.train, tasks, lambda row: None)
+    done = train(options, f"{experiment.name}_study", experiment.train, tasks, lambda row: None)
     findings = summarised(experiment, done.rows)
     heading = Heading(experiment.name, experiment.title, experiment.source, options.typed, environment())
     if not options.json:
@@ -32,11 +32,11 @@ def run(options: argparse.Namespace) -> int:
             console().print(sentence)
     failed = all(row.result is None for row in done.rows)
     shown = map(tables.table, findings.tables)
-    return ended(options, done, folder.of_findings(heading, findings, done.rows), shown, failed)
+    return report(options, done, folder.of_findings(heading, findings, done.rows), shown, failed)
 
 
 def _list(options: argparse.Namespace) -> int:
-    """What there is, and about how long it takes."""
+    """Print the experiments and their approximate durations."""
     if options.json:
         print(json.dumps({"schema": 1, "studies": {one.name: _described(one) for one in EXPERIMENTS.values()}}))
         return DONE

@@ -16,16 +16,16 @@ LINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where work stands: the seconds so far, the part that is done, from 0 to 1, and details; a new chapter is news."""
+class ProgressLine:
+    """The progress of work: seconds so far, the fraction done, from 0 to 1, and details; a new stage is shown at once."""
 
     seconds: float
     fraction: float
     detail: str
-    chapter: int = 0
+    stage: int = 0
 
 
-Show = Callable[[Standing], None]
+ShowProgress = Callable[[ProgressLine], None]
 
 
 def console() -> Console:
@@ -41,46 +41,49 @@ def note(text: str) -> None:
 
 @contextmanager
 def interruptible(message: str) -> Iterator[Callable[[], bool]]:
-    """Until the block ends, the first SIGINT or SIGTERM is noted, with a message, and the second raises KeyboardInterrupt."""
-    noted: list[int] = []
+    """In the block the first SIGINT or SIGTERM prints a message, and the second raises KeyboardInterrupt.
 
-    def hear(number: int, _: object) -> None:
-        if noted:
+    Yields a function that returns whether a signal was received.
+    """
+    received: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        if received:
             raise KeyboardInterrupt
-        noted.append(number)
+        received.append(number)
         note(f"\n{message} (once more to stop at once)")
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(noted)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def progress_display(title: str, remaining: bool = True) -> Iterator[Show]:
+def progress_display(title: str, remaining: bool = True) -> Iterator[ShowProgress]:
     """A live bar on a terminal, else a line every ten seconds; both on stderr.
 
-    remaining: whether the bar guesses the time left, which takes steps that come every few seconds.
+    remaining: whether the bar estimates the time left, which needs updates every few seconds.
     """
     if not sys.stderr.isatty():
         yield _lines(title)
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[detail]}"))
-    guess = (TimeRemainingColumn(),) if remaining else ()
-    with Progress(*columns, *guess, console=Console(stderr=True), transient=True) as bar:
+    time_left = (TimeRemainingColumn(),) if remaining else ()
+    with Progress(*columns, *time_left, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title[:40], total=1.0, detail="starting")
         yield lambda now: bar.update(task, completed=min(1.0, now.fraction), detail=now.detail)
 
 
-def _lines(title: str) -> Show:
-    last, chapter = time.monotonic(), 0
+def _lines(title: str) -> ShowProgress:
+    last, stage = time.monotonic(), 0
 
-    def show(now: Standing) -> None:
-        nonlocal last, chapter
-        if time.monotonic() - last >= LINE_SECONDS or now.chapter != chapter:
-            last, chapter = time.monotonic(), now.chapter
+    def show(now: ProgressLine) -> None:
+        nonlocal last, stage
+        if time.monotonic() - last >= LINE_SECONDS or now.stage != stage:
+            last, stage = time.monotonic(), now.stage
             note(f"{title}: {now.seconds:.0f} s, {now.detail}")
 
     return show

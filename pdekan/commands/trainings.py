@@ -1,4 +1,4 @@
-"""What the commands of studies share: where a study is written, its trainings with a display, and how it ends."""
+"""What the commands of studies share: the directory, the trainings with their progress, files and printed tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
-from pdekan.commands.terminal import Show, Standing, console, interruptible, note, progress_display
+from pdekan.commands.terminal import ProgressLine, ShowProgress, console, interruptible, note, progress_display
 from pdekan.output.tables import Table
 from pdekan.runs import directory as runs
 from pdekan.studies import engine, folder
@@ -18,13 +18,13 @@ from pdekan.studies.folder import Contents
 from pdekan.studies.rows import Row, Task
 
 STOPPING = "stopping; trainings in hand are given up, those that are done are kept and --resume goes on from them"
-# a name for what a row is one of, and its error; None for a row without one
+# the kind of network that a row is of, and its error; None for a row without an error
 Score = Callable[[Row], tuple[str, float] | None]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """Where a study is, the rows it has, in the order of its tasks, and how many there would be."""
+class Trainings:
+    """The directory of a study, the rows it has, in the order of its tasks, and the number of tasks."""
 
     directory: Path
     rows: list[Row]
@@ -36,25 +36,25 @@ class Trained:
         return len(self.rows) < self.tasks
 
 
-def trained(options: argparse.Namespace, name: str, train: engine.Train, tasks: Sequence[Task], score: Score) -> Trained:
-    """Train what has no row yet, in outputs/name/NNN or where the options say.
+def train(options: argparse.Namespace, name: str, task: engine.Train, tasks: Sequence[Task], score: Score) -> Trainings:
+    """Execute the tasks without a row, in outputs/name/NNN or in the directory of the options.
 
-    Raises StudyError, OutputError and OSError; a directory without any row is then gone again.
+    Raises StudyError, OutputError and OSError; a directory without any row is then removed.
     """
-    directory, found = _directory(options, name, tasks)
+    directory, earlier = _directory(options, name, tasks)
     try:
         with interruptible(STOPPING) as interrupted, progress_display("study", remaining=False) as show:
-            watch = _watcher(show, interrupted, score, found)
+            watch = _watcher(show, interrupted, score, earlier)
             where = {"workers": options.workers, "scheduler": options.scheduler}
-            rows = engine.run(train, tasks, directory, **where, watch=watch)
+            rows = engine.run(task, tasks, directory, **where, watch=watch)
     except BaseException:
         folder.discard(directory)
         raise
-    return Trained(directory, rows, len(tasks))
+    return Trainings(directory, rows, len(tasks))
 
 
-def ended(options: argparse.Namespace, study: Trained, contents: Contents, tables: Iterable[Table], failed: bool) -> int:
-    """Write the study's files and print it; the exit code. failed: whether no training came to a result."""
+def report(options: argparse.Namespace, study: Trainings, contents: Contents, tables: Iterable[Table], failed: bool) -> int:
+    """Write the study's files, print it and return the exit code. failed: whether no training has a result."""
     summary = folder.write(contents, study.directory, study.unfinished)
     if options.json:
         print(json.dumps(summary))
@@ -69,42 +69,42 @@ def ended(options: argparse.Namespace, study: Trained, contents: Contents, table
 
 
 def _directory(options: argparse.Namespace, name: str, tasks: Sequence[Task]) -> tuple[Path, list[Row]]:
-    """Where the study is written, and the rows that are there already."""
+    """The directory of the study, and the rows that are in it already."""
     if options.resume:
-        directory, found = folder.resumed(options.output, name, tasks)
-        note(f"{directory}: {len(found)} of {len(tasks)} trainings are done, {len(tasks) - len(found)} are left")
-        return directory, found
+        directory, rows = folder.resumed(options.output, name, tasks)
+        note(f"{directory}: {len(rows)} of {len(tasks)} trainings are done, {len(tasks) - len(rows)} are left")
+        return directory, rows
     return runs.fresh_directory(name) if options.output is None else folder.claim(options.output, options.force), []
 
 
-def _watcher(show: Show, interrupted: Callable[[], bool], score: Score, found: Sequence[Row]) -> engine.Watcher:
-    """Shows where the study stands: the cluster's address once, and after every row the lowest error of each kind."""
+def _watcher(show: ShowProgress, interrupted: Callable[[], bool], score: Score, earlier: Sequence[Row]) -> engine.Watcher:
+    """Shows the progress of a study: the dashboard's address once, and after every row the lowest error of each kind."""
     best: dict[str, float] = {}
-    told = False
+    dashboard_noted = False
 
-    def take(row: Row) -> None:
+    def update_best(row: Row) -> None:
         scored = score(row)
         if scored is not None:
             kind, error = scored
             best[kind] = min(error, best.get(kind, math.inf))
 
     def watch(progress: engine.Progress) -> str | None:
-        nonlocal told
-        if progress.dashboard is not None and not told:
-            told = True
+        nonlocal dashboard_noted
+        if progress.dashboard is not None and not dashboard_noted:
+            dashboard_noted = True
             note(f"dashboard: {progress.dashboard}" + ("" if progress.dashboard_has_pages else ", empty without bokeh"))
         if progress.newest is not None:
-            take(progress.newest)
-        show(Standing(progress.seconds, progress.done / progress.total, _detail(progress, best)))
+            update_best(progress.newest)
+        show(ProgressLine(progress.seconds, progress.done / progress.total, _detail(progress, best)))
         return "interrupted" if interrupted() else None
 
-    for row in found:
-        take(row)
+    for row in earlier:
+        update_best(row)
     return watch
 
 
 def _detail(progress: engine.Progress, best: dict[str, float]) -> str:
-    # with the bar it fits into the 80 columns of a terminal
+    # short enough for the 80 columns of a terminal with the bar
     text = f"{progress.done} done, {progress.failed} failed, {progress.left} left"
     if progress.waits_for_workers:
         text += ", waiting for workers"
@@ -119,7 +119,7 @@ def _duration(seconds: float) -> str:
 
 
 def _print(table: Table) -> None:
-    """The columns aligned, every row on one line, be it wider than the terminal: cells would be broken beyond reading."""
+    """Print aligned columns, every row on one line even if it is wider than the terminal: broken cells cannot be read."""
     lines = (table.header, *table.rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     out = console()

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +74,10 @@ class Network(nn.Module, ABC):
 
         lazily: only those that have left it, or fill less than half of it.
         """
+
+    def architecture(self) -> dict[str, Any]:
+        """Kind and sizes as JSON, from which `networks.kinds.build` makes a network of the same kind; no parameters."""
+        return {"kind": "module", "inputs": self.inputs, "outputs": self.outputs}
 
 
 def to_unit_box(points: Tensor, frame: Frame, lower: Tensor, upper: Tensor) -> Jet:

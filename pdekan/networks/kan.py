@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -315,6 +315,22 @@ class KAN(Network):
                     new.base_weight.copy_(old.base_weight)
                     new.spline_weight.copy_(old.spline_weight)
         return finer
+
+    def architecture(self) -> dict[str, Any]:
+        sizes = {"degree": list(self.degree), "intervals": list(self.intervals), "base": self.base}
+        products = {"products": list(self.products)} if any(self.products) else {}
+        pruned = {"pruned": [[list(edge) for edge in edges] for edges in self.pruned]} if any(self.pruned) else {}
+        grading = {} if self.grading is None else {"grading": self.grading.shape[1]}
+        return {"kind": "kan", "widths": list(self.widths), **sizes, **products, **pruned, **grading}
+
+
+def build(architecture: Mapping[str, Any]) -> KAN:
+    """A KAN of the given `architecture`, with parameters and grading at zero."""
+    widths, columns = architecture["widths"], architecture.get("grading")
+    sizes = (widths, architecture["degree"], architecture["intervals"], architecture["base"])
+    pruned = [[(i, o) for i, o in edges] for edges in architecture["pruned"]] if "pruned" in architecture else None
+    grading = None if columns is None else torch.zeros(widths[0], columns, dtype=torch.float64)
+    return KAN(*sizes, products=architecture.get("products"), pruned=pruned, grading=grading)
 
 
 def _per_layer(value: int | Sequence[int], depth: int, what: str) -> tuple[int, ...]:

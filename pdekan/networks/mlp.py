@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,14 @@ class MLP(Network):
             outputs.append(_linear(layer, inputs[-1]))
             x = outputs[-1]
         return MLPTrace(x, self.linear_layers, inputs, outputs, only_linear)
+
+    def architecture(self) -> dict[str, Any]:
+        return {"kind": "mlp", "widths": list(self.widths)}
+
+
+def build(architecture: Mapping[str, Any]) -> MLP:
+    """An MLP of the given `architecture`, with parameters at zero."""
+    return MLP(architecture["widths"])
 
 
 def _linear(layer: nn.Linear, x: Jet) -> Jet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,10 @@ class Slabs(Network):
     def parts(self) -> list[Network]:
         """The networks, first to last."""
         return cast("list[Network]", list(self.networks))
+
+    def architecture(self) -> dict[str, Any]:
+        networks = [network.architecture() for network in self.parts]
+        return {"kind": "slabs", "breaks": list(self.breaks), "column": self.column, "networks": networks}
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         place = torch.bucketize(points[:, self.column].contiguous(), points.new_tensor(self.breaks))

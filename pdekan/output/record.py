@@ -1,7 +1,8 @@
-"""Record: all that is needed to rebuild a trained solution and to know how it came about."""
+"""The record of a run: what is needed to rebuild a trained solution, and the history and environment of its training."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,7 @@ class Record:
     """A run, as plain data.
 
     problem_text: the problem file, to the letter; None for a problem that was stated in Python.
-    config, errors, environment, formula: whatever JSON holds. errors: None without an exact solution; formula: None where no
-    closed form was found, or none was looked for.
+    config, errors, environment, formula: JSON. errors: None without an exact solution; formula: None without a closed form.
     parameters: the network's arrays by name, any shape. history: columns of equal length, one row a step.
     Raises OutputError for arrays that are not of real numbers, names that HDF5 would split, columns of unequal length.
     """
@@ -49,8 +49,17 @@ class Record:
             raise OutputError(f"history: columns of one length are needed, not {shapes}")
 
 
+def finite(value: Any) -> Any:
+    """A value for JSON: None in place of floats that are not finite, inside lists and mappings too."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def store(group: h5py.Group, record: Record) -> None:
-    """Write a record into an empty HDF5 group; raises OutputError for what JSON or HDF5's strings cannot hold."""
+    """Write a record into an empty HDF5 group; raises OutputError for values that JSON or HDF5's strings cannot hold."""
     group.attrs["schema"] = SCHEMA
     store_text(group, "problem", record.problem_text)
     for name in ("config", "errors", "environment", "formula"):
@@ -61,7 +70,7 @@ def store(group: h5py.Group, record: Record) -> None:
 
 
 def load(group: h5py.Group) -> Record:
-    """The record in an HDF5 group, equal to the stored one to the bit; raises OutputError for what is missing."""
+    """The record in an HDF5 group, equal to the stored one to the bit; raises OutputError for missing parts."""
     schema = group.attrs.get("schema")
     if schema != SCHEMA:
         raise OutputError(f"{group.name} has schema {schema}; this version of pdekan reads {SCHEMA}")

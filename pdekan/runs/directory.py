@@ -1,9 +1,8 @@
-"""Runs: a directory with all that one solve left behind."""
+"""The directory of a run: where it is, which files it has, checkpoints while it trains, and writing."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -16,15 +15,18 @@ import numpy as np
 from pdekan.output import figures, network_figure, vtkhdf
 from pdekan.output.atomic import write_text
 from pdekan.output.network_figure import Drawing
+from pdekan.output.record import finite
 from pdekan.output.samples import Array, OutputError
-from pdekan.runs.network_picture import is_pictured, picture
+from pdekan.runs import summary
+from pdekan.runs.network_drawing import can_be_drawn, drawing
+from pdekan.solutions.sampling import grid_axes
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training.progress import Progress
 
 SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
 NETWORK, MODULE = "network.png", "formula.py"
-CHECKPOINT_SECONDS = 15.0
-CHECKPOINT_POINTS = 9  # an axis: a checkpoint is for going on, not for looking at
+FORMULA = ("formula.png", "formula.svg")
+CHECKPOINT_POINTS = 9  # an axis: a checkpoint is there to resume from, its samples are not looked at
 
 
 def fresh_directory(name: str, root: Path = Path("outputs")) -> Path:
@@ -41,8 +43,8 @@ def fresh_directory(name: str, root: Path = Path("outputs")) -> Path:
             number += 1
 
 
-def discard(directory: Path, root: Path = Path("outputs")) -> None:
-    """Remove a run's directory in which nothing was written, and what that leaves empty up to the root of all runs."""
+def remove_if_empty(directory: Path, root: Path = Path("outputs")) -> None:
+    """Remove a run's directory if it is empty, and then its empty parents up to the root of all runs."""
     for folder in (directory, *directory.parents):
         if any(folder.iterdir()):
             return
@@ -53,14 +55,14 @@ def discard(directory: Path, root: Path = Path("outputs")) -> None:
 
 def latest_directory(name: str, file: str = SOLUTION, root: Path = Path("outputs")) -> Path:
     """The newest directory root/name/NNN by its file. Raises OutputError where there is none."""
-    found = [path for path in (root / name).glob("*") if (path / file).is_file()]
-    if not found:
+    runs = [path for path in (root / name).glob("*") if (path / file).is_file()]
+    if not runs:
         raise OutputError(f"no run of {name} under {root / name}: there is nothing to resume")
-    return max(found, key=lambda path: (path / file).stat().st_mtime)
+    return max(runs, key=lambda path: (path / file).stat().st_mtime)
 
 
 def claim_directory(path: Path, force: bool) -> Path:
-    """The directory a user asks for, made if need be. Raises OutputError where it holds something and force is off."""
+    """The directory that a user names, created if missing. Raises OutputError where it is not empty and force is off."""
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} exists and is not a directory")
     if path.is_dir() and any(path.iterdir()) and not force:
@@ -69,7 +71,12 @@ def claim_directory(path: Path, force: bool) -> Path:
     return path
 
 
-def find(path: Path) -> Path:
+def output_directory(path: Path | None, name: str, force: bool) -> Path:
+    """The directory that a user names, or a fresh one of a problem's name. Raises OutputError as `claim_directory`."""
+    return fresh_directory(name) if path is None else claim_directory(path, force)
+
+
+def solution_file(path: Path) -> Path:
     """The solution file of a run, given as its directory or as the file. Raises OutputError where there is none."""
     file = path / SOLUTION if path.is_dir() else path
     if not file.is_file():
@@ -78,25 +85,25 @@ def find(path: Path) -> Path:
 
 
 class Checkpoints:
-    """Saves the solution as it stands every now and then, so that a killed training can go on."""
+    """Saves the current solution at intervals of some seconds, so that a killed training can be resumed."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / SOLUTION
-        self._next = time.monotonic() + CHECKPOINT_SECONDS
+    def __init__(self, directory: Path, seconds: float = 15.0) -> None:
+        self._path, self._seconds = directory / SOLUTION, seconds
+        self._next = time.monotonic() + seconds
 
     def __call__(self, progress: Progress) -> None:
-        """Save, if the last time is long enough ago."""
+        """Save, unless the last checkpoint is more recent than the interval."""
         if time.monotonic() < self._next:
             return
         solution = progress.snapshot()
-        solution.save(self._path, (CHECKPOINT_POINTS,) * solution.sampled_axes)
-        self._next = time.monotonic() + CHECKPOINT_SECONDS
+        solution.save(self._path, (CHECKPOINT_POINTS,) * grid_axes(solution.domain))
+        self._next = time.monotonic() + self._seconds
 
 
-def write(solution: Solution, directory: Path, networks: Sequence[Drawing] = ()) -> dict[str, str]:
-    """Write all files of a run; returns their paths by what they are: solution, history, problem, summary, figures.
+def write(solution: Solution, directory: Path, networks: Sequence[Drawing] = ()) -> dict[str, Any]:
+    """Write all files of a run; returns its summary, whose `files` are their paths: solution, history, problem, figures, …
 
-    networks: to be drawn on one more figure.
+    networks: drawings for one more figure.
     """
     samples = solution.sample()
     vtkhdf.write(directory / SOLUTION, samples, solution.record())
@@ -111,20 +118,15 @@ def write(solution: Solution, directory: Path, networks: Sequence[Drawing] = ())
         figures.save(network_figure.networks(networks), drawn["network"])
     files |= {f"figure_{name}": path for name, path in drawn.items()}
     files["summary"] = directory / SUMMARY
-    for path in _ours(directory) - set(files.values()):  # of an earlier run that was overwritten
+    for path in _files_of_runs(directory) - set(files.values()):  # of an earlier run that was overwritten
         path.unlink(missing_ok=True)
-    named = {name: os.fspath(path) for name, path in files.items()}
-    write_text(directory / SUMMARY, json.dumps(report(solution, directory, named), indent=2) + "\n")
-    return named
+    written = summary.of_run(solution, directory, {name: os.fspath(path) for name, path in files.items()})
+    write_text(directory / SUMMARY, json.dumps(written, indent=2) + "\n")
+    return written
 
 
-def report(solution: Solution, directory: Path, files: dict[str, str]) -> dict[str, Any]:
-    """What `summary.json` holds and `pdekan solve --json` prints."""
-    return solution.summary() | {"run": os.fspath(directory), "environment": dict(solution.environment), "files": files}
-
-
-def _ours(directory: Path) -> set[Path]:
-    """The files of the run in a directory: those that any run may have, and its unknowns' figures by what its summary says."""
+def _files_of_runs(directory: Path) -> set[Path]:
+    """The files that any run may have in a directory, and the figures that the summary of the run in it lists."""
     names = {
         SOLUTION,
         HISTORY,
@@ -132,51 +134,51 @@ def _ours(directory: Path) -> set[Path]:
         SUMMARY,
         NETWORK,
         MODULE,
-        "formula.png",
-        "formula.svg",
+        *FORMULA,
         *(f"{name}.png" for name in ("solution", "exact", "error", "history")),
     }
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is not one of ours
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no summary, or not one of a run
         files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]
-        names |= {Path(path).name for what, path in files.items() if what.startswith("figure_")}
+        names |= {Path(path).name for name, path in files.items() if name.startswith("figure_")}
     return {directory / name for name in names}
 
 
 def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
-    """Draw a run's figures again into a directory. Raises OutputError where there is no run."""
-    solution = load_solution(find(run))
+    """Draw a run's figures again into a directory; returns their paths by name. Raises OutputError where there is no run."""
+    solution = load_solution(solution_file(run))
     directory.mkdir(parents=True, exist_ok=True)
     drawn = figures.write_all(directory, solution.sample(), solution.history, suffix, _marks(solution))
-    if is_pictured(solution):
+    if can_be_drawn(solution):
         drawn["network"] = directory / f"network{suffix}"
-        figures.save(network_figure.networks([picture(solution)]), drawn["network"])
+        figures.save(network_figure.networks([drawing(solution)]), drawn["network"])
     return {name: os.fspath(path) for name, path in drawn.items()}
 
 
 def write_formula(solution: Solution, file: Path, drawn: Drawing) -> dict[str, str]:
-    """Put a solution's formula into its run's file, and beside it as a Python module and as pictures; returns their paths."""
+    """Write a solution's formula into its run's file, a Python module and figures; returns the paths by name."""
     assert solution.formula is not None
     vtkhdf.write(file, vtkhdf.read_samples(file), solution.record())
     write_text(file.parent / MODULE, solution.formula["python"])
     files = {"solution": file, "module": file.parent / MODULE}
-    for suffix in ("png", "svg"):
-        files[f"figure_formula_{suffix}"] = file.parent / f"formula.{suffix}"
-        figures.save(network_figure.networks([drawn]), files[f"figure_formula_{suffix}"])
+    for name in FORMULA:
+        path = file.parent / name
+        files[f"figure_formula_{path.suffix[1:]}"] = path
+        figures.save(network_figure.networks([drawn]), path)
     return {name: os.fspath(path) for name, path in files.items()}
 
 
 def _marks(solution: Solution) -> Array | None:
-    """Where measurements were taken."""
+    """The points of all measurements ``(n, d)``, None without any."""
     data = () if solution.problem is None else solution.problem.data
     return np.concatenate([one.points for one in data]) if data else None
 
 
 def _history_lines(solution: Solution) -> str:
-    """One JSON object a step; what was not measured is null."""
+    """One JSON object a step; null for values that were not measured."""
     columns = {name: values.tolist() for name, values in solution.history.items()}
     lines = []
     for row in zip(*columns.values(), strict=True):
         cells = dict(zip(columns, row, strict=True))
         whole = {name: int(cells[name]) for name in ("step", "stage")}
-        lines.append(json.dumps({k: (v if math.isfinite(v) else None) for k, v in cells.items()} | whole))
+        lines.append(json.dumps(finite(cells) | whole))
     return "".join(line + "\n" for line in lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,22 +28,23 @@ from pdekan.solutions.solution import Solution, load_solution
 
 RUN = ".vtkhdf"
 DEGREE = 5
-RULE = {1: (37, 5), 2: (13, 4), 3: (5, 4)}  # cells, and points in each, at which the error is measured meanwhile
-LOG = logging.getLogger(__name__)
+RULE = {1: (37, 5), 2: (13, 4), 3: (5, 4)}  # cells along an axis, and points in each, for errors that refinement is stopped by
 
 
 @dataclass(frozen=True, eq=False)
 class RunReference:
-    """The solution of another run; its error is known where the run was measured."""
+    """The solution of another run, with the error that was measured there; nan where none was."""
 
     name: str
     solution: Solution
 
     @property
     def estimate(self) -> Mapping[str, tuple[float, float]]:
-        known = self.solution.errors or {}
-        unknown = (math.nan, math.nan)
-        return {u: (known[u].l2, known[u].h1_seminorm) if u in known else unknown for u in self.solution.unknowns}
+        errors = self.solution.errors or {}
+        return {
+            name: (errors[name].l2, errors[name].h1_seminorm) if name in errors else (math.nan, math.nan)
+            for name in self.solution.unknowns
+        }
 
     def __call__(self, points: Array) -> Known:
         values, gradients = self.solution(points), self.solution.gradient(points)
@@ -65,11 +65,11 @@ class GridReference:
         return {name: _evaluated(spline, points) for name, spline in self.splines.items()}
 
 
-def known(problem: Problem, network: Network) -> Reference | None:
+def reference_for(problem: Problem, network: Network) -> Reference | None:
     """The reference that a problem names, None where it names none.
 
     Finite elements are refined until their estimate is a tenth of the network's error, or as far as they go. Raises
-    ProblemError and OutputError as `check`, and ProblemError where finite elements fail.
+    ProblemError and OutputError as `check_reference`, and ProblemError where finite elements fail.
     """
     if problem.exact_reference is None:
         return None
@@ -78,8 +78,8 @@ def known(problem: Problem, network: Network) -> Reference | None:
     return _from_file(problem, Path(problem.exact_reference))
 
 
-def check(problem: Problem) -> None:
-    """Raise ProblemError or OutputError where the reference that a problem names cannot be had."""
+def check_reference(problem: Problem) -> None:
+    """Raise ProblemError or OutputError where the reference that a problem names is not available."""
     if problem.exact_reference == ELEMENTS:
         _, kinds = check_elements(problem)
         fitted(problem.domain, kinds)
@@ -88,7 +88,7 @@ def check(problem: Problem) -> None:
 
 
 def _finite_elements(problem: Problem, network: Network) -> Reference:
-    """The first reference that is known to a tenth of the network's error, or the last."""
+    """The first reference whose estimated error is a tenth of the network's, or the last one."""
     frame = Frame(problem.domain.coordinates, Derivatives.VALUE)
 
     def start(points: Array) -> Array:
@@ -113,11 +113,11 @@ def _finite_elements(problem: Problem, network: Network) -> Reference:
 def _from_file(problem: Problem, path: Path) -> Reference:
     if path.suffix == RUN:
         solution = load_solution(path)
-        wanted = (problem.domain.coordinates, problem.unknowns)
-        if (solution.domain.coordinates, solution.unknowns) != wanted:
+        coordinates, unknowns = problem.domain.coordinates, problem.unknowns
+        if (solution.domain.coordinates, solution.unknowns) != (coordinates, unknowns):
             raise ProblemError(
                 f"{path}: a solution for {', '.join(solution.unknowns)} of {', '.join(solution.domain.coordinates)}; "
-                f"the problem seeks {', '.join(wanted[1])} of {', '.join(wanted[0])}"
+                f"the problem seeks {', '.join(unknowns)} of {', '.join(coordinates)}"
             )
         return RunReference(f"the run {path.parent.name}", solution)
     axes, fields = read_grid(path, problem.domain.coordinates, problem.unknowns)
@@ -153,7 +153,7 @@ def _evaluated(spline: NdBSpline, points: Array) -> tuple[Array, Array]:
 
 
 def _estimate(axes: Sequence[Array], values: Array, spline: NdBSpline) -> tuple[float, float]:
-    """What leaving out every second point changes, in L2 and in the H1 seminorm: the error of a grid half as fine.
+    """Difference from the spline through every second point, in L2 and in the H1 seminorm: the error of a grid half as fine.
 
     nan where fewer than three points are left along an axis.
     """

@@ -71,7 +71,7 @@ def discard(directory: Path) -> None:
     """Remove a directory that has no row, and what that leaves empty up to the root of all runs."""
     if not (directory / rows.FILE).exists():
         (directory / rows.LOCK).unlink(missing_ok=True)
-        run_module.discard(directory)
+        run_module.remove_if_empty(directory)
 
 
 def of_scaling(study: Study) -> Contents:

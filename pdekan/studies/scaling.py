@@ -16,7 +16,8 @@ from pdekan.problem_files.loader import loads
 from pdekan.problem_files.reader import understand
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
-from pdekan.solutions.solution import Solution, environment
+from pdekan.solutions.environment import environment
+from pdekan.solutions.solution import Solution
 from pdekan.studies import fits, kan_paper, limits
 from pdekan.studies.rows import Row, Task
 from pdekan.training import solver

@@ -17,7 +17,8 @@ from pdekan.networks.base import Network
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.solutions import reference_files
-from pdekan.solutions.solution import Found, Solution, environment
+from pdekan.solutions.environment import environment
+from pdekan.solutions.solution import Found, Solution
 from pdekan.training.reasons import Reason
 from pdekan.training.state import Candidate, State
 
@@ -92,7 +93,7 @@ def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Ref
     A reference that cannot be computed is logged, and errors are given as far as formulas are known.
     """
     try:
-        reference = reference_files.known(problem, network)
+        reference = reference_files.reference_for(problem, network)
     except ProblemError as error:
         LOG.warning("errors are not known: %s", error)
         reference = None

@@ -83,7 +83,7 @@ class Trainer:
     def check(self) -> None:
         """Refuse a network that was asked for and does not fit, and a reference that cannot be had, before training."""
         problem, options = self.problem, self.problem.training
-        reference_files.check(problem)
+        reference_files.check_reference(problem)
         if options.adapt:
             graded_coordinates.check(problem)
         if not self.training.goal.grows:

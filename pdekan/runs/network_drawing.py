@@ -1,4 +1,4 @@
-"""What is drawn of a solution's network: its activations over the values that they take, and how much each of them matters."""
+"""The drawing of a solution's network: the activations of its edges over the values that reach them, and their scores."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ SCATTERED = (1, 1, 2048, 0)
 CURVE = 120  # points on a curve
 
 
-def is_pictured(solution: Solution) -> bool:
-    """Whether there is a KAN to draw."""
+def can_be_drawn(solution: Solution) -> bool:
+    """Whether the network is a KAN."""
     return isinstance(bare(solution.network), KAN)
 
 
 @torch.no_grad()
-def picture(solution: Solution, title: str = "") -> Drawing:
+def drawing(solution: Solution, title: str = "") -> Drawing:
     """The drawing of a solution's KAN over the domain. Raises OutputError for another network."""
     kan, domain = bare(solution.network), solution.domain
     if not isinstance(kan, KAN):
         raise OutputError(f"the network is a {type(kan).__name__}; what can be drawn is a KAN")
     rule = domain.interior(*RULES.get(domain.dimension, SCATTERED))
     points = torch.as_tensor(rule.points, dtype=torch.float64, device=kan.lower.device)
-    # where activations are large and cancel each other, all scores are: then those of a layer are told apart by the largest
+    # activations that are large and cancel each other have scores above 1: a layer's are then relative to its largest
     scores = [one / one.max().clamp_min(1.0) for one in importance(kan, points).edges]
     layers = zip(evaluated(kan, points), scores, strict=True)
     nodes = [(SUM,) * layer.sums + (PRODUCT,) * layer.products for layer in kan.spline_layers]
@@ -50,9 +50,9 @@ def _edges(trace: LayerTrace, scores: torch.Tensor) -> tuple[Edge, ...]:
 
 
 def _outputs(solution: Solution) -> tuple[str, ...]:
-    """Names of the network's outputs: the unknowns, or where exact conditions are built around them, "N" of each; by region."""
-    built = isinstance(solution.network, Ansatz) and solution.problem is not None
-    exact = {c.unknown for c in solution.problem.conditions if c.enforce == "exact"} if built and solution.problem else set()
+    """Names of the network's outputs: the unknowns, as "N(u)" where conditions are met exactly; a set for each region."""
+    problem = solution.problem if isinstance(solution.network, Ansatz) else None
+    exact = set() if problem is None else {c.unknown for c in problem.conditions if c.enforce == "exact"}
     names = [f"N({name})" if name in exact else name for name in solution.unknowns]
     regions = bare(solution.network).outputs // len(names)
     return tuple(name if regions == 1 else f"{name}, {r + 1}" for r in range(regions) for name in names)

@@ -1,0 +1,20 @@
+"""Kinds of networks by name: each is built again from its stored `architecture`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pdekan.networks import kan, mlp
+from pdekan.networks.base import Network
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], Network]] = {"kan": kan.build, "mlp": mlp.build}
+
+
+def build(architecture: Mapping[str, Any]) -> Network | None:
+    """A network of the given `Network.architecture`, with parameters at zero; None for a kind that is not known.
+
+    Raises KeyError for missing sizes, ValueError for sizes that do not fit together.
+    """
+    kind = KINDS.get(architecture["kind"])
+    return None if kind is None else kind(architecture)

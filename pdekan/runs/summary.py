@@ -1,0 +1,49 @@
+"""The summary of a run: what `pdekan solve --json` prints and `summary.json` holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pdekan.ansatz.unknowns import bare
+from pdekan.networks.kan import KAN
+from pdekan.output.record import finite
+from pdekan.solutions.solution import Solution
+
+
+def of_solution(solution: Solution) -> dict[str, Any]:
+    """The summary of a solution as JSON, without its files; None for numbers that are not finite."""
+    network, errors = bare(solution.network), solution.errors
+    summary: dict[str, Any] = finite(
+        {
+            "schema": 1,
+            "name": solution.name,
+            "status": solution.status,
+            "reason": solution.reason,
+            "seed": solution.seed,
+            "network": network.architecture(),
+            "parameters": solution.parameters,
+            "parameters_paper": network.parameters_paper if isinstance(network, KAN) else None,
+            "iterations": solution.iterations,
+            "seconds": solution.seconds,
+            "residual": solution.residual,
+            "condition_residual": solution.condition_residual,
+            "data_residual": solution.data_residual,
+            "relative_residual": solution.relative_residual,
+            "tolerance": solution.tolerance,
+            "errors": None if errors is None else {name: asdict(one) for name, one in errors.items()},
+            "reference": None if solution.reference is None else solution.reference.name,
+            "bound": None,  # printed for programs that read it; no bound of the error is computed
+            "parameters_found": {name: asdict(one) for name, one in solution.found.items()},
+        }
+    )
+    return summary
+
+
+def of_run(solution: Solution, directory: Path, files: Mapping[str, str]) -> dict[str, Any]:
+    """The summary of a solution, with the directory, the environment and the files of its run."""
+    run = {"run": os.fspath(directory), "environment": dict(solution.environment), "files": dict(files)}
+    return of_solution(solution) | run

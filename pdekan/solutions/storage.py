@@ -1,0 +1,143 @@
+"""The record of a solution in its file: the fields of a `Solution` as plain data, and back."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pdekan.ansatz.time_slabs import breaks, slab
+from pdekan.ansatz.unknowns import wrapped
+from pdekan.domains.storage import restored, stored
+from pdekan.errors.norms import Errors
+from pdekan.networks import kinds
+from pdekan.networks.base import Network
+from pdekan.networks.piecewise import Slabs
+from pdekan.output import vtkhdf
+from pdekan.output.record import Record, finite
+from pdekan.output.samples import OutputError
+from pdekan.problem_files import loader
+from pdekan.problems.parameters import Measurements
+from pdekan.problems.problem import Problem
+
+# Fields that are stored under their own names. Residuals that are not finite are stored as null and read as infinite.
+PLAIN = ("name", "status", "reason", "seed", "iterations", "seconds", "tolerance")
+RESIDUALS = ("residual", "condition_residual", "relative_residual")
+
+
+def record(solution: Mapping[str, Any]) -> Record:
+    """What `load` needs to restore the fields of a solution, given by their names."""
+    network, problem, errors = solution["network"], solution["problem"], solution["errors"]
+    outcome = {name: solution[name] for name in (*PLAIN, *RESIDUALS, "data_residual")} | {
+        "network": network.architecture(),
+        "parameters_found": {name: asdict(one) for name, one in solution["found"].items()},
+    }
+    config = {
+        "domain": stored(solution["domain"]),
+        "unknowns": list(solution["unknowns"]),
+        "data": [] if problem is None else [_plain(one) for one in problem.data],
+        "summary": finite(outcome),  # by this name since version 0.1.0
+        "stage": solution["stage"],
+    }
+    return Record(
+        problem_text=None if problem is None else problem.text,
+        config=config,
+        parameters={name: value.detach().cpu().numpy() for name, value in network.state_dict().items()},
+        history=solution["history"],
+        errors=None if errors is None else {name: asdict(one) for name, one in errors.items()},
+        environment=solution["environment"],
+        formula=solution["formula"],
+    )
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of the solution in a file by their names; those of parameters that were found as mappings.
+
+    Raises OutputError for a file that is not one of ours, and for a network that no file can rebuild.
+    """
+    record, file = vtkhdf.read_record(path), os.fspath(path)
+    try:
+        return _fields(record, file)
+    except OutputError as error:
+        raise OutputError(f"{file}: {error}") from None
+    except (KeyError, TypeError) as error:
+        raise OutputError(f"{file}: the stored configuration lacks or misstates {error}") from None
+
+
+def _fields(record: Record, file: str) -> dict[str, Any]:
+    config, outcome = record.config, record.config["summary"]
+    domain, problem = restored({"type": "box", **config["domain"]}), None  # version 0.1.0 had boxes only, without a type
+    if record.problem_text is not None:
+        data = [_measurements(one) for one in config.get("data", [])]
+        problem = loader.loads(record.problem_text, f"{file} (stored problem)", domain=domain, data=data)
+    errors = record.errors
+    return {
+        **{name: outcome[name] for name in PLAIN},
+        **{name: _or_infinite(outcome[name]) for name in RESIDUALS},
+        "data_residual": outcome.get("data_residual"),
+        "domain": domain,
+        "unknowns": tuple(config.get("unknowns") or [config["unknown"]]),  # runs of version 0.1.0 had one
+        "network": _network(outcome["network"], record.parameters, problem),
+        "problem": problem,
+        "stage": config["stage"],
+        "history": record.history,
+        "errors": None if errors is None else {name: Errors(**values) for name, values in errors.items()},
+        "environment": record.environment,
+        "found": {name: one | {"value": _or_infinite(one["value"])} for name, one in outcome["parameters_found"].items()},
+        "formula": record.formula,
+    }
+
+
+def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]], problem: Problem | None) -> Network:
+    """The network with its parameters, in the ansatz of the problem where there is one."""
+    if architecture["kind"] == "slabs":
+        network: Network = _slabs(architecture, problem)
+    else:
+        network = _bare(architecture) if problem is None else wrapped(problem, _bare(architecture))
+    try:
+        network.load_state_dict({name: torch.as_tensor(values) for name, values in parameters.items()})
+    except RuntimeError:
+        raise OutputError(
+            "its problem was stated in Python and has parameters, enrichments, interfaces or exact conditions, which no file "
+            "can rebuild"
+        ) from None
+    return network
+
+
+def _slabs(architecture: Mapping[str, Any], problem: Problem | None) -> Slabs:
+    networks: list[Network] = []
+    times = None if problem is None else breaks(problem)
+    for k, part in enumerate(architecture["networks"]):
+        network = _bare(part)
+        if problem is not None and times is not None:
+            network = wrapped(slab(problem, times, k, networks[-1] if networks else None, 1.0), network)
+        networks.append(network)
+    return Slabs(networks, architecture["breaks"], architecture["column"])
+
+
+def _bare(architecture: Mapping[str, Any]) -> Network:
+    network = kinds.build(architecture)
+    if network is None:
+        raise OutputError("its network was a torch module given in Python, which no file can rebuild")
+    return network
+
+
+def _plain(measured: Measurements) -> dict[str, Any]:
+    """Measurements as JSON, nan as None."""
+    values = {name: finite(column.tolist()) for name, column in measured.values.items()}
+    return {"name": measured.name, "noise": measured.noise, "points": measured.points.tolist(), "values": values}
+
+
+def _measurements(plain: Mapping[str, Any]) -> Measurements:
+    values = {name: np.array(column, dtype=np.float64) for name, column in plain["values"].items()}  # None becomes nan
+    return Measurements(np.array(plain["points"]), values, plain["noise"], plain["name"])
+
+
+def _or_infinite(value: float | None) -> float:
+    return math.inf if value is None else value
