@@ -10,7 +10,7 @@ from pdekan.commands.codes import DONE, UsageError
 from pdekan.commands.terminal import console
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.validation import exact_residuals
-from pdekan.problem_files.well_posedness import doubts
+from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.formulas import Field, RightHandSide
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     reference_files.check(problem)
     wrong = {".".join(map(str, place)): value for place, value in mismatch.items() if not value < 1e-6}
     answer = _checked(problem) | {"exact_residuals": {".".join(map(str, place)): value for place, value in mismatch.items()}}
-    answer["warnings"] = doubts(problem)
+    answer["warnings"] = warnings(problem)
     if options.json:
         print(json.dumps(answer))
     else:
@@ -64,7 +64,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "equations": [f"{_text(one.operator)} = {_text(one.source)}" for one in problem.equations],
         "parameters": {name: one.initial for name, one in problem.parameters.items()},
         "data": {one.name: len(one.points) for one in problem.data},
-        "conditions": [f"{c.kind} on {', '.join(c.on)}" for c in problem.conditions],
+        "conditions": [str(condition) for condition in problem.conditions],
         "optimizer": problem.training.optimizer,
         "seconds": problem.training.seconds,
         "tolerance": problem.training.tolerance,
@@ -104,8 +104,8 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print(f"  stage {k + 1:<5d} {sizes}: {stage['parameters']} parameters, {memory_and_kind}")
     if answer["grows"]:
         out.print("  network     grows stage by stage until the tolerance is met; plane waves where much is left to do")
-    for doubt in answer["warnings"]:
-        out.print(f"  warning     {doubt}")
+    for warning in answer["warnings"]:
+        out.print(f"  warning     {warning}")
     if answer["exact_reference"] is not None:
         named = "finite elements" if answer["exact_reference"] == ELEMENTS else answer["exact_reference"]
         out.print(f"  exact       errors are measured against {named}")

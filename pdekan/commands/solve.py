@@ -15,7 +15,7 @@ from pdekan.commands.terminal import Standing, console, interruptible, progress_
 from pdekan.errors.norms import Errors
 from pdekan.errors.references import SUFFICIENT
 from pdekan.problem_files.loader import load_problem
-from pdekan.problem_files.well_posedness import doubts
+from pdekan.problem_files.well_posedness import warnings
 from pdekan.runs import directory as runs
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training import solver
@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
     ]
     problem = load_problem(options.file, overrides)
     _check_device(options.device)
-    for doubt in doubts(problem):
-        print(f"pdekan: warning: {doubt}", file=sys.stderr)
+    for warning in warnings(problem):
+        print(f"pdekan: warning: {warning}", file=sys.stderr)
     earlier = None
     if options.resume:
         directory = options.output or runs.latest_directory(problem.name)

@@ -52,7 +52,7 @@ def _edges(trace: LayerTrace, scores: torch.Tensor) -> tuple[Edge, ...]:
 def _outputs(solution: Solution) -> tuple[str, ...]:
     """Names of the network's outputs: the unknowns, or where exact conditions are built around them, "N" of each; by region."""
     built = isinstance(solution.network, Ansatz) and solution.problem is not None
-    exact = {c.unknown for c in solution.problem.conditions if c.enforce == "exact"} if built and solution.problem else set()
+    exact = {c.unknown for c in solution.problem.conditions if c.is_exact} if built and solution.problem else set()
     names = [f"N({name})" if name in exact else name for name in solution.unknowns]
     regions = bare(solution.network).outputs // len(names)
     return tuple(name if regions == 1 else f"{name}, {r + 1}" for r in range(regions) for name in names)

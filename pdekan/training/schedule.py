@@ -21,7 +21,6 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import Nodes
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.terms import APART
 
 DEGREE = 9
 # Where nobody says which network: hidden nodes, degree and intervals of the inner splines, intervals of the outer ones. Tried
@@ -254,7 +253,7 @@ def memory(problem: Problem, stage: Stage) -> int:
     """About how many bytes a step of Gauss-Newton takes, beside what the program itself does."""
     sampling, d = training_points(problem, stage, 0), problem.domain.dimension
     axis, equations = sampling.cells * sampling.order, len(problem.equations)
-    faces = sum(len(problem.domain.resolve(name)) for c in problem.conditions if c.kind not in APART for name in c.on)
+    faces = problem.face_count
     measured = sum(len(values) for one in problem.data for values in one.values.values())
     if d > TENSOR_DIMENSIONS:
         share = -(-sampling.count // max(1, faces))
