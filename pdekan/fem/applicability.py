@@ -6,7 +6,7 @@ derivative, κ Σ_a n · A_a ∇u_a, plus something without derivatives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -70,17 +70,14 @@ def _on_face(problem: Problem, face: str, rule: Quadrature) -> tuple[tuple[tuple
     conormals = [conormal(problem, one, rule.points, rule.normals) for one in problem.equations]
     found: dict[int, tuple[Requirement, bool]] = {}
     linear = True
-    for condition in problem.conditions:
-        one = next((one for one in condition.requirements(problem) if face in one.faces), None)
-        if one is None:
-            continue
+    for kind, one in _required(problem, face):
         affine = is_affine(problem, one.operator, one.value, rule.points, rule.normals)
         slopes = coefficients(problem, one.operator, one.value, rule.points, rule.normals)
         k, essential = _unknown_or_equation(slopes, conormals)
         if k is None or (essential and not affine):
             names = ", ".join(problem.unknowns)
             raise refused(
-                f"cannot use the {condition.kind} condition on {face}: it neither gives one of {names}, nor is it a multiple "
+                f"cannot use the {kind} condition on {face}: it neither gives one of {names}, nor is it a multiple "
                 "of an equation's conormal derivative n · A∇u plus terms without derivatives"
             )
         if k in found:
@@ -90,6 +87,13 @@ def _on_face(problem: Problem, face: str, rule: Quadrature) -> tuple[tuple[tuple
         if k not in found:
             raise refused(f"finds no condition for {name} on {face}")
     return tuple(found[k] for k in range(len(problem.unknowns))), linear
+
+
+def _required(problem: Problem, face: str) -> Iterator[tuple[str, Requirement]]:
+    """The requirements on a face with the kinds of their conditions; a face that a condition names twice counts once."""
+    for condition in problem.conditions:
+        once = {one.label: one for one in condition.requirements(problem) if face in one.faces}
+        yield from ((condition.kind, one) for one in once.values())
 
 
 def conormal(problem: Problem, equation: Equation, points: Array, normals: Array) -> Array:

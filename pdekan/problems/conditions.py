@@ -46,12 +46,13 @@ class Statement:
 
 @dataclass(frozen=True)
 class Condition(ABC):
-    """What holds for the unknowns at a place beside the equations; a subclass states its requirements.
+    """What holds for the unknowns beside the equations; a subclass returns its requirements.
 
-    on: names of faces or interfaces. unknown: the one that the condition is for, None for an operator's or all.
-    kind: the name in problem files. default_on: where `on` is left out there; keys: those that may be stated beside
-    `type`, `on` and `unknown`; for_every_unknown: whether no unknown means all. has_points: whether training points lie on
-    its faces one by one. is_initial: whether it holds at the start of time only.
+    on: names of faces or interfaces. unknown: the one that the condition is for, None for that of an operator, or for all.
+
+    In problem files: kind is the name; default_on holds where `on` is left out; keys may be stated beside `type`, `on` and
+    `unknown`; needs has the messages for keys that are missing; for_every_unknown: no unknown means all of them.
+    has_points: whether each of its faces has training points of its own. is_initial: whether it holds at the start of time.
     """
 
     on: tuple[str, ...]
@@ -60,6 +61,7 @@ class Condition(ABC):
     kind: ClassVar[str]
     default_on: ClassVar[tuple[str, ...]] = (BOUNDARY,)
     keys: ClassVar[frozenset[str]] = frozenset({"value", "operator"})
+    needs: ClassVar[Mapping[str, str]] = {}
     for_every_unknown: ClassVar[bool] = False
     has_points: ClassVar[bool] = True
     is_initial: ClassVar[bool] = False
@@ -125,7 +127,7 @@ class Condition(ABC):
             return f"a {cls.kind} condition has no operator; use robin"
         if "value" in keys and "value" not in cls.keys:
             return f"a {cls.kind} condition has no value"
-        return None
+        return next((message for key, message in cls.needs.items() if key not in keys), None)
 
     @classmethod
     def of(cls, statement: Statement) -> Self:
@@ -212,12 +214,9 @@ class Robin(OperatorCondition):
     """operator(u) = value, where the operator has to be stated."""
 
     kind: ClassVar[str] = "robin"
-
-    @classmethod
-    def refusal(cls, keys: Mapping[str, Any]) -> str | None:
-        """Also without an operator."""
-        needed = 'a robin condition needs an operator, such as operator = "normal(u) + 2*u"'
-        return super().refusal(keys) or (None if "operator" in keys else needed)
+    needs: ClassVar[Mapping[str, str]] = {
+        "operator": 'a robin condition needs an operator, such as operator = "normal(u) + 2*u"'
+    }
 
 
 @dataclass(frozen=True)
@@ -310,6 +309,9 @@ class Interface(OperatorCondition):
 
     kind: ClassVar[str] = "interface"
     default_on: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[Mapping[str, str]] = {
+        "on": "an interface condition names its interface: on = …, one of [domain.interfaces]"
+    }
     has_points: ClassVar[bool] = False
 
     def requirements(self, problem: Setting) -> list[Requirement]:
@@ -326,12 +328,6 @@ class Interface(OperatorCondition):
         if name not in interfaces:
             known = ", ".join(interfaces) or "none: add [domain.interfaces]"
             raise ProblemError(f"no interface {name!r}; the interfaces are {known}")
-
-    @classmethod
-    def refusal(cls, keys: Mapping[str, Any]) -> str | None:
-        """Also without a name."""
-        needed = "an interface condition names its interface: on = …, one of [domain.interfaces]"
-        return super().refusal(keys) or (None if "on" in keys else needed)
 
 
 CONDITIONS: dict[str, type[Condition]] = {

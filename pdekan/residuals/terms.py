@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Quadrature
-from pdekan.fields.jets import Frame, Jet, stacked
+from pdekan.fields.jets import Derivatives, Frame, Jet, stacked
 from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import EXACT, Environment, Field, Formula, ProblemError, PythonField, RightHandSide, itself
 from pdekan.problems.parameters import Measurements, Parameter, with_known_value
@@ -191,11 +191,7 @@ class _TermBuilder:
         operator, value = with_known_value(operator, value, problem.parameters)
         level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
         n = len(points) // sides
-        if value is EXACT:
-            target = problem.right_hand_side(value, operator, points, level, normals)
-            target = target[:n] if sides == 1 else target[:n] - target[n:]
-        else:
-            target = problem.right_hand_side(value, operator, points[:n], level, None if normals is None else normals[:n])
+        target = self.target(operator, value, level, points, normals, sides)
         bad = ~torch.isfinite(target)
         if bool(bad.any()):
             named = zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True)
@@ -215,6 +211,23 @@ class _TermBuilder:
             sides=sides,
             mix=None if sides == 1 else torch.cat([points.new_ones(n), -points.new_ones(n)]),
         )
+
+    def target(
+        self,
+        operator: Field,
+        value: Formula | RightHandSide,
+        level: Derivatives,
+        points: Tensor,
+        normals: Tensor | None,
+        sides: int,
+    ) -> Tensor:
+        """Right-hand sides ``(n,)``, those of two sides at the first; the exact solution's is a jump."""
+        n = len(points) // sides
+        if value is not EXACT:
+            normals = None if normals is None else normals[:n]
+            return self.problem.right_hand_side(value, operator, points[:n], level, normals)
+        exact = self.problem.right_hand_side(value, operator, points, level, normals)
+        return exact[:n] if sides == 1 else exact[:n] - exact[n:]
 
 
 def units(term: Term, problem: Problem) -> Tensor:
