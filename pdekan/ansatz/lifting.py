@@ -30,7 +30,7 @@ MOST = 4
 INSIDE, ON_FACES = (4, 2, 64, 0), (2, 4, 16, 0)
 # Largest deviation of g from the prescribed values, relative to their size.
 AGREES = 1e-6
-# Added to levels that blend several values: where faces meet the mean of theirs is taken, and away from there nothing changes.
+# Added to levels that blend several values: where faces meet it makes the mean of theirs, elsewhere it is negligible.
 BLENDED = 1e-12
 
 

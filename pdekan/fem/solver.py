@@ -157,7 +157,7 @@ def _singular() -> ProblemError:
 
 
 def _interpolated(basis: Basis, u: Array) -> tuple[Array, Array]:
-    """Values ``(n, U)`` and gradients ``(n, U, d)`` at a basis's points; zero where u is, which costs nothing."""
+    """Values ``(n, U)`` and gradients ``(n, U, d)`` at the points of a basis, without work where u is zero."""
     if not u.any():
         count = basis.dx.size
         return np.zeros((count, u.shape[1])), np.zeros((count, u.shape[1], basis.mesh.dim()))

@@ -1,6 +1,6 @@
 """Problem files: TOML text -> Problem, with errors that name file, line and key.
 
-Strings are resolved here, once; what comes out holds objects. The format is a contract: `json_schema()` describes it.
+Strings are resolved here, once; a Problem holds objects. The format is a contract: `json_schema()` describes it.
 """
 
 from __future__ import annotations

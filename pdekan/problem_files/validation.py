@@ -31,7 +31,7 @@ _TRIALS: tuple[Trial, ...] = (
 )
 
 
-def _knows_all(problem: Problem) -> bool:
+def _has_exact_solution(problem: Problem) -> bool:
     return all(name in problem.exact_fields for name in problem.unknowns)
 
 
@@ -85,7 +85,7 @@ def _probe_sides(sample: Sample, operator: Field, value: Formula | RightHandSide
     except ProblemError as error:
         yield "operator", str(error)
         return
-    if _knows_all(sample.problem):
+    if _has_exact_solution(sample.problem):
         applied = sample.right_hand_side(EXACT, operator)
         messages = _not_finite(sample, "the operator applied to the exact solution", applied)
         yield from (("operator", message) for message in messages)
@@ -126,7 +126,7 @@ def exact_residuals(problem: Problem, cells: int = 3, order: int = 5, count: int
     rule = (cells, order, count, 1)
     (inside,) = samples(problem, Inside(), rule)
     heights = {name: float(jet.value.abs().max()) for name, jet in problem.exact_jets(inside.points, Derivatives.VALUE).items()}
-    if not _knows_all(problem):
+    if not _has_exact_solution(problem):
         raise ProblemError(f"problem {problem.name!r} has no exact solution for all of its unknowns")
     several = len(problem.equations) > 1
     result: dict[Key, float] = {}

@@ -27,7 +27,7 @@ from pdekan.problems.formulas import (
 from pdekan.problems.places import Across, Faces, Inside, OppositeFaces, Requirement, Setting
 
 BOUNDARY = "boundary"  # all faces but those of time
-DOMAIN = "domain"  # what the mean is taken over where no face is named
+DOMAIN = "domain"  # the default of a mean
 START = TIME + "-"
 Enforce = Literal["weak", "exact"]
 Names = str | tuple[str, ...] | list[str]

@@ -41,7 +41,7 @@ class Place(ABC):
     """A set of points, or of pairs of points.
 
     sides: 1, or 2 for pairs, which have a single rule: the first points of all pairs, then the second ones. gap: distance of
-    the points of a pair that stand for the same point, in sizes of the domain.
+    points of a pair that approximate the same point, in sizes of the domain.
     """
 
     sides: ClassVar[int] = 1
@@ -134,7 +134,7 @@ class Across(Place):
 class Requirement:
     """operator(unknowns) = value at a place: at each of its points, as the jump between those of a pair, or on average.
 
-    label: what the requirement is called where its residual is reported.
+    label: the name of the requirement in reports and messages.
     """
 
     label: str

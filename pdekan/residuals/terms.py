@@ -46,7 +46,7 @@ class Term:
     noise: float = 0.0
 
     def part(self, rows: Tensor) -> Term:
-        """The same for some of its residuals."""
+        """The term with some of its residuals only."""
         points = torch.cat([rows + side * len(self.target) for side in range(self.sides)])
         frame = self.frame if self.frame.normal is None else replace(self.frame, normal=self.frame.normal[points])
         environment = {name: _at(jet, points, frame) for name, jet in self.environment.items()}
@@ -73,7 +73,7 @@ class Term:
         return values if self.sides == 1 else values.reshape(self.sides, -1, *values.shape[1:]).sum(0)
 
     def residual(self, u: Jet) -> Tensor:
-        """Unweighted residual ``(n,)`` from the jet of what is sought, one component each, at the points."""
+        """Unweighted residual ``(n,)`` from the jet of unknowns and parameters, one component each, at the points."""
         sought = {name: u[k] for k, name in enumerate(self.sought)}
         value = self.operator({**self.environment, **sought}).value
         return self.folded(value if self.mix is None else value * self.mix) - self.target
@@ -89,7 +89,7 @@ class Term:
         return residual.detach(), Jet(self.frame, slopes[0], gradient, second)
 
     def zero(self, values: Tensor | None = None) -> Jet:
-        """The jet of fields that vanish, beside parameters of the given values ``(S,)``, or zero too."""
+        """The jet of zero fields; parameters have the given values ``(S,)``, or are zero too."""
         constants = [self.frame.constant(0.0, self.points) for _ in self.sought]
         jet = stacked(constants)
         if values is None or not self.parameters:

@@ -25,7 +25,7 @@ LONGEST = 60  # operations of the longest integrand for which an antiderivative 
 
 @dataclass(frozen=True)
 class Piece:
-    """An expression without cases that has to vanish.
+    """An expression without cases that has to be zero.
 
     points: ``(n, len(symbols))``, where it is evaluated; places: ``(n, d)``, where that is in the domain.
     """
@@ -37,11 +37,11 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Requirements:
+class SymbolicResiduals:
     """Residuals of a problem's equations and conditions as expressions.
 
-    formula: the unknowns and parameters by name. Raises NotSymbolic from every method where a
-    formula of the problem or a face has no closed form.
+    formula: the unknowns and parameters by name. Every method raises NotSymbolic where a formula of the problem or a face has
+    no closed form.
     """
 
     problem: Problem
