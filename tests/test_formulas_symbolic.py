@@ -12,7 +12,7 @@ from pdekan.fields.jets import Derivatives, Frame
 from pdekan.problem_files.interpreter import OPERATIONS
 from pdekan.problem_files.parser import Scope, parse
 from pdekan.problems.conditions import neumann
-from pdekan.problems.formulas import Constant, Less, PythonField
+from pdekan.problems.formulas import Constant, Difference, PythonField
 from pdekan.symbolic.symbolic import NotSymbolic, Space, applied, derivative, number, symbol
 from pdekan.symbolic.writing import read
 
@@ -102,7 +102,7 @@ def test_fields_of_python_that_conditions_are_made_of() -> None:
     slope = neumann(0.0).operator
     assert slope is not None
     assert applied(slope, names, space) == -2 * symbol("x") * symbol("y")
-    assert applied(Less(slope, Constant(0.5)), names, space) == -2 * symbol("x") * symbol("y") - sympy.Rational(1, 2)
+    assert applied(Difference(slope, Constant(0.5)), names, space) == -2 * symbol("x") * symbol("y") - sympy.Rational(1, 2)
 
 
 def test_what_has_no_symbolic_form_is_refused() -> None:

@@ -19,7 +19,7 @@ from pdekan.problem_files.parser import Expression, Scope, parse
 from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
-from pdekan.symbolic.requirements import Requirements
+from pdekan.symbolic.residuals import SymbolicResiduals
 from pdekan.symbolic.symbolic import NotSymbolic, Space, applied, symbol
 from pdekan.symbolic.vanishing import vanishes
 from pdekan.symbolic.verification import Verdict, verify
@@ -278,7 +278,7 @@ def test_what_the_grammar_cannot_say_is_refused() -> None:
 def test_faces_in_time_over_a_disk() -> None:
     problem = load_problem("heat_disk")
     equation = problem.equations[0]
-    piece = Requirements(problem, of_file(problem)).equation(equation, np.array([[0.1, 0.2, 0.3]]))[0]
+    piece = SymbolicResiduals(problem, of_file(problem)).equation(equation, np.array([[0.1, 0.2, 0.3]]))[0]
     assert vanishes(piece.expression)
     assert not vanishes(piece.expression + SMALL)
 

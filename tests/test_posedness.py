@@ -13,7 +13,7 @@ from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.shapes import annulus, disk, polygon
 from pdekan.fields.jets import Jet, cos, exp, sin
 from pdekan.fields.operators import div, dot, dt, dx, grad, laplacian
-from pdekan.problem_files.well_posedness import contradictions, doubts
+from pdekan.problem_files.well_posedness import contradictions, warnings
 from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin
 from pdekan.problems.formulas import EXACT
 from pdekan.problems.parameters import Measurements, Parameter
@@ -99,7 +99,7 @@ def test_of_different_unknowns_values_do_not_meet() -> None:
     conditions = (dirichlet(0.0), dirichlet(1.0, unknown="v"))
     problem = Problem(SQUARE, (lambda u: laplacian(u), lambda v: laplacian(v)), 0.0, conditions, unknowns=("u", "v"))
     assert list(contradictions(problem)) == []
-    assert doubts(problem) == []
+    assert warnings(problem) == []
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_of_different_unknowns_values_do_not_meet() -> None:
     ],
 )  # fmt: skip
 def test_values_that_disagree_in_corners(problem: Problem, words: str | None) -> None:
-    found = doubts(problem)
+    found = warnings(problem)
     assert list(contradictions(problem)) == []
     if words is None:
         assert found == []
@@ -157,7 +157,7 @@ def conducting(u: Jet, x: Jet) -> Jet:
 )  # fmt: skip
 def test_neumann_conditions_must_let_out_what_comes_in(problem: Problem, numbers: tuple[float, float] | None) -> None:
     assert list(contradictions(problem)) == []
-    found = doubts(problem)
+    found = warnings(problem)
     if numbers is None:
         assert found == []
         return

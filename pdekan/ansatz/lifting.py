@@ -1,7 +1,7 @@
-"""Conditions built into a network: u = g + φ N, where g has the values that are asked for and φ vanishes on their faces.
+"""Conditions built into a network: u = g + φ N, where g has the prescribed values and φ vanishes on their faces.
 
 On a box g is the transfinite interpolant of the values on the faces (Gordon, SIAM J. Numer. Anal. 8 (1971) 158-177), so that
-it depends on nothing but these. Elsewhere the values' formulas are continued into the domain, and blended by inverse levels
+it depends on these alone. Elsewhere the values' formulas are continued into the domain, and blended by inverse levels
 where there are several (Rvachev, Sheiko, Shapiro, Tsukanov, Comput. Methods Appl. Mech. Eng. 190 (2001) 3291-3310, eq. 7).
 """
 
@@ -20,17 +20,17 @@ from pdekan.domains.base import DomainError
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
 from pdekan.fields.jets import Derivatives, Frame, Jet, stacked
-from pdekan.problems.conditions import Condition
+from pdekan.problems.conditions import ValueCondition
 from pdekan.problems.formulas import EXACT, Environment, Field, ProblemError, RightHandSide
 from pdekan.problems.problem import Problem
 
 # Coordinates of a box whose faces may carry exact values: the interpolant takes 3^n evaluations of them.
 MOST = 4
-# Points that tell φ's height, and points on every face at which g is checked: cells, order, count, seed.
+# Points from which φ's height is taken, and points on every face at which g is checked: cells, order, count, seed.
 INSIDE, ON_FACES = (4, 2, 64, 0), (2, 4, 16, 0)
-# Part of the values' size by which g may be off the values that are asked for.
+# Largest deviation of g from the prescribed values, relative to their size.
 AGREES = 1e-6
-# Added to levels that blend several values: where faces meet the mean of theirs is taken, and away from there nothing changes.
+# Added to levels that blend several values: where faces meet it makes the mean of theirs, elsewhere it is negligible.
 BLENDED = 1e-12
 
 
@@ -40,17 +40,17 @@ class Lifting:
 
     problem: Problem
     unknown: str
-    conditions: tuple[Condition, ...]
+    conditions: tuple[ValueCondition, ...]
     height: float = 1.0
 
     @classmethod
     def of(cls, problem: Problem, unknown: str) -> Lifting | None:
-        """That of an unknown, or None where none of its conditions is exact.
+        """The lifting of an unknown, or None where none of its conditions is exact.
 
-        Raises ProblemError for what cannot be built in: values on faces that have no level, values that disagree where faces
-        meet, enriched unknowns.
+        Raises ProblemError for conditions that cannot be built in: values on faces that have no level, values that disagree
+        where faces meet, enriched unknowns.
         """
-        exact = tuple(c for c in problem.conditions if c.enforce == "exact" and c.unknown == unknown)
+        exact = exact_conditions(problem, unknown)
         if not exact:
             return None
         if any(enrichment.unknown == unknown for enrichment in problem.enrichments):
@@ -64,16 +64,16 @@ class Lifting:
         if isinstance(problem.domain, Box) and len({face[:-1] for face in lifting.faces}) > MOST:
             raise ProblemError(f"exact conditions on the faces of more than {MOST} coordinates; enforce them weakly")
         heights = lifting.level(_position(problem, problem.domain.interior(*INSIDE).points)).value
-        # a power of two: what a saved network stands for does not hang on the last digits of the sample
+        # a power of two: the function of a saved network does not depend on the last digits of the sample
         lifting = replace(lifting, height=2.0 ** round(math.log2(float(heights.max()))))
         lifting._check_values()
         return lifting
 
     def _check_values(self) -> None:
-        """Raise ProblemError where no g has all the values that are asked for."""
+        """Raise ProblemError where no g has all the prescribed values."""
         gaps, size = [], 0.0
         for condition in self.conditions:
-            for face in _faces(self.problem, condition):
+            for face in self.problem.faces(condition):
                 points = torch.as_tensor(self.problem.domain.face(face, *ON_FACES).points)
                 environment = self.problem.environment(points, Derivatives.VALUE)
                 wanted = self._field(condition.value)(environment).value
@@ -89,18 +89,18 @@ class Lifting:
     @property
     def faces(self) -> list[str]:
         """All faces with exact values."""
-        return [face for condition in self.conditions for face in _faces(self.problem, condition)]
+        return [face for condition in self.conditions for face in self.problem.faces(condition)]
 
     def level(self, position: Sequence[Jet]) -> Jet:
-        """φ: zero on the faces, at most one inside but for a factor of two."""
+        """φ: zero on the faces, at most two inside."""
         return self._product(self.faces, position) / self.height
 
     def values(self, environment: Environment) -> Jet:
-        """g: the values asked for on the faces."""
+        """g: it has the prescribed values on the faces."""
         position = [environment[name] for name in self.problem.domain.coordinates]
         if isinstance(self.problem.domain, Box):
             return self._transfinite(self.problem.domain, position)
-        levels = [self._product(_faces(self.problem, condition), position) + BLENDED for condition in self.conditions]
+        levels = [self._product(self.problem.faces(condition), position) + BLENDED for condition in self.conditions]
         values = [self._field(condition.value)(environment) for condition in self.conditions]
         if len(values) == 1:
             return values[0]
@@ -123,7 +123,7 @@ class Lifting:
         """⊕ P_k = Σ (-1)^(|S|+1) Π_{k ∈ S} P_k over sets S of coordinates, P_k interpolating linearly between two faces."""
         sides: dict[int, dict[str, Field]] = {}
         for condition in self.conditions:
-            for face in _faces(self.problem, condition):
+            for face in self.problem.faces(condition):
                 sides.setdefault(domain.coordinates.index(face[:-1]), {})[face[-1]] = self._field(condition.value)
         total = position[0] * 0.0
         for size in range(1, len(sides) + 1):
@@ -155,8 +155,9 @@ class Lifting:
         return value if weight is None else value * weight
 
 
-def _faces(problem: Problem, condition: Condition) -> list[str]:
-    return [face for name in condition.on for face in problem.domain.resolve(name)]
+def exact_conditions(problem: Problem, unknown: str) -> tuple[ValueCondition, ...]:
+    """The conditions for an unknown that are built into the network."""
+    return tuple(c for c in problem.conditions if isinstance(c, ValueCondition) and c.is_exact and c.unknown == unknown)
 
 
 def _position(problem: Problem, points: Array) -> list[Jet]:

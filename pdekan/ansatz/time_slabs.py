@@ -13,14 +13,13 @@ from pdekan.domains.box import Box
 from pdekan.domains.cylinder import Cylinder
 from pdekan.fields.jets import TIME, Frame, Jet, composed
 from pdekan.networks.base import Network
-from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import Environment, Field, ProblemError
 from pdekan.problems.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
 class Carried(Field):
-    """An operator applied to what a network says: the end of a slab, as the start of the next."""
+    """An operator applied to the function of a network: the end of a slab, as the start of the next."""
 
     operator: Field
     network: Network
@@ -41,24 +40,20 @@ def breaks(problem: Problem) -> list[float]:
         raise ProblemError(f"slabs = {problem.training.slabs}: the domain has no time; name one of its coordinates {TIME}")
     if problem.parameters or problem.data:
         raise ProblemError("parameters and data cannot be sought in slabs of time; set slabs = 1")
-    if not any(condition.kind == "initial" for condition in problem.conditions):
+    if not any(condition.is_initial for condition in problem.conditions):
         raise ProblemError("slabs of time need an initial condition to start from")
     k = domain.coordinates.index(TIME)
     return [float(t) for t in np.linspace(domain.lower[k], domain.upper[k], problem.training.slabs + 1)]
 
 
 def slab(problem: Problem, times: Sequence[float], k: int, before: Network | None, seconds: float) -> Problem:
-    """The problem of slab k, which starts from what the network before it says."""
-    conditions = tuple(_carried(problem, condition, before) for condition in problem.conditions)
+    """The problem of slab k; its initial values are those of the network of the slab before, if there is one."""
+    conditions = problem.conditions
+    if before is not None:
+        conditions = tuple(one.restarted(lambda field: Carried(field, before, problem)) for one in conditions)
     training = replace(problem.training, slabs=1, seconds=seconds)
     part = _part(problem.domain, times[k], times[k + 1])
     return replace(problem, domain=part, conditions=conditions, training=training, exact_reference=None)
-
-
-def _carried(problem: Problem, condition: Condition, before: Network | None) -> Condition:
-    if before is None or condition.kind != "initial" or condition.operator is None:
-        return condition
-    return replace(condition, value=Carried(condition.operator, before, problem))
 
 
 def _part(domain: Domain, start: float, end: float) -> Domain:

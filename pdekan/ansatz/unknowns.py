@@ -42,7 +42,7 @@ def network_outputs(problem: Problem) -> int:
 
 def wrapped(problem: Problem, network: Network) -> Network:
     """The network as the problem's ansatz: itself, where the problem asks for nothing beside its outputs."""
-    exact = any(condition.enforce == "exact" for condition in problem.conditions)
+    exact = any(condition.is_exact for condition in problem.conditions)
     plain = not (exact or problem.parameters or problem.enrichments or problem.interfaces)
     return network if plain else Ansatz(problem, network)
 
@@ -220,7 +220,7 @@ class AnsatzTrace:
 def _inside(problem: Problem, points: Array) -> NDArray[np.bool_]:
     """What the shapes behind the interfaces contain, ``(n, shapes)``.
 
-    What they share with the domain's boundary is theirs: nearer than an interface's two sides are (`terms.OFF`), points
+    What they share with the domain's boundary is theirs: nearer than an interface's two sides are (`places.OFFSET`), points
     count as inside.
     """
     size = max(b - a for a, b in zip(problem.domain.lower, problem.domain.upper, strict=True))

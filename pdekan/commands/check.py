@@ -10,7 +10,7 @@ from pdekan.commands.codes import DONE, UsageError
 from pdekan.commands.terminal import console
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.validation import exact_residuals
-from pdekan.problem_files.well_posedness import doubts
+from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.formulas import Field, RightHandSide
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     reference_files.check_reference(problem)
     residuals = {".".join(map(str, place)): value for place, value in mismatch.items()}
     wrong = {place: value for place, value in residuals.items() if not value < EXACT}
-    answer = _checked(problem) | {"exact_residuals": residuals, "warnings": doubts(problem)}
+    answer = _checked(problem) | {"exact_residuals": residuals, "warnings": warnings(problem)}
     if options.json:
         print(json.dumps(answer))
     else:
@@ -70,7 +70,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "equations": [f"{_text(one.operator)} = {_text(one.source)}" for one in problem.equations],
         "parameters": {name: one.initial for name, one in problem.parameters.items()},
         "data": {one.name: len(one.points) for one in problem.data},
-        "conditions": [f"{c.kind} on {', '.join(c.on)}" for c in problem.conditions],
+        "conditions": [str(condition) for condition in problem.conditions],
         "optimizer": problem.training.optimizer,
         "seconds": problem.training.seconds,
         "tolerance": problem.training.tolerance,

@@ -17,7 +17,7 @@ from pdekan.commands.terminal import ProgressLine, console, interruptible, progr
 from pdekan.errors.norms import Errors
 from pdekan.errors.references import SUFFICIENT
 from pdekan.problem_files.loader import load_problem
-from pdekan.problem_files.well_posedness import doubts
+from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.problem import Problem
 from pdekan.runs import directory as runs
 from pdekan.solutions.solution import Solution, load_solution
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     overrides = [f"training.{key}={value}" for key, value in given.items() if value is not None]
     problem = load_problem(options.file, [*options.set, *overrides])
     _check_device(options.device)
-    for warning in doubts(problem):
+    for warning in warnings(problem):
         print(f"pdekan: warning: {warning}", file=sys.stderr)
     if options.resume:
         directory = options.output or runs.latest_directory(problem.name)

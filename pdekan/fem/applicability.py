@@ -1,4 +1,4 @@
-"""Which problems finite elements solve, and what kind of condition holds for every unknown on every face.
+"""Which problems finite elements solve, and which of their conditions are essential and which natural.
 
 A condition on a face is essential where it gives an unknown, and natural where it is a multiple of an equation's conormal
 derivative, κ Σ_a n · A_a ∇u_a, plus something without derivatives.
@@ -6,25 +6,26 @@ derivative, κ Σ_a n · A_a ∇u_a, plus something without derivatives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fem.weak_form import Coefficients, coefficients, is_affine
 from pdekan.fields.jets import TIME
-from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import ProblemError
+from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Equation, Problem
 
 PARALLEL = 1e-8  # relative: how exactly a condition must be a multiple of the conormal derivative
-SAMPLES = (3, 4)  # cells, and points in each, at which a problem is judged
+SAMPLES = (3, 4)  # cells, and points in each, at which coefficients are computed
 INSTEAD = 'give formulas in [exact], or reference = "FILE" with the file of a solution'
-Kinds = Mapping[str, tuple[tuple[Condition, bool], ...]]  # by face, for every unknown: the condition, and if it is essential
+# By face, for every unknown: the requirement of a condition, and whether it is essential.
+Kinds = Mapping[str, tuple[tuple[Requirement, bool], ...]]
 
 
 def refused(reason: str) -> ProblemError:
-    """The error that says why finite elements do not serve."""
+    """The error with the reason why finite elements do not solve a problem."""
     return ProblemError(f'reference = "fem" {reason}; {INSTEAD}')
 
 
@@ -46,7 +47,7 @@ def check(problem: Problem) -> tuple[bool, Kinds]:
             f"needs an equation for each unknown: {len(problem.equations)} equations, {len(problem.unknowns)} unknowns"
         )
     for condition in problem.conditions:
-        if condition.kind not in ("dirichlet", "neumann", "robin"):
+        if not all(one.faces for one in condition.requirements(problem)):
             raise refused(f"knows dirichlet, neumann and robin conditions, none of kind {condition.kind}")
     inside = domain.interior(*SAMPLES, 0, 0)
     linear = True
@@ -63,32 +64,36 @@ def check(problem: Problem) -> tuple[bool, Kinds]:
     return linear, kinds
 
 
-def _on_face(problem: Problem, face: str, rule: Quadrature) -> tuple[tuple[tuple[Condition, bool], ...], bool]:
-    """The condition for each unknown on a face, and whether all of them are linear."""
+def _on_face(problem: Problem, face: str, rule: Quadrature) -> tuple[tuple[tuple[Requirement, bool], ...], bool]:
+    """The requirement for each unknown on a face, and whether all of them are linear."""
     assert rule.normals is not None
     conormals = [conormal(problem, one, rule.points, rule.normals) for one in problem.equations]
-    found: dict[int, tuple[Condition, bool]] = {}
+    found: dict[int, tuple[Requirement, bool]] = {}
     linear = True
-    for condition in problem.conditions:
-        if not any(face in problem.domain.resolve(name) for name in condition.on):
-            continue
-        assert condition.operator is not None
-        affine = is_affine(problem, condition.operator, condition.value, rule.points, rule.normals)
-        one = coefficients(problem, condition.operator, condition.value, rule.points, rule.normals)
-        k, essential = _place(one, conormals)
+    for kind, one in _required(problem, face):
+        affine = is_affine(problem, one.operator, one.value, rule.points, rule.normals)
+        slopes = coefficients(problem, one.operator, one.value, rule.points, rule.normals)
+        k, essential = _unknown_or_equation(slopes, conormals)
         if k is None or (essential and not affine):
             names = ", ".join(problem.unknowns)
             raise refused(
-                f"cannot use the {condition.kind} condition on {face}: it neither gives one of {names}, nor is it a multiple "
+                f"cannot use the {kind} condition on {face}: it neither gives one of {names}, nor is it a multiple "
                 "of an equation's conormal derivative n · A∇u plus terms without derivatives"
             )
         if k in found:
             raise refused(f"finds two conditions for {problem.unknowns[k]} on {face}")
-        found[k], linear = (condition, essential), linear and affine
+        found[k], linear = (one, essential), linear and affine
     for k, name in enumerate(problem.unknowns):
         if k not in found:
             raise refused(f"finds no condition for {name} on {face}")
     return tuple(found[k] for k in range(len(problem.unknowns))), linear
+
+
+def _required(problem: Problem, face: str) -> Iterator[tuple[str, Requirement]]:
+    """The requirements on a face with the kinds of their conditions; a face that a condition names twice counts once."""
+    for condition in problem.conditions:
+        once = {one.label: one for one in condition.requirements(problem) if face in one.faces}
+        yield from ((condition.kind, one) for one in once.values())
 
 
 def conormal(problem: Problem, equation: Equation, points: Array, normals: Array) -> Array:
@@ -97,8 +102,8 @@ def conormal(problem: Problem, equation: Equation, points: Array, normals: Array
     return np.asarray((second @ normals[:, None, :, None])[..., 0])
 
 
-def _place(one: Coefficients, conormals: list[Array]) -> tuple[int | None, bool]:
-    """The unknown that a condition gives, or the equation whose conormal derivative it is a multiple of; and which of both."""
+def _unknown_or_equation(one: Coefficients, conormals: list[Array]) -> tuple[int | None, bool]:
+    """The unknown that a condition prescribes and True, or the equation whose conormal derivative it prescribes and False."""
     if one.second.any():
         return None, False
     if not one.first.any():

@@ -5,7 +5,7 @@ where u_e is given,
 
     Σ_a ∫ A_ea ∇u_a · ∇v + (div A_ea - b_ea) · ∇u_a v - c_ea u_a v - ∮ n · A_ea ∇u_a v = -∫ f_e v,
 
-and a condition κ Σ_a n · A_ea ∇u_a + γ · u = g is natural: it says what the integral over the boundary is. Where an equation or
+and a condition κ Σ_a n · A_ea ∇u_a + γ · u = g is natural: it determines the integral over the boundary. Where an equation or
 a condition is not linear in u and ∇u, Newton's method solves it.
 """
 
@@ -27,15 +27,15 @@ from pdekan.fem.lagrange import Index
 from pdekan.fem.meshes import Fitted, fitted
 from pdekan.fem.spaces import Function, Space
 from pdekan.fem.weak_form import coefficients
-from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import ProblemError
+from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Equation, Problem
 
 DEGREE = {1: 6, 2: 5, 3: 4}
 MOST = 400_000  # unknowns
 SECONDS = 60.0  # for all levels
 EFFORT = {1: 1.0, 2: 1.3, 3: 2.0}  # a level's seconds grow as this power of its unknowns
-CONSTANT = 1e-10  # relative: what a matrix makes of a constant that is nothing
+CONSTANT = 1e-10  # relative: below this the product of the matrix and a constant is zero
 NEWTON = 30
 STEP = 1e-11  # relative change at which Newton's method ends
 
@@ -44,23 +44,23 @@ Values = Callable[[Array], Array]  # (n, U) at points (n, d)
 
 @dataclass(frozen=True, eq=False)
 class _Discrete:
-    """A problem in a space. essential: the condition that gives an unknown on some facets; natural: those of its conormal."""
+    """A problem in a space. essential: prescribed values of unknowns on facets. natural: prescribed conormal derivatives."""
 
     problem: Problem
     space: Space
-    essential: Sequence[tuple[int, Condition, Index]]  # unknown, condition, rows of `space.outer`
-    natural: Sequence[tuple[int, Condition, Index]]  # equation, condition, rows of `space.outer`
+    essential: Sequence[tuple[int, Requirement, Index]]  # unknown, its values, rows of `space.outer`
+    natural: Sequence[tuple[int, Requirement, Index]]  # equation, its conormal derivative, rows of `space.outer`
 
     @classmethod
     def of(cls, problem: Problem, space: Space, fit: Fitted, kinds: Kinds) -> _Discrete:
         facets, _ = space.outer
         names = np.array(fit.faces(space.mesh.p.T[space.mesh.facets[:, facets].T].mean(axis=1)), dtype=object)
-        essential: list[tuple[int, Condition, Index]] = []
-        natural: list[tuple[int, Condition, Index]] = []
+        essential: list[tuple[int, Requirement, Index]] = []
+        natural: list[tuple[int, Requirement, Index]] = []
         for face in dict.fromkeys(names.tolist()):
             rows = np.flatnonzero(names == face)
-            for k, (condition, is_essential) in enumerate(kinds[face]):
-                (essential if is_essential else natural).append((k, condition, rows))
+            for k, (requirement, is_essential) in enumerate(kinds[face]):
+                (essential if is_essential else natural).append((k, requirement, rows))
         return cls(problem, space, essential, natural)
 
     def solved(self, start: Values | None, linear: bool) -> Array:
@@ -83,8 +83,8 @@ class _Discrete:
         load = np.zeros((count, size))
         for e, equation in enumerate(self.problem.equations):
             self._equation(e, equation, u, blocks[e], load)
-        for e, condition, rows in self.natural:
-            self._flux(e, condition, rows, u, blocks[e], load)
+        for e, requirement, rows in self.natural:
+            self._flux(e, requirement, rows, u, blocks[e], load)
         zero = coo_array((size, size))
         matrix = csc_array(block_array([[zero if block is None else block for block in row] for row in blocks]))
         fixed, known = self._given(size)
@@ -108,15 +108,14 @@ class _Discrete:
                     added = BilinearForm(_form(second, first, zeroth)).coo_data(basis).tocsr()
                     blocks[a] = added if blocks[a] is None else blocks[a] + added
 
-    def _flux(self, e: int, condition: Condition, rows: Index, u: Array, blocks: list[Any], load: Array) -> None:
-        """Add what a natural condition says of the integral over the boundary."""
-        assert condition.operator is not None
+    def _flux(self, e: int, natural: Requirement, rows: Index, u: Array, blocks: list[Any], load: Array) -> None:
+        """Add the boundary integral of a natural condition."""
         nodes = self.space.outer[1][rows]
         d = self.space.mesh.dim()
         value, points, normals, weights = self.space.on_facets(rows)
         flat = points.reshape(-1, d)
         values = np.einsum("bq,mbu->mqu", value, u[nodes]).reshape(len(flat), -1)
-        one = coefficients(self.problem, condition.operator, condition.value, flat, normals.reshape(-1, d), values)
+        one = coefficients(self.problem, natural.operator, natural.value, flat, normals.reshape(-1, d), values)
         flux = conormal(self.problem, self.problem.equations[e], flat, normals.reshape(-1, d))
         scale = np.einsum("nui,nui->n", one.first, flux) / np.einsum("nui,nui->n", flux, flux)
         given = (np.einsum("nu,nu->n", one.zeroth, values) - one.residual) / scale
@@ -141,12 +140,11 @@ class _Discrete:
                 raise _singular()
 
     def _given(self, size: int) -> tuple[Index, Array]:
-        """The degrees of freedom that conditions give, and their values."""
+        """The prescribed degrees of freedom, and their values."""
         known: dict[int, float] = {}
-        for a, condition, rows in self.essential:
+        for a, requirement, rows in self.essential:
             nodes = np.unique(self.space.outer[1][rows])
-            assert condition.operator is not None
-            one = coefficients(self.problem, condition.operator, condition.value, self.space.nodes[nodes])
+            one = coefficients(self.problem, requirement.operator, requirement.value, self.space.nodes[nodes])
             known |= zip((a * size + nodes).tolist(), (-one.residual / one.zeroth[:, a]).tolist(), strict=True)
         return np.array(list(known), dtype=np.int64), np.array(list(known.values()))
 
@@ -159,7 +157,7 @@ def _singular() -> ProblemError:
 
 
 def _interpolated(basis: Basis, u: Array) -> tuple[Array, Array]:
-    """Values ``(n, U)`` and gradients ``(n, U, d)`` at a basis's points; zero where u is, which costs nothing."""
+    """Values ``(n, U)`` and gradients ``(n, U, d)`` at the points of a basis, without work where u is zero."""
     if not u.any():
         count = basis.dx.size
         return np.zeros((count, u.shape[1])), np.zeros((count, u.shape[1], basis.mesh.dim()))

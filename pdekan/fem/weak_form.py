@@ -1,10 +1,10 @@
-"""The coefficients of an equation or a condition at points: what a weak form is made of.
+"""The coefficients of an equation or a condition at points, from which a weak form is assembled.
 
 About fields u the operator of a residual r = operator(u) - value is, point by point,
 
     r(u + v) = r(u) + Σ_a A_a : ∇∇v_a + b_a · ∇v_a + c_a v_a + O(v²).
 
-One pass of autograd gives A, b and c; a second one, by the points, the divergence of A: nothing is differenced.
+One pass of autograd gives A, b and c; a second one, by the points, the divergence of A. There are no finite differences.
 """
 
 from __future__ import annotations

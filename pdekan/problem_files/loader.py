@@ -1,6 +1,6 @@
 """Problem files: TOML text -> Problem, with errors that name file, line and key.
 
-Strings are resolved here, once; what comes out holds objects. The format is a contract: `json_schema()` describes it.
+Strings are resolved here, once; a Problem holds objects. The format is a contract: `json_schema()` describes it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from pdekan.domains.base import Domain
-from pdekan.domains.box import Box
-from pdekan.fields.jets import TIME
 from pdekan.problem_files import domain_schema, schema
 from pdekan.problem_files.domains import built
 from pdekan.problem_files.interpreter import FUNCTIONS
 from pdekan.problem_files.library import library
 from pdekan.problem_files.measurements import measured
+from pdekan.problem_files.messages import described
 from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
-from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, read, understand, written
+from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, read, understand
 from pdekan.problem_files.schema import ProblemFile
 from pdekan.problem_files.validation import probe
-from pdekan.problems.conditions import DOMAIN, Condition, dirichlet, initial, interface, mean, neumann, periodic, robin
-from pdekan.problems.formulas import EXACT, ProblemError, RightHandSide, as_field
+from pdekan.problems.conditions import CONDITIONS, DOMAIN, Condition, Statement
+from pdekan.problems.formulas import EXACT, ProblemError, RightHandSide, as_field, right_hand_side
 from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions, Weights
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter
 from pdekan.problems.problem import ELEMENTS, Problem
@@ -37,15 +35,6 @@ __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"
 
 REFERENCE = "reference"  # the key in [exact] that names what stands for formulas
 KEYWORDS = SOURCE, VALUE = "manufactured", "exact"  # what the exact solution says, as a source and as the value of a condition
-_TABLES: dict[str, type[BaseModel]] = {
-    "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
-    "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
-    "enrichment": schema.Enrichment, "[table]": schema.TrainableParameter, **domain_schema.MODELS,
-}  # fmt: skip
-_WANTED = {
-    "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
-    "list": "a list [ … ]", "dict": "a table", "model": "a table", "model_attributes": "a table",
-}  # fmt: skip
 
 
 def load_problem(problem: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Problem:
@@ -83,8 +72,7 @@ def _problem(source: Source, folder: Path, domain: Domain | None = None, data: S
         file = ProblemFile.model_validate(source.data)
     except ValidationError as error:
         for item in error.errors(include_url=False)[:MAX_MESSAGES]:
-            path = tuple(part for part in item["loc"] if part not in ("[key]", *schema.TAGS))
-            source.add(_in_file(path, source.data), _in_words(item))
+            source.add(*described(item, source.data))
         source.check()
         raise
     problem = _Resolver(file, source, folder).problem(domain, data)
@@ -92,51 +80,6 @@ def _problem(source: Source, folder: Path, domain: Domain | None = None, data: S
         source.add(path, message)
     source.check()
     return problem
-
-
-def _in_file(path: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
-    """A place without the indices of items that the file writes as one value instead of a list."""
-    kept: list[str | int] = []
-    for part in path:
-        if isinstance(part, int) and not isinstance(data, list):
-            continue
-        kept.append(part)
-        inside = isinstance(data, dict) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
-        data = (data.get(part) if isinstance(data, dict) else data[part]) if inside else None
-    return tuple(kept)
-
-
-def _in_words(item: ErrorDetails) -> str:
-    """pydantic's finding in the words of the format."""
-    kind, found, context = item["type"], written(item["input"]), item.get("ctx", {})
-    if kind == "refused":
-        return str(context["message"])
-    if kind == "missing":
-        return "is missing"
-    if kind == "extra_forbidden":
-        tables = ["", *(str(part) for part in item["loc"][:-1] if part in _TABLES)]
-        known = ", ".join(field.alias or name for name, field in _TABLES[tables[-1]].model_fields.items())
-        return f"unknown key; known are {known}"
-    if kind == "literal_error":
-        return f"found {found}, expected {context['expected']}"
-    if kind == "string_pattern_mismatch":
-        return f"found {found}; letters, digits, _ and - are allowed"
-    limits = {
-        "ge": "at least",
-        "gt": "above",
-        "le": "at most",
-        "lt": "below",
-        "min_length": "at least",
-        "max_length": "at most",
-    }
-    for limit, words in limits.items():
-        if limit in context:
-            names = [part for part in item["loc"] if part in schema.REASONS]
-            reason = f" ({schema.REASONS[str(names[-1])]})" if names and limit == "le" else ""
-            unit = " long" if limit.endswith("length") else ""
-            return f"found {found}; it must be {words} {context[limit]}{unit}{reason}"
-    wanted = _WANTED.get(kind.removesuffix("_type"), item["msg"])
-    return f"found {found}, expected {wanted}"
 
 
 class _Resolver:
@@ -356,49 +299,23 @@ class _Resolver:
         return found
 
     def condition(self, k: int, table: schema.Condition, domain: Domain, scope: Scope) -> Condition:
-        """The k-th [[conditions]]; what is wrong with it is noted, with its place in the file."""
-        place = ("conditions", k)
-        of_all = table.type == "periodic" or table.operator is not None
-        unknown = table.unknown if of_all and table.unknown is None else self.unknown(table.unknown, *place)
-        on = tuple(table.on or ([TIME + "-"] if table.type == "initial" else [DOMAIN if table.type == "mean" else "boundary"]))
-        if table.type == "interface":
-            for name in on:
-                if name not in self.file.domain.interfaces:
-                    known = ", ".join(self.file.domain.interfaces) or "none: add [domain.interfaces]"
-                    self.source.add((*place, "on"), f"no interface {name!r}; the interfaces are {known}")
-        for name in () if table.type == "interface" else on:
+        """The k-th [[conditions]]; its faults are noted with their places in the file."""
+        place, kind = ("conditions", k), CONDITIONS[table.type]
+        unknown = None if kind.for_every_unknown else self.unknowns[0]
+        if table.unknown is not None or not (kind.for_every_unknown or table.operator is not None):
+            unknown = self.unknown(table.unknown, *place)
+        on = tuple(table.on or kind.default_on)
+        for name in on:
             with self.noting(*place, "on"):
-                if not (table.type == "mean" and name == DOMAIN):
-                    domain.resolve(name)
-        if table.type == "periodic":
-            return self.periodic(on, domain, unknown, *place)
-        if table.type == "initial" and on != (TIME + "-",):
-            self.source.add((*place, "on"), 'an initial condition is on "t-"; use dirichlet elsewhere')
-        text = "0" if table.value is None else table.value
-        value = self.right(text, VALUE, scope, *place, "value")
+                kind.check_name(name, domain, self.file.domain.interfaces)
+        misplaced = kind.refusal_of_faces(on, domain)
+        if misplaced is not None:
+            self.source.add((*place, "on"), misplaced)
+        value = self.right("0" if table.value is None else table.value, VALUE, scope, *place, "value")
         operator = None
         if table.operator is not None:
-            operator = self.formula(table.operator, scope, *place, "operator", of_unknown=True)
-        if table.type == "robin":
-            return robin(operator or 0.0, value, on)
-        assert unknown is not None or operator is not None
-        unknown = unknown or self.unknowns[0]
-        if table.type == "dirichlet":
-            return dirichlet(value, on, unknown, table.enforce)
-        if table.type == "neumann":
-            return neumann(value, on, unknown)
-        if table.type == "mean":
-            return mean(value, operator, on, unknown)
-        if table.type == "interface":
-            return interface(on, value, operator, unknown)
-        return initial(value, operator, unknown, table.enforce)
-
-    def periodic(self, on: tuple[str, ...], domain: Domain, unknown: str | None, *place: str | int) -> Condition:
-        """A periodic condition on two opposite faces of a box."""
-        coordinate = on[0][:-1]
-        if set(on) != {coordinate + "-", coordinate + "+"} or not isinstance(domain, Box):
-            self.source.add((*place, "on"), f'{list(on)} are not two opposite faces of a box, such as ["x-", "x+"]')
-        return periodic(coordinate, unknown)
+            operator = as_field(self.formula(table.operator, scope, *place, "operator", of_unknown=True))
+        return kind.of(Statement(on, right_hand_side(value), operator, unknown, table.enforce))
 
 
 def _one_or_all(values: list[int] | None) -> int | tuple[int, ...] | None:

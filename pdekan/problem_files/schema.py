@@ -5,11 +5,12 @@ Field descriptions end up in the JSON schema.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from pdekan.problem_files.domain_schema import DOMAINS, MAX_DIMENSION, NUMBER, Domain, Name, Table, refusal
+from pdekan.problems.conditions import CONDITIONS
 
 MAX_UNKNOWNS = 20
 
@@ -88,10 +89,16 @@ class Equation(Table):
         return self
 
 
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[tuple(CONDITIONS)]
+
+
 class Condition(Table):
     """What holds on faces of the domain, on average, or across an interface."""
 
-    type: Literal["dirichlet", "neumann", "robin", "periodic", "initial", "mean", "interface"]
+    type: Kind
     on: Faces | None = Field(default=None, description='"boundary", a face such as "x-", or a list; a mean also "domain"')
     value: Formula | None = Field(default=None, description='a formula, or "exact"')
     operator: Formula | None = None
@@ -100,18 +107,9 @@ class Condition(Table):
 
     @model_validator(mode="after")
     def _keys_of_type(self) -> Self:
-        if self.enforce == "exact" and (self.type not in ("dirichlet", "initial") or self.operator is not None):
-            raise refusal('enforce = "exact" is for the values of dirichlet and initial conditions; leave it out')
-        if self.type == "robin" and self.operator is None:
-            raise refusal('a robin condition needs an operator, such as operator = "normal(u) + 2*u"')
-        if self.type in ("dirichlet", "neumann", "periodic") and self.operator is not None:
-            raise refusal(f"a {self.type} condition has no operator; use robin")
-        if self.type == "periodic" and self.value is not None:
-            raise refusal("a periodic condition has no value")
-        if self.type == "periodic" and (self.on is None or len(self.on) != 2):
-            raise refusal('a periodic condition is on two opposite faces: on = ["x-", "x+"]')
-        if self.type == "interface" and self.on is None:
-            raise refusal("an interface condition names its interface: on = …, one of [domain.interfaces]")
+        message = CONDITIONS[self.type].refusal(self.model_dump(exclude_none=True))
+        if message is not None:
+            raise refusal(message)
         return self
 
 

@@ -1,4 +1,4 @@
-"""Formulas: from the jets of names (coordinates, unknowns) to the jet of a value."""
+"""Formulas: functions of the jets of coordinates and unknowns."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pdekan.fields.jets import Jet
+from pdekan.fields.operators import d
 
 Environment = Mapping[str, Jet]
 Formula = Callable[..., Jet | float] | float
 
 
 class ProblemError(ValueError):
-    """A problem that cannot be solved as stated; the message says what, where, and what to try."""
+    """A problem that cannot be solved as stated; the message names the fault, its place and a remedy."""
 
 
 class RightHandSide(enum.Enum):
-    """A right-hand side that is taken from the exact solution instead of being written down."""
+    """A right-hand side that is computed from the exact solution instead of a formula."""
 
     EXACT = "exact"
 
@@ -28,11 +29,11 @@ EXACT = RightHandSide.EXACT
 
 
 class Field(ABC):
-    """A formula of a problem: from the jets of its names (coordinates, unknowns) to the jet of its value."""
+    """A formula: a function of the jets of named coordinates and unknowns."""
 
     @abstractmethod
     def __call__(self, environment: Environment) -> Jet:
-        """The value's jet. Raises ProblemError for a name that the environment lacks."""
+        """The jet of the value. Raises ProblemError for a name that is not in the environment."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Constant(Field):
 
 
 @dataclass(frozen=True)
-class Less(Field):
+class Difference(Field):
     """The difference of two formulas."""
 
     first: Field
@@ -75,13 +76,34 @@ class Less(Field):
         return self.first(environment) - self.second(environment)
 
 
+@dataclass(frozen=True)
+class Partial(Field):
+    """∂u/∂(coordinate) of an unknown u."""
+
+    unknown: str
+    coordinate: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the formula depends on."""
+        return (self.unknown,)
+
+    def __call__(self, environment: Environment) -> Jet:
+        return d(environment[self.unknown], self.coordinate)
+
+
+def names_of(formula: Field | RightHandSide) -> frozenset[str]:
+    """The names that a formula mentions, as far as it lists them."""
+    return frozenset(getattr(formula, "names", ()))
+
+
 def itself(u: Jet) -> Jet:
     """The operator of conditions for values."""
     return u
 
 
 def as_field(formula: Formula | Field) -> Field:
-    """A plain Python function of named coordinates and unknowns, or a number, as a Field; a Field stays what it is."""
+    """A plain Python function of named coordinates and unknowns, or a number, as a Field; a Field is returned unchanged."""
     if isinstance(formula, Field):
         return formula
     if callable(formula):
@@ -90,5 +112,5 @@ def as_field(formula: Formula | Field) -> Field:
 
 
 def right_hand_side(value: Formula | RightHandSide) -> Field | RightHandSide:
-    """A value, or a source, as a Field; one that is taken from the exact solution stays what it is."""
+    """A value or a source as a Field; EXACT is returned unchanged."""
     return value if isinstance(value, RightHandSide) else as_field(value)

@@ -1,4 +1,4 @@
-"""What is found or used beside the unknowns: parameters, measurements, enrichments."""
+"""Trainable parameters, measurements and enrichments."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pdekan.domains.quadrature import Array
-from pdekan.problems.formulas import Constant, Field, Formula, Less, RightHandSide, as_field
+from pdekan.problems.formulas import Constant, Difference, Field, Formula, RightHandSide, as_field, names_of
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that training finds, between bounds. Raises ValueError for an initial value that is not between them."""
+    """A number that is trained, between bounds. Raises ValueError for an initial value that is not between them."""
 
     initial: float
     lower: float = -math.inf
@@ -26,13 +26,13 @@ class Parameter:
 def with_known_value(
     operator: Field, value: Formula | RightHandSide, parameters: Mapping[str, Parameter]
 ) -> tuple[Field, Formula | RightHandSide]:
-    """Operator and value of the same condition, where the value depends on no parameter."""
+    """An equivalent operator and value, the value independent of the parameters: operator - value = 0 if need be."""
     if isinstance(value, RightHandSide):
         return operator, value
     written = as_field(value)
-    if not set(getattr(written, "names", ())) & set(parameters):
+    if not names_of(written) & set(parameters):
         return operator, written
-    return Less(operator, written), Constant(0.0)
+    return Difference(operator, written), Constant(0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Enrichment:
-    """A function whose multiples are added to the network of an unknown; the factor is found like its coefficients."""
+    """A function that is added to the network of an unknown with a trained factor."""
 
     expression: Field
     unknown: str = "u"

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from pdekan.domains.base import Domain
-from pdekan.fields.jets import TIME, Derivatives, Frame, Jet, MissingDerivative
-from pdekan.problems.conditions import DOMAIN, Condition
+from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
+from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import EXACT, Constant, Field, Formula, ProblemError, RightHandSide, as_field, right_hand_side
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter
 
-ELEMENTS = "fem"  # the reference that is finite elements, not a file
+ELEMENTS = "fem"  # the reference that stands for finite elements instead of a file
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Problem:
 
     equation, source: plain Python functions of coordinates and unknowns by name, or numbers; for a system, sequences of equal
     length; no equation at all is a regression. exact: such a function, or one for each unknown by name (and numbers for
-    parameters). `source=EXACT` is the operator applied to `exact` (a manufactured solution). parameters: what is found beside
-    the unknowns. exact_reference: what errors are measured against where no formula is known: "fem" for finite elements, or the
-    path of a file. interfaces: shapes by name, across whose boundaries the unknowns may jump or kink. text: the problem file's
-    text, where it came from one. Raises ProblemError for names that do not exist and for EXACT without an exact solution.
+    parameters). `source=EXACT` is the operator applied to `exact` (a manufactured solution). parameters: numbers trained with
+    the unknowns. exact_reference: the reference for errors where no formula is known: "fem" for finite elements, or the path
+    of a file. interfaces: shapes by name, across whose boundaries the unknowns or their slopes may jump. text: that of the
+    problem file, if there is one. Raises ProblemError for names that do not exist and for EXACT without an exact solution.
     """
 
     domain: Domain
@@ -65,39 +65,29 @@ class Problem:
             raise ProblemError("an exact solution and a reference; errors are measured against one of them")
         missing = [name for name in self.unknowns if name not in self.exact_fields]
         needs = any(one.source is EXACT for one in self.equations)
-        needs |= any(c.value is EXACT and c.kind != "periodic" for c in self.conditions)
+        needs |= any(condition.needs_exact for condition in self.conditions)
         if needs and missing:
             raise ProblemError(
                 f"a source or value is taken from the exact solution, but there is no exact solution for {', '.join(missing)}"
             )
         for condition in self.conditions:
-            self._check(condition)
+            condition.check(self)
         for measured in self.data:
             for name in measured.values:
                 if name not in self.unknowns:
                     raise ProblemError(f"{measured.name}: {name!r} is no unknown; the unknowns are {', '.join(self.unknowns)}")
 
     def __deepcopy__(self, memo: object) -> Problem:
-        return self  # it is frozen; networks that know their problem are copied often
+        return self  # it is frozen; networks hold their problem and are copied often
 
-    def _check(self, condition: Condition) -> None:
-        """Raise ProblemError for a condition on what does not exist."""
-        if condition.unknown is not None and condition.unknown not in self.unknowns:
-            raise ProblemError(f"{condition.unknown!r} is no unknown; the unknowns are {', '.join(self.unknowns)}")
-        for name in condition.on:
-            if name == TIME + "-" and TIME not in self.domain.coordinates:
-                raise ProblemError(f"{condition.kind} condition: the domain has no time; name one of its coordinates {TIME}")
-            if condition.kind == "interface":
-                if name not in self.interfaces:
-                    known = ", ".join(self.interfaces) or "none; add [domain.interfaces]"
-                    raise ProblemError(f"interface condition: no interface {name!r}; the interfaces are {known}")
-                continue
-            if condition.kind == "mean" and name == DOMAIN:
-                continue
-            try:
-                self.domain.resolve(name)
-            except ValueError as error:
-                raise ProblemError(f"{condition.kind} condition: {error}") from None
+    def faces(self, condition: Condition) -> list[str]:
+        """The faces of the domain that a condition is on, in the order of its names."""
+        return condition.faces(self.domain)
+
+    @property
+    def face_count(self) -> int:
+        """How many faces have training points of their own, once for each condition."""
+        return sum(len(self.faces(condition)) for condition in self.conditions if condition.has_points)
 
     @functools.cached_property
     def equations(self) -> tuple[Equation, ...]:
@@ -110,7 +100,7 @@ class Problem:
 
     @functools.cached_property
     def exact_fields(self) -> dict[str, Field]:
-        """The exact solution by name, as far as it is known."""
+        """The exact solution by name, for those names for which it is known."""
         if self.exact is None:
             return {}
         exact = self.exact if isinstance(self.exact, Mapping) else {self.unknowns[0]: self.exact}
@@ -118,7 +108,7 @@ class Problem:
 
     @property
     def sought(self) -> tuple[str, ...]:
-        """The unknowns, then the parameters: what formulas see beside coordinates, and a network's outputs."""
+        """The unknowns, then the parameters: the names of formulas beside coordinates, and the outputs of a network."""
         return (*self.unknowns, *self.parameters)
 
     def environment(
@@ -128,7 +118,7 @@ class Problem:
         normals: Tensor | None = None,
         sought: Mapping[str, Jet] | None = None,
     ) -> dict[str, Jet]:
-        """The jets that formulas see at points ``(n, d)``: coordinates, their vector, and what is sought if given."""
+        """The jets of the names of formulas at points ``(n, d)``: coordinates, their vector, and those of `sought`."""
         domain = self.domain
         frame = Frame(domain.coordinates, level, normals)
         names = {name: frame.coordinate(points, k) for k, name in enumerate(domain.coordinates)}
@@ -139,7 +129,7 @@ class Problem:
         return names
 
     def exact_jets(self, points: Tensor, level: Derivatives, normals: Tensor | None = None) -> dict[str, Jet]:
-        """The exact solution's jets at points ``(n, d)``, as far as it is known; parameters at their initial values if not."""
+        """The jets of the exact solution, where it is known, at points ``(n, d)``; of others the parameters' initial values."""
         environment = self.environment(points, level, normals)
         guesses = {name: Constant(parameter.initial) for name, parameter in self.parameters.items()}
         return {name: formula(environment) for name, formula in (guesses | self.exact_fields).items()}
@@ -168,7 +158,7 @@ class Problem:
         return written(self.environment(points, level, normals)).value
 
     def level_of(self, operator: Field, points: Tensor, normals: Tensor | None = None) -> Derivatives:
-        """The cheapest level of derivatives with which the operator can be evaluated, found by trying.
+        """The lowest level of derivatives at which the operator can be evaluated, found by evaluating it.
 
         Raises ProblemError for an operator of higher than second order.
         """

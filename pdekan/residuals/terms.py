@@ -1,4 +1,4 @@
-"""The terms of a problem's loss: residuals at points, and what a residual of size one means."""
+"""The terms of the loss of a problem: residuals at points, and the units of residuals."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ import torch
 from torch import Tensor
 
 from pdekan.domains.base import Domain
-from pdekan.domains.box import TENSOR_DIMENSIONS
-from pdekan.domains.quadrature import Quadrature, appended, joined
-from pdekan.fields.jets import Frame, Jet, stacked
-from pdekan.fields.operators import d
-from pdekan.problems.conditions import DOMAIN, Condition
-from pdekan.problems.formulas import EXACT, Environment, Field, Formula, ProblemError, PythonField, RightHandSide
+from pdekan.domains.quadrature import Quadrature
+from pdekan.fields.jets import Derivatives, Frame, Jet, stacked
+from pdekan.problems.conditions import Condition
+from pdekan.problems.formulas import EXACT, Environment, Field, Formula, ProblemError, PythonField, RightHandSide, itself
 from pdekan.problems.parameters import Measurements, Parameter, with_known_value
+from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-
-# Conditions that are not on the domain's faces, and how far off an interface its two sides are, in sizes of the domain.
-APART = ("mean", "interface")
-OFF = 1e-10
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class Term:
     noise: float = 0.0
 
     def part(self, rows: Tensor) -> Term:
-        """The same for some of its residuals."""
+        """The term with some of its residuals only."""
         points = torch.cat([rows + side * len(self.target) for side in range(self.sides)])
         frame = self.frame if self.frame.normal is None else replace(self.frame, normal=self.frame.normal[points])
         environment = {name: _at(jet, points, frame) for name, jet in self.environment.items()}
@@ -78,7 +73,7 @@ class Term:
         return values if self.sides == 1 else values.reshape(self.sides, -1, *values.shape[1:]).sum(0)
 
     def residual(self, u: Jet) -> Tensor:
-        """Unweighted residual ``(n,)`` from the jet of what is sought, one component each, at the points."""
+        """Unweighted residual ``(n,)`` from the jet of unknowns and parameters, one component each, at the points."""
         sought = {name: u[k] for k, name in enumerate(self.sought)}
         value = self.operator({**self.environment, **sought}).value
         return self.folded(value if self.mix is None else value * self.mix) - self.target
@@ -94,7 +89,7 @@ class Term:
         return residual.detach(), Jet(self.frame, slopes[0], gradient, second)
 
     def zero(self, values: Tensor | None = None) -> Jet:
-        """The jet of fields that vanish, beside parameters of the given values ``(S,)``, or zero too."""
+        """The jet of zero fields; parameters have the given values ``(S,)``, or are zero too."""
         constants = [self.frame.constant(0.0, self.points) for _ in self.sought]
         jet = stacked(constants)
         if values is None or not self.parameters:
@@ -113,32 +108,29 @@ def _at(jet: Jet, points: Tensor, frame: Frame) -> Jet:
 def terms(
     problem: Problem, sampling: Sampling, device: str | torch.device = "cpu", inside: Quadrature | None = None
 ) -> list[Term]:
-    """The equations' terms, then those of every face of every condition, then those of the data.
+    """The terms of the equations, then those of every requirement of every condition, then those of the data.
 
-    Conditions that are built into the network have none. Above three dimensions the faces of a condition share one term:
-    hundreds of small ones cost more than their arithmetic. inside: points for the equations, by default those of the sampling.
+    Conditions that are built into the network have none. inside: points for the equations, by default those of the sampling.
     Raises ProblemError where a right-hand side is not finite, naming the point.
     """
-    make = _Maker(problem, sampling, torch.device(device), inside)
-    out = make.equations()
+    build = _TermBuilder(problem, sampling, torch.device(device), inside)
+    out = build.equations()
     for condition in problem.conditions:
-        if condition.enforce == "weak":
-            out.extend(make.condition(condition))
+        if not condition.is_exact:
+            out.extend(build.condition(condition))
     for measurements in problem.data:
-        out.extend(make.data(measurements))
+        out.extend(build.data(measurements))
     return out
 
 
-class _Maker:
-    """Makes the terms of a problem on one sampling."""
+class _TermBuilder:
+    """Builds the terms of a problem on one sampling."""
 
     def __init__(self, problem: Problem, sampling: Sampling, device: torch.device, inside: Quadrature | None = None) -> None:
         self.problem, self.sampling, self.device = problem, sampling, device
-        domain = problem.domain
-        count = sum(len(domain.resolve(name)) for c in problem.conditions if c.kind not in APART for name in c.on)
-        self.share = -(-sampling.count // max(1, count))
+        self.share = -(-sampling.count // max(1, problem.face_count))
         self.seeds = itertools.count(sampling.seed + 1)
-        self.inside = inside or sampling.inside(domain)
+        self.inside = inside or sampling.inside(problem.domain)
 
     def equations(self) -> list[Term]:
         """A term for every equation, on the points inside."""
@@ -149,73 +141,25 @@ class _Maker:
         ]
 
     def condition(self, condition: Condition) -> list[Term]:
-        """The terms of a condition that is enforced weakly."""
-        domain = self.problem.domain
-        if condition.kind == "interface":
-            return [self.jump(condition, name) for name in condition.on]
-        if condition.kind == "mean" and DOMAIN in condition.on:
-            return [self.mean(condition, self.inside)]
-        faces = [face for name in condition.on for face in domain.resolve(name)]
-        rules = [self.face(domain, face) for face in faces]
-        if condition.kind == "mean":
-            return [self.mean(condition, appended(rules))]
-        if condition.kind == "periodic":
-            pairs = [(face, rule) for face, rule in zip(faces, rules, strict=True) if face.endswith("-")]
-            return [term for face, rule in pairs for term in self.periodic(condition, face, rule)]
-        if domain.dimension > TENSOR_DIMENSIONS:
-            labels, parts = [", ".join(condition.on)], [rules]
-        else:
-            labels, parts = faces, [[rule] for rule in rules]
-        assert condition.operator is not None
+        """A term for every requirement of a condition; requirements at the same place share its points."""
         out = []
-        for label, part in zip(labels, parts, strict=True):
-            name, rule = f"{condition.kind} on {label}", joined(part)
-            term = self.term(name, "conditions", condition.operator, condition.value, rule)
-            out.append(replace(term, faces=len(part)))
+        for _, group in itertools.groupby(condition.requirements(self.problem), key=lambda one: id(one.place)):
+            same = list(group)
+            rules = list(same[0].place.rules(self.problem, lambda: self.inside, self.face))
+            out += [self.requirement(one, rules) for one in same]
         return out
 
-    def face(self, domain: Domain, face: str) -> Quadrature:
-        return self.sampling.on(domain, face, self.share, next(self.seeds))
+    def face(self, shape: Domain, face: str) -> Quadrature:
+        """Points on a face, each time with another seed."""
+        return self.sampling.on(shape, face, self.share, next(self.seeds))
 
-    def mean(self, condition: Condition, rule: Quadrature) -> Term:
-        """One residual: the mean of the operator less the value."""
-        assert condition.operator is not None
-        term = self.term(f"mean over {', '.join(condition.on)}", "conditions", condition.operator, condition.value, rule)
+    def requirement(self, one: Requirement, rules: list[Quadrature]) -> Term:
+        """The term of a requirement; of a mean it has a single residual, the mean of the operator less that of the value."""
+        term = self.term(one.label, "conditions", one.operator, one.value, one.rule(rules), one.place.sides)
+        if not one.is_mean:
+            return replace(term, faces=len(rules))
         target = (term.share @ term.target)[None]
         return replace(term, target=target, share=torch.ones_like(target), sides=len(term.points), mix=term.share)
-
-    def jump(self, condition: Condition, name: str) -> Term:
-        """The operator outside of a shape less that inside, at points a little off its boundary."""
-        assert condition.operator is not None
-        domain, shape = self.problem.domain, self.problem.interfaces[name]
-        rule = appended([self.face(shape, face) for face in shape.faces])
-        assert rule.normals is not None
-        size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True))
-        within = domain.distance(rule.points) > 1e-6 * size
-        if not within.any():
-            raise ProblemError(f"interface {name} has no points in the domain")
-        points, normals = rule.points[within], rule.normals[within]
-        pair = Quadrature(
-            np.concatenate([points + OFF * size * normals, points - OFF * size * normals]),
-            rule.weights[within],
-            np.concatenate([normals, normals]),
-        )
-        return self.term(f"jump across {name}", "conditions", condition.operator, condition.value, pair, sides=2)
-
-    def periodic(self, condition: Condition, face: str, rule: Quadrature) -> list[Term]:
-        """The jumps of unknowns and of their derivatives across a pair of faces."""
-        domain, coordinate = self.problem.domain, face[:-1]
-        k = domain.coordinates.index(coordinate)
-        opposite = rule.points.copy()
-        opposite[:, k] = domain.upper[k]
-        pair = Quadrature(np.concatenate([rule.points, opposite]), rule.weights)
-        out = []
-        for unknown in self.problem.unknowns if condition.unknown is None else [condition.unknown]:
-            label = f"periodic in {coordinate}" + (f", {unknown}" if len(self.problem.unknowns) > 1 else "")
-            value, slope = PythonField(lambda u: u, (unknown,)), PythonField(lambda u: d(u, coordinate), (unknown,))
-            out.append(self.term(label, "conditions", value, 0.0, pair, sides=2))
-            out.append(self.term(label + ", slope", "conditions", slope, 0.0, pair, sides=2))
-        return out
 
     def data(self, measurements: Measurements) -> list[Term]:
         """A term for every unknown that was measured."""
@@ -223,7 +167,7 @@ class _Maker:
         for unknown, values in measurements.values.items():
             known = np.isfinite(values)
             rule = Quadrature(measurements.points[known], np.ones(int(known.sum())))
-            term = self.term(f"{measurements.name}, {unknown}", "data", PythonField(lambda u: u, (unknown,)), 0.0, rule)
+            term = self.term(f"{measurements.name}, {unknown}", "data", PythonField(itself, (unknown,)), 0.0, rule)
             target = torch.as_tensor(values[known], dtype=torch.float64, device=self.device)
             out.append(replace(term, target=target, noise=measurements.noise or 0.0))
         return out
@@ -247,11 +191,7 @@ class _Maker:
         operator, value = with_known_value(operator, value, problem.parameters)
         level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
         n = len(points) // sides
-        if value is EXACT:
-            target = problem.right_hand_side(value, operator, points, level, normals)
-            target = target[:n] if sides == 1 else target[:n] - target[n:]
-        else:
-            target = problem.right_hand_side(value, operator, points[:n], level, None if normals is None else normals[:n])
+        target = self.target(operator, value, level, points, normals, sides)
         bad = ~torch.isfinite(target)
         if bool(bad.any()):
             named = zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True)
@@ -272,12 +212,29 @@ class _Maker:
             mix=None if sides == 1 else torch.cat([points.new_ones(n), -points.new_ones(n)]),
         )
 
+    def target(
+        self,
+        operator: Field,
+        value: Formula | RightHandSide,
+        level: Derivatives,
+        points: Tensor,
+        normals: Tensor | None,
+        sides: int,
+    ) -> Tensor:
+        """Right-hand sides ``(n,)``, those of two sides at the first; the exact solution's is a jump."""
+        n = len(points) // sides
+        if value is not EXACT:
+            normals = None if normals is None else normals[:n]
+            return self.problem.right_hand_side(value, operator, points[:n], level, normals)
+        exact = self.problem.right_hand_side(value, operator, points, level, normals)
+        return exact[:n] if sides == 1 else exact[:n] - exact[n:]
+
 
 def units(term: Term, problem: Problem) -> Tensor:
     """The sizes ``(U,)`` of a term's residual when an unknown and its derivatives, in half-lengths of the domain, are one.
 
     The root mean square of ∂r/∂u, ∂r/∂∇u and ∂r/∂∇²u, each times 1/H once for each derivative, at u = a linear function and
-    parameters at their initial values: it makes losses nondimensional whatever the domain's size and the coefficients' units.
+    parameters at their initial values. Divided by it, residuals are nondimensional for any domain and any coefficients.
     """
     lower, upper = term.points.new_tensor(problem.domain.lower), term.points.new_tensor(problem.domain.upper)
     per_length = 2.0 / (upper - lower)
@@ -298,8 +255,8 @@ def units(term: Term, problem: Problem) -> Tensor:
         size = size + (slope.second * term.frame.pair(per_length, per_length)).square().sum(2)
     if term.mix is not None:  # as if every point had a residual of its own
         size = size / term.mix.square().clamp_min(1e-300)[:, None]
-    found: Tensor = (term.point_share @ size[:, :count]).sqrt()
-    return found
+    sizes: Tensor = (term.point_share @ size[:, :count]).sqrt()
+    return sizes
 
 
 def unit(term: Term, problem: Problem) -> float:
@@ -312,19 +269,19 @@ def initial_values(problem: Problem, like: Tensor) -> Tensor:
     return like.new_tensor([parameter.initial for parameter in problem.parameters.values()])
 
 
-def _aside(parameter: Parameter) -> float:
-    """A value between a parameter's bounds that is not the initial one."""
+def _other_value(parameter: Parameter) -> float:
+    """A value between the bounds of a parameter other than the initial one."""
     upper, lower = min(parameter.upper, parameter.initial + 1.0), max(parameter.lower, parameter.initial - 1.0)
     return parameter.initial + 0.6 * max(upper - parameter.initial, lower - parameter.initial, key=abs)
 
 
 def is_affine(term: Term, problem: Problem) -> bool:
-    """Whether the residual is affine in the unknowns' jets, tried at random ones: r((u + v)/2) = (r(u) + r(v))/2.
+    """Whether the residual is affine in the jets of the unknowns: r((u + v)/2) = (r(u) + r(v))/2 at random u and v.
 
-    Parameters are not at their initial values then: at zero k u³ would pass.
+    Parameters are not at their initial values: with k = 0 the residual k u³ would be taken for affine.
     """
     generator = torch.Generator().manual_seed(0)
-    zero = term.zero(term.points.new_tensor([_aside(parameter) for parameter in problem.parameters.values()]))
+    zero = term.zero(term.points.new_tensor([_other_value(parameter) for parameter in problem.parameters.values()]))
     count = len(term.sought) - term.parameters
 
     def draw(like: Tensor | None) -> Tensor | None:

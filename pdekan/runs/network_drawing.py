@@ -52,7 +52,7 @@ def _edges(trace: LayerTrace, scores: torch.Tensor) -> tuple[Edge, ...]:
 def _outputs(solution: Solution) -> tuple[str, ...]:
     """Names of the network's outputs: the unknowns, as "N(u)" where conditions are met exactly; a set for each region."""
     problem = solution.problem if isinstance(solution.network, Ansatz) else None
-    exact = set() if problem is None else {c.unknown for c in problem.conditions if c.enforce == "exact"}
+    exact = set() if problem is None else {c.unknown for c in problem.conditions if c.is_exact}
     names = [f"N({name})" if name in exact else name for name in solution.unknowns]
     regions = bare(solution.network).outputs // len(names)
     return tuple(name if regions == 1 else f"{name}, {r + 1}" for r in range(regions) for name in names)

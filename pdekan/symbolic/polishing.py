@@ -82,7 +82,7 @@ def to_problem(
 
     known: parameters that keep their values.
     """
-    stated = [replace(one, enforce="weak") for one in problem.conditions]
+    stated = [one.weakly() for one in problem.conditions]
     rows = _Rows(replace(problem, conditions=tuple(stated)), templates, parameters, known or {})
     start = np.array([*(v for one in templates.values() for v in one.values.values()), *parameters.values()])
     if not len(start):

@@ -19,7 +19,7 @@ from pdekan.fields.jets import TIME
 from pdekan.fields.operators import normal
 from pdekan.problem_files.interpreter import Kind, Step
 from pdekan.problem_files.parser import MAX_EXPONENT, Expression
-from pdekan.problems.formulas import Constant, Field, Less, PythonField, itself
+from pdekan.problems.formulas import Constant, Difference, Field, Partial, PythonField, itself
 
 Vector = tuple[sympy.Expr, ...]
 Value = Any  # Expr, Vector, or conditions of either
@@ -74,8 +74,10 @@ def applied(field: Field, names: Names, space: Space) -> sympy.Expr:
             return value
     if isinstance(field, Constant):
         return number(field.number)
-    if isinstance(field, Less):
+    if isinstance(field, Difference):
         return applied(field.first, names, space) - applied(field.second, names, space)
+    if isinstance(field, Partial):
+        return derivative(_scalar(names[field.unknown]), field.coordinate)
     if isinstance(field, PythonField) and field.function is itself:
         return _scalar(names[field.names[0]])
     if isinstance(field, PythonField) and field.function is normal:

@@ -17,37 +17,36 @@ import sympy
 import torch
 from torch import Tensor
 
-from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.domains.quadrature import Array
 from pdekan.fields.jets import Jet, stacked
 from pdekan.problem_files.parser import Scope, parse
-from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import ProblemError
+from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Equation, Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.terms import OFF, Term, terms, units
+from pdekan.residuals.terms import Term, terms, units
 from pdekan.symbolic.regularity import kink, singular
-from pdekan.symbolic.requirements import Piece, Requirements, faces_of
+from pdekan.symbolic.residuals import Piece, SymbolicResiduals
 from pdekan.symbolic.symbolic import NotSymbolic, number, symbol
 from pdekan.symbolic.vanishing import SURELY, cased, values, vanishes
 from pdekan.symbolic.writing import rewritten, text
 
-TINY = 1e-150  # stands for a size that is zero
+TINY = 1e-150  # added to sizes, which may be zero
 LIMIT = 1e-12  # of relative residuals
-TOUCHING = 1e4 * OFF  # the same for jumps that have no closed form: their two sides are OFF apart
+TOUCHING = 1e4  # the same for jumps without a closed form, relative to the gap between their two sides
 MISFIT = 1e-3  # of data without stated noise beside equations, relative to their root mean square
-DEVIATIONS = 6.0  # that χ² may be above what the noise makes it
+DEVIATIONS = 6.0  # standard deviations by which χ² may exceed its expectation
 CELLS = {1: 48, 2: 14, 3: 6}
 ORDER, COUNT, SEED = 6, 2048, 104729
-LOOKED_AT = 48  # points of each piece that are evaluated to many digits
+PRECISE_POINTS = 48  # points of each piece that are evaluated to many digits
 
 
 @dataclass(frozen=True)
 class Line:
-    """What was found of one equation, one condition on a face, or one series of data.
+    """The result for one equation, one condition on a face, or one series of data.
 
     zero: whether the residual is zero symbolically. relative: the largest residual relative to the size of its terms, for data
-    the misfit relative to them. at: where that is. accepted: whether it is small enough. note: what a reader should know.
+    the misfit relative to them. at: where that is. accepted: whether it is small enough. note: a remark for the reader.
     """
 
     name: str
@@ -63,7 +62,7 @@ class Line:
 class Verdict:
     """Whether a formula solves a problem, line by line; reason says in a sentence why it does not.
 
-    "exact": every equation and condition is satisfied symbolically. "numerical": to a relative 1e-12 at all points looked at.
+    "exact": every equation and condition is satisfied symbolically. "numerical": to a relative 1e-12 at all points.
     Data are fitted to within their noise; without stated noise to 1e-12 in a regression, to 1e-3 beside equations.
     """
 
@@ -75,15 +74,15 @@ class Verdict:
 def verify(problem: Problem, formula: Mapping[str, sympy.Expr], parameters: Mapping[str, sympy.Expr] | None = None) -> Verdict:
     """The verdict on expressions for every unknown, and for every parameter that is sought.
 
-    Raises ProblemError for names that are missing or not known, and NotSymbolic for a formula that the grammar cannot say.
+    Raises ProblemError for names that are missing or not known, and NotSymbolic for a formula outside of the grammar.
     """
     found = _named(problem, {**formula, **(parameters or {})})
-    weak = replace(problem, conditions=tuple(replace(c, enforce="weak") for c in problem.conditions))
+    weak = replace(problem, conditions=tuple(one.weakly() for one in problem.conditions))
     sampling = Sampling(CELLS.get(problem.domain.dimension, 1), ORDER, COUNT, SEED)
     reason = _irregular(problem, found, sampling)
     if reason:
         return Verdict("rejected", (), reason)
-    lines = tuple(_Judge(weak, found, terms(weak, sampling)).lines())
+    lines = tuple(_TermChecker(weak, found, terms(weak, sampling)).lines())
     failed = next((line for line in lines if not line.accepted), None)
     if failed is not None:
         return Verdict("rejected", lines, f"{failed.name}: {failed.note or f'off by {failed.relative:.1e}'}{_where(failed.at)}")
@@ -114,7 +113,7 @@ def _named(problem: Problem, given: Mapping[str, sympy.Expr]) -> dict[str, sympy
 
 
 def _irregular(problem: Problem, found: Mapping[str, sympy.Expr], sampling: Sampling) -> str:
-    """Why the formulas are no functions on the domain, or not smooth enough ones, or nothing."""
+    """Why the formulas are not finite or not smooth on the domain; empty where they are."""
     domain = problem.domain
     symbols = [symbol(name) for name in domain.coordinates]
     points = domain.interior(sampling.cells, sampling.order, sampling.count, sampling.seed).points
@@ -137,61 +136,43 @@ def _where(at: Mapping[str, float]) -> str:
     return " at " + ", ".join(f"{name} = {value:.6g}" for name, value in list(at.items())[:4]) if at else ""
 
 
-class _Judge:
-    """Goes through the terms of a problem with the formulas."""
+class _TermChecker:
+    """Checks the terms of a problem with formulas, one after the other."""
 
-    def __init__(self, problem: Problem, found: Mapping[str, sympy.Expr], every: list[Term]) -> None:
-        self.problem, self.every = problem, iter(every)
-        self.requirements = Requirements(problem, {name: cased(one) for name, one in found.items()})
+    def __init__(self, problem: Problem, found: Mapping[str, sympy.Expr], terms: list[Term]) -> None:
+        self.problem, self.terms = problem, iter(terms)
+        self.residuals = SymbolicResiduals(problem, {name: cased(one) for name, one in found.items()})
         scope = Scope(problem.domain.coordinates, problem.domain.vector)
         self.fields = [parse(text(found[name]), scope) for name in problem.sought]
-        self.heights = self._jet(every[0]).value.abs().amax(dim=0)[: len(problem.unknowns)]
+        self.heights = self._jet(terms[0]).value.abs().amax(dim=0)[: len(problem.unknowns)]
 
     def lines(self) -> Iterator[Line]:
-        """The findings on equations, conditions and data, in the order of their terms."""
+        """The results for equations, conditions and data, in the order of their terms."""
         yield from map(self.equation, self.problem.equations)
         for condition in self.problem.conditions:
-            if condition.kind == "mean":
-                yield self.mean(condition)
-            elif condition.kind == "interface":
-                yield from (self.jump(condition, name) for name in condition.on)
-            elif condition.kind == "periodic":
-                unknowns = self.problem.unknowns if condition.unknown is None else [condition.unknown]
-                yield from (self.periodic(condition, unknown, slope) for unknown in unknowns for slope in (False, True))
-            else:
-                faces = faces_of(self.problem.domain, condition)
-                together = self.problem.domain.dimension > TENSOR_DIMENSIONS
-                yield from (self.faces(condition, some) for some in ([faces] if together else [[face] for face in faces]))
-        yield from map(self.misfit, self.every)
+            yield from map(self.condition, condition.requirements(self.problem))
+        yield from map(self.misfit, self.terms)
 
     def equation(self, one: Equation) -> Line:
-        return self.line(next(self.every), lambda points: self.requirements.equation(one, points[0]))
+        return self.line(lambda points: self.residuals.equation(one, points[0]))
 
-    def mean(self, condition: Condition) -> Line:
-        return self.line(next(self.every), lambda _: self.requirements.mean(condition))
+    def condition(self, one: Requirement) -> Line:
+        limit = max(LIMIT, TOUCHING * one.place.gap)
+        return self.line(lambda points: self.residuals.condition(one, points), limit)
 
-    def jump(self, condition: Condition, name: str) -> Line:
-        return self.line(next(self.every), lambda _: self.requirements.jump(condition, name), TOUCHING)
+    def line(self, pieces: Callable[[list[Array]], list[Piece]], limit: float = LIMIT) -> Line:
+        """The result for the next term.
 
-    def periodic(self, condition: Condition, unknown: str, slope: bool) -> Line:
-        return self.line(next(self.every), lambda points: self.requirements.periodic(condition, unknown, slope, points[0]))
-
-    def faces(self, condition: Condition, faces: list[str]) -> Line:
-        term = next(self.every)
-        return self.line(term, lambda points: self.requirements.face(condition, faces, points), faces=len(faces))
-
-    def line(self, term: Term, pieces: Callable[[list[Array]], list[Piece]], limit: float = LIMIT, faces: int = 1) -> Line:
-        """The finding on one term.
-
-        pieces: its expressions, for points ``(n, d)`` of each of the faces that share it. limit: where there are none.
+        pieces: its expressions, given points ``(n, d)`` of each of the faces that share it. limit: where there are none.
         """
+        term = next(self.terms)
         residual, size = self.measured(term)
         ratio = (residual.abs() / size).numpy()
         if not np.isfinite(ratio).all():
             return self.found(term, False, math.inf, term.points[int((~np.isfinite(ratio)).argmax())], 0.0, "not finite")
         worst, at = float(ratio.max()), term.points[int(ratio.argmax())]
         try:
-            expressions = pieces(self.chosen(term, ratio, faces))
+            expressions = pieces(self.chosen(term, ratio))
         except NotSymbolic as error:
             return self.found(term, False, worst, at, limit, str(error))
         many, where = self.to_many_digits(expressions, float(size.square().mean().sqrt()))
@@ -207,7 +188,7 @@ class _Judge:
         """The largest of expressions relative to a size, and where it is."""
         worst, where = 0.0, None
         for piece in pieces:
-            some = np.unique(np.linspace(0, len(piece.points) - 1, LOOKED_AT, dtype=int))
+            some = np.unique(np.linspace(0, len(piece.points) - 1, PRECISE_POINTS, dtype=int))
             found = np.nan_to_num(
                 np.abs(values(piece.expression, piece.symbols, piece.points[some].tolist())) / size, nan=np.inf
             )
@@ -215,9 +196,10 @@ class _Judge:
                 worst, where = float(found.max()), piece.places[some][found.argmax()]
         return worst, where
 
-    def chosen(self, term: Term, ratio: Array, faces: int) -> list[Array]:
+    def chosen(self, term: Term, ratio: Array) -> list[Array]:
         """Points of each face of a term, or of the only part that it has: the worst, and others all over."""
-        few = 4 * LOOKED_AT if faces == 1 else 4
+        faces = term.faces
+        few = 4 * PRECISE_POINTS if faces == 1 else 4
         found = []
         for points, ratios in zip(np.split(term.points[: len(ratio)].numpy(), faces), np.split(ratio, faces), strict=True):
             rows = np.concatenate([np.argsort(ratios)[-4:], np.linspace(0, len(ratios) - 1, few, dtype=int)])
@@ -231,7 +213,7 @@ class _Judge:
         return stacked([field(environment) for field in self.fields])
 
     def measured(self, term: Term) -> tuple[Tensor, Tensor]:
-        """A term's residual ``(n,)`` and the size of what it adds up."""
+        """The residual of a term ``(n,)`` and the size of its summands."""
         jet = self._jet(term)
         residual, slope = term.linearised(jet)
         size = (slope.value * jet.value).abs().sum(1)
@@ -242,7 +224,7 @@ class _Judge:
         return residual, term.folded(size) + term.target.abs() + whole + TINY
 
     def misfit(self, term: Term) -> Line:
-        """How far measured values are from the formula: no farther than their noise, or hardly at all."""
+        """The misfit of measured values, compared with their noise, or with a small part of their size without noise."""
         residual = term.residual(self._jet(term))
         n, rms = len(residual), float(residual.square().mean().sqrt())
         at = _coordinates(self.problem, term.points[int(residual.abs().argmax())].numpy())

@@ -8,7 +8,6 @@ from itertools import pairwise
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import APART
 from pdekan.training.points import training_points
 from pdekan.training.schedule import Stage
 
@@ -56,7 +55,7 @@ def memory(problem: Problem, stage: Stage) -> int:
     """About how many bytes a step of Gauss-Newton takes, without those of the program itself."""
     sampling, d = training_points(problem, stage, 0), problem.domain.dimension
     axis, equations = sampling.cells * sampling.order, len(problem.equations)
-    faces = sum(len(problem.domain.resolve(name)) for c in problem.conditions if c.kind not in APART for name in c.on)
+    faces = problem.face_count
     measured = sum(len(values) for one in problem.data for values in one.values.values())
     if d > TENSOR_DIMENSIONS:
         share = -(-sampling.count // max(1, faces))

@@ -1,7 +1,8 @@
-"""What a formula has to satisfy, as expressions that have to vanish: equations, and conditions on faces in closed form."""
+"""Residuals of equations and conditions as symbolic expressions, which vanish for an exact solution."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,24 +10,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import sympy
 
-from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
-from pdekan.problems.conditions import DOMAIN, Condition
 from pdekan.problems.formulas import EXACT, Field, RightHandSide
+from pdekan.problems.places import NEAR_BOUNDARY, Across, Faces, Inside, OppositeFaces, Place, Requirement
 from pdekan.problems.problem import Equation, Problem
 from pdekan.symbolic.surfaces import Surface, surface
-from pdekan.symbolic.symbolic import Names, NotSymbolic, Space, applied, derivative, number, symbol
+from pdekan.symbolic.symbolic import Names, NotSymbolic, Space, applied, number, symbol
 from pdekan.symbolic.vanishing import branches, cased, vanishes
 
-ASIDE = 1e-9  # of the domain's size: how far inside of a face it is told which case holds there
-AWAY = 1e-6  # of the domain's size: points of an interface as near the boundary as this are on it
-LONGEST = 60  # operations of an integrand that an antiderivative is sought of
+ASIDE = 1e-9  # of the domain's size: distance from a face at which the case that holds there is determined
+LONGEST = 60  # operations of the longest integrand for which an antiderivative is sought
 
 
 @dataclass(frozen=True)
 class Piece:
-    """An expression without cases that has to vanish.
+    """An expression without cases that has to be zero.
 
     points: ``(n, len(symbols))``, where it is evaluated; places: ``(n, d)``, where that is in the domain.
     """
@@ -38,11 +37,11 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Requirements:
+class SymbolicResiduals:
     """Residuals of a problem's equations and conditions as expressions.
 
-    formula: the unknowns and parameters by name. Raises NotSymbolic from every method where a
-    formula of the problem or a face has no closed form.
+    formula: the unknowns and parameters by name. Every method raises NotSymbolic where a formula of the problem or a face has
+    no closed form.
     """
 
     problem: Problem
@@ -64,47 +63,52 @@ class Requirements:
         residual, symbols = self._residual(one.operator, one.source, self.space), self.space.symbols
         return [Piece(part, symbols, points[here], points[here]) for part, here in branches(residual, symbols, points)]
 
-    def face(self, condition: Condition, faces: Sequence[str], points: Sequence[Array]) -> list[Piece]:
-        """A condition on faces, each with points ``(n, d)`` of it; there are none where the residual vanishes off them, too."""
-        return [piece for face, some in zip(faces, points, strict=True) for piece in self._face(condition, face, some)]
+    def condition(self, one: Requirement, points: Sequence[Array]) -> list[Piece]:
+        """A requirement of a condition, with points ``(n, d)`` of each of its faces, or of the first side of its pairs."""
+        return self._mean(one) if one.is_mean else self._at(one.place, one, points)
 
-    def periodic(self, condition: Condition, unknown: str, slope: bool, points: Array) -> list[Piece]:
-        """What an unknown, or its derivative, differs by on two opposite faces."""
-        domain, name = self.problem.domain, condition.on[0][:-1]
-        u = self._formula(unknown)
-        u = derivative(u, name) if slope else u
-        sides = [surface(domain, name + side) for side in "-+"]
-        inside = [points.copy(), points.copy()]
-        k = domain.coordinates.index(name)
+    @functools.singledispatchmethod
+    def _at(self, place: Place, one: Requirement, points: Sequence[Array]) -> list[Piece]:
+        """The residual at a kind of place; registered below for those with a closed form."""
+        raise NotSymbolic(f"{type(place).__name__} has no closed form")
+
+    @_at.register
+    def _(self, place: Faces, one: Requirement, points: Sequence[Array]) -> list[Piece]:
+        """On faces; there are no pieces where the residual vanishes off them, too."""
+        return [piece for face, some in zip(place.names, points, strict=True) for piece in self._face(one, face, some)]
+
+    @_at.register
+    def _(self, place: OppositeFaces, one: Requirement, points: Sequence[Array]) -> list[Piece]:
+        """The jump between two opposite faces."""
+        domain, k = self.problem.domain, self.problem.domain.coordinates.index(place.coordinate)
+        sides = [surface(domain, face) for face in place.names]
+        inside = [points[0].copy(), points[0].copy()]
         inside[0][:, k] = domain.lower[k] + ASIDE * self.size
         inside[1][:, k] = domain.upper[k] - ASIDE * self.size
-        return self._difference((u, u), sides, inside, points)
+        return self._difference(self._sides(one, self.space), sides, inside, points[0])
 
-    def jump(self, condition: Condition, name: str) -> list[Piece]:
-        """What a condition's operator jumps by across an interface, less the value that is asked for."""
-        assert condition.operator is not None
-        shape, found = self.problem.interfaces[name], []
+    @_at.register
+    def _(self, place: Across, one: Requirement, points: Sequence[Array]) -> list[Piece]:
+        """The jump across an interface, at points of its own."""
+        shape, found = self.problem.interfaces[place.interface], []
         for face in shape.faces:
             side = _known(surface(shape, face))
             rule = shape.face(face, 8, 4, 64, 0)
             free = side.sample(rule.points, self.generator)
             places, normals = side.at(free)
-            within = self.problem.domain.distance(places) > AWAY * self.size
+            within = self.problem.domain.distance(places) > NEAR_BOUNDARY * self.size
             if not within.any():
                 continue
             places, normals, free = places[within], normals[within], free[within]
-            space = Space(self.space.coordinates, self.space.vector, side.normal)
-            outer = self._residual(condition.operator, condition.value, space)
-            inner = outer if condition.value is EXACT else self._residual(condition.operator, None, space)
+            sides = self._sides(one, Space(self.space.coordinates, self.space.vector, side.normal))
             apart = [places + ASIDE * self.size * normals, places - ASIDE * self.size * normals]
-            found += self._difference((outer, inner), [side, side], apart, places, free)
+            found += self._difference(sides, [side, side], apart, places, free)
         return found
 
-    def mean(self, condition: Condition) -> list[Piece]:
-        """A mean over a box, where it has an antiderivative that is found at once."""
-        assert condition.operator is not None
+    def _mean(self, one: Requirement) -> list[Piece]:
+        """A mean over a box, where an antiderivative is found directly."""
         domain = self.problem.domain
-        residual = self._residual(condition.operator, condition.value, self.space) if DOMAIN in condition.on else None
+        residual = self._residual(one.operator, one.value, self.space) if isinstance(one.place, Inside) else None
         if residual == 0:
             return []
         if residual is None or not isinstance(domain, Box) or residual.has(sympy.Piecewise) or residual.count_ops() > LONGEST:
@@ -118,13 +122,8 @@ class Requirements:
             total = (under.subs(x, high) - under.subs(x, low)) / (high - low)
         return [Piece(total, (), np.zeros((1, 0)), np.array([domain.lower]))]
 
-    def _formula(self, name: str) -> sympy.Expr:
-        found = self.formula[name]
-        assert isinstance(found, sympy.Expr)
-        return found
-
     def _exact(self) -> dict[str, sympy.Expr]:
-        """The exact solution that the problem states; parameters at their initial values if it does not say."""
+        """The exact solution of the problem; parameters without an exact value are at their initial ones."""
         guesses = {name: number(one.initial) for name, one in self.problem.parameters.items()}
         return guesses | {name: applied(f, self.space.names, self.space) for name, f in self.problem.exact_fields.items()}
 
@@ -137,11 +136,15 @@ class Requirements:
             return left - applied(operator, {**space.names, **self._exact()}, space)
         return left - applied(value, names, space)
 
-    def _face(self, condition: Condition, face: str, points: Array) -> Iterator[Piece]:
-        assert condition.operator is not None
+    def _sides(self, one: Requirement, space: Space) -> tuple[sympy.Expr, sympy.Expr]:
+        """The expressions on the two sides of a jump, the value on the first; one from the exact solution jumps itself."""
+        outer = self._residual(one.operator, one.value, space)
+        return outer, outer if one.value is EXACT else self._residual(one.operator, None, space)
+
+    def _face(self, one: Requirement, face: str, points: Array) -> Iterator[Piece]:
         side = _known(surface(self.problem.domain, face))
         space = Space(self.space.coordinates, self.space.vector, side.normal)
-        residual = cased(self._residual(condition.operator, condition.value, space))
+        residual = cased(self._residual(one.operator, one.value, space))
         if residual == 0 or (len(self.problem.domain.faces) > 20 and vanishes(residual)):
             return
         free = side.sample(points, self.generator)
@@ -157,7 +160,7 @@ class Requirements:
         places: Array,
         free: Array | None = None,
     ) -> list[Piece]:
-        """The first expression on one surface less the second on another, case by case; `aside` tells which case holds."""
+        """The first expression on one surface less the second on another, case by case. aside: where the case is determined."""
         first, second = map(_known, sides)
         free = first.sample(places, self.generator) if free is None else free
         cases = [list(branches(e, self.space.symbols, p)) for e, p in zip(expressions, aside, strict=True)]
@@ -172,8 +175,3 @@ def _known(side: Surface | None) -> Surface:
     if side is None:
         raise NotSymbolic("a face has no closed form")
     return side
-
-
-def faces_of(domain: Domain, condition: Condition) -> list[str]:
-    """The faces of a condition, in the order of its terms."""
-    return [face for name in condition.on for face in domain.resolve(name)]

@@ -1,0 +1,67 @@
+"""The messages of pydantic in the terms of problem files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from pdekan.problem_files import domain_schema, schema
+from pdekan.problem_files.reader import written
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "": schema.ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
+    "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
+    "enrichment": schema.Enrichment, "[table]": schema.TrainableParameter, **domain_schema.MODELS,
+}  # fmt: skip
+_WANTED = {
+    "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
+    "list": "a list [ … ]", "dict": "a table", "model": "a table", "model_attributes": "a table",
+}  # fmt: skip
+_LIMITS = {
+    "ge": "at least", "gt": "above", "le": "at most", "lt": "below", "min_length": "at least", "max_length": "at most",
+}  # fmt: skip
+
+
+def described(item: ErrorDetails, data: Any) -> tuple[tuple[str | int, ...], str]:
+    """The key in the file that an error is about, and a message. data: the tables of the file."""
+    path = tuple(part for part in item["loc"] if part not in ("[key]", *schema.TAGS))
+    return _in_file(path, data), _in_words(item)
+
+
+def _in_file(path: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
+    """A key without the indices of items that the file states as one value instead of a list."""
+    kept: list[str | int] = []
+    for part in path:
+        if isinstance(part, int) and not isinstance(data, list):
+            continue
+        kept.append(part)
+        inside = isinstance(data, dict) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        data = (data.get(part) if isinstance(data, dict) else data[part]) if inside else None
+    return tuple(kept)
+
+
+def _in_words(item: ErrorDetails) -> str:
+    """The message of an error."""
+    kind, found, context = item["type"], written(item["input"]), item.get("ctx", {})
+    if kind == "refused":
+        return str(context["message"])
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        tables = ["", *(str(part) for part in item["loc"][:-1] if part in _TABLES)]
+        known = ", ".join(field.alias or name for name, field in _TABLES[tables[-1]].model_fields.items())
+        return f"unknown key; known are {known}"
+    if kind == "literal_error":
+        return f"found {found}, expected {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return f"found {found}; letters, digits, _ and - are allowed"
+    for limit, words in _LIMITS.items():
+        if limit in context:
+            names = [part for part in item["loc"] if part in schema.REASONS]
+            reason = f" ({schema.REASONS[str(names[-1])]})" if names and limit == "le" else ""
+            unit = " long" if limit.endswith("length") else ""
+            return f"found {found}; it must be {words} {context[limit]}{unit}{reason}"
+    wanted = _WANTED.get(kind.removesuffix("_type"), item["msg"])
+    return f"found {found}, expected {wanted}"
