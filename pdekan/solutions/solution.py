@@ -21,7 +21,7 @@ from pdekan.domains.box import Box
 from pdekan.domains.storage import restored, stored
 from pdekan.domains.triangulation import triangulation
 from pdekan.errors.norms import Errors
-from pdekan.errors.references import Reference
+from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import TIME, Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -83,7 +83,7 @@ class Solution:
     errors: Mapping[str, Errors] | None
     environment: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[str, Found] = field(default_factory=dict)
-    reference: Reference | None = None
+    reference: ReferenceSolution | None = None
     formula: Mapping[str, Any] | None = None
 
     def __call__(self, points: ArrayLike) -> Array:

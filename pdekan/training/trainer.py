@@ -15,7 +15,7 @@ from torch.nn.utils import parameters_to_vector
 from pdekan.ansatz.unknowns import bare, found, wrapped
 from pdekan.errors import norms as errors_module
 from pdekan.errors.norms import Errors
-from pdekan.errors.references import Reference
+from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.networks.base import Network, NoJacobian
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.base import Outcome, Step, Watch
@@ -463,7 +463,7 @@ class Training:
         )
 
 
-def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Reference | None]:
+def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], ReferenceSolution | None]:
     """The errors of a network, and what they were measured against beside formulas; none are lost where that fails."""
     try:
         reference = reference_files.known(problem, network)

@@ -174,7 +174,7 @@ def residuals(network: Network, chosen: Sequence[Term]) -> list[Tensor]:
 
 def error(problem: Problem, network: Network) -> float:
     """Relative L2 error on points that nobody trained on."""
-    return norms.quick(problem, network, problem.domain.interior(29, 7, 0, 0))["u"].l2_relative
+    return norms.measure_on_rule(problem, network, problem.domain.interior(29, 7, 0, 0))["u"].l2_relative
 
 
 def random_directions(inputs: int, outputs: int, generator: torch.Generator) -> Tensor:

@@ -62,7 +62,7 @@ def train(method: str, budget: float) -> None:
     def watch(step: Step) -> str | None:
         nonlocal aside
         spent, memory = time.process_time() - aside, peak()
-        error = norms.quick(problem, objective.load(step.theta), rule)["u"].l2_relative
+        error = norms.measure_on_rule(problem, objective.load(step.theta), rule)["u"].l2_relative
         rows.append((spent, step.taken, step.loss, error, memory))
         aside = time.process_time() - spent
         return "budget" if spent >= budget else None
