@@ -22,9 +22,9 @@ from pdekan.problem_files import domain_schema, schema
 from pdekan.problem_files.domains import built
 from pdekan.problem_files.interpreter import FUNCTIONS
 from pdekan.problem_files.library import library
-from pdekan.problem_files.measurements import measured
+from pdekan.problem_files.measurements import read_measurements
 from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
-from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, read, understand, written
+from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, parse_source, quoted, read
 from pdekan.problem_files.schema import ProblemFile
 from pdekan.problem_files.validation import probe
 from pdekan.problems.conditions import DOMAIN, Condition, dirichlet, initial, interface, mean, neumann, periodic, robin
@@ -56,7 +56,7 @@ def load_problem(problem: str | Path, overrides: Mapping[str, Any] | Sequence[st
     ProblemFileError, which a user can act on.
     """
     where, text = read(problem)
-    return _problem(understand(text, where, overrides), Path(where).parent)
+    return _problem(parse_source(text, where, overrides), Path(where).parent)
 
 
 def loads(
@@ -70,7 +70,7 @@ def loads(
 
     domain, data: what these files hold, where it is known already. Raises ProblemFileError.
     """
-    return _problem(understand(text, where), Path(folder), domain, data)
+    return _problem(parse_source(text, where), Path(folder), domain, data)
 
 
 def json_schema() -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _in_file(path: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
 
 def _in_words(item: ErrorDetails) -> str:
     """pydantic's finding in the words of the format."""
-    kind, found, context = item["type"], written(item["input"]), item.get("ctx", {})
+    kind, found, context = item["type"], quoted(item["input"]), item.get("ctx", {})
     if kind == "refused":
         return str(context["message"])
     if kind == "missing":
@@ -352,7 +352,7 @@ class _Resolver:
         found = []
         for k, table in enumerate(self.file.data):
             with self.noting("data", k, "file"):
-                found.append(measured(self.folder / table.file, domain, self.unknowns, table.noise))
+                found.append(read_measurements(self.folder / table.file, domain, self.unknowns, table.noise))
         return found
 
     def condition(self, k: int, table: schema.Condition, domain: Domain, scope: Scope) -> Condition:

@@ -15,7 +15,7 @@ from pdekan.ansatz.unknowns import bare
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.base import LeastSquares, Step
-from pdekan.problem_files.measurements import held_out
+from pdekan.problem_files.measurements import split_measurements
 from pdekan.problems.problem import Problem
 from pdekan.pruning.sparsity import Sparse, norms, penalty, sizes
 from pdekan.residuals.least_squares import Objective
@@ -65,7 +65,7 @@ class Refitting:
         kan = cast("KAN", bare(network))
         self.problem, self.options = problem, replace(problem.training, optimizer="gauss-newton")
         self.device = kan.lower.device
-        fitted, judged = held_out(problem)
+        fitted, judged = split_measurements(problem)
         self.stage = Stage("kan", kan.widths[1:-1], kan.degree, kan.intervals, kan.base, kan.products, kan.outputs)
         sampling = training_points(problem, self.stage, self.options.seed)
         self.terms = terms(fitted, sampling, self.device)

@@ -20,7 +20,7 @@ from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.output.findings import Colour, Columns, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
-from pdekan.problem_files.measurements import held_out
+from pdekan.problem_files.measurements import split_measurements
 from pdekan.problems.options import TrainingOptions
 from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
@@ -69,7 +69,7 @@ def tasks(seeds: int, quick: bool) -> list[Task]:
 def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Train on one grid after the other; of each, errors before and after, and of every step."""
     problem = _problem(configuration)
-    (fitted,) = held_out(problem)[0].data
+    (fitted,) = split_measurements(problem)[0].data
     known = np.isfinite(fitted.values["u"])
     seen, unseen = problem.data[0].points[known], _at_random(TESTED, SEED + 1)
     network = KAN((2, configuration["hidden"], 1), DEGREE, configuration["grids"][0])

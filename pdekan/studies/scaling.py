@@ -13,7 +13,7 @@ import numpy as np
 
 from pdekan.output.study import LimitPoint, Run, Study
 from pdekan.problem_files.loader import loads
-from pdekan.problem_files.reader import understand
+from pdekan.problem_files.reader import parse_source
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution, environment
@@ -188,7 +188,7 @@ def _of_size(
 def _text(problem: Problem, where: str, network: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     """The problem's file with other [network] and [training]."""
     assert problem.text is not None
-    return understand(problem.text, where, {"network": network, "training": training}).text
+    return parse_source(problem.text, where, {"network": network, "training": training}).text
 
 
 def _thinned(solution: Solution) -> dict[str, list[float]]:

@@ -19,7 +19,7 @@ from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.networks.base import Network, NoJacobian
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.base import Outcome, Step, Watch
-from pdekan.problem_files.measurements import held_out
+from pdekan.problem_files.measurements import split_measurements
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.adaptive_sampling import resampled
@@ -117,7 +117,7 @@ class Training:
         threads: int = 1,
     ) -> None:
         self.problem, self.device, self.watch = problem, torch.device(device), watch
-        self.fitted, self.held_out = held_out(problem)
+        self.fitted, self.held_out = split_measurements(problem)
         self.options = problem.training
         self.threads = threads
         self.tolerance = self.options.tolerance or ACCEPTED
