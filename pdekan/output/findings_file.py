@@ -1,4 +1,4 @@
-"""The HDF5 file of a study's findings: tables of columns, and the curves of its figures, which h5py reads without pdekan.
+"""The HDF5 file of a study's findings: tables of columns and the curves of its figures, readable without pdekan.
 
 /                 attributes schema, kind = "findings", name, title, source, command
 /environment      JSON
@@ -33,9 +33,9 @@ _HEADING = ("name", "title", "source", "command")
 
 
 def write(path: str | os.PathLike[str], heading: Heading, findings: Findings) -> None:
-    """Write findings to an HDF5 file, whole or not at all; an existing file is replaced.
+    """Write findings to an HDF5 file, atomically; an existing file is replaced.
 
-    Raises OutputError for what the file cannot hold, OSError where it cannot be written; the old file then stays.
+    Raises OutputError for data that HDF5 cannot store, OSError where the file cannot be written; the old file then stays.
     """
     with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
         file.attrs["schema"], file.attrs["kind"] = SCHEMA, KIND
@@ -52,7 +52,7 @@ def write(path: str | os.PathLike[str], heading: Heading, findings: Findings) ->
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Heading, Findings]:
-    """The findings in a file; raises OutputError, naming the path, where there are none."""
+    """The findings in a file. Raises OutputError with the path where there are none."""
     with opened(path, "/") as file:
         if file.attrs.get("kind") != KIND or file.attrs.get("schema") != SCHEMA:
             found = f"kind {file.attrs.get('kind')!r}, schema {file.attrs.get('schema')}"
@@ -68,7 +68,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Heading, Findings]:
 
 
 def kind(path: str | os.PathLike[str]) -> str:
-    """Which kind of study a file says it holds, "" where it says nothing; raises OutputError where it cannot be read."""
+    """The kind of study in a file, "" without that attribute; raises OutputError for a file that cannot be read."""
     with opened(path, "/") as file:
         return str(file.attrs.get("kind", ""))
 

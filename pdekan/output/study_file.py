@@ -7,7 +7,7 @@
 /limit        the least errors of tensor-product splines
 /paper        published errors
 
-A table is a data frame by ``{name: c.asstr()[()] if c.dtype.kind == "S" else c[()] for name, c in file["runs"].items()}``.
+A table as a data frame: ``{name: c.asstr()[()] if c.dtype.kind == "S" else c[()] for name, c in file["runs"].items()}``.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _HISTORY = ("history",)  # of a run: a group of its own, not a column
 
 
 def write(path: str | os.PathLike[str], study: Study) -> None:
-    """Write a study to an HDF5 file, whole or not at all; an existing file is replaced.
+    """Write a study to an HDF5 file, atomically; an existing file is replaced.
 
-    Raises OutputError for what the file cannot hold, OSError where it cannot be written; the old file then stays.
+    Raises OutputError for data that HDF5 cannot store, OSError where the file cannot be written; the old file then stays.
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["schema"], file.attrs["kind"] = SCHEMA, KIND
@@ -60,7 +60,7 @@ def write(path: str | os.PathLike[str], study: Study) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Study:
-    """The study in a file, equal to the written one to the bit; raises OutputError, naming the path, where there is none."""
+    """The study in a file, equal to the stored one. Raises OutputError with the path where there is none."""
     with opened(path, "/") as file:
         if file.attrs.get("kind") != KIND:
             raise OutputError(f"not a scaling study: attribute 'kind' is {file.attrs.get('kind')!r}, not {KIND!r}")
