@@ -213,7 +213,7 @@ def test_the_lowest_residual_on_unseen_points_counts_from_each_start() -> None:
         tried("lbfgs", 3, 1.0),
         tried("lbfgs", 4, 2.0, widths=(2, 7, 1), counts=False),
     )
-    assert [run.counts for run in fits.counting(runs)] == [True, False, False, True, False, True, True, True]
+    assert [run.counts for run in fits.with_counts(runs)] == [True, False, False, True, False, True, True, True]
 
 
 def test_theory_falls_by_two_a_degree_and_by_two_a_derivative() -> None:

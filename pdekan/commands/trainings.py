@@ -77,7 +77,7 @@ def _directory(options: argparse.Namespace, name: str, tasks: Sequence[Task]) ->
     return runs.fresh_directory(name) if options.output is None else folder.claim(options.output, options.force), []
 
 
-def _watcher(show: Show, interrupted: Callable[[], bool], score: Score, found: Sequence[Row]) -> engine.Watcher:
+def _watcher(show: Show, interrupted: Callable[[], bool], score: Score, found: Sequence[Row]) -> engine.StudyWatcher:
     """Shows where the study stands: the cluster's address once, and after every row the lowest error of each kind."""
     best: dict[str, float] = {}
     told = False
@@ -88,7 +88,7 @@ def _watcher(show: Show, interrupted: Callable[[], bool], score: Score, found: S
             kind, error = scored
             best[kind] = min(error, best.get(kind, math.inf))
 
-    def watch(progress: engine.Progress) -> str | None:
+    def watch(progress: engine.StudyProgress) -> str | None:
         nonlocal told
         if progress.dashboard is not None and not told:
             told = True
@@ -103,7 +103,7 @@ def _watcher(show: Show, interrupted: Callable[[], bool], score: Score, found: S
     return watch
 
 
-def _detail(progress: engine.Progress, best: dict[str, float]) -> str:
+def _detail(progress: engine.StudyProgress, best: dict[str, float]) -> str:
     # with the bar it fits into the 80 columns of a terminal
     text = f"{progress.done} done, {progress.failed} failed, {progress.left} left"
     if progress.waits_for_workers:
