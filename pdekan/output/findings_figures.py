@@ -26,17 +26,17 @@ _COLOURS = {
 def draw(picture: Picture) -> Figure:
     """The figure that a picture describes."""
     rows = -(-len(picture.panels) // picture.across)
-    figure, every = panels.empty_figure(picture.size, picture.across, rows)
-    for axes in every[len(picture.panels) :]:
+    figure, axes_list = panels.empty_figure(picture.size, picture.across, rows)
+    for axes in axes_list[len(picture.panels) :]:
         axes.set_axis_off()
     handles: dict[str, Line2D] = {}
-    for axes, panel in zip(every, picture.panels, strict=False):
-        if picture.shared and axes is not every[0]:
-            axes.sharex(every[0])
-            axes.sharey(every[0])
+    for axes, panel in zip(axes_list, picture.panels, strict=False):
+        if picture.shared and axes is not axes_list[0]:
+            axes.sharex(axes_list[0])
+            axes.sharey(axes_list[0])
         handles = _draw_panel(axes, panel) | handles
     if picture.shared:
-        for axes in every:
+        for axes in axes_list:
             axes.label_outer()
     if picture.title:
         figure.suptitle(picture.title, fontsize=panels.TITLE_SIZE)

@@ -102,8 +102,8 @@ def slope(curve: str, norm: Norm, sizes: Array, errors: Array, expected: float =
 
 def _falling(medians: Sequence[float]) -> int:
     """The number of log medians, in the order of size, up to which the curve falls."""
-    for index, here in enumerate(medians):
-        if min(medians[index + 1 :], default=math.inf) > here + math.log(REDUCTION):
+    for index, median in enumerate(medians):
+        if min(medians[index + 1 :], default=math.inf) > median + math.log(REDUCTION):
             return index + 1
     return 0
 

@@ -39,7 +39,7 @@ _UNKNOWN = (math.nan, math.nan)
 
 def tasks(seeds: int, quick: bool) -> list[Task]:
     """Every size of both kinds for every goal, the largest first, seed by seed."""
-    chosen = {name: goal for name, goal in goals().items() if not quick or name in QUICK_GOALS}
+    selected = {name: goal for name, goal in goals().items() if not quick or name in QUICK_GOALS}
     return [
         Task(
             {
@@ -53,7 +53,7 @@ def tasks(seeds: int, quick: bool) -> list[Task]:
         )
         for seed in range(seeds)
         for size in sorted(QUICK_SIZES if quick else SIZES, reverse=True)
-        for name, goal in chosen.items()
+        for name, goal in selected.items()
         for kind in KINDS.values()
         for optimizer in (OPTIMIZERS if goal.inputs == 2 else OPTIMIZERS_ABOVE_2D)[kind]
     ]
@@ -167,8 +167,8 @@ def _medians(rows: Sequence[Row], prefix: str) -> Medians:
 
 def _best(medians: Medians, name: str, kind: str, sizes: Sequence[int]) -> float:
     """The error of the size with the lowest validation residual."""
-    every = [medians.get((name, kind, size), _UNKNOWN) for size in sizes]
-    return min((one for one in every if not math.isnan(one[1])), key=lambda one: one[1], default=_UNKNOWN)[0]
+    pairs = [medians.get((name, kind, size), _UNKNOWN) for size in sizes]
+    return min((pair for pair in pairs if not math.isnan(pair[1])), key=lambda pair: pair[1], default=_UNKNOWN)[0]
 
 
 def _table(name: str, title: str, names: Sequence[str], groups: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Columns:
