@@ -12,7 +12,7 @@ import numpy as np
 from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
 from pdekan.studies import engine
 from pdekan.studies.experiment import Experiment, result
-from pdekan.studies.rows import Row, Task, plain
+from pdekan.studies.rows import Row, Task, json_data
 
 Train = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -42,7 +42,7 @@ SQUARES = Experiment("squares", "Squares of numbers", "that squares grow", "Eucl
 def stand_in(train: Train, dashboard: str | None = None) -> Callable[..., list[Row]]:
     """The engine's `run`, one task after the other."""
 
-    def run(_: Train, tasks: Sequence[Task], directory: Path, *, watch: engine.Watcher, **__: Any) -> list[Row]:
+    def run(_: Train, tasks: Sequence[Task], directory: Path, *, watch: engine.StudyWatcher, **__: Any) -> list[Row]:
         rows: list[Row] = []
         path = directory / "study.jsonl"
         if path.exists():
@@ -50,7 +50,7 @@ def stand_in(train: Train, dashboard: str | None = None) -> Callable[..., list[R
 
         def reason(newest: Row | None) -> str | None:
             failed = sum(row.failure is not None for row in rows)
-            return watch(engine.Progress(len(tasks), len(rows), failed, 1, 1.0, None, dashboard, True, newest))
+            return watch(engine.StudyProgress(len(tasks), len(rows), failed, 1, 1.0, None, dashboard, True, newest))
 
         if reason(None) is not None:
             return rows
@@ -58,7 +58,7 @@ def stand_in(train: Train, dashboard: str | None = None) -> Callable[..., list[R
             if task.key in {row.key for row in rows}:
                 continue
             try:
-                row = Row(task.key, task.configuration, plain(train(task.configuration)), None, 0.1)
+                row = Row(task.key, task.configuration, json_data(train(task.configuration)), None, 0.1)
             except RuntimeError as error:
                 row = Row(task.key, task.configuration, None, f"RuntimeError: {error}", 0.1)
             rows.append(row)

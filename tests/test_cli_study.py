@@ -62,7 +62,7 @@ def test_without_a_name_studies_are_listed(capsys: pytest.CaptureFixture[str], w
 def test_a_study_in_processes_of_its_own(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their end takes longer than anybody waits for it, as on a busy machine: that loses nothing."""
     monkeypatch.undo()
-    monkeypatch.setattr(cluster, "FAREWELL_SECONDS", 0.0)
+    monkeypatch.setattr(cluster, "WORKER_CLOSE_SECONDS", 0.0)
     monkeypatch.chdir(workplace)
     monkeypatch.setitem(EXPERIMENTS, "squares", SQUARES)
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
@@ -134,8 +134,8 @@ def test_where_all_fail_the_exit_code_says_so(
 def test_an_interrupted_study_goes_on_where_it_was(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*arguments: Any, watch: engine.Watcher, **others: Any) -> list[Row]:
-        def struck(progress: engine.Progress) -> str | None:
+    def interrupted(*arguments: Any, watch: engine.StudyWatcher, **others: Any) -> list[Row]:
+        def struck(progress: engine.StudyProgress) -> str | None:
             if progress.done == 2:
                 os.kill(os.getpid(), signal.SIGINT)
             return watch(progress)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pdekan.domains.box import Box, box, hypercube
 from pdekan.domains.quadrature import Quadrature
-from pdekan.errors.norms import ORDER, Errors, measure, quick
+from pdekan.errors.norms import GAUSS_POINTS, Errors, measure, measure_on_rule
 from pdekan.fields.jets import Jet, exp, product, sin
 from pdekan.fields.operators import laplacian
 from pdekan.networks.base import ModuleNetwork
@@ -163,8 +163,8 @@ def test_halving_the_cells_of_the_rule_that_was_used_changes_no_digit_shown(doma
     problem = problem_on(domain)
     network = network_on(domain, frequency=3)
     found = measure(problem, network)["u"]
-    cells = round(found.points ** (1.0 / domain.dimension)) // ORDER
-    finer = quick(problem, network, domain.interior(2 * cells, ORDER, 0, 0))["u"]
+    cells = round(found.points ** (1.0 / domain.dimension)) // GAUSS_POINTS
+    finer = measure_on_rule(problem, network, domain.interior(2 * cells, GAUSS_POINTS, 0, 0))["u"]
     assert found.l2 == pytest.approx(finer.l2, rel=1e-4)
     assert found.h1_seminorm == pytest.approx(finer.h1_seminorm, rel=1e-4)
 
@@ -194,7 +194,7 @@ def test_norms_relative_to_nothing_are_not_numbers() -> None:
 def test_quick_measures_use_the_rule_given() -> None:
     problem = Problem(box(x=(0, 2)), lambda u: laplacian(u), 0.0, exact=lambda x: exp(x))
     rule = Quadrature(np.array([[0.5], [1.0]]), np.array([0.5, 1.5]))
-    found = quick(problem, ModuleNetwork(Constant(1.0), 1), rule)["u"]
+    found = measure_on_rule(problem, ModuleNetwork(Constant(1.0), 1), rule)["u"]
     assert found.l2_mean_square == pytest.approx((0.5 * (1 - math.exp(0.5)) ** 2 + 1.5 * (1 - math.e) ** 2) / 2.0)
     assert found.h1_seminorm_mean_square == pytest.approx((0.5 * math.e + 1.5 * math.e**2) / 2.0)
     assert found.linf == pytest.approx(math.e - 1.0)

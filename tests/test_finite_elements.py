@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -19,12 +19,12 @@ from pdekan.domains.mesh import Mesh
 from pdekan.domains.quadrature import Array
 from pdekan.domains.shapes import disk, polygon
 from pdekan.domains.triangulation import triangulation
-from pdekan.errors.references import finite_element_references
+from pdekan.errors.reference_solutions import finite_element_references
 from pdekan.fem import solver
 from pdekan.fem.lagrange import Lagrange
-from pdekan.fem.meshes import fitted
+from pdekan.fem.meshes import fitted_mesh
 from pdekan.fem.solver import levels
-from pdekan.fem.spaces import Function, Space
+from pdekan.fem.spaces import FiniteElementFunction, LagrangeSpace
 from pdekan.fem.weak_form import coefficients, is_affine
 from pdekan.fields.jets import Derivatives, Jet, atan2, cos, exp, sin
 from pdekan.fields.operators import d, div, dx, dy, grad, laplacian, normal
@@ -46,17 +46,17 @@ def reference_points(dimension: int, count: int = 20) -> Array:
 def test_lagrange_functions_are_one_at_their_node_and_zero_at_the_others(dimension: int, degree: int) -> None:
     element = Lagrange(dimension, degree)
     assert len(element.doflocs) == math.comb(degree + dimension, dimension)
-    value, _ = element.functions(element.doflocs.T)
+    value, _ = element.shape_functions(element.doflocs.T)
     np.testing.assert_allclose(value, np.eye(len(value)), atol=1e-12)
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 def test_their_derivatives_are_those_of_differences(dimension: int) -> None:
     element, x, h = Lagrange(dimension, 5), reference_points(dimension), 1e-6
-    _, slope = element.functions(x)
+    _, slope = element.shape_functions(x)
     for k in range(dimension):
         step = h * np.eye(dimension)[:, [k]]
-        differences = (element.functions(x + step)[0] - element.functions(x - step)[0]) / (2 * h)
+        differences = (element.shape_functions(x + step)[0] - element.shape_functions(x - step)[0]) / (2 * h)
         np.testing.assert_allclose(slope[:, k], differences, atol=1e-7)
 
 
@@ -110,11 +110,11 @@ def test_what_is_affine_is_known() -> None:
             is_affine(problem, as_field(quasilinear), 1.0, points)
 
 
-def function_on(domain: Domain, level: int, degree: int) -> Function:
+def function_on(domain: Domain, level: int, degree: int) -> FiniteElementFunction:
     """A polynomial of half the degree in the space of a level, which holds it also on curved cells."""
-    fit = fitted(domain, {})
-    space = Space.on(next(islice(fit.meshes(degree), level, None)), fit, degree)
-    return Function(space, polynomial(space.nodes)[0])
+    fit = fitted_mesh(domain, {})
+    space = LagrangeSpace.on_mesh(next(islice(fit.refinements(degree), level, None)), fit, degree)
+    return FiniteElementFunction(space, polynomial(space.nodes)[0])
 
 
 def polynomial(points: Array) -> tuple[Array, Array]:
@@ -147,22 +147,35 @@ def test_points_are_found_in_graded_and_curved_meshes(domain: Domain, exact: boo
 
 @pytest.mark.parametrize("domain", [disk((0.3, 0.0), 1.5), difference(box(x=(-1, 1), y=(-1, 1)), disk((0, 0), 0.3))])
 def test_the_area_of_curved_meshes_converges_with_the_degree(domain: Domain) -> None:
-    errors = [abs(function_on(domain, level, 4).samples()[1].sum() - domain.measure) for level in range(3)]
+    errors = [abs(function_on(domain, level, 4).quadrature()[1].sum() - domain.measure) for level in range(3)]
     slopes = np.log2(np.divide(errors[:-1], errors[1:]))
     assert slopes.min() > 5.0
     assert errors[-1] < 1e-8
 
 
-def test_the_mesh_is_refined_towards_corners_as_their_angles_ask() -> None:
-    fit = fitted(L_SHAPE, dict.fromkeys(L_SHAPE.faces, 0))
+def test_corners_have_the_exponents_of_their_angles_and_conditions() -> None:
+    fit = fitted_mesh(L_SHAPE, dict.fromkeys(L_SHAPE.faces, 0))
     exponents = sorted(alpha for _, alpha in fit.corners)  # type: ignore[attr-defined]
     np.testing.assert_allclose(exponents, [2 / 3] + [2.0] * 5)
-    changed = fitted(box(x=(0, 1), y=(0, 1)), {"x-": 1})
-    np.testing.assert_allclose(sorted(alpha for _, alpha in changed.corners), [1.0, 1.0, 2.0, 2.0])  # type: ignore[attr-defined]
-    assert fitted(disk(), {}).corners == ()  # type: ignore[attr-defined]
-    mesh = next(islice(fit.meshes(4), 2, None))
-    sizes = np.linalg.norm(mesh.p[:, mesh.facets[0]] - mesh.p[:, mesh.facets[1]], axis=0)
-    assert sizes.max() / sizes.min() == pytest.approx(2.0 ** (2 * 5), rel=2.0)
+    mixed = fitted_mesh(box(x=(0, 1), y=(0, 1)), {"x-": 1})
+    np.testing.assert_allclose(sorted(alpha for _, alpha in mixed.corners), [1.0, 1.0, 2.0, 2.0])  # type: ignore[attr-defined]
+    assert fitted_mesh(disk(), {}).corners == ()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("degree", [3, 4])
+def test_a_refinement_halves_edges_at_a_corner_as_often_as_its_exponent_requires(degree: int) -> None:
+    """⌈p/α⌉ times, and once where nothing is graded: the ratio of edges at a corner on successive meshes is a power of two."""
+    fit = fitted_mesh(L_SHAPE, dict.fromkeys(L_SHAPE.faces, 0))
+    meshes = list(islice(fit.refinements(degree), 3))
+    for corner, alpha in fit.corners:  # type: ignore[attr-defined]
+        lengths = []
+        for mesh in meshes:
+            at_corner = np.linalg.norm(mesh.p.T - corner, axis=1) < 1e-12
+            edges = mesh.facets.T[at_corner[mesh.facets.T].any(axis=1)]
+            lengths.append(np.sort(np.linalg.norm(mesh.p.T[edges[:, 0]] - mesh.p.T[edges[:, 1]], axis=1)))
+        halvings = np.log2(np.divide(lengths[:-1], lengths[1:]))
+        np.testing.assert_allclose(halvings, math.ceil(degree / alpha - 1e-9), atol=1e-6)
+    assert all(fine.param() == pytest.approx(coarse.param() / 2) for coarse, fine in pairwise(meshes))
 
 
 def wave(x: Jet, y: Jet) -> Jet:
@@ -274,7 +287,7 @@ def test_a_corner_costs_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     errors = []
     for solution in islice(levels(problem), 4):
         # the fine mesh's own points, which crowd at the corner
-        points, weights, _, gradients = solution.samples()
+        points, weights, _, gradients = solution.quadrature()
         exact = problem.exact_jet(torch.as_tensor(points), Derivatives.GRADIENT).gradient
         assert exact is not None
         errors.append(math.sqrt(weights @ ((gradients[:, 0] - exact.numpy()) ** 2).sum(axis=1)))
@@ -286,7 +299,7 @@ def test_a_corner_costs_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_grading_a_corner_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(solver.DEGREE, 2, 3)
-    monkeypatch.setattr("pdekan.fem.meshes.STEEPEST", 1)
+    monkeypatch.setattr("pdekan.fem.meshes.MAX_CORNER_REFINEMENTS", 1)
     problem = Problem(L_SHAPE, lambda u: laplacian(u), 0.0, (dirichlet(EXACT),), exact=singular)
     reference = next(finite_element_references(problem))
     (l2, h1), (own_l2, own_h1) = errors_of(problem, reference)["u"], reference.estimate["u"]

@@ -10,7 +10,7 @@ import pytest
 from pdekan.domains.box import box
 from pdekan.domains.shapes import annulus
 from pdekan.fields.jets import Jet
-from pdekan.problem_files.measurements import FEW, HELD_OUT, held_out, measured
+from pdekan.problem_files.measurements import MIN_VALUES_TO_SPLIT, VALIDATION_FRACTION, read_measurements, split_measurements
 from pdekan.problems.conditions import dirichlet
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import TrainingOptions
@@ -29,7 +29,7 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_columns_go_where_they_belong(tmp_path: Path) -> None:
     """Columns in any order, others beside them, cells that are missing."""
     path = written(tmp_path, "v,y,sensor,x\n1,0.5,7,0\n,2,8,1\n3,1.5,9,0.25\n")
-    found = measured(path, DOMAIN, ("u", "v"), 0.1)
+    found = read_measurements(path, DOMAIN, ("u", "v"), 0.1)
     assert found.name == "probe"
     assert found.noise == 0.1
     np.testing.assert_array_equal(found.points, [[0.0, 0.5], [1.0, 2.0], [0.25, 1.5]])
@@ -53,27 +53,27 @@ def test_columns_go_where_they_belong(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_used_is_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match=message):
-        measured(written(tmp_path, text), DOMAIN, ("u", "v"), None)
+        read_measurements(written(tmp_path, text), DOMAIN, ("u", "v"), None)
 
 
 def test_a_hole_is_outside_and_the_boundary_is_not(tmp_path: Path) -> None:
     ring = annulus((0.0, 0.0), 0.5, 1.0)
     on = [f"{np.cos(a):.17g},{np.sin(a):.17g},1" for a in np.linspace(0.0, 6.0, 20)]
-    assert len(measured(written(tmp_path, "\n".join(["x,y,u", *on])), ring, ("u",), None).points) == 20
+    assert len(read_measurements(written(tmp_path, "\n".join(["x,y,u", *on])), ring, ("u",), None).points) == 20
     with pytest.raises(ProblemError, match=r"1 of 21 points are outside of the domain, the first at x = 0\.1, y = 0"):
-        measured(written(tmp_path, "\n".join(["x,y,u", *on, "0.1,0,1"])), ring, ("u",), None)
+        read_measurements(written(tmp_path, "\n".join(["x,y,u", *on, "0.1,0,1"])), ring, ("u",), None)
 
 
 def regression(count: int, seed: int = 0, **more: object) -> Problem:
     x = np.random.default_rng(1).random((count, 2))
     values = {"u": x[:, 0] + 10.0 * x[:, 1], "v": np.where(x[:, 0] > 0.5, np.nan, x[:, 1])}
-    data = (Measurements(x, values, 0.1), Measurements(x[:FEW] + 0.5, {"u": x[:FEW, 1]}))
+    data = (Measurements(x, values, 0.1), Measurements(x[:MIN_VALUES_TO_SPLIT] + 0.5, {"u": x[:MIN_VALUES_TO_SPLIT, 1]}))
     return Problem(DOMAIN, unknowns=("u", "v"), data=data, training=TrainingOptions(seed=seed), **more)  # type: ignore[arg-type]
 
 
 def test_a_regression_holds_back_a_part_of_every_file() -> None:
     problem = regression(1000)
-    fitted, unseen = held_out(problem)
+    fitted, unseen = split_measurements(problem)
     for whole, one, other in zip(problem.data, fitted.data, unseen.data, strict=True):
         assert (one.noise, one.name) == (other.noise, other.name) == (whole.noise, whole.name)
         for name, values in whole.values.items():
@@ -83,19 +83,21 @@ def test_a_regression_holds_back_a_part_of_every_file() -> None:
             np.testing.assert_array_equal(one.values[name][trained], values[trained])
             np.testing.assert_array_equal(other.values[name][judged], values[judged])
     share = np.isfinite(unseen.data[0].values["u"]).mean()
-    assert share == pytest.approx(HELD_OUT, abs=4.0 * (HELD_OUT * (1.0 - HELD_OUT) / 1000) ** 0.5)
-    assert np.isfinite(unseen.data[1].values["u"]).sum() < FEW
+    assert share == pytest.approx(
+        VALIDATION_FRACTION, abs=4.0 * (VALIDATION_FRACTION * (1.0 - VALIDATION_FRACTION) / 1000) ** 0.5
+    )
+    assert np.isfinite(unseen.data[1].values["u"]).sum() < MIN_VALUES_TO_SPLIT
 
 
 def test_what_is_held_back_depends_on_the_seed_alone() -> None:
-    first, again, other = (held_out(regression(200, seed))[1].data[0].values["u"] for seed in (0, 0, 1))
+    first, again, other = (split_measurements(regression(200, seed))[1].data[0].values["u"] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_few_data_are_all_trained_on_and_judged_by() -> None:
-    problem = regression(FEW - 1)
-    fitted, unseen = held_out(problem)
+    problem = regression(MIN_VALUES_TO_SPLIT - 1)
+    fitted, unseen = split_measurements(problem)
     for part in (fitted, unseen):
         np.testing.assert_array_equal(part.data[0].values["u"], problem.data[0].values["u"])
 
@@ -107,7 +109,7 @@ def test_every_value_that_was_measured_is_left_to_train_on() -> None:
     values["v"][[3, 4]] = 1.0
     for seed in range(60):
         problem = Problem(DOMAIN, unknowns=("u", "v"), data=(Measurements(x, values),), training=TrainingOptions(seed=seed))
-        for part in held_out(problem):
+        for part in split_measurements(problem):
             assert np.isfinite(part.data[0].values["v"]).any(), seed
 
 
@@ -116,5 +118,5 @@ def test_with_an_equation_all_data_are_used() -> None:
         return u - v
 
     problem = regression(100, equation=equation, conditions=(dirichlet(0.0),))
-    fitted, unseen = held_out(problem)
+    fitted, unseen = split_measurements(problem)
     assert fitted is unseen is problem

@@ -9,6 +9,7 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
+from figure_files import written_inches
 
 from pdekan.output import findings_figures, findings_file, tables
 from pdekan.output.findings import Columns, Curve, Findings, Heading, Panel, Picture
@@ -129,4 +130,4 @@ def test_shared_axes_are_labelled_at_the_edges() -> None:
 def test_figures_are_written_by_name(tmp_path: Path, suffix: str) -> None:
     paths = findings_figures.write_all(tmp_path, FINDINGS.pictures[1:], suffix)
     assert paths == {"small": tmp_path / f"small{suffix}"}
-    assert paths["small"].stat().st_size > 1000
+    assert written_inches(paths["small"]) == pytest.approx(FINDINGS.pictures[1].size, abs=0.01)

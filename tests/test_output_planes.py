@@ -17,8 +17,8 @@ def lattice(n: int = 2, shift: float = 0.0) -> Mesh:
     return Mesh(("x", "y", "z"), points + shift, cells)
 
 
-def sections(mesh: Mesh, values: np.ndarray, telling: np.ndarray | None = None) -> list[Plane]:
-    return planes(Samples(mesh, {"u": values}), values, values if telling is None else telling)
+def sections(mesh: Mesh, values: np.ndarray, solution: np.ndarray | None = None) -> list[Plane]:
+    return planes(Samples(mesh, {"u": values}), values, values if solution is None else solution)
 
 
 def triangles_of(plane: Plane) -> Cells:
@@ -96,7 +96,7 @@ def test_sections_are_moved_off_the_zeros() -> None:
     assert list(last.fixed) == ["x"]
     assert abs(last.fixed["x"]) > 0.5
     # the field that tells need not be the one that is drawn
-    ones = sections(mesh, np.ones(mesh.shape), telling=mesh.points[:, 1])
+    ones = sections(mesh, np.ones(mesh.shape), solution=mesh.points[:, 1])
     assert [plane.fixed for plane in (ones[0], ones[2])] == [{"z": 0.0}, {"x": 0.0}]
     assert abs(ones[1].fixed["y"]) > 0.5
 

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+import scaling_runs
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -32,31 +33,19 @@ def history(error: float, steps: int) -> dict[str, np.ndarray]:
 
 
 def a_run(curve: str, widths: tuple[int, ...], intervals: int, size: int, seed: int, error: float, **changes: Any) -> Run:
-    kind = "kan" if intervals else "mlp"
-    plain = Run(
-        key=f"{curve}-{size}-{seed}-{changes.get('optimizer')}",
-        curve=curve,
-        kind=kind,
-        widths=widths,
-        degree=3 if intervals else 0,
-        intervals=intervals,
-        optimizer="gauss-newton",
-        seed=seed,
-        parameters=2 * size,
-        parameters_paper=size,
-        status="stalled",
-        reason="no step lowers the loss any further",
-        iterations=40,
-        seconds=0.02 * size * (1 + seed),
-        loss=error,
-        relative_residual=error,
-        l2_mean_square=error,
-        h1_seminorm_mean_square=100.0 * error,
-        l2_relative=error**0.5,
-        h1_seminorm_relative=error**0.5,
-        history=history(error, 40) if math.isfinite(error) else {},
-    )
-    return replace(plain, **changes)
+    fields = {
+        "key": f"{curve}-{size}-{seed}-{changes.get('optimizer')}",
+        "curve": curve,
+        "kind": "kan" if intervals else "mlp",
+        "widths": widths,
+        "degree": 3 if intervals else 0,
+        "intervals": intervals,
+        "seed": seed,
+        "parameters_paper": size,
+        "seconds": 0.02 * size * (1 + seed),
+        "history": history(error, 40) if math.isfinite(error) else {},
+    }
+    return scaling_runs.a_run(error, **(fields | changes))
 
 
 def kan_runs(widths: Sequence[int] = (5, 7, 10)) -> list[Run]:

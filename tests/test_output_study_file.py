@@ -11,6 +11,7 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
+import scaling_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,30 +29,16 @@ HISTORY = {
 
 
 def a_run(key: str = "0f3a", **changes: Any) -> Run:
-    plain = Run(
-        key=key,
-        curve="KAN [2,5,1]",
-        kind="kan",
-        widths=(2, 5, 1),
-        degree=3,
-        intervals=10,
-        optimizer="gauss-newton",
-        seed=7,
-        parameters=195,
-        parameters_paper=150,
-        status="stalled",
-        reason="no step lowers the loss any further; größer geht nicht ∎",
-        iterations=2,
-        seconds=0.1 + 0.2,
-        loss=5e-324,
-        relative_residual=1 / 3,
-        l2_mean_square=1e-6,
-        h1_seminorm_mean_square=1e-4,
-        l2_relative=2e-3,
-        h1_seminorm_relative=math.nan,
-        history=HISTORY,
-    )
-    return replace(plain, **changes)
+    fields: dict[str, Any] = {
+        "seed": 7,
+        "reason": "no step lowers the loss any further; größer geht nicht ∎",
+        "seconds": 0.1 + 0.2,
+        "loss": 5e-324,
+        "relative_residual": 1 / 3,
+        "h1_seminorm_relative": math.nan,
+        "history": HISTORY,
+    }
+    return scaling_runs.a_run(1e-6, key=key, **(fields | changes))
 
 
 FAILED = a_run(

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from pdekan.output import study_table
-from pdekan.output.study import LimitPoint, PaperPoint, Run, Slope, Spread, Study
+from scaling_runs import a_run
 
-RUN = Run(
-    key="a", curve="KAN [2,5,1]", kind="kan", widths=(2, 5, 1), degree=3, intervals=10, optimizer="gauss-newton", seed=0,
-    parameters=195, parameters_paper=150, status="stalled", reason="no step lowers the loss any further", iterations=9,
-    seconds=1.0, loss=1e-9, relative_residual=1e-4, l2_mean_square=2e-9, h1_seminorm_mean_square=3e-7, l2_relative=1e-4,
-    h1_seminorm_relative=1e-3,
-)  # fmt: skip
+from pdekan.output import study_table
+from pdekan.output.study import LimitPoint, PaperPoint, Slope, Spread, Study
+
+RUN = a_run(l2_mean_square=2e-9, h1_seminorm_mean_square=3e-7)
 MLP = replace(RUN, key="m", curve="MLP depth 2", kind="mlp", widths=(2, 50, 1), degree=0, intervals=0, parameters_paper=150)
 NAN = math.nan
 STUDY = Study(

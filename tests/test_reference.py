@@ -20,7 +20,7 @@ from pdekan.cli import main
 from pdekan.domains.box import Box, box
 from pdekan.domains.quadrature import Array
 from pdekan.errors.norms import measure
-from pdekan.errors.references import FiniteElementReference, extrapolated
+from pdekan.errors.reference_solutions import FiniteElementReference, richardson_errors
 from pdekan.fem import solver
 from pdekan.fields.jets import exp, sin
 from pdekan.fields.operators import laplacian
@@ -98,12 +98,12 @@ def near(size: float) -> ModuleNetwork:
 def test_the_estimate_of_a_steady_sequence_is_its_error(factor: float) -> None:
     errors = np.array([[3.0, 0.2]]) * factor ** -np.arange(4.0)[:, None]
     differences = errors[:-1] - errors[1:]
-    np.testing.assert_allclose(extrapolated(*differences), errors[-1], rtol=1e-12)
+    np.testing.assert_allclose(richardson_errors(*differences), errors[-1], rtol=1e-12)
 
 
 def test_the_estimate_trusts_no_rate_that_does_not_repeat() -> None:
     def estimate(*differences: float) -> float:
-        return float(extrapolated(*(np.array([one]) for one in differences))[0])
+        return float(richardson_errors(*(np.array([one]) for one in differences))[0])
 
     assert estimate(1.0, 0.5, 0.001) == pytest.approx(0.001)  # 2, then 500
     assert estimate(1.0, 0.01, 0.0025) == pytest.approx(0.0025)  # 100, then 4

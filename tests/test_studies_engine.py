@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from pdekan.studies import cluster
-from pdekan.studies.engine import Progress, run
-from pdekan.studies.rows import Row, RowFile, StudyError, Task, plain, row_file
+from pdekan.studies.engine import StudyProgress, run
+from pdekan.studies.rows import Row, RowFile, StudyError, Task, json_data, row_file
 
 TESTS = Path(__file__).parent
 PATIENCE = 60.0  # on a machine that is busy with other tests; nothing waits so long when all is well
@@ -38,7 +38,7 @@ def eventually(condition: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
-def patient(progress: Progress) -> str | None:
+def patient(progress: StudyProgress) -> str | None:
     return "waited in vain" if progress.seconds > PATIENCE else None
 
 
@@ -122,7 +122,7 @@ def test_no_key_has_two_rows(tmp_path: Path) -> None:
 
 
 def test_values_are_plain() -> None:
-    assert plain({"a": (float("nan"), 1.0), "b": float("-inf")}) == {"a": [None, 1.0], "b": None}
+    assert json_data({"a": (float("nan"), 1.0), "b": float("-inf")}) == {"a": [None, 1.0], "b": None}
 
 
 # --- without a cluster ------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_finished_study_starts_nothing(tmp_path: Path) -> None:
     with row_file(tmp_path) as file:
         for each in (other, second, first):
             file.append(each)
-    seen: list[Progress] = []
+    seen: list[StudyProgress] = []
     tasks = [Task({"n": n}) for n in (0, 1.0, 0)]
     assert run(refuse, tasks, tmp_path, watch=seen.append) == [first, second, first]
     assert [(p.total, p.done, p.failed, p.left, p.workers) for p in seen] == [(2, 2, 1, 0, None)]
@@ -179,7 +179,7 @@ def test_every_end_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     antidote = tmp_path / "antidote"
     kinds = ["threads", "deadly", "not finite", "raises", "exits", "returns nothing", "returns no JSON", "well"]
     tasks = [Task({"kind": kind, "antidote": str(antidote)}) for kind in kinds]
-    seen: list[Progress] = []
+    seen: list[StudyProgress] = []
     # a single worker, so that whatever is handed out beside the deadly one is with it when it dies
     rows = run(trainings.troubled, tasks, tmp_path, workers=1, watch=seen.append)
 
@@ -257,7 +257,7 @@ def test_exception_leaves_whole_rows_and_no_worker(tmp_path: Path, capfd: pytest
     tasks[2]["seconds"] = 2 * PATIENCE
     workers: set[int] = set()
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: StudyProgress) -> None:
         workers.update(pid for _, pid in trainings.marks(tmp_path / "marks"))
         if len(trainings.marks(tmp_path / "marks")) == 3:
             raise KeyboardInterrupt
@@ -306,7 +306,7 @@ def test_worker_that_is_killed(tmp_path: Path, start: Callable[..., subprocess.P
     workers: list[subprocess.Popen[bytes]] = []
     waited = killed = 0
 
-    def watch(progress: Progress) -> str | None:
+    def watch(progress: StudyProgress) -> str | None:
         nonlocal waited, killed
         waited += progress.waits_for_workers
         if progress.waits_for_workers and not workers:
@@ -350,7 +350,7 @@ def test_cluster_that_is_no_use_or_is_left_or_goes_away(tmp_path: Path, start: C
     time.sleep(1.0)
     assert len(trainings.marks(tmp_path / "marks")) <= 3  # what it had in hand, and nothing after
 
-    def watch(progress: Progress) -> str | None:
+    def watch(progress: StudyProgress) -> str | None:
         if progress.done >= 3 and progress.newest is None:
             threading.Timer(0.1, scheduler.kill).start()  # while a row is waited for
         return patient(progress)

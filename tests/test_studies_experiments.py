@@ -17,12 +17,12 @@ from pdekan.output.findings import Columns, Findings
 from pdekan.studies import continual_learning, grid_extension, representation
 from pdekan.studies.experiment import Experiment, result, summarised
 from pdekan.studies.experiments import EXPERIMENTS
-from pdekan.studies.rows import Row, Task, plain
+from pdekan.studies.rows import Row, Task, json_data
 
 
 def rows_of(experiment: Experiment, tasks: Sequence[Task], trained: Sequence[dict[str, Any]]) -> list[Row]:
     """Rows as the file gives them back."""
-    return [Row(task.key, task.configuration, plain(one), None, 1.0) for task, one in zip(tasks, trained, strict=True)]
+    return [Row(task.key, task.configuration, json_data(one), None, 1.0) for task, one in zip(tasks, trained, strict=True)]
 
 
 def table(findings: Findings, name: str) -> Columns:
@@ -92,7 +92,7 @@ def test_a_spline_learns_all_peaks_as_well_as_if_it_saw_them_at_once(kan: dict[s
     limit = float(np.sqrt(np.mean((best(x) - continual_learning.target(x)) ** 2)))
     end = float(np.sqrt(np.mean(np.square(kan["rms"][-1]))))
     assert limit < end < 2.0 * limit < 1e-2
-    assert max(kan["largest"][-1]) < continual_learning.REMEMBERED
+    assert max(kan["largest"][-1]) < continual_learning.MAX_ERROR_REMEMBERED
 
 
 def test_a_spline_changes_only_where_data_are(kan: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def test_an_mlp_forgets() -> None:
     found = phases(kind="mlp", hidden=[20], steps=120)
     assert found["rms"][0][0] < 0.1
     assert found["rms"][1][0] > 0.3
-    assert sum(error < continual_learning.REMEMBERED for error in found["largest"][-1]) < 5
+    assert sum(error < continual_learning.MAX_ERROR_REMEMBERED for error in found["largest"][-1]) < 5
 
 
 def a_phase(error: float, own: float) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Slopes and medians of a study, against power laws whose exponent is known and against counting by hand."""
 
 import math
-from dataclasses import replace
 from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
+import scaling_runs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,29 +16,8 @@ SIZES = np.array([75.0, 150.0, 225.0, 300.0, 450.0])
 
 
 def a_run(key: str = "a", size: int = 75, error: float = 1e-3, **changes: object) -> Run:
-    plain = Run(
-        key=key,
-        curve="KAN [2,5,1]",
-        kind="kan",
-        widths=(2, 5, 1),
-        degree=3,
-        intervals=size // 15,
-        optimizer="gauss-newton",
-        seed=0,
-        parameters=2 * size,
-        parameters_paper=size,
-        status="stalled",
-        reason="no step lowers the loss any further",
-        iterations=30,
-        seconds=1.5,
-        loss=error,
-        relative_residual=error,
-        l2_mean_square=error,
-        h1_seminorm_mean_square=100.0 * error,
-        l2_relative=error**0.5,
-        h1_seminorm_relative=error**0.5,
-    )
-    return replace(plain, **changes)
+    fields = {"key": key, "parameters_paper": size, "intervals": size // 15}
+    return scaling_runs.a_run(error, **(fields | changes))
 
 
 def fitted(errors: np.ndarray, sizes: np.ndarray = SIZES) -> Slope:
@@ -213,7 +192,7 @@ def test_the_lowest_residual_on_unseen_points_counts_from_each_start() -> None:
         tried("lbfgs", 3, 1.0),
         tried("lbfgs", 4, 2.0, widths=(2, 7, 1), counts=False),
     )
-    assert [run.counts for run in fits.counting(runs)] == [True, False, False, True, False, True, True, True]
+    assert [run.counts for run in fits.with_counts(runs)] == [True, False, False, True, False, True, True, True]
 
 
 def test_theory_falls_by_two_a_degree_and_by_two_a_derivative() -> None:

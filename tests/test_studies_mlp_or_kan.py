@@ -23,7 +23,7 @@ GOALS = goals()
 def test_both_kinds_have_about_as_many_parameters(name: str, size: int) -> None:
     goal = GOALS[name]
     for kind in study.KINDS.values():
-        configuration = study.sized(kind, goal.inputs, size)
+        configuration = study.network_of_size(kind, goal.inputs, size)
         problem = goal.problem()
         object.__setattr__(problem, "network", regression.network(configuration))
         counted = stages(problem)[-1].parameters(goal.inputs)
@@ -62,7 +62,7 @@ def test_an_interrupted_study_is_one_of_fewer_seeds() -> None:
 def test_a_training_says_how_it_stood_early_and_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
     monkeypatch.setattr(study.time, "thread_time", lambda: 0.5 * next(ticks))  # half a second from step to step
-    network = study.sized("mlp", 2, 50)
+    network = study.network_of_size("mlp", 2, 50)
     result = study.train({"goal": "smooth", **network, "optimizer": "gauss-newton", "seconds": 6.0, "seed": 0})
     assert result["parameters"] == 49
     assert (result["seconds"], result["iterations"]) == (6.0, 12)
@@ -70,15 +70,15 @@ def test_a_training_says_how_it_stood_early_and_ends_in_time(monkeypatch: pytest
     assert result["error"] == pytest.approx(result["residual"], rel=0.5)
     # the early one is that of a training which ends then
     ticks = itertools.count()
-    short = study.train({"goal": "smooth", **network, "optimizer": "gauss-newton", "seconds": study.EARLY, "seed": 0})
-    assert (short["iterations"], short["error"]) == (round(study.EARLY / 0.5), result["early_error"])
+    short = study.train({"goal": "smooth", **network, "optimizer": "gauss-newton", "seconds": study.EARLY_SECONDS, "seed": 0})
+    assert (short["iterations"], short["error"]) == (round(study.EARLY_SECONDS / 0.5), result["early_error"])
     assert (short["early_error"], short["early_residual"]) == (result["early_error"], result["early_residual"])
 
 
 def test_the_watch_counts_the_seconds_of_its_thread_but_for_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 5.0
     monkeypatch.setattr(study.time, "thread_time", lambda: now)
-    watch = study._Watch(3.0)
+    watch = study._CpuTimeLimit(3.0)
     taken: list[float] = []
 
     def snapshot() -> Any:
@@ -99,7 +99,7 @@ def test_the_watch_counts_the_seconds_of_its_thread_but_for_its_own(monkeypatch:
 def test_a_step_that_takes_too_long_leaves_nothing_early(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
     monkeypatch.setattr(study.time, "thread_time", lambda: 3.0 * next(ticks))
-    network = study.sized("kan", 2, 37)
+    network = study.network_of_size("kan", 2, 37)
     result = study.train({"goal": "smooth", **network, "optimizer": "gauss-newton", "seconds": 3.0, "seed": 0})
     assert result["early_error"] is None
     assert result["early_residual"] is None

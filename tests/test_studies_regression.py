@@ -77,6 +77,6 @@ def test_who_is_better(kan: float, mlp: float, expected: str) -> None:
 
 
 def test_everybody_is_named_once() -> None:
-    told = winners.sentence({"a": "KAN", "b": "MLP", "c": "even", "d": "KAN", "e": "–"}, "Here")
+    told = winners.winners_sentence({"a": "KAN", "b": "MLP", "c": "even", "d": "KAN", "e": "–"}, "Here")
     assert told == "Here the KAN is more than 2 times better for a, d; the MLP for b; they are even for c."
-    assert winners.listed([]) == "none"
+    assert winners.comma_list([]) == "none"

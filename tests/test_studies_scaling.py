@@ -20,7 +20,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.studies import kan_paper, scaling
-from pdekan.studies.rows import Row, Task, plain
+from pdekan.studies.rows import Row, Task, json_data
 from pdekan.studies.scaling import Plan, Trial
 from pdekan.training import solver
 
@@ -70,7 +70,7 @@ def row(trial: Trial, **result: Any) -> Row:
         "h1_seminorm_relative": 1e-3,
         "history": {name: [1.0, math.nan] for name in ("step", "seconds", "loss", "l2_mean_square", "h1_mean_square")},
     }  # fmt: skip
-    return Row(trial.task.key, trial.task.configuration, plain(outcome | result), None, 0.6)
+    return Row(trial.task.key, trial.task.configuration, json_data(outcome | result), None, 0.6)
 
 
 def failure(trial: Trial, seconds: float | None = 0.6) -> Row:
@@ -210,7 +210,7 @@ def test_a_training_is_what_solve_does() -> None:
     assert result["iterations"] == solution.iterations
     assert result["loss"] == pytest.approx(solution.history["loss"][-1], rel=1e-6)
     assert result["history"]["step"] == solution.history["step"].tolist()
-    assert json.loads(json.dumps(plain(result))) == plain(result)
+    assert json.loads(json.dumps(json_data(result))) == json_data(result)
 
 
 def test_a_training_has_one_thread_and_leaves_the_number_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from pdekan.output.findings import Columns
 from pdekan.studies import special_functions as study
 from pdekan.studies.rows import Row
 from pdekan.studies.special_targets import FUNCTIONS
+from pdekan.studies.winners import UNKNOWN
 
 
 def harmonic(m: int, n: int) -> Callable[[float, float], Any]:
@@ -51,7 +52,7 @@ def test_a_function_is_what_its_name_says(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_was_published_of_it_agrees_with_itself(name: str) -> None:
     paper = FUNCTIONS[name].paper
-    assert paper.best_rmse <= paper.minimal_rmse < study.SMALL
+    assert paper.best_rmse <= paper.minimal_rmse < study.MINIMAL_ERROR
     # in the paper's table the KAN is better everywhere
     assert paper.best_rmse < paper.mlp_rmse
 
@@ -81,8 +82,8 @@ def test_most_functions_are_learned_to_five_digits_by_the_largest_kan() -> None:
     tasks = [task for task in study.tasks(1, quick=False) if task.configuration.get("intervals") == [4, 16]]
     results = [study.train(task.configuration) for task in tasks]
     assert len(results) == 15
-    assert all(result["parameters"] <= study.LARGE for result in results)
-    assert sum(result["rmse"] <= study.GOOD for result in results) >= 12
+    assert all(result["parameters"] <= study.MAX_PARAMETERS for result in results)
+    assert sum(result["rmse"] <= study.GOOD_ERROR for result in results) >= 12
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(1e-9, 1.0)), max_size=20))
@@ -136,7 +137,7 @@ def test_the_minimal_kan_is_the_smallest_that_will_do() -> None:
     assert [minimal[name]["minimal KAN"] for name in ("jv(x,y)", "iv(x,y)")] == ["[2,2,1]", "[2,1,1]"]
     assert minimal["jv(x,y)"]["RMSE"] == 1e-6  # of its best seed
     nothing = study.findings([row("jv(x,y)", 0.1, 0.1, 74)])
-    assert table(nothing.tables, "minimal")["jv(x,y)"]["minimal KAN"] == study.NOTHING
+    assert table(nothing.tables, "minimal")["jv(x,y)"]["minimal KAN"] == UNKNOWN
 
 
 def test_the_sentences_count() -> None:

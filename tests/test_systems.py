@@ -24,7 +24,8 @@ from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.parameters import Measurements, Parameter
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import load_solution
-from pdekan.training.solver import Progress, solve
+from pdekan.training.progress import Progress
+from pdekan.training.solver import solve
 
 LINE = box(x=(0, 1))
 QUICK = TrainingOptions(seconds=20.0, tolerance=1e-5)

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
     done = train(options, f"{problem.name}_scaling", scaling.train, scaling.tasks(trials), score)
     study = scaling.study(problem, plan, trials, done.rows, options.typed)
-    return report(options, done, folder.of_scaling(study), study_table.tables(study), all(map(folder.failed, study.runs)))
+    return report(options, done, folder.scaling_contents(study), study_table.tables(study), all(map(folder.failed, study.runs)))
 
 
 def _plan(options: argparse.Namespace) -> Plan:

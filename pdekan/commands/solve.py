@@ -15,7 +15,7 @@ from rich.table import Table
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
 from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
 from pdekan.errors.norms import Errors
-from pdekan.errors.references import SUFFICIENT
+from pdekan.errors.reference_solutions import SUFFICIENT_ACCURACY
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.problem import Problem
@@ -143,7 +143,7 @@ def _reference(errors: Errors, name: str) -> str:
     if any(map(math.isnan, own)):
         return f"{text}, whose own error is not known"
     text += f", itself known to {own[0]:.0e} (L2) and {own[1]:.0e} (H1 seminorm), absolute"
-    if all(one <= SUFFICIENT * error for one, error in zip(own, measured, strict=True)):
+    if all(one <= SUFFICIENT_ACCURACY * error for one, error in zip(own, measured, strict=True)):
         return text
     return f"{text}: not ten times below the error, which may be of the reference"
 

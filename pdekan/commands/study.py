@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
             console().print(sentence)
     failed = all(row.result is None for row in done.rows)
     shown = map(tables.table, findings.tables)
-    return report(options, done, folder.of_findings(heading, findings, done.rows), shown, failed)
+    return report(options, done, folder.findings_contents(heading, findings, done.rows), shown, failed)
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -77,7 +77,7 @@ def _directory(options: argparse.Namespace, name: str, tasks: Sequence[Task]) ->
     return runs.fresh_directory(name) if options.output is None else folder.claim(options.output, options.force), []
 
 
-def _watcher(show: ShowProgress, interrupted: Callable[[], bool], score: Score, earlier: Sequence[Row]) -> engine.Watcher:
+def _watcher(show: ShowProgress, interrupted: Callable[[], bool], score: Score, earlier: Sequence[Row]) -> engine.StudyWatcher:
     """Shows the progress of a study: the dashboard's address once, and after every row the lowest error of each kind."""
     best: dict[str, float] = {}
     dashboard_noted = False
@@ -88,7 +88,7 @@ def _watcher(show: ShowProgress, interrupted: Callable[[], bool], score: Score, 
             kind, error = scored
             best[kind] = min(error, best.get(kind, math.inf))
 
-    def watch(progress: engine.Progress) -> str | None:
+    def watch(progress: engine.StudyProgress) -> str | None:
         nonlocal dashboard_noted
         if progress.dashboard is not None and not dashboard_noted:
             dashboard_noted = True
@@ -103,7 +103,7 @@ def _watcher(show: ShowProgress, interrupted: Callable[[], bool], score: Score, 
     return watch
 
 
-def _detail(progress: engine.Progress, best: dict[str, float]) -> str:
+def _detail(progress: engine.StudyProgress, best: dict[str, float]) -> str:
     # short enough for the 80 columns of a terminal with the bar
     text = f"{progress.done} done, {progress.failed} failed, {progress.left} left"
     if progress.waits_for_workers:

@@ -1,4 +1,4 @@
-"""Errors: norms against the exact solution, and the finite-element references that stand for it.
+"""Errors: norms against the exact or a reference solution, and finite-element reference solutions.
 
 May import fields, domains, networks, problems, fem.
 """

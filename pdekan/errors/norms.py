@@ -1,25 +1,25 @@
-"""L2, H1 and L∞ errors against the exact solution or a reference, by quadrature that training never saw."""
+"""L2, H1 and L∞ errors against the exact or a reference solution, by quadrature whose points training does not use."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.domains.quadrature import Quadrature
-from pdekan.errors.references import Reference
+from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.problems.problem import Problem
 
-REPLICATES = 16  # independent scramblings, whose scatter gives the sampling error
+REPLICATES = 16  # independent scramblings of the Sobol points; their scatter gives the sampling error
 SOBOL_POINTS = 2**17
-TENSOR_POINTS = 2**19  # where refining the quadrature stops
-CELLS = {1: 64, 2: 16, 3: 6}  # an axis, at first
-ORDER = 5
-CHUNK = 8192
+MAX_TENSOR_POINTS = 2**19  # the Gauss rule is not refined beyond
+INITIAL_CELLS = {1: 64, 2: 16, 3: 6}  # of the Gauss rule along an axis, by dimension
+GAUSS_POINTS = 5  # in a cell along an axis
+CHUNK = 8192  # points evaluated at a time, fewer above seven dimensions
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Errors:
 
     l2 = (∫ e²)^½, h1_seminorm = (∫ |∇e|²)^½, h1² = l2² + h1_seminorm²; `_relative` divides by the same norm of the exact
     solution (nan where that vanishes), `_mean_square` divides the square by |Ω|. sampling_error: the relative standard error
-    of l2 where points are random, 0 for Gauss rules. reference_l2, reference_h1_seminorm: the error, by its own estimate, of
-    the reference that stands for the exact solution: 0 for a formula, nan where it is not known.
+    of l2 for random points, 0 for Gauss rules. reference_l2, reference_h1_seminorm: the estimated errors of the reference
+    solution, 0 for a formula, nan where not known.
     """
 
     l2: float
@@ -59,71 +59,70 @@ class _Sums:
     points: int
 
 
-def measure(problem: Problem, network: Network, reference: Reference | None = None) -> dict[str, Errors]:
-    """The errors, by name, of the unknowns whose exact solution is known, in a network that stands for what is sought.
-
-    reference: what they are measured against, by default the problem's formulas.
+def measure(problem: Problem, network: Network, reference: ReferenceSolution | None = None) -> dict[str, Errors]:
+    """The errors of a network, by name, in the unknowns whose exact or reference solution is known.
 
     Up to three dimensions the composite Gauss rule is refined until halving its cells changes no norm by 5e-4 of itself;
-    above, at least 10⁵ scrambled Sobol points in 16 independent replicates.
+    above, at least 10⁵ scrambled Sobol points in 16 independent replicates are used.
     """
     domain = problem.domain
     if domain.dimension > TENSOR_DIMENSIONS:
         rules = (domain.interior(0, 0, SOBOL_POINTS // REPLICATES, 7919 + k) for k in range(REPLICATES))
         replicates = [_sums(problem, network, rule, reference) for rule in rules]
-        found = {name: _replicated(problem, [one[name] for one in replicates]) for name in known(problem, reference)}
-        return _with_own(found, reference)
-    # an odd number of cells, and a shift of order against training's rules, keep the points apart from theirs
-    cells = CELLS[domain.dimension] + 1
-    sums = _sums(problem, network, domain.interior(cells, ORDER, 0, 0), reference)
+        names = measured_unknowns(problem, reference)
+        errors = {name: _replicated([sums[name] for sums in replicates], domain.measure) for name in names}
+        return _with_estimate(errors, reference)
+    # an odd number of cells, and another number of points in them than training uses, keep the points apart from training's
+    cells = INITIAL_CELLS[domain.dimension] + 1
+    coarse = _sums(problem, network, domain.interior(cells, GAUSS_POINTS, 0, 0), reference)
     while True:
         cells *= 2
-        finer = _sums(problem, network, domain.interior(cells, ORDER, 0, 0), reference)
-        if all(_settled(sums[name], finer[name]) for name in finer) or (2 * cells * ORDER) ** domain.dimension > TENSOR_POINTS:
+        fine = _sums(problem, network, domain.interior(cells, GAUSS_POINTS, 0, 0), reference)
+        too_large = (2 * cells * GAUSS_POINTS) ** domain.dimension > MAX_TENSOR_POINTS
+        if too_large or all(_converged(coarse[name], fine[name]) for name in fine):
             break
-        sums = finer
-    # Gauss points keep off the boundary, where the error is often largest
-    faces = [_sums(problem, network, domain.face(face, cells, ORDER, 0, 0), reference) for face in domain.faces]
-    found = {
-        name: _errors(replace(one, largest=max(one.largest, *(face[name].largest for face in faces))), domain.measure)
-        for name, one in finer.items()
-    }
-    return _with_own(found, reference)
+        coarse = fine
+    # no Gauss point of a cell is on the boundary, where the error is often largest
+    faces = [_sums(problem, network, domain.face(face, cells, GAUSS_POINTS, 0, 0), reference) for face in domain.faces]
+    largest = {name: max(sums[name].largest for sums in (fine, *faces)) for name in fine}
+    errors = {name: _errors(replace(sums, largest=largest[name]), domain.measure) for name, sums in fine.items()}
+    return _with_estimate(errors, reference)
 
 
-def known(problem: Problem, reference: Reference | None = None) -> list[str]:
-    """The unknowns whose exact solution is known."""
+def measured_unknowns(problem: Problem, reference: ReferenceSolution | None = None) -> list[str]:
+    """The unknowns whose exact or reference solution is known."""
     return [name for name in problem.unknowns if name in (problem.exact_fields if reference is None else reference.estimate)]
 
 
-def _with_own(found: dict[str, Errors], reference: Reference | None) -> dict[str, Errors]:
-    """The errors with those of the reference beside them."""
-    if reference is None:
-        return found
-    own = reference.estimate
-    return {name: replace(e, reference_l2=own[name][0], reference_h1_seminorm=own[name][1]) for name, e in found.items()}
-
-
-def _settled(coarse: _Sums, fine: _Sums) -> bool:
-    return _close(coarse.error, fine.error) and _close(coarse.error_slope, fine.error_slope)
-
-
-def _close(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=1e-3)
-
-
-def quick(problem: Problem, network: Network, rule: Quadrature, reference: Reference | None = None) -> dict[str, Errors]:
-    """The errors on one given quadrature, for the training history."""
+def measure_on_rule(
+    problem: Problem, network: Network, rule: Quadrature, reference: ReferenceSolution | None = None
+) -> dict[str, Errors]:
+    """The errors by one given quadrature, for the training history."""
     sums = _sums(problem, network, rule, reference)
-    return _with_own({name: _errors(one, problem.domain.measure) for name, one in sums.items()}, reference)
+    return _with_estimate({name: _errors(one, problem.domain.measure) for name, one in sums.items()}, reference)
+
+
+def _with_estimate(errors: dict[str, Errors], reference: ReferenceSolution | None) -> dict[str, Errors]:
+    """The errors with the estimated errors of the reference solution."""
+    if reference is None:
+        return errors
+    estimate = reference.estimate
+    return {
+        name: replace(e, reference_l2=estimate[name][0], reference_h1_seminorm=estimate[name][1]) for name, e in errors.items()
+    }
+
+
+def _converged(coarse: _Sums, fine: _Sums) -> bool:
+    pairs = ((coarse.error, fine.error), (coarse.error_slope, fine.error_slope))
+    return all(math.isclose(a, b, rel_tol=1e-3) for a, b in pairs)
 
 
 @torch.no_grad()
-def _sums(problem: Problem, network: Network, rule: Quadrature, reference: Reference | None = None) -> dict[str, _Sums]:
+def _sums(problem: Problem, network: Network, rule: Quadrature, reference: ReferenceSolution | None = None) -> dict[str, _Sums]:
     device = next(network.parameters()).device
     points, weights = torch.as_tensor(rule.points, device=device), torch.as_tensor(rule.weights, device=device)
     frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
-    places = {name: problem.unknowns.index(name) for name in known(problem, reference)}
+    places = {name: problem.unknowns.index(name) for name in measured_unknowns(problem, reference)}
     totals = torch.zeros(len(places), 4, dtype=torch.float64, device=device)
     largest = torch.zeros(len(places), dtype=torch.float64, device=device)
     chunk = max(256, CHUNK // max(1, problem.domain.dimension // 4))
@@ -139,8 +138,8 @@ def _sums(problem: Problem, network: Network, rule: Quadrature, reference: Refer
     }
 
 
-def _exact(problem: Problem, reference: Reference | None, points: torch.Tensor) -> dict[str, Jet]:
-    """The exact solution's jets at points, or the reference's."""
+def _exact(problem: Problem, reference: ReferenceSolution | None, points: torch.Tensor) -> dict[str, Jet]:
+    """The jets of the exact or the reference solution at points."""
     if reference is None:
         return problem.exact_jets(points, Derivatives.GRADIENT)
     frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
@@ -175,16 +174,11 @@ def _ratio(a: float, b: float) -> float:
     return a / b if b > 0.0 else math.nan
 
 
-def _replicated(problem: Problem, replicates: list[_Sums]) -> Errors:
-    """The mean over independent replicates; the relative standard error of ∫e² halves for its root."""
+def _replicated(replicates: list[_Sums], measure: float) -> Errors:
+    """The errors of the mean over independent replicates; the relative standard error of ∫e² halves for its root."""
     n = len(replicates)
-    mean = _Sums(
-        error=sum(r.error for r in replicates) / n,
-        error_slope=sum(r.error_slope for r in replicates) / n,
-        exact=sum(r.exact for r in replicates) / n,
-        exact_slope=sum(r.exact_slope for r in replicates) / n,
-        largest=max(r.largest for r in replicates),
-        points=sum(r.points for r in replicates),
-    )
-    variance = sum((r.error - mean.error) ** 2 for r in replicates) / (n - 1) / n
-    return _errors(mean, problem.domain.measure, 0.5 * _ratio(math.sqrt(variance), mean.error))
+    means = {field.name: sum(getattr(sums, field.name) for sums in replicates) / n for field in fields(_Sums)}
+    largest, points = max(sums.largest for sums in replicates), sum(sums.points for sums in replicates)
+    mean = replace(_Sums(**means), largest=largest, points=points)
+    variance = sum((sums.error - mean.error) ** 2 for sums in replicates) / (n - 1) / n
+    return _errors(mean, measure, 0.5 * _ratio(math.sqrt(variance), mean.error))

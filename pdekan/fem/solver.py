@@ -24,8 +24,8 @@ from skfem import Basis, BilinearForm, LinearForm
 from pdekan.domains.quadrature import Array
 from pdekan.fem.applicability import Kinds, check, conormal
 from pdekan.fem.lagrange import Index
-from pdekan.fem.meshes import Fitted, fitted
-from pdekan.fem.spaces import Function, Space
+from pdekan.fem.meshes import FittedMesh, fitted_mesh
+from pdekan.fem.spaces import FiniteElementFunction, LagrangeSpace
 from pdekan.fem.weak_form import coefficients
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.places import Requirement
@@ -47,14 +47,14 @@ class _Discrete:
     """A problem in a space. essential: prescribed values of unknowns on facets. natural: prescribed conormal derivatives."""
 
     problem: Problem
-    space: Space
-    essential: Sequence[tuple[int, Requirement, Index]]  # unknown, its values, rows of `space.outer`
-    natural: Sequence[tuple[int, Requirement, Index]]  # equation, its conormal derivative, rows of `space.outer`
+    space: LagrangeSpace
+    essential: Sequence[tuple[int, Requirement, Index]]  # unknown, its values, rows of `space.boundary`
+    natural: Sequence[tuple[int, Requirement, Index]]  # equation, its conormal derivative, rows of `space.boundary`
 
     @classmethod
-    def of(cls, problem: Problem, space: Space, fit: Fitted, kinds: Kinds) -> _Discrete:
-        facets, _ = space.outer
-        names = np.array(fit.faces(space.mesh.p.T[space.mesh.facets[:, facets].T].mean(axis=1)), dtype=object)
+    def of(cls, problem: Problem, space: LagrangeSpace, fit: FittedMesh, kinds: Kinds) -> _Discrete:
+        facets, _ = space.boundary
+        names = np.array(fit.face_names(space.mesh.p.T[space.mesh.facets[:, facets].T].mean(axis=1)), dtype=object)
         essential: list[tuple[int, Requirement, Index]] = []
         natural: list[tuple[int, Requirement, Index]] = []
         for face in dict.fromkeys(names.tolist()):
@@ -110,9 +110,9 @@ class _Discrete:
 
     def _flux(self, e: int, natural: Requirement, rows: Index, u: Array, blocks: list[Any], load: Array) -> None:
         """Add the boundary integral of a natural condition."""
-        nodes = self.space.outer[1][rows]
+        nodes = self.space.boundary[1][rows]
         d = self.space.mesh.dim()
-        value, points, normals, weights = self.space.on_facets(rows)
+        value, points, normals, weights = self.space.facet_quadrature(rows)
         flat = points.reshape(-1, d)
         values = np.einsum("bq,mbu->mqu", value, u[nodes]).reshape(len(flat), -1)
         one = coefficients(self.problem, natural.operator, natural.value, flat, normals.reshape(-1, d), values)
@@ -143,7 +143,7 @@ class _Discrete:
         """The prescribed degrees of freedom, and their values."""
         known: dict[int, float] = {}
         for a, requirement, rows in self.essential:
-            nodes = np.unique(self.space.outer[1][rows])
+            nodes = np.unique(self.space.boundary[1][rows])
             one = coefficients(self.problem, requirement.operator, requirement.value, self.space.nodes[nodes])
             known |= zip((a * size + nodes).tolist(), (-one.residual / one.zeroth[:, a]).tolist(), strict=True)
         return np.array(list(known), dtype=np.int64), np.array(list(known.values()))
@@ -202,7 +202,7 @@ def _solve(matrix: csc_array, load: Array, fixed: Index, known: Array) -> Array:
     return u
 
 
-def levels(problem: Problem, start: Values | None = None) -> Iterator[Function]:
+def levels(problem: Problem, start: Values | None = None) -> Iterator[FiniteElementFunction]:
     """Solutions on finer and finer meshes, as far as unknowns and seconds allow.
 
     start: where Newton's method begins if the problem is not linear. Raises ProblemError for a problem that is none of those
@@ -210,16 +210,16 @@ def levels(problem: Problem, start: Values | None = None) -> Iterator[Function]:
     """
     linear, kinds = check(problem)
     began, last = time.perf_counter(), 0.0
-    fit = fitted(problem.domain, {face: tuple(essential for _, essential in pair) for face, pair in kinds.items()})
+    fit = fitted_mesh(problem.domain, {face: tuple(essential for _, essential in pair) for face, pair in kinds.items()})
     degree = DEGREE[problem.domain.dimension]
     size = 0
-    for mesh in fit.meshes(degree):
-        space = Space.on(mesh, fit, degree)
+    for mesh in fit.refinements(degree):
+        space = LagrangeSpace.on_mesh(mesh, fit, degree)
         growth, size = space.dofs.N / max(1, size), space.dofs.N
         now = time.perf_counter()
         if size * len(problem.unknowns) > MOST or now - began + last * growth ** EFFORT[mesh.dim()] > SECONDS:
             return
-        solution = Function(space, _Discrete.of(problem, space, fit, kinds).solved(start, linear))
+        solution = FiniteElementFunction(space, _Discrete.of(problem, space, fit, kinds).solved(start, linear))
         last = time.perf_counter() - now
         yield solution
         start = solution.values

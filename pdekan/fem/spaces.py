@@ -1,4 +1,4 @@
-"""Spaces of finite elements on meshes that fit a domain, and their functions at any points."""
+"""Lagrange finite-element spaces on fitted meshes, and their functions at any points."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from skfem.mapping import MappingAffine, MappingIsoparametric
 from pdekan.domains.mesh import simplex_gauss
 from pdekan.domains.quadrature import Array
 from pdekan.fem.lagrange import Index, Lagrange
-from pdekan.fem.meshes import Fitted
+from pdekan.fem.meshes import FittedMesh
 
-AT_ONCE = 2000  # cells that are assembled, and in fours points that are located, at a time
+CELLS_AT_ONCE = 2000  # assembled at a time, to bound the memory
+POINTS_AT_ONCE = 4 * CELLS_AT_ONCE  # evaluated at a time
+NEWTON_STEPS = 8  # of the inverse of a curved cell's mapping
 
 
 @dataclass(frozen=True, eq=False)
 class _Geometry:
-    """What scikit-fem's isoparametric mapping asks of a mesh."""
+    """The part of a mesh that scikit-fem's isoparametric mapping uses."""
 
     doflocs: Array
     dofs: Dofs
@@ -36,8 +38,8 @@ class _Geometry:
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
-    """Lagrange's elements on a mesh that fits a domain. nodes: their places ``(N, d)``. curved: the cells that are."""
+class LagrangeSpace:
+    """Lagrange elements on a fitted mesh. nodes: their points ``(N, d)``. curved: the indices of the curved cells."""
 
     mesh: SkfemMesh
     element: Lagrange
@@ -46,23 +48,21 @@ class Space:
     curved: Index
 
     @classmethod
-    def on(cls, mesh: SkfemMesh, fit: Fitted, degree: int) -> Space:
-        """The space of a degree, its nodes moved onto the domain's boundary."""
+    def on_mesh(cls, mesh: SkfemMesh, fit: FittedMesh, degree: int) -> LagrangeSpace:
+        """The space of a degree, with its nodes moved onto the domain's boundary."""
         d = mesh.dim()
         element = Lagrange(d, degree)
         dofs = Dofs(mesh, element)
         corners = mesh.p.T[mesh.t.T]
         barycentric = element.lattice / degree
-        local = [next(k for k in range(d + 1) if k not in facet) for facet in element.refdom.facets]
-        outer = np.zeros((len(corners), d + 1), dtype=bool)
-        outer[:, local] = np.isin(mesh.t2f, mesh.boundary_facets()).T
-        shift = fit.shift(corners, outer, barycentric)
-        nodes = np.zeros((dofs.N, d))
-        nodes[dofs.element_dofs.T] = np.einsum("nk,mkd->mnd", barycentric, corners)
-        moving = np.abs(shift).max(axis=2) > 0.0
-        cells, rows = np.nonzero(moving)
-        straight = nodes.copy()
-        nodes[dofs.element_dofs.T[cells, rows]] = (straight[dofs.element_dofs.T] + shift)[cells, rows]
+        on_boundary = np.zeros((len(corners), d + 1), dtype=bool)
+        on_boundary[:, _opposite_corners(element)] = np.isin(mesh.t2f, mesh.boundary_facets()).T
+        displacement = fit.displacement(corners, on_boundary, barycentric)
+        straight = np.zeros((dofs.N, d))
+        straight[dofs.element_dofs.T] = np.einsum("nk,mkd->mnd", barycentric, corners)
+        cells, rows = np.nonzero(np.abs(displacement).max(axis=2) > 0.0)
+        nodes = straight.copy()
+        nodes[dofs.element_dofs.T[cells, rows]] = (straight[dofs.element_dofs.T] + displacement)[cells, rows]
         curved = np.flatnonzero((nodes != straight).any(axis=1)[dofs.element_dofs].any(axis=0))
         return cls(mesh, element, dofs, nodes, curved)
 
@@ -73,59 +73,63 @@ class Space:
 
     @cached_property
     def mapping(self) -> Any:
+        """scikit-fem's mapping from the reference cell."""
         if not len(self.curved):
             return MappingAffine(self.mesh)
         geometry = _Geometry(np.ascontiguousarray(self.nodes.T), self.dofs, self.mesh.dim())
         return MappingIsoparametric(geometry, self.element)
 
     def bases(self) -> Iterator[Basis]:
-        """scikit-fem's bases of some cells at a time."""
-        for start in range(0, self.mesh.nelements, AT_ONCE):
-            some = np.arange(start, min(start + AT_ONCE, self.mesh.nelements))
+        """scikit-fem's bases on CELLS_AT_ONCE cells each."""
+        for start in range(0, self.mesh.nelements, CELLS_AT_ONCE):
             yield Basis(
                 self.mesh,
                 self.element,
                 mapping=self.mapping,
                 intorder=2 * self.element.degree + 1,
-                elements=some,
+                elements=np.arange(start, min(start + CELLS_AT_ONCE, self.mesh.nelements)),
                 dofs=self.dofs,
                 disable_doflocs=True,
             )
 
     @cached_property
-    def outer(self) -> tuple[Index, Index]:
-        """Boundary facets ``(k,)``, and their nodes ``(k, n)`` in the order of the element there."""
+    def boundary(self) -> tuple[Index, Index]:
+        """Boundary facets ``(k,)``, and their nodes ``(k, n)`` in the order of the facet's own element."""
         mesh, facets = self.mesh, self.mesh.boundary_facets()
         cells = mesh.f2t[0, facets]
         nodes = np.empty((len(facets), len(self.element.facet_nodes(0))), dtype=np.int64)
-        for k, corners in enumerate(self.element.refdom.facets):
-            here = mesh.t2f[k, cells] == facets
-            opposite = next(c for c in range(mesh.dim() + 1) if c not in corners)
-            nodes[here] = self.cells[cells[here]][:, self.element.facet_nodes(opposite)]
+        for k, opposite in enumerate(_opposite_corners(self.element)):
+            own = mesh.t2f[k, cells] == facets
+            nodes[own] = self.cells[cells[own]][:, self.element.facet_nodes(opposite)]
         return facets, nodes
 
-    def on_facets(self, rows: Index) -> tuple[Array, Array, Array, Array]:
-        """Gauss points of boundary facets, given by rows of `outer`.
+    def facet_quadrature(self, rows: Index) -> tuple[Array, Array, Array, Array]:
+        """Gauss points of the boundary facets in these rows of `boundary`.
 
-        Values of the functions ``(n, q)``, points ``(k, q, d)``, outward normals ``(k, q, d)``, weights ``(k, q)``.
+        Values of the shape functions ``(n, q)``, points ``(k, q, d)``, outward normals ``(k, q, d)``, weights ``(k, q)``.
         """
         d = self.mesh.dim()
-        facets, nodes = self.outer
+        facets, nodes = self.boundary
         corners = self.nodes[nodes[rows]]
         barycentric, share = simplex_gauss(d - 1, self.element.degree + 1)
         value, slope = np.ones((1, 1)), np.ones((1, 0, 1))
         if d > 1:
-            value, slope = Lagrange(d - 1, self.element.degree).functions(barycentric[:, 1:].T)
+            value, slope = Lagrange(d - 1, self.element.degree).shape_functions(barycentric[:, 1:].T)
         points = np.einsum("bq,mbi->mqi", value, corners)
-        across = _across(np.einsum("bkq,mbi->mqki", slope, corners))
+        normals = _normals(np.einsum("bkq,mbi->mqki", slope, corners))
         centers = self.mesh.p[:, self.mesh.t[:, self.mesh.f2t[0, facets[rows]]]].mean(axis=1).T
-        size = np.linalg.norm(across, axis=2)
-        outward = np.sign(np.einsum("mqi,mqi->mq", across, points - centers[:, None]))
-        return value, points, (outward / size)[..., None] * across, size * share / math.factorial(d - 1)
+        size = np.linalg.norm(normals, axis=2)
+        outward = np.sign(np.einsum("mqi,mqi->mq", normals, points - centers[:, None]))
+        return value, points, (outward / size)[..., None] * normals, size * share / math.factorial(d - 1)
 
 
-def _across(tangents: Array) -> Array:
-    """Vectors ``(…, d)`` normal to d - 1 tangents ``(…, d - 1, d)``, as long as these span."""
+def _opposite_corners(element: Lagrange) -> list[int]:
+    """The corner opposite to each facet of the reference cell."""
+    return [next(k for k in range(element.dimension + 1) if k not in facet) for facet in element.refdom.facets]
+
+
+def _normals(tangents: Array) -> Array:
+    """Vectors ``(…, d)`` normal to d - 1 tangents ``(…, d - 1, d)``, as long as the tangents' content."""
     if tangents.shape[-1] == 1:
         return np.ones((*tangents.shape[:-2], 1))
     if tangents.shape[-1] == 2:
@@ -134,72 +138,70 @@ def _across(tangents: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Function:
-    """An element of a space for each of U unknowns. coefficients: values ``(N, U)`` at the nodes."""
+class FiniteElementFunction:
+    """A function of a space for each of U unknowns. coefficients: values ``(N, U)`` at the nodes."""
 
-    space: Space
+    space: LagrangeSpace
     coefficients: Array
 
     def __call__(self, points: Array) -> tuple[Array, Array]:
-        """Values ``(n, U)`` and gradients ``(n, U, d)`` at points ``(n, d)``; near the boundary, of the nearest cell."""
+        """Values ``(n, U)`` and gradients ``(n, U, d)`` at points ``(n, d)``; outside the mesh, those of the nearest cell."""
         n, d, count = *points.shape, self.coefficients.shape[1]
         values, gradients = np.empty((n, count)), np.empty((n, count, d))
-        for start in range(0, n, AT_ONCE * 4):
-            rows = slice(start, start + AT_ONCE * 4)
-            values[rows], gradients[rows] = self._at(points[rows])
+        for start in range(0, n, POINTS_AT_ONCE):
+            rows = slice(start, start + POINTS_AT_ONCE)
+            values[rows], gradients[rows] = self._evaluate(points[rows])
         return values, gradients
 
     def values(self, points: Array) -> Array:
         """Values ``(n, U)`` alone."""
         return self(points)[0]
 
-    def samples(self) -> tuple[Array, Array, Array, Array]:
+    def quadrature(self) -> tuple[Array, Array, Array, Array]:
         """Gauss points ``(n, d)`` in all cells, weights ``(n,)``, and values and gradients there."""
         space = self.space
         barycentric, share = simplex_gauss(space.mesh.dim(), space.element.degree)
-        value, slope = space.element.functions(barycentric[:, 1:].T)
-        nodes, own = space.nodes[space.cells], self.coefficients[space.cells]
+        value, slope = space.element.shape_functions(barycentric[:, 1:].T)
+        nodes, coefficients = space.nodes[space.cells], self.coefficients[space.cells]
         jacobian = np.einsum("bkq,mbi->mqik", slope, nodes, optimize=True)
         points = np.einsum("bq,mbi->mqi", value, nodes, optimize=True)
         weights = np.abs(np.linalg.det(jacobian)) * share / math.factorial(space.mesh.dim())
-        values = np.einsum("bq,mbu->mqu", value, own, optimize=True)
-        inner = np.einsum("bkq,mbu->mquk", slope, own, optimize=True)
-        gradients = inner @ np.linalg.inv(jacobian)
+        values = np.einsum("bq,mbu->mqu", value, coefficients, optimize=True)
+        gradients = np.einsum("bkq,mbu->mquk", slope, coefficients, optimize=True) @ np.linalg.inv(jacobian)
         n, d = weights.size, space.mesh.dim()
         return points.reshape(n, d), weights.ravel(), values.reshape(n, -1), gradients.reshape(n, -1, d)
 
-    def _at(self, points: Array) -> tuple[Array, Array]:
+    def _evaluate(self, points: Array) -> tuple[Array, Array]:
         space = self.space
         cells, local = self._located(points)
-        bent = np.isin(cells, space.curved)
-        if bent.any():
-            local[bent] = _inverse(space, cells[bent], local[bent], points[bent])
-        value, slope = space.element.functions(local.T)
-        nodes = space.nodes[space.cells[cells]]
-        own = self.coefficients[space.cells[cells]]
+        in_curved = np.isin(cells, space.curved)
+        if in_curved.any():
+            local[in_curved] = _inverse_mapping(space, cells[in_curved], local[in_curved], points[in_curved])
+        value, slope = space.element.shape_functions(local.T)
+        nodes, coefficients = space.nodes[space.cells[cells]], self.coefficients[space.cells[cells]]
         inverse = np.linalg.inv(np.einsum("bkn,nbi->nik", slope, nodes))
-        return np.einsum("bn,nbu->nu", value, own), np.einsum("bkn,nbu->nuk", slope, own) @ inverse
+        return np.einsum("bn,nbu->nu", value, coefficients), np.einsum("bkn,nbu->nuk", slope, coefficients) @ inverse
 
     def _located(self, points: Array) -> tuple[Index, Array]:
-        """The straight cells ``(n,)`` in which points are, or are nearly, and their places ``(n, d)`` there."""
-        centers, radii, first, inverse = self._cells
-        past = np.maximum(points.min(axis=0) - centers, centers - points.max(axis=0))
-        near = np.flatnonzero((past <= radii[:, None]).all(axis=1))
+        """The straight cells ``(n,)`` that contain the points or are nearest to them, and local coordinates ``(n, d)``."""
+        centers, radii, first, inverse = self._bounding_balls
+        excess = np.maximum(points.min(axis=0) - centers, centers - points.max(axis=0))
+        near = np.flatnonzero((excess <= radii[:, None]).all(axis=1))
         inside = cKDTree(points).query_ball_point(centers[near], radii[near])
-        cells = np.repeat(near, [len(one) for one in inside])
-        rows = np.array([row for one in inside for row in one], dtype=np.int64)
-        lost = np.setdiff1d(np.arange(len(points)), rows)
-        if len(lost):
-            rows, cells = np.append(rows, lost), np.append(cells, cKDTree(centers).query(points[lost])[1])
+        cells = np.repeat(near, [len(rows) for rows in inside])
+        rows = np.array([row for rows in inside for row in rows], dtype=np.int64)
+        outside = np.setdiff1d(np.arange(len(points)), rows)
+        if len(outside):
+            rows, cells = np.append(rows, outside), np.append(cells, cKDTree(centers).query(points[outside])[1])
         local = np.einsum("nij,nj->ni", inverse[cells], points[rows] - first[cells])
-        within = np.minimum(local.min(axis=1), 1.0 - local.sum(axis=1))
-        order = np.lexsort((within, rows))
+        least_coordinate = np.minimum(local.min(axis=1), 1.0 - local.sum(axis=1))
+        order = np.lexsort((least_coordinate, rows))
         best = order[np.append(np.flatnonzero(np.diff(rows[order])), len(rows) - 1)]
         return cells[best], local[best]
 
     @cached_property
-    def _cells(self) -> tuple[Array, Array, Array, Array]:
-        """Balls around the straight cells, their first corners, and the matrices to their local coordinates."""
+    def _bounding_balls(self) -> tuple[Array, Array, Array, Array]:
+        """Centers and radii of balls around the straight cells, their first corners, and the matrices to local coordinates."""
         corners = self.space.mesh.p.T[self.space.mesh.t.T]
         centers = corners.mean(axis=1)
         radii = 1.2 * np.linalg.norm(corners - centers[:, None], axis=2).max(axis=1)
@@ -207,11 +209,11 @@ class Function:
         return centers, radii, corners[:, 0], np.linalg.inv(edges)
 
 
-def _inverse(space: Space, cells: Index, local: Array, points: Array) -> Array:
-    """Places in curved cells, by Newton's method from those in straight ones."""
+def _inverse_mapping(space: LagrangeSpace, cells: Index, local: Array, points: Array) -> Array:
+    """Local coordinates in curved cells, by Newton's method from those in straight cells."""
     nodes = space.nodes[space.cells[cells]]
-    for _ in range(8):
-        value, slope = space.element.functions(local.T)
+    for _ in range(NEWTON_STEPS):
+        value, slope = space.element.shape_functions(local.T)
         gap = points - np.einsum("bn,nbi->ni", value, nodes)
         local = local + np.linalg.solve(np.einsum("bkn,nbi->nik", slope, nodes), gap[..., None])[..., 0]
     return local

@@ -1,4 +1,4 @@
-"""Files that are replaced whole: after a kill, a full disk or an exception there is the old file or the new one."""
+"""Atomic replacement of files: after a kill, a full disk or an exception there is the old file or the new one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the path of an empty temporary file that becomes `path` when the block ends without an exception.
 
-    The block writes and closes the file; it is then flushed to disk and renamed. Of a symbolic link the target is
-    replaced. If the block raises, the temporary file is removed and what was at `path` stays as it was.
-    Raises OSError, naming `path`, where its directory is missing or not writable, or `path` is a directory.
+    The block writes and closes the file, which is then flushed to disk and renamed; the target of a symbolic link is replaced.
+    If the block raises, the temporary file is removed and `path` is unchanged. Raises OSError with `path` if its directory is
+    missing or not writable, or `path` is a directory.
     """
     target = Path(os.path.realpath(path))
-    # same directory, hence same file system: only there is a rename atomic
+    # in the same directory, since a rename is atomic within a file system only
     temporary = target.parent / f".pdekan-{secrets.token_hex(8)}.tmp"
     try:
-        # not tempfile: its files are readable by their owner alone, and would stay so after the rename
+        # not tempfile, whose files only their owner can read, also after the rename
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         error.filename = os.fspath(path)
@@ -33,12 +33,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if hasattr(os, "O_DIRECTORY"):  # elsewhere (Windows) a directory cannot be opened, and need not be
+    if hasattr(os, "O_DIRECTORY"):  # Windows cannot open a directory
         _flush(target.parent, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replace the file at `path` by `text` in UTF-8, line ends as they are; raises OSError as `replacing` does."""
+    """Replace the file at `path` by `text` in UTF-8 with unchanged line ends; raises OSError as `replacing` does."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 

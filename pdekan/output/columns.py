@@ -1,4 +1,4 @@
-"""Tables of numbers that users bring: columns by name, from CSV or HDF5 files."""
+"""Users' tables of numbers: columns by name, from CSV or HDF5 files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from pdekan.output.hdf5 import opened
 from pdekan.output.samples import Array, OutputError
 
-HDF5 = (".h5", ".hdf5", ".hdf", ".vtkhdf")
-COMMAS = "; commas part the cells, and a point the decimals"
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".vtkhdf")
+CSV_HINT = "; commas part the cells, and a point the decimals"
 
 
 def read_columns(path: Path) -> dict[str, Array]:
     """Columns ``(n,)`` by name: of a CSV file whose first line names them, or of the datasets at the root of an HDF5 file.
 
-    An empty cell is nan; a column without a name, as commas at the ends of lines make one, is passed over. Raises OutputError
-    for a file that cannot be read, and for columns of unequal length.
+    An empty cell is nan; a column without a name, as after commas at the ends of lines, is ignored. Raises OutputError for a
+    file that cannot be read, and for columns of unequal length.
     """
-    return _hdf5(path) if path.suffix.lower() in HDF5 else _csv(path)
+    return _hdf5(path) if path.suffix.lower() in HDF5_SUFFIXES else _csv(path)
 
 
 def _csv(path: Path) -> dict[str, Array]:
@@ -40,11 +40,11 @@ def _csv(path: Path) -> dict[str, Array]:
         raise OutputError(f"{path}: two columns have the same name: {', '.join(named)}")
     for number, row in lines[1:]:
         if len(row) != len(names):
-            raise OutputError(f"{path}:{number}: {len(row)} cells; the first line names {len(names)} columns{COMMAS}")
+            raise OutputError(f"{path}:{number}: {len(row)} cells; the first line names {len(names)} columns{CSV_HINT}")
         try:
             table.append([float(cell) if cell else math.nan for cell in row])
         except ValueError:
-            raise OutputError(f"{path}:{number}: {', '.join(row)[:60]!r} are not numbers{COMMAS}") from None
+            raise OutputError(f"{path}:{number}: {', '.join(row)[:60]!r} are not numbers{CSV_HINT}") from None
     array = np.array(table, dtype=np.float64).reshape(-1, len(names))
     return {name: array[:, k] for k, name in enumerate(names) if name}
 

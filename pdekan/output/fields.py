@@ -1,7 +1,7 @@
-"""The group /fields: samples as arrays over named dimensions, in the conventions of netCDF and CF, which xarray reads.
+"""The group /fields: samples as arrays over named dimensions by the conventions of netCDF and CF, which xarray reads.
 
-On a grid every axis is a dimension with its values. On a mesh there is one dimension, "point"; the coordinates are
-variables over it, and "cells" holds the numbers of each cell's corners.
+On a grid every axis is a dimension. On a mesh the only dimension is "point"; the coordinates are variables over it, and
+"cells" has the indices of each cell's corners.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pdekan.output.hdf5 import load_attribute
 from pdekan.output.samples import Axis, Grid, Mesh, OutputError, Samples, field_name, free_name
 
-# what netCDF-4 calls the scale of a dimension that has a length and no values
+# netCDF-4's name of a dimension scale without values
 _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable. {:9d}"
 
 
@@ -43,12 +43,12 @@ def store_fields(group: h5py.Group, samples: Samples) -> None:
         _attach(dataset, (*dimensions, direction)[: values.ndim])
         dataset.attrs["long_name"] = _long_name(samples, name)
         if auxiliary:
-            # the CF convention's way to say that these are coordinates of the field
+            # by the CF conventions, the coordinates of the field that are not dimensions
             dataset.attrs["coordinates"] = " ".join(auxiliary)
 
 
 def load_fields(group: h5py.Group) -> Samples:
-    """The samples that were stored; raises OutputError where something is missing."""
+    """The stored samples; raises OutputError where a part is missing."""
     coordinates = _strings(group, "problem_coordinates")
     no_fields = {*coordinates, load_attribute(group, "direction")}
     layout: Grid | Mesh
@@ -86,7 +86,7 @@ def _store_mesh(group: h5py.Group, mesh: Mesh, taken: tuple[str, ...]) -> tuple[
     cells, point, cell, corner = names = [free_name(name, taken) for name in ("cells", "point", "cell", "corner")]
     _store_strings(group, "mesh", names)
     for name, length in ((point, len(mesh.points)), (cell, len(mesh.cells)), (corner, mesh.cells.shape[1])):
-        # never written, hence without room in the file
+        # never written, hence without storage
         group.create_dataset(name, (length,), dtype=np.float32).make_scale(_NO_VARIABLE.format(length))
     for name, values in zip(mesh.coordinates, mesh.points.T, strict=True):
         _attach(group.create_dataset(name, data=values), (point,))

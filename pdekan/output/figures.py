@@ -1,7 +1,6 @@
-"""Figures of a run: the solution, the exact solution, the error, and how training went.
+"""Figures of a run: the solution, the exact solution, the error, and the training history.
 
-Each is a function from plain data to a matplotlib Figure, made without pyplot and without touching global settings;
-`save` writes it as PNG or SVG.
+Each is a function from plain data to a matplotlib Figure, without pyplot and without global settings.
 """
 
 from __future__ import annotations
@@ -27,19 +26,16 @@ from pdekan.output.samples import Array, OutputError, Samples
 
 History = Mapping[str, NDArray[Any]]
 
-# an error passes through zero along curves; so many decades below its largest value are drawn
-_DECADES = 4
-# more points than this on a curve are not marked one by one
-_MARKED_POINTS = 60
-# columns of the history that hold a parameter's value by step
-_PARAMETER = "parameter_"
+_ERROR_DECADES = 4  # drawn below the largest error: an error vanishes along curves
+_MAX_MARKERS = 60  # on a curve with more points they are not marked
+_PARAMETER = "parameter_"  # prefix of the history's columns of parameters
 
 
 def solution(samples: Samples, unknown: str | None = None, marks: Array | None = None) -> Figure:
     """An unknown, by default the first; in one dimension with the exact solution, where known, as a dashed curve over it.
 
-    marks: points (n, d) that are marked by dots, places of measurements say; on planes that cut, those that lie there.
-    Raises OutputError for marks with another number of columns.
+    marks: points (n, d) drawn as dots, such as those of measurements; on a plane of a slice, those in it. Raises OutputError
+    for marks with another number of columns.
     """
     unknown = unknown or samples.unknowns[0]
     name, values, columns = symbol(unknown), samples.fields[unknown], _columns(samples, marks)
@@ -71,10 +67,9 @@ def error(samples: Samples, unknown: str | None = None) -> Figure:
     """
     unknown = unknown or samples.unknowns[0]
     sizes = np.abs(_signed_error(samples, unknown))
-    # no difference of two doubles of the solution's size means anything below this
     round_off = float(np.finfo(np.float64).eps) * (_largest(samples.fields[unknown]) or 1.0)
-    low = max(round_off, _largest(sizes) * 10.0**-_DECADES, _smallest(sizes))
-    low = 10.0 ** np.floor(np.log10(low))  # a power of ten, so that the scale has one to name
+    low = max(round_off, _largest(sizes) * 10.0**-_ERROR_DECADES, _smallest(sizes))
+    low = 10.0 ** np.floor(np.log10(low))  # a power of ten, so that the colour bar has a labelled tick
     high = max(_largest(sizes), 10.0 * low)
     values = np.where(np.isfinite(sizes), np.maximum(sizes, low), np.nan)
     label = f"|{symbol(unknown)} \N{MINUS SIGN} exact|"
@@ -91,18 +86,18 @@ def history(columns: History) -> Figure:
     """Loss and, where measured, errors against the step, with a thin line where a stage begins.
 
     columns: one row a step: "step" and "loss", and where known "stage", "l2_mean_square" and "h1_mean_square" (NaN at
-    steps without a measurement) and "seconds". The values of parameters that are sought, "parameter_NAME", are drawn in
-    a second panel. Raises OutputError where "step" or "loss" is missing.
+    steps without a measurement) and "seconds". Sought parameters, "parameter_NAME", are drawn in a second panel. Raises
+    OutputError where "step" or "loss" is missing.
     """
     for name in ("step", "loss"):
         if name not in columns:
             raise OutputError(f"history has no column {name!r}; it has {', '.join(columns) or 'none'}")
-    found = {name.removeprefix(_PARAMETER): columns[name] for name in columns if name.startswith(_PARAMETER)}
-    figure, (losses, *below) = panels.empty_figure((5.0, 5.6 if found else 4.0), rows=2 if found else 1)
+    parameters = {name.removeprefix(_PARAMETER): columns[name] for name in columns if name.startswith(_PARAMETER)}
+    figure, (losses, *below) = panels.empty_figure((5.0, 5.6 if parameters else 4.0), rows=2 if parameters else 1)
     step = np.asarray(columns["step"], dtype=np.float64)
     _draw_losses(losses, step, columns)
     for axes in below:
-        _draw_parameters(axes, step, found)
+        _draw_parameters(axes, step, parameters)
     for axes in (losses, *below):
         for start in _stage_starts(columns, step):
             axes.axvline(start, color=panels.GREY, linewidth=0.6, zorder=0.5)
@@ -116,12 +111,20 @@ def history(columns: History) -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG or SVG, by the ending of `path`, whole or not at all; raises OutputError for another."""
+    """Write a figure as PNG or SVG, by the suffix of `path`, atomically; raises OutputError for another suffix."""
     kind = Path(path).suffix.lower()
     if kind not in (".png", ".svg"):
         raise OutputError(f"{os.fspath(path)}: a figure is written as .png or .svg")
     with replacing(path) as temporary:
         figure.savefig(temporary, format=kind[1:], dpi=panels.DOTS_PER_INCH)
+
+
+def save_all(directory: str | os.PathLike[str], figures: Mapping[str, Callable[[], Figure]], suffix: str) -> dict[str, Path]:
+    """Draw and write figures, given by name, into an existing directory; their paths by name. Raises as `save` does."""
+    paths = {name: Path(directory) / f"{name}{suffix}" for name in figures}
+    for name, draw in figures.items():
+        save(draw(), paths[name])
+    return paths
 
 
 def write_all(
@@ -133,8 +136,8 @@ def write_all(
 ) -> dict[str, Path]:
     """Write the figures of a run into an existing directory; their paths by name.
 
-    "solution" and, where the samples have the exact solution, "exact" and "error"; of several unknowns "solution_u", … for
-    each; and "history". Raises OutputError and OSError as these do.
+    "solution" and, with an exact solution, "exact" and "error"; "solution_u", … where there are several unknowns; and
+    "history". Raises OutputError and OSError.
     """
     figures: dict[str, Callable[[], Figure]] = {}
     for unknown in samples.unknowns:
@@ -143,10 +146,7 @@ def write_all(
         if samples.of("exact", unknown) is not None:
             figures |= {f"{draw.__name__}{ending}": partial(draw, samples, unknown) for draw in (exact, error)}
     figures["history"] = partial(history, columns)
-    paths = {name: Path(directory) / f"{name}{suffix}" for name in figures}
-    for name, draw in figures.items():
-        save(draw(), paths[name])
-    return paths
+    return save_all(directory, figures, suffix)
 
 
 def _is_curve(samples: Samples) -> bool:
@@ -185,21 +185,21 @@ def _draw_losses(axes: Axes, step: Array, columns: History) -> None:
         _draw_line(axes, step[drawn], values[drawn], label, colour, marker)
 
 
-def _draw_parameters(axes: Axes, step: Array, found: Mapping[str, NDArray[Any]]) -> None:
-    for (name, column), colour in zip(found.items(), cycle((panels.BLUE, panels.ORANGE, panels.GREEN, panels.GREY))):
+def _draw_parameters(axes: Axes, step: Array, parameters: Mapping[str, NDArray[Any]]) -> None:
+    for (name, column), colour in zip(parameters.items(), cycle((panels.BLUE, panels.ORANGE, panels.GREEN, panels.GREY))):
         values = np.asarray(column, dtype=np.float64)
         drawn = np.flatnonzero(np.isfinite(values))
         last = f" = {number(float(values[drawn[-1]]), 4)}" if drawn.size else ""
         _draw_line(axes, step[drawn], values[drawn], f"{symbol(name)}{last}", colour, "")
-    if axes.lines:  # of one line too: it tells the value
+    if axes.lines:  # of a single line too, since it has the value
         axes.legend(fontsize=panels.TICK_SIZE, frameon=False)
 
 
 def _draw_line(axes: Axes, step: Array, values: Array, label: str, colour: str, marker: str) -> None:
     if step.size == 1:
-        marker = marker or "o"  # a line of one point is not seen
+        marker = marker or "o"  # a line of one point is invisible
     if step.size:
-        mark = marker if step.size <= _MARKED_POINTS else ""
+        mark = marker if step.size <= _MAX_MARKERS else ""
         axes.plot(step, values, label=label, color=colour, marker=mark, markersize=3, linewidth=1.2)
 
 

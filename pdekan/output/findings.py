@@ -1,6 +1,6 @@
-"""What a study found, as plain data: sentences, tables of columns, and figures made of curves.
+"""The findings of a study as plain data: sentences, tables of columns, and figures of curves.
 
-Everything here can be written to a file and drawn again without knowing which study it was.
+They can be stored and drawn again without the study.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pdekan.output.samples import Array, OutputError
 
 Colour = Literal["blue", "orange", "green", "red", "purple", "grey", "black"]
 Scale = Literal["linear", "log x", "log y", "log"]
+ColumnsByName = dict[str, list[str | int | float]]
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """A table: columns of equal length by name, each all text, all whole numbers, or numbers, of which nan is not known.
+    """A table: columns of equal length by name, each of texts, of whole numbers, or of numbers with nan for unknown.
 
-    name: among the study's tables. Raises OutputError for columns of unequal length, and for names that HDF5 has no place for.
+    name: unique in the study. Raises OutputError for columns of unequal length, and for names that HDF5 cannot store.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Points ``(n,)``, joined by a line, marked, or both. Curves of one label share a line of the legend; "" has none."""
+    """Points ``(n,)`` with a line, markers, or both. Curves with one label share a legend entry; "" has none."""
 
     x: Array
     y: Array
@@ -51,9 +52,9 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Axes with curves, of which later ones lie on top.
+    """Axes with curves, later ones on top.
 
-    limits: of an axis, None for what the curves need. x_ticks: where the first axis is marked, if not where it is by itself.
+    limits: of an axis, None for those of the curves. x_ticks: () for the default ticks.
     """
 
     curves: tuple[Curve, ...]
@@ -68,9 +69,9 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure: panels row by row, `across` in each, and one legend for all of them.
+    """A figure: panels row by row, `across` in each, with one legend.
 
-    size: in inches. shared: whether all panels have the same axes, which are then labelled at the figure's edges only.
+    size: in inches. shared: whether all panels have the same axes, labelled at the figure's edges only.
     """
 
     name: str
@@ -83,7 +84,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What rows of a study say together."""
+    """The results of a study."""
 
     sentences: tuple[str, ...] = ()
     tables: tuple[Columns, ...] = ()
@@ -92,7 +93,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Heading:
-    """Which study it was: its name, title and source; command: what was typed. environment: whatever JSON holds."""
+    """The study: its name, title and source; command: as typed. environment: JSON data."""
 
     name: str
     title: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from pdekan.output import panels
-from pdekan.output.figures import save
+from pdekan.output.figures import save_all
 from pdekan.output.findings import Panel, Picture
 
-_TEXT = 7.5  # points: still seven where a column makes the figure a little narrower
 _COLOURS = {
     "blue": panels.BLUE, "orange": panels.ORANGE, "green": panels.GREEN, "grey": panels.GREY,
     "red": "#b5362c", "purple": "#7a4d9e", "black": "#202020",
@@ -26,31 +26,28 @@ _COLOURS = {
 def draw(picture: Picture) -> Figure:
     """The figure that a picture describes."""
     rows = -(-len(picture.panels) // picture.across)
-    figure, every = panels.empty_figure(picture.size, picture.across, rows)
-    for axes in every[len(picture.panels) :]:
+    figure, axes_list = panels.empty_figure(picture.size, picture.across, rows)
+    for axes in axes_list[len(picture.panels) :]:
         axes.set_axis_off()
     handles: dict[str, Line2D] = {}
-    for axes, panel in zip(every, picture.panels, strict=False):
-        if picture.shared and axes is not every[0]:
-            axes.sharex(every[0])
-            axes.sharey(every[0])
+    for axes, panel in zip(axes_list, picture.panels, strict=False):
+        if picture.shared and axes is not axes_list[0]:
+            axes.sharex(axes_list[0])
+            axes.sharey(axes_list[0])
         handles = _draw_panel(axes, panel) | handles
     if picture.shared:
-        for axes in every:
+        for axes in axes_list:
             axes.label_outer()
     if picture.title:
         figure.suptitle(picture.title, fontsize=panels.TITLE_SIZE)
     if handles:
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3, fontsize=_TEXT, frameon=False)
+        panels.legend_below(figure, list(handles.values()), list(handles))
     return figure
 
 
 def write_all(directory: str | os.PathLike[str], pictures: Iterable[Picture], suffix: str = ".png") -> dict[str, Path]:
-    """Write figures into an existing directory; their paths by name. Raises OutputError and OSError as `figures.save` does."""
-    paths = {picture.name: (picture, Path(directory) / f"{picture.name}{suffix}") for picture in pictures}
-    for picture, path in paths.values():
-        save(draw(picture), path)
-    return {name: path for name, (_, path) in paths.items()}
+    """Write figures into an existing directory; their paths by name. Raises as `figures.save` does."""
+    return save_all(directory, {picture.name: partial(draw, picture) for picture in pictures}, suffix)
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Line2D]:

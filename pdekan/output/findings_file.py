@@ -1,4 +1,4 @@
-"""The HDF5 file of a study's findings: tables of columns, and the curves of its figures, which h5py reads without pdekan.
+"""The HDF5 file of a study's findings: tables of columns and the curves of its figures, readable without pdekan.
 
 /                 attributes schema, kind = "findings", name, title, source, command
 /environment      JSON
@@ -14,18 +14,9 @@ from dataclasses import asdict
 
 import h5py
 
+from pdekan.output import hdf5
 from pdekan.output.atomic import replacing
 from pdekan.output.findings import Columns, Curve, Findings, Heading, Panel, Picture
-from pdekan.output.hdf5 import (
-    load_attribute,
-    load_json,
-    load_table,
-    opened,
-    store_arrays,
-    store_attribute,
-    store_json,
-    store_table,
-)
 from pdekan.output.samples import Array, OutputError
 
 SCHEMA, KIND = 1, "findings"
@@ -33,43 +24,43 @@ _HEADING = ("name", "title", "source", "command")
 
 
 def write(path: str | os.PathLike[str], heading: Heading, findings: Findings) -> None:
-    """Write findings to an HDF5 file, whole or not at all; an existing file is replaced.
+    """Write findings to an HDF5 file, atomically; an existing file is replaced.
 
-    Raises OutputError for what the file cannot hold, OSError where it cannot be written; the old file then stays.
+    Raises OutputError for data that HDF5 cannot store, OSError where the file cannot be written; the old file then stays.
     """
     with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
         file.attrs["schema"], file.attrs["kind"] = SCHEMA, KIND
         for name in _HEADING:
-            store_attribute(file, name, getattr(heading, name))
-        store_json(file, "environment", heading.environment)
-        store_table(file, "sentences", {"sentence": findings.sentences})
+            hdf5.store_attribute(file, name, getattr(heading, name))
+        hdf5.store_json(file, "environment", heading.environment)
+        hdf5.store_table(file, "sentences", {"sentence": findings.sentences})
         tables, pictures = (file.create_group(name, track_order=True) for name in ("tables", "pictures"))
         for table in findings.tables:
-            store_table(tables, table.name, table.columns)
-            store_attribute(tables[table.name], "title", table.title)
+            hdf5.store_table(tables, table.name, table.columns)
+            hdf5.store_attribute(tables[table.name], "title", table.title)
         for picture in findings.pictures:
             _store_picture(pictures, picture)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Heading, Findings]:
-    """The findings in a file; raises OutputError, naming the path, where there are none."""
-    with opened(path, "/") as file:
+    """The findings in a file. Raises OutputError with the path where there are none."""
+    with hdf5.opened(path, "/") as file:
         if file.attrs.get("kind") != KIND or file.attrs.get("schema") != SCHEMA:
             found = f"kind {file.attrs.get('kind')!r}, schema {file.attrs.get('schema')}"
             raise OutputError(f"no findings that this version of pdekan reads: {found}, not {KIND!r}, {SCHEMA}")
-        words = {name: load_attribute(file, name) for name in _HEADING}
-        heading = Heading(**words, environment=load_json(file, "environment"))
+        words = {name: hdf5.load_attribute(file, name) for name in _HEADING}
+        heading = Heading(**words, environment=hdf5.load_json(file, "environment"))
         tables = tuple(
-            Columns(name, load_attribute(group, "title"), load_table(file, f"tables/{name}"))
+            Columns(name, hdf5.load_attribute(group, "title"), hdf5.load_table(file, f"tables/{name}"))
             for name, group in file["tables"].items()
         )
         pictures = tuple(_load_picture(file, name) for name in file["pictures"])
-        return heading, Findings(tuple(load_table(file, "sentences")["sentence"]), tables, pictures)
+        return heading, Findings(tuple(hdf5.load_table(file, "sentences")["sentence"]), tables, pictures)
 
 
 def kind(path: str | os.PathLike[str]) -> str:
-    """Which kind of study a file says it holds, "" where it says nothing; raises OutputError where it cannot be read."""
-    with opened(path, "/") as file:
+    """The kind of study in a file, "" without that attribute; raises OutputError for a file that cannot be read."""
+    with hdf5.opened(path, "/") as file:
         return str(file.attrs.get("kind", ""))
 
 
@@ -79,14 +70,14 @@ def _store_picture(group: h5py.Group, picture: Picture) -> None:
     for i, panel in enumerate(layout["panels"]):
         for j, curve in enumerate(panel["curves"]):
             arrays |= {f"{i}.{j}.{axis}": curve.pop(axis) for axis in ("x", "y")}
-    store_arrays(group, picture.name, arrays)
+    hdf5.store_arrays(group, picture.name, arrays)
     # a dataset: an attribute of more than 64 KB is refused
-    store_json(group[picture.name], "layout", layout)
+    hdf5.store_json(group[picture.name], "layout", layout)
 
 
 def _load_picture(file: h5py.Group, name: str) -> Picture:
     group = file[f"pictures/{name}"]
-    layout = load_json(group, "layout")
+    layout = hdf5.load_json(group, "layout")
     panels = []
     for i, panel in enumerate(layout.pop("panels")):
         curves = (

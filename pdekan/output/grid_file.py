@@ -1,4 +1,4 @@
-"""Tensor grids of fields that users bring: HDF5 files with a dataset for each coordinate and for each unknown."""
+"""Users' files of fields on tensor grids: HDF5 with a dataset for each coordinate and each unknown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pdekan.output.samples import Array, OutputError
 def read_grid(path: Path, coordinates: Sequence[str], fields: Sequence[str]) -> tuple[list[Array], dict[str, Array]]:
     """Axes ``(n_k,)`` and fields ``(n_1, …, n_d)`` over them, from the group "fields" or from the root.
 
-    Raises OutputError for what is missing, of another shape, not finite, and for axes that do not ascend.
+    Raises OutputError for datasets that are missing, of another shape or not finite, and for axes that do not ascend.
     """
     with opened(path, "/") as root:
         group = root["fields"] if isinstance(root.get("fields"), h5py.Group) else root

@@ -1,4 +1,4 @@
-"""What our HDF5 files have in common: opening them with errors that help, texts, JSON, and rows as columns."""
+"""Common parts of the HDF5 files: opening them, texts, JSON, arrays, and rows stored as columns."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from pdekan.output.samples import OutputError
 
 Row = TypeVar("Row")
-_WHOLE = tuple[int, ...]
-# numbers by Python's type; strings and lists of whole numbers become text
+_INTEGERS = tuple[int, ...]
+# numbers by Python's type; strings and lists of whole numbers are stored as texts
 _NUMBERS: dict[Any, type] = {int: np.int64, bool: np.int64, float: np.float64}
-_PLAIN: dict[Any, type] = {np.int64: int, np.float64: float}
+_PYTHON_TYPES: dict[Any, type] = {np.int64: int, np.float64: float}
 
 
 @contextmanager
 def opened(path: str | os.PathLike[str], name: str) -> Iterator[h5py.Group]:
-    """A group of a file, for reading; raises OutputError, naming the path, where there is none, also for faults inside."""
+    """A group of a file, for reading. Raises OutputError with the path where it is missing, and for errors in the block."""
     if not Path(path).is_file():
         raise OutputError(f"{os.fspath(path)}: there is no such file")
     try:
@@ -44,7 +44,7 @@ def opened(path: str | os.PathLike[str], name: str) -> Iterator[h5py.Group]:
 
 def store_attribute(group: h5py.Group, name: str, text: str) -> None:
     """Write a short text, at most 64 KB, as an attribute; raises OutputError for a NUL character."""
-    group.attrs[name] = _whole_text(name, text)
+    group.attrs[name] = _without_nul(name, text)
 
 
 def load_attribute(group: h5py.Group, name: str) -> str:
@@ -60,19 +60,19 @@ def store_text(group: h5py.Group, name: str, text: str | None) -> None:
     if text is None:
         return
     # a dataset: an attribute of more than 64 KB is refused
-    group.create_dataset(name, data=_whole_text(name, text), dtype=h5py.string_dtype("utf-8"))
+    group.create_dataset(name, data=_without_nul(name, text), dtype=h5py.string_dtype("utf-8"))
 
 
 def load_text(group: h5py.Group, name: str) -> str:
     """A stored text; raises OutputError where there is none."""
     dataset = group.get(name)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
-        raise OutputError(f"no text {_address(group, name)}")
+        raise OutputError(f"no text {_path(group, name)}")
     return str(dataset.asstr()[()])
 
 
 def store_json(group: h5py.Group, name: str, value: Mapping[str, Any] | None) -> None:
-    """Write an object as JSON, or nothing for None; raises OutputError for what JSON does not hold."""
+    """Write an object as JSON, or nothing for None; raises OutputError for data that are not JSON."""
     try:
         text = None if value is None else json.dumps(value)
     except (TypeError, ValueError) as error:
@@ -92,18 +92,15 @@ def load_json(group: h5py.Group, name: str) -> dict[str, Any]:
 
 
 def store_arrays(group: h5py.Group, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays by name into a new group, in the order in which they are given."""
+    """Write arrays by name into a new group; HDF5 keeps their order."""
     inside = group.create_group(name, track_order=True)
     for key, values in arrays.items():
         inside.create_dataset(key, data=values)
 
 
 def load_arrays(group: h5py.Group, name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a group, in the order in which they were given; raises OutputError where there is no such group."""
-    arrays = group.get(name)
-    if not isinstance(arrays, h5py.Group):
-        raise OutputError(f"no group {_address(group, name)}")
-    return {key: np.asarray(dataset[()]) for key, dataset in arrays.items()}
+    """The arrays of a group in their stored order; raises OutputError where there is no such group."""
+    return {key: np.asarray(dataset[()]) for key, dataset in _subgroup(group, name).items()}
 
 
 def store_rows(group: h5py.Group, name: str, rows: Sequence[Row], kind: type[Row], omit: Sequence[str] = ()) -> None:
@@ -121,9 +118,7 @@ def store_rows(group: h5py.Group, name: str, rows: Sequence[Row], kind: type[Row
 
 def load_rows(group: h5py.Group, name: str, kind: type[Row], omit: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The fields of the stored rows of a dataclass; raises OutputError for columns that are missing or do not fit."""
-    table, columns = group.get(name), _columns(kind, omit)
-    if not isinstance(table, h5py.Group):
-        raise OutputError(f"no group {_address(group, name)}")
+    table, columns = _subgroup(group, name), _columns(kind, omit)
     lists = [_column(table, column, type_) for column, type_ in columns.items()]
     if len({len(values) for values in lists}) > 1:
         raise OutputError(f"{table.name}: its columns differ in length")
@@ -143,11 +138,16 @@ def store_table(group: h5py.Group, name: str, columns: Mapping[str, Sequence[str
 
 def load_table(group: h5py.Group, name: str) -> dict[str, list[Any]]:
     """Columns by name, as they were written; raises OutputError where there are none."""
-    table = group.get(name)
-    if not isinstance(table, h5py.Group):
-        raise OutputError(f"no group {_address(group, name)}")
+    table = _subgroup(group, name)
     types = {column: str if h5py.check_string_dtype(values.dtype) else values.dtype.type for column, values in table.items()}
-    return {column: _column(table, column, _PLAIN.get(type_, type_)) for column, type_ in types.items()}
+    return {column: _column(table, column, _PYTHON_TYPES.get(type_, type_)) for column, type_ in types.items()}
+
+
+def _subgroup(group: h5py.Group, name: str) -> h5py.Group:
+    inside = group.get(name)
+    if not isinstance(inside, h5py.Group):
+        raise OutputError(f"no group {_path(group, name)}")
+    return inside
 
 
 def _columns(kind: type[Any], omit: Sequence[str]) -> dict[str, Any]:
@@ -156,8 +156,8 @@ def _columns(kind: type[Any], omit: Sequence[str]) -> dict[str, Any]:
 
 
 def _texts(column: str, type_: Any, values: Sequence[Any]) -> NDArray[Any]:
-    texts = [",".join(map(str, value)) if type_ == _WHOLE else str(value) for value in values]
-    encoded = [_whole_text(column, text).encode() for text in texts]
+    texts = [",".join(map(str, value)) if type_ == _INTEGERS else str(value) for value in values]
+    encoded = [_without_nul(column, text).encode() for text in texts]
     length = max((len(text) for text in encoded), default=1)
     return np.array(encoded, dtype=h5py.string_dtype("utf-8", max(length, 1)))
 
@@ -173,16 +173,16 @@ def _column(table: h5py.Group, column: str, type_: Any) -> list[Any]:
         return [type_(value) for value in dataset[()].tolist()]
     try:
         texts = dataset.asstr()[()].tolist()
-        return [tuple(int(part) for part in text.split(",") if part) for text in texts] if type_ == _WHOLE else texts
+        return [tuple(int(part) for part in text.split(",") if part) for text in texts] if type_ == _INTEGERS else texts
     except ValueError as error:
         raise OutputError(f"{table.name}/{column}: {error}; UTF-8 is needed, and commas between whole numbers") from error
 
 
-def _whole_text(name: str, text: str) -> str:
+def _without_nul(name: str, text: str) -> str:
     if "\0" in text:
         raise OutputError(f"{name}: HDF5 strings end at a NUL character, and this one holds one")
     return text
 
 
-def _address(group: h5py.Group, name: str) -> str:
+def _path(group: h5py.Group, name: str) -> str:
     return f"{group.name.rstrip('/')}/{name}"

@@ -1,4 +1,4 @@
-"""Text on figures: names as mathematics, numbers at a readable length, and where a slice cuts."""
+"""Text on figures: names as mathematics, short numbers, and the fixed coordinates of a slice."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from math import floor, isfinite, log10
 _GREEK = re.compile(
     "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|chi|psi|omega"
 )
-# more names than this are abbreviated: x3 = ... = x100
-_NAMES_IN_FULL = 3
+_NAMES_IN_FULL = 3  # more are abbreviated: x3 = … = x100
 
 
 def symbol(name: str) -> str:
-    """A name as mathtext, or as it is where it is a word: x -> $x$, x12 -> $x_{12}$, theta -> $\\theta$."""
+    """A name as mathtext, or unchanged where it is a word: x -> $x$, x12 -> $x_{12}$, theta -> $\\theta$."""
     match = re.fullmatch(r"([A-Za-z]+?)_?(\d*)", name)
     if match is None or not (len(match[1]) == 1 or _GREEK.fullmatch(match[1])):
         return name
@@ -23,7 +22,7 @@ def symbol(name: str) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number of a few significant digits: 0.5, or $3.2 \\times 10^{-9}$ where the plain form would be long."""
+    """A number of a few significant digits: 0.5, or $3.2 \\times 10^{-9}$ where that is shorter."""
     if value == 0.0 or not isfinite(value):
         return f"{value:g}"
     exponent = floor(log10(abs(value)))
@@ -34,7 +33,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def cut_text(cut: Mapping[str, float]) -> str:
-    """Where a slice cuts: "x3 = x4 = 0.5, t = 1", coordinates of one value together, a long list by its ends."""
+    """The fixed coordinates of a slice, grouped by value: "x3 = x4 = 0.5, t = 1"; a long list by its first and last."""
     together: dict[float, list[str]] = {}
     for name, value in cut.items():
         together.setdefault(value, []).append(name)

@@ -1,4 +1,4 @@
-"""How fields are drawn: curves over an interval, filled contours over a plane, or over three that cut three dimensions."""
+"""Drawing of fields: curves over an interval, filled contours over a plane or over three planes of three dimensions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.tri import Triangulation
 from numpy.typing import ArrayLike
@@ -24,25 +25,22 @@ from pdekan.output.samples import Array, Cells, Samples
 
 DOTS_PER_INCH = 200
 TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 9.5, 9.0, 8.0
-# a solution and what is compared with it; told apart in grey too
+SMALL_SIZE = 7.5  # still seven points where a page's column is a little narrower than the figure
+# distinguishable in greyscale too
 BLUE, ORANGE, GREEN, GREY = "#1f5a94", "#e07b1f", "#2a8a57", "#a0a0a0"
 
-_LEVELS = 96
-# axes are drawn to one scale unless that would make a needle of the figure
-_LARGEST_ASPECT = 5.0
-# a field with less than this part of its range on one side of zero (an overshoot) is not one that changes sign
-_OVERSHOOT = 0.05
-# marks this close to a plane, as a part of all marks' extent across it, are drawn on it
-_NEAR = 0.01
+_LEVELS = 96  # of filled contours
+_MAX_ASPECT = 5.0  # of a plane whose axes have one scale
+_OVERSHOOT = 0.05  # of the range: a field with less than this on one side of zero does not count as changing sign
+_MARK_DISTANCE = 0.01  # from a plane, relative to the extent of all marks: nearer marks are drawn on it
 
-# points to be marked on a figure: their coordinates by name
-Marks = Mapping[str, Array]
+Marks = Mapping[str, Array]  # coordinates, by name, of points drawn as dots
 NO_MARKS: Marks = {}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over the one axis of the samples, and how their line looks."""
+    """Values over the axis of one-dimensional samples, and the style of their line."""
 
     values: Array
     label: str
@@ -52,7 +50,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Colours:
-    """From values to colours: norm and name of the colour map, levels of filled contours, ticks of the colour bar."""
+    """A colour scale: norm and name of the colour map, levels of filled contours, ticks of the colour bar."""
 
     norm: Normalize
     map_name: str
@@ -61,7 +59,7 @@ class Colours:
 
 
 def empty_figure(size: tuple[float, float] = (5.0, 4.0), panels: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of a size in inches, by default for a page's column, and its panels side by side, row by row."""
+    """A figure of a size in inches, by default for a page's column, and its panels row by row."""
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(rows, panels, squeeze=False).flat)
@@ -77,7 +75,7 @@ def style_axes(axes: Axes) -> None:
 
 
 def style_curves(axes: Axes) -> None:
-    """An open frame, a faint grid, and a legend where there is something to tell apart."""
+    """An open frame, a faint grid, and a legend where there are several labels."""
     style_axes(axes)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e4e4e4", linewidth=0.5)
@@ -86,14 +84,20 @@ def style_curves(axes: Axes) -> None:
         axes.legend(fontsize=TICK_SIZE, frameon=False)
 
 
+def legend_below(figure: Figure, handles: list[Line2D], labels: list[str] | None = None) -> None:
+    """One legend for all panels, below them."""
+    named = {"handles": handles} if labels is None else {"handles": handles, "labels": labels}
+    figure.legend(**named, loc="outside lower center", ncols=3, fontsize=SMALL_SIZE, frameon=False)
+
+
 def curves_figure(samples: Samples, curves: Sequence[Curve], title: str, marks: Marks = NO_MARKS) -> Figure:
-    """Curves over the one axis of the samples, marks on the first of them."""
+    """Curves over the axis of one-dimensional samples, with marks on the first curve."""
     figure, (axes,) = empty_figure()
     (axis,) = samples.axes
     for curve in curves:
         values = np.where(np.isfinite(curve.values), curve.values, np.nan)
         axes.plot(axis.values, values, curve.style, label=curve.label, color=curve.colour, linewidth=1.4)
-    near = _near(marks, samples.cut)
+    near = _marks_at(marks, samples.cut)
     if near:
         _draw_marks(axes, near[axis.name], np.interp(near[axis.name], axis.values, curves[0].values))
     axes.set_xlim(axis.values[0], axis.values[-1])
@@ -108,16 +112,13 @@ def curves_figure(samples: Samples, curves: Sequence[Curve], title: str, marks: 
 def field_figure(
     samples: Samples, unknown: str, values: Array, title: str, colours: Colours | None = None, marks: Marks = NO_MARKS
 ) -> Figure:
-    """Filled contours of a field that goes with an unknown, over a plane, or over three that cut three dimensions.
-
-    Of the marks those that lie on a plane are drawn on it.
-    """
+    """Filled contours of a field of an unknown over the samples' planes, each with the marks in it."""
     colours = colours or linear_colours(values)
     drawn = planes(samples, values, samples.fields[unknown])
     figure, panels = empty_figure(_figure_size(drawn), len(drawn))
     for axes, plane in zip(panels, drawn, strict=True):
         _draw_plane(axes, plane, colours)
-        near = _near(marks, {**samples.cut, **plane.fixed})
+        near = _marks_at(marks, {**samples.cut, **plane.fixed})
         if near:
             _draw_marks(axes, near[plane.across], near[plane.up])
     if len(drawn) == 1:
@@ -136,7 +137,7 @@ def field_figure(
 
 
 def linear_colours(values: Array) -> Colours:
-    """Viridis, or for a field that changes sign blue to red with white at zero; safe for constants and NaN."""
+    """Viridis, or for a field that changes sign blue to red with white at zero; also for constants and NaN."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     size = max(abs(low), abs(high))
@@ -176,12 +177,12 @@ def _draw_plane(axes: Axes, plane: Plane, colours: Colours) -> None:
         _draw_grid(axes, plane, colours)
     else:
         _draw_triangles(axes, plane, plane.triangles, colours)
-        limits += 0.02 * np.diff(limits) * [-1.0, 1.0]  # so that the frame leaves the outline to be seen
+        limits += 0.02 * np.diff(limits) * [-1.0, 1.0]  # so that the frame does not cover the outline
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     axes.set_xlabel(symbol(plane.across), fontsize=LABEL_SIZE)
     label = axes.set_ylabel(symbol(plane.up), fontsize=LABEL_SIZE)
-    if label.get_text() != plane.up:  # a letter is read more easily upright, a word takes less room on its side
+    if label.get_text() != plane.up:  # a symbol, not a word
         label.set(rotation=0, horizontalalignment="right", verticalalignment="center")
     if _to_one_scale(plane):
         axes.set_aspect("equal")
@@ -212,16 +213,16 @@ def _draw_levels(
     filled.set_linewidth(0.3)
     lines = _lines(colours, values.min(), values.max())
     if lines:
-        # with dashes below zero the sign can be told in grey
+        # dashes below zero show the sign in greyscale
         styles = ["dashed" if level < 0 else "solid" for level in lines]
         draw(*field, levels=lines, colors="black", linewidths=0.35, linestyles=styles, alpha=0.45)
 
 
-def _near(marks: Marks, fixed: Mapping[str, float]) -> Marks:
-    """The marks that lie at the fixed values."""
+def _marks_at(marks: Marks, fixed: Mapping[str, float]) -> Marks:
+    """The marks with these values of the fixed coordinates."""
     for name, value in fixed.items():
         if name in marks and marks[name].size:
-            near = np.abs(marks[name] - value) <= _NEAR * np.ptp(marks[name])
+            near = np.abs(marks[name] - value) <= _MARK_DISTANCE * np.ptp(marks[name])
             marks = {other: places[near] for other, places in marks.items()}
     return marks
 
@@ -231,14 +232,14 @@ def _draw_marks(axes: Axes, across: Array, up: Array) -> None:
 
 
 def _lines(colours: Colours, low: float, high: float) -> list[float]:
-    # none on a logarithmic scale; and none at zero, where a field that vanishes along it gives scraps of round-off
+    # none at zero, where a field that vanishes on a curve or an area is round-off
     if isinstance(colours.norm, LogNorm):
         return []
     return [float(level) for level in colours.ticks if low < level < high and abs(level) > 1e-9 * (high - low)]
 
 
 def _figure_size(drawn: Sequence[Plane]) -> tuple[float, float]:
-    # as wide and high as the panels leave no empty bands; the constants are the room for labels, title and colour bar
+    # no empty bands around the panels; the constants are the space of labels, title and colour bar
     if not all(_to_one_scale(plane) for plane in drawn):
         return (5.0, 4.0) if len(drawn) == 1 else (7.5, 2.8)
     slope = max(float(np.divide(*np.ptp(plane.limits, axis=1)[::-1])) for plane in drawn)
@@ -251,7 +252,7 @@ def _figure_size(drawn: Sequence[Plane]) -> tuple[float, float]:
 
 def _to_one_scale(plane: Plane) -> bool:
     extents = np.ptp(plane.limits, axis=1)
-    return TIME not in (plane.across, plane.up) and bool(extents.max() <= _LARGEST_ASPECT * extents.min())
+    return TIME not in (plane.across, plane.up) and bool(extents.max() <= _MAX_ASPECT * extents.min())
 
 
 def _set_title(axes: Axes, samples: Samples, title: str) -> None:

@@ -1,4 +1,4 @@
-"""Samples: what is drawn and exported, fields on a tensor grid of points or on a mesh."""
+"""Samples: fields on a tensor grid of points or on a mesh, which are drawn and exported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Role = Literal["exact", "error", "gradient"]
 
 
 class OutputError(ValueError):
-    """Something that cannot be written, drawn or read back; the message says what, where, and what is allowed."""
+    """Data that cannot be written, drawn or read; the message has the fault, its place, and what is allowed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +34,10 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A tensor grid of one, two or three axes, which may be a slice of a space of more dimensions.
+    """A tensor grid of one, two or three axes, possibly a slice of a space of more dimensions.
 
-    axes: the coordinates that the grid spans, in the order of the arrays' dimensions.
-    cut: the fixed values of the problem's other coordinates.
-    coordinates: all d names in the order of a gradient's components; by default the axes, then the cut.
-    Raises OutputError where axes, cut and coordinates do not fit together.
+    axes: in the order of the arrays' dimensions. cut: the fixed values of the problem's other coordinates. coordinates: all d
+    names in the order of a gradient's components, by default the axes, then the cut. Raises OutputError where they disagree.
     """
 
     axes: tuple[Axis, ...]
@@ -63,13 +61,11 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Triangles in the plane or tetrahedra in space. Fields are evaluated at its `points`, which need not be those given.
+    """Triangles in the plane or tetrahedra in space; fields are evaluated at its `points`.
 
-    coordinates: the d = 2 or 3 names of the points' columns.
-    points: (n, d), finite; those that are no cell's corners, as mesh generators leave behind, are left out.
-    cells: (m, d+1), m >= 1, the numbers of each cell's corners. They are kept positively oriented: of a cell that comes
-    the other way round the last two corners are exchanged.
-    Raises OutputError where these do not fit together.
+    coordinates: the d = 2 or 3 names of the points' columns. points: (n, d), finite; points of no cell are removed.
+    cells: (m, d+1), m >= 1, indices of each cell's corners; the last two are exchanged where the orientation is negative.
+    Raises OutputError for arrays of other shapes or values.
     """
 
     coordinates: tuple[str, ...]
@@ -90,8 +86,8 @@ class Mesh:
         sizes = np.linalg.det(points[cells[:, 1:]] - points[cells[:, :1]])
         if not sizes.any():
             raise OutputError("all cells of a mesh are flat; are the points what they should be?")
-        turned = sizes < 0.0
-        cells[turned, -2:] = cells[turned, :-3:-1]
+        inverted = sizes < 0.0
+        cells[inverted, -2:] = cells[inverted, :-3:-1]
         used, numbers = np.unique(cells, return_inverse=True)
         object.__setattr__(self, "points", points[used])
         object.__setattr__(self, "cells", numbers.reshape(cells.shape).astype(np.int64))
@@ -103,10 +99,10 @@ class Mesh:
 
 
 def field_name(role: Role, unknown: str, coordinates: tuple[str, ...] = (), unknowns: tuple[str, ...] = ()) -> str:
-    """The name of a field that goes with an unknown: of "u" alone "u_gradient", "exact" and "error".
+    """The name of a field of an unknown: "u_gradient", "exact" and "error" where "u" is the only one.
 
-    Where there are several unknowns each field begins with its unknown: "u_exact". So it does where the shorter name is
-    that of the unknown or of a coordinate; a name that is taken even then ends in "_".
+    With several unknowns, or where the unknown or a coordinate has that name, it is "u_exact"; if that is taken too, "_" is
+    appended.
     """
     if len(unknowns) < 2 and role != "gradient" and role not in (unknown, *coordinates):
         return role
@@ -114,9 +110,9 @@ def field_name(role: Role, unknown: str, coordinates: tuple[str, ...] = (), unkn
 
 
 def residual_names(equations: int, coordinates: tuple[str, ...], unknowns: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the residuals of so many equations: "residual" of one; "residual_1", "residual_2", … of several.
+    """The names of the equations' residuals: "residual" for one, "residual_1", "residual_2", … for several.
 
-    The residual of one equation for an unknown that is itself called "residual", say, is "residual_residual".
+    If an unknown or a coordinate is called "residual", that of one equation is "u_residual", u being the first unknown.
     """
     taken = (*unknowns, *coordinates)
     if equations == 1:
@@ -125,7 +121,7 @@ def residual_names(equations: int, coordinates: tuple[str, ...], unknowns: tuple
 
 
 def free_name(name: str, taken: tuple[str, ...]) -> str:
-    """The name, with as many "_" after it as keep it from being one that is taken."""
+    """The name with "_" appended until it is not taken."""
     while name in taken:
         name += "_"
     return name
@@ -133,12 +129,11 @@ def free_name(name: str, taken: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Unknowns and the fields that go with them at the points of a grid or a mesh; nondimensional float64.
+    """Unknowns and their fields at the points of a grid or a mesh, nondimensional float64.
 
-    fields: by name; scalars of the layout's shape, and gradients with a last dimension more, one component for every
-    coordinate. `unknowns` names the solutions among them; `field_name` names their exact solutions, errors u - exact and
-    gradients, `residual_names` the residuals of the equations. NaN: not defined there (a point outside the domain).
-    Raises OutputError where shapes, names and coordinates do not fit together.
+    fields: by name; scalars of the layout's shape, and gradients with one more dimension for the components. `unknowns` names
+    the solutions among them; `field_name` names their exact solutions, errors u - exact and gradients, `residual_names` the
+    residuals of the equations. NaN: outside the domain. Raises OutputError where shapes, names and coordinates disagree.
     """
 
     layout: Grid | Mesh
@@ -179,11 +174,11 @@ class Samples:
 
     @property
     def cut(self) -> Mapping[str, float]:
-        """The fixed coordinates of a grid that is a slice; there are none of a mesh."""
+        """The fixed coordinates of a slice; a mesh has none."""
         return self.layout.cut if isinstance(self.layout, Grid) else {}
 
     def of(self, role: Role, unknown: str | None = None) -> Array | None:
-        """Exact solution, error or gradient of an unknown, by default the first; None where it is not known."""
+        """Exact solution, error or gradient of an unknown, by default the first; None where unknown."""
         name = field_name(role, unknown or self.unknowns[0], self.layout.coordinates, self.unknowns)
         return self.fields.get(name)
 

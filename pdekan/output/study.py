@@ -1,8 +1,7 @@
-"""A scaling study as plain rows: trainings, what they say together, and what they are compared with.
+"""A scaling study as plain rows: trainings, their statistics, and the errors that they are compared with.
 
-Every row has only strings, numbers, flags and lists of whole numbers, so that a table of them is a set of columns. Errors are
-mean squares over the domain: l2_mean_square = ∫(u - v)² / |Ω| and h1_seminorm_mean_square = ∫|∇(u - v)|² / |Ω|; NaN is an
-error that is not known.
+Rows hold strings, numbers, flags and lists of whole numbers only, so that a table of them is a set of columns. Errors are mean
+squares over the domain, l2_mean_square = ∫(u - v)² / |Ω| and h1_seminorm_mean_square = ∫|∇(u - v)|² / |Ω|; NaN is unknown.
 """
 
 from __future__ import annotations
@@ -18,17 +17,27 @@ Norm = Literal["l2", "h1_seminorm"]
 NORMS: tuple[Norm, ...] = ("l2", "h1_seminorm")
 
 
+class _MeanSquares:
+    """A row with both mean square errors."""
+
+    l2_mean_square: float
+    h1_seminorm_mean_square: float
+
+    def mean_square(self, norm: Norm) -> float:
+        """The error in a norm."""
+        return self.l2_mean_square if norm == "l2" else self.h1_seminorm_mean_square
+
+
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(_MeanSquares):
     """One training.
 
-    key: its name in the study. curve: the family of sizes that it belongs to, "KAN [2,5,1]" or "MLP depth 2". kind: "kan" or
-    "mlp", whose degree and intervals are 0. parameters: all trainable numbers; parameters_paper: as arXiv:2404.19756 counts
-    (KAN: edges × intervals; MLP: weights alone). status: as of a solution, or "failed"; reason: the same in a sentence.
-    loss: of the last step. relative_residual: on points that training has not seen. counts: whether summaries and figures use
-    it; another optimizer's run of the same size may stand in its place. history: columns of equal length, step, seconds, loss,
-    l2_mean_square and h1_mean_square (the L2 part included, NaN where not measured); none for a failed run.
-    Raises OutputError for a key that cannot name a group in HDF5.
+    key: its name in the study. curve: its family of sizes, "KAN [2,5,1]" or "MLP depth 2". kind: "kan" or "mlp", whose degree
+    and intervals are 0. parameters: all trainable numbers; parameters_paper: as arXiv:2404.19756 counts (KAN: edges ×
+    intervals; MLP: weights alone). status: that of the solution, or "failed"; reason: a sentence. loss: of the last step.
+    relative_residual: on validation points. counts: whether statistics and figures use it, or another optimizer's run of the
+    same size. history: columns of equal length, step, seconds, loss, l2_mean_square and h1_mean_square (the L2 part included,
+    NaN where not measured); none for a failed run. Raises OutputError for a key that cannot name a group in HDF5.
     """
 
     key: str
@@ -58,16 +67,12 @@ class Run:
         if "/" in self.key or self.key in ("", ".", ".."):
             raise OutputError(f"{self.key!r} cannot name a run: letters and digits are allowed, '/' separates groups in HDF5")
 
-    def mean_square(self, norm: Norm) -> float:
-        """The run's error in a norm."""
-        return self.l2_mean_square if norm == "l2" else self.h1_seminorm_mean_square
-
 
 @dataclass(frozen=True)
 class Spread:
     """Median and quartiles over the seeds of one size of one curve; NaN where every run failed.
 
-    size: parameters_paper. runs: how many have an error; failed: how many have none and are left out.
+    size: parameters_paper. runs: the number with an error; failed: the number without, which are left out.
     """
 
     curve: str
@@ -84,8 +89,8 @@ class Spread:
 class Slope:
     """The exponent s of error ~ size^s along a curve, with its 95 % confidence interval low … high.
 
-    theory: what the curve could reach, NaN where theory has no number. sizes: those fitted; points: how many runs these are.
-    reason: why other sizes were left out, or why there is no slope (NaN) or no interval.
+    theory: the asymptotic exponent, NaN where unknown. sizes: those fitted; points: the number of their runs. reason: why other
+    sizes were left out, or why there is no slope (NaN) or no interval.
     """
 
     curve: str
@@ -100,8 +105,8 @@ class Slope:
 
 
 @dataclass(frozen=True)
-class LimitPoint:
-    """The least error of tensor-product splines of a degree, in each norm by the projection that is best in it."""
+class LimitPoint(_MeanSquares):
+    """The least errors of tensor-product splines of a degree, in each norm by the projection that minimises it."""
 
     degree: int
     intervals: int
@@ -109,17 +114,13 @@ class LimitPoint:
     l2_mean_square: float
     h1_seminorm_mean_square: float
 
-    def mean_square(self, norm: Norm) -> float:
-        """The error in a norm."""
-        return self.l2_mean_square if norm == "l2" else self.h1_seminorm_mean_square
-
 
 @dataclass(frozen=True)
-class PaperPoint:
+class PaperPoint(_MeanSquares):
     """A published error, NaN where it was not read.
 
     curve: starts with the name of the study's curve that it belongs to, if any. parameters: as published, NaN where unknown.
-    training: where a training's curve against steps ends, not a point of a curve against size.
+    training: whether it is the end of a training's curve against steps, not a point of a curve against size.
     """
 
     curve: str
@@ -128,17 +129,12 @@ class PaperPoint:
     l2_mean_square: float
     h1_seminorm_mean_square: float
 
-    def mean_square(self, norm: Norm) -> float:
-        """The error in a norm."""
-        return self.l2_mean_square if norm == "l2" else self.h1_seminorm_mean_square
-
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All of a scaling study: enough to draw it and to print its table again.
+    """A scaling study with all that its figures and its table need.
 
-    problem_text: the problem file, to the letter. command: what was typed. environment: whatever JSON holds.
-    limit and paper may be empty. Raises OutputError where two runs have one key.
+    problem_text: the problem file. command: as typed. environment: JSON data. Raises OutputError where two runs have one key.
     """
 
     name: str

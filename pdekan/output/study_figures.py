@@ -1,4 +1,4 @@
-"""Figures of a scaling study: the four panels of figure 3.3 of arXiv:2404.19756, and what an error costs in seconds."""
+"""Figures of a scaling study: the four panels of figure 3.3 of arXiv:2404.19756, and error against seconds."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pdekan.output import panels
-from pdekan.output.figures import save
+from pdekan.output.figures import save_all
 from pdekan.output.samples import Array, OutputError
 from pdekan.output.study import NORMS, Norm, Run, Slope, Spread, Study
 
 _NAMES: dict[Norm, str] = {"l2": "$L^2$", "h1_seminorm": "$H^1$ seminorm"}
 _Line = Literal["-", "--", ":", ""]
-_TEXT = 7.5  # points: still seven where a column makes the figure a little narrower
-_MARKER = 4.0
-_DARK, _FAINT = "#404040", 0.35
-# shades from light to dark, and markers: each tells a curve even without the other
-_SHADES, _MARKERS = {"kan": "Blues", "mlp": "Oranges"}, {"kan": "os^*Xh", "mlp": "Dvp<P>"}
-# how a kind is drawn where no size matters: line and colour
+_MARKER_SIZE = 4.0
+_DARK, _FAINT_ALPHA = "#404040", 0.35
+# by kind: colour maps from light to dark, and markers; each alone distinguishes the curves
+_COLOUR_MAPS, _MARKERS = {"kan": "Blues", "mlp": "Oranges"}, {"kan": "os^*Xh", "mlp": "Dvp<P>"}
+# by kind: name, line and colour of a single network
 _KINDS: dict[str, tuple[str, _Line, str]] = {"kan": ("KAN", "-", "#1f5a94"), "mlp": ("MLP", "--", "#d1620f")}
-_FEW_DECADES = 100.0
-_GUIDE = 0.3  # of a panel, at most, for the triangle that shows a slope
+_MINOR_LABELS_BELOW = 100.0  # ratio of an axis' limits: matplotlib then labels every minor tick, and labels overlap
+_TRIANGLE_SIZE = 0.3  # largest share of a panel for the triangle of theory's slope
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Style:
     colour: str
     marker: str
     line: _Line
@@ -45,87 +44,80 @@ def scaling(study: Study) -> Figure:
     """Errors against steps of one KAN and one MLP, and against size for all curves, in both norms.
 
     Against steps: the middle seed of the largest KAN and of the MLP with the lowest median error. Against size: medians with
-    quartiles, theory's slope, the limit of tensor splines, published points with open markers. Raises OutputError where no
-    run has an error.
+    quartiles, theory's slope, the least errors of tensor splines, published errors with open markers. Raises OutputError where
+    no run has an error.
     """
-    looks = _looks(study)
+    styles = _styles(study)
     figure, (a, b, c, d) = panels.empty_figure((7.1, 6.4), 2, 2)
     shown = [run for run in (_largest_kan(study), _best_mlp(study)) if run is not None]
     for axes, norm, letter in zip((a, b), NORMS, "ab", strict=True):
         for run in shown:
             _draw_training(axes, run, norm)
-        _draw_paper_ends(axes, study, norm)
+        _draw_published_ends(axes, study, norm)
         _finish(axes, f"({letter}) {_NAMES[norm]} error in training", "step", "mean square error")
-        if axes.get_legend_handles_labels()[0]:  # a single network too has to be named
-            axes.legend(fontsize=_TEXT, frameon=False)
+        if axes.get_legend_handles_labels()[0]:  # of a single network too
+            axes.legend(fontsize=panels.SMALL_SIZE, frameon=False)
     for axes, norm, letter in zip((c, d), NORMS, "cd", strict=True):
-        for curve, look in looks.items():
-            _draw_spreads(axes, [row for row in study.spreads if (row.curve, row.norm) == (curve, norm)], look)
-        _draw_paper(axes, study, norm, looks)
-        _keep_limits(axes)
+        for curve, style in styles.items():
+            _draw_spreads(axes, [row for row in study.spreads if (row.curve, row.norm) == (curve, norm)], style)
+        _draw_published(axes, study, norm, styles)
+        _freeze_limits(axes)
         _draw_limit(axes, study, norm)
         _draw_theory(axes, study, norm)
         _finish(axes, f"({letter}) {_NAMES[norm]} error and size", "parameters, as the KAN paper counts", "mean square error")
-    handles = _curve_handles(looks, study) + _comparison_handles(study)
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=_TEXT, frameon=False)
+    handles = _curve_handles(styles, study) + _comparison_handles(study)
+    panels.legend_below(figure, handles)
     return figure
 
 
 def seconds(study: Study) -> Figure:
-    """The least error that a curve's trainings had reached within a time, in both norms, and where each of them ended.
+    """The least error of a curve's trainings up to a time, in both norms, and the end of each training.
 
-    Runs that do not count, of an optimizer that was not the best, end in faint markers. Raises OutputError where no run has an
-    error.
+    Runs that do not count have faint markers at their ends. Raises OutputError where no run has an error.
     """
-    looks = _looks(study)
+    styles = _styles(study)
     figure, both = panels.empty_figure((7.1, 4.0), 2)
     for axes, norm, letter in zip(both, NORMS, "ab", strict=True):
-        for curve, look in looks.items():
+        for curve, style in styles.items():
             runs = [run for run in study.runs if run.curve == curve]
-            axes.plot(*_front(runs, norm), look.line, color=look.colour, linewidth=1.2, drawstyle="steps-post")
+            axes.plot(*_least_errors(runs, norm), style.line, color=style.colour, linewidth=1.2, drawstyle="steps-post")
             for run in (run for run in runs if run.mean_square(norm) > 0.0):
-                point, alpha = (run.seconds, run.mean_square(norm)), 1.0 if run.counts else _FAINT
-                axes.plot(*point, look.marker, color=look.colour, markersize=0.8 * _MARKER, alpha=alpha, mew=0.4)
+                point, alpha = (run.seconds, run.mean_square(norm)), 1.0 if run.counts else _FAINT_ALPHA
+                axes.plot(*point, style.marker, color=style.colour, markersize=0.8 * _MARKER_SIZE, alpha=alpha, mew=0.4)
         _finish(axes, f"({letter}) {_NAMES[norm]} error", "seconds of training", "mean square error")
-    handles = [_handle(look.colour, look.marker, look.line, curve) for curve, look in looks.items()]
+    handles = [_handle(style.colour, style.marker, style.line, curve) for curve, style in styles.items()]
     handles += [_handle(_DARK, "", "-", "least error of all sizes so far"), _handle(_DARK, "o", "", "where a training ended")]
     if not all(run.counts for run in study.runs):
         handles.append(_handle("#d0d0d0", "o", "", "another optimizer did better"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=_TEXT, frameon=False)
+    panels.legend_below(figure, handles)
     return figure
 
 
 def write_all(directory: str | os.PathLike[str], study: Study, suffix: str = ".png") -> dict[str, Path]:
-    """Write the figures of a study into an existing directory; their paths by name, "scaling" and "seconds".
-
-    Raises OutputError and OSError as these and `figures.save` do.
-    """
-    paths = {name: Path(directory) / f"{name}{suffix}" for name in ("scaling", "seconds")}
-    for name, draw in (("scaling", scaling), ("seconds", seconds)):
-        save(draw(study), paths[name])
-    return paths
+    """Write the figures "scaling" and "seconds" into an existing directory; their paths by name. Raises as these and `save`."""
+    return save_all(directory, {"scaling": lambda: scaling(study), "seconds": lambda: seconds(study)}, suffix)
 
 
-def _looks(study: Study) -> dict[str, _Look]:
-    if not any(_known(run) for run in study.runs):
+def _styles(study: Study) -> dict[str, _Style]:
+    if not any(_has_error(run) for run in study.runs):
         raise OutputError(f"nothing to draw: none of the {len(study.runs)} runs has an error")
-    looks: dict[str, _Look] = {}
+    styles: dict[str, _Style] = {}
     for kind, (_, line, _) in _KINDS.items():
         curves = study.curves(kind)
-        shades = colormaps[_SHADES[kind]](np.linspace(0.5, 1.0, len(curves)))
+        shades = colormaps[_COLOUR_MAPS[kind]](np.linspace(0.5, 1.0, len(curves)))
         for curve, shade, marker in zip(curves, shades, cycle(_MARKERS[kind]), strict=False):
-            looks[curve] = _Look(to_hex(shade), marker, line)
-    return looks
+            styles[curve] = _Style(to_hex(shade), marker, line)
+    return styles
 
 
-def _known(run: Run) -> bool:
-    return run.counts and run.l2_mean_square > 0.0  # which NaN is not
+def _has_error(run: Run) -> bool:
+    return run.counts and run.l2_mean_square > 0.0  # False for NaN
 
 
 def _largest_kan(study: Study) -> Run | None:
-    runs = [run for run in study.runs if run.kind == "kan" and _known(run)]
+    runs = [run for run in study.runs if run.kind == "kan" and _has_error(run)]
     largest = max((run.parameters_paper for run in runs), default=0)
-    return _middle([run for run in runs if run.parameters_paper == largest])
+    return _middle_run([run for run in runs if run.parameters_paper == largest])
 
 
 def _best_mlp(study: Study) -> Run | None:
@@ -133,16 +125,16 @@ def _best_mlp(study: Study) -> Run | None:
     if not rows:
         return None
     best = min(rows, key=lambda row: row.median)
-    return _middle([r for r in study.runs if (r.curve, r.parameters_paper) == (best.curve, best.size) and _known(r)])
+    return _middle_run([r for r in study.runs if (r.curve, r.parameters_paper) == (best.curve, best.size) and _has_error(r)])
 
 
-def _middle(runs: Sequence[Run]) -> Run | None:
+def _middle_run(runs: Sequence[Run]) -> Run | None:
     ordered = sorted(runs, key=lambda run: run.l2_mean_square)
     return ordered[(len(ordered) - 1) // 2] if ordered else None
 
 
-def _course(run: Run, norm: Norm, across: Literal["step", "seconds"]) -> tuple[Array, Array]:
-    """Steps or seconds of a training and the errors then, as far as logarithmic axes can show them."""
+def _errors_by(run: Run, norm: Norm, across: Literal["step", "seconds"]) -> tuple[Array, Array]:
+    """Steps or seconds of a training and its errors there, without those that logarithmic axes cannot show."""
     if not {across, "l2_mean_square", "h1_mean_square"} <= run.history.keys():
         return np.empty(0), np.empty(0)
     l2 = run.history["l2_mean_square"]
@@ -152,7 +144,7 @@ def _course(run: Run, norm: Norm, across: Literal["step", "seconds"]) -> tuple[A
 
 
 def _draw_training(axes: Axes, run: Run, norm: Norm) -> None:
-    steps, errors = _course(run, norm, "step")
+    steps, errors = _errors_by(run, norm, "step")
     if not len(steps):
         return
     name, line, colour = _KINDS[run.kind]
@@ -160,8 +152,8 @@ def _draw_training(axes: Axes, run: Run, norm: Norm) -> None:
     axes.plot(steps, errors, line, color=colour, linewidth=1.2, label=label)
 
 
-def _draw_paper_ends(axes: Axes, study: Study, norm: Norm) -> None:
-    # the steps are not ours, hence at the edge
+def _draw_published_ends(axes: Axes, study: Study, norm: Norm) -> None:
+    # at the edge of the panel: published steps are not comparable
     for point in study.paper:
         if point.training:
             _, _, colour = _KINDS["kan" if point.curve.startswith("KAN") else "mlp"]
@@ -171,7 +163,7 @@ def _draw_paper_ends(axes: Axes, study: Study, norm: Norm) -> None:
             axes.add_line(mark)
 
 
-def _draw_spreads(axes: Axes, rows: Sequence[Spread], look: _Look) -> None:
+def _draw_spreads(axes: Axes, rows: Sequence[Spread], style: _Style) -> None:
     rows = [row for row in rows if np.isfinite(row.median)]
     median = np.array([row.median for row in rows])
     bars = np.array([[row.median - row.lower, row.upper - row.median] for row in rows]).reshape(-1, 2).T
@@ -180,9 +172,9 @@ def _draw_spreads(axes: Axes, rows: Sequence[Spread], look: _Look) -> None:
         sizes,
         median,
         bars,
-        fmt=look.line + look.marker,
-        color=look.colour,
-        markersize=_MARKER,
+        fmt=style.line + style.marker,
+        color=style.colour,
+        markersize=_MARKER_SIZE,
         linewidth=1.1,
         elinewidth=0.7,
         capsize=1.8,
@@ -190,23 +182,16 @@ def _draw_spreads(axes: Axes, rows: Sequence[Spread], look: _Look) -> None:
     )
 
 
-def _draw_paper(axes: Axes, study: Study, norm: Norm, looks: Mapping[str, _Look]) -> None:
-    for point in study.paper:
-        # the curve's name may go on with an optimizer, the point's with a remark
-        shared = (
-            look for curve, look in looks.items() if point.curve.startswith(curve) or curve.startswith(f"{point.curve}, ")
-        )
-        look = next(shared, None)
-        if look is not None and not point.training:
-            axes.plot(point.parameters, point.mean_square(norm), look.marker, color=look.colour, mfc="none", markersize=_MARKER)
+def _draw_published(axes: Axes, study: Study, norm: Norm, styles: Mapping[str, _Style]) -> None:
+    for point in (point for point in study.paper if not point.training):
+        # the curve's name may end in an optimizer, the point's in a remark
+        own = (curve for curve in styles if point.curve.startswith(curve) or curve.startswith(f"{point.curve}, "))
+        if (curve := next(own, None)) is not None:
+            marker, colour, error = styles[curve].marker, styles[curve].colour, point.mean_square(norm)
+            axes.plot(point.parameters, error, marker, color=colour, mfc="none", markersize=_MARKER_SIZE)
 
 
-def _belongs(point: str, curve: str) -> bool:
-    # a point's name may go on with a remark, a curve's with an optimizer
-    return point.startswith(curve) or curve.startswith(f"{point}, ")
-
-
-def _keep_limits(axes: Axes) -> None:
+def _freeze_limits(axes: Axes) -> None:
     axes.set(xscale="log", yscale="log")
     axes.autoscale_view()
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
@@ -222,20 +207,20 @@ def _draw_theory(axes: Axes, study: Study, norm: Norm) -> None:
     slope = next((row.theory for row in study.slopes if row.norm == norm and np.isfinite(row.theory)), None)
     if slope is None:
         return
-    # a triangle in the lower left corner, which curves that fall leave free
+    # a triangle in the lower left corner, where there are no falling curves
     (left, right), (low, high) = np.log10(axes.get_xlim()), np.log10(axes.get_ylim())
-    width = min(_GUIDE * (right - left), _GUIDE * (high - low) / -slope)
+    width = min(_TRIANGLE_SIZE * (right - left), _TRIANGLE_SIZE * (high - low) / -slope)
     x, y = left + 0.06 * (right - left), low + 0.08 * (high - low)
     corners = 10.0 ** np.array([[x, y], [x, y - slope * width], [x + width, y], [x, y]])
     axes.plot(*corners.T, "-", color=_DARK, linewidth=0.9)
     text = f"{slope:g}".replace("-", "\N{MINUS SIGN}")
-    axes.annotate(text, corners[2], (4, 2), textcoords="offset points", fontsize=_TEXT, color=_DARK)
+    axes.annotate(text, corners[2], (4, 2), textcoords="offset points", fontsize=panels.SMALL_SIZE, color=_DARK)
 
 
-def _front(runs: Sequence[Run], norm: Norm) -> tuple[Array, Array]:
-    """Where the least error of some trainings falls: seconds, and the error from then on."""
+def _least_errors(runs: Sequence[Run], norm: Norm) -> tuple[Array, Array]:
+    """Seconds at which the least error of some trainings falls, and that error."""
     ends = [(np.array([run.seconds]), np.array([run.mean_square(norm)])) for run in runs if run.mean_square(norm) > 0.0]
-    pieces = [*(_course(run, norm, "seconds") for run in runs), *ends]
+    pieces = [*(_errors_by(run, norm, "seconds") for run in runs), *ends]
     times, errors = (np.concatenate(column) for column in zip(*pieces, strict=True)) if pieces else (np.empty(0), np.empty(0))
     order = np.lexsort((errors, times))
     times, least = times[order], np.minimum.accumulate(errors[order])
@@ -250,19 +235,19 @@ def _finish(axes: Axes, title: str, across: str, up: str) -> None:
     axes.set_title(title, fontsize=panels.LABEL_SIZE)
     axes.set_xlabel(across, fontsize=panels.TICK_SIZE)
     axes.set_ylabel(up, fontsize=panels.TICK_SIZE)
-    axes.tick_params(which="both", labelsize=_TEXT)
+    axes.tick_params(which="both", labelsize=panels.SMALL_SIZE)
     axes.tick_params(which="minor", width=0.4, length=1.5)
     low, high = axes.get_xlim()
-    if high < _FEW_DECADES * low:  # matplotlib would label every minor tick, one over the other
+    if high < _MINOR_LABELS_BELOW * low:
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
         axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
 
 
-def _curve_handles(looks: Mapping[str, _Look], study: Study) -> list[Line2D]:
+def _curve_handles(styles: Mapping[str, _Style], study: Study) -> list[Line2D]:
     slopes = {(row.curve, row.norm): row for row in study.slopes}
     return [
-        _handle(look.colour, look.marker, look.line, curve + _exponents([slopes.get((curve, norm)) for norm in NORMS]))
-        for curve, look in looks.items()
+        _handle(style.colour, style.marker, style.line, curve + _exponents([slopes.get((curve, norm)) for norm in NORMS]))
+        for curve, style in styles.items()
     ]
 
 
@@ -288,5 +273,5 @@ def _comparison_handles(study: Study) -> list[Line2D]:
 
 def _handle(colour: str, marker: str, line: _Line, label: str, inside: str | None = None) -> Line2D:
     return Line2D(
-        [], [], color=colour, marker=marker, linestyle=line, label=label, mfc=inside, markersize=_MARKER, linewidth=1.1
+        [], [], color=colour, marker=marker, linestyle=line, label=label, mfc=inside, markersize=_MARKER_SIZE, linewidth=1.1
     )

@@ -1,4 +1,4 @@
-"""A scaling study in words and numbers: tables of sizes, slopes and failures, as cells and as Markdown."""
+"""Tables of a scaling study: sizes, slopes and failures, as cells and as Markdown."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SYMBOLS: dict[Norm, str] = {"l2": "L2²", "h1_seminorm": "H1²"}
 
 
 def tables(study: Study) -> tuple[Table, ...]:
-    """Sizes and slopes, and the runs that failed if there are any."""
+    """Sizes and slopes, and failed runs if there are any."""
     failed = failures(study)
     return (sizes(study), slopes(study), *((failed,) if failed.rows else ()))
 
 
 def sizes(study: Study) -> Table:
-    """Median and quartiles of the mean square errors of every size, over the runs that count, and their median seconds."""
+    """Median and quartiles of the mean square errors, and median seconds, of the counting runs of every size."""
     by_size: dict[tuple[str, int], dict[Norm, Spread]] = {}
     for spread in study.spreads:
         by_size.setdefault((spread.curve, spread.size), {})[spread.norm] = spread
@@ -37,13 +37,13 @@ def sizes(study: Study) -> Table:
 
 
 def slopes(study: Study) -> Table:
-    """Exponents of error by size, with their intervals, theory's, and the sizes that were fitted."""
+    """Exponents of error by size with their intervals, theory's exponents, and the fitted sizes."""
     header = ("curve", "error", "slope", "95 % interval", "theory", "sizes fitted", "runs", "which, and why")
     return Table("Slopes of log error by log size", header, tuple(_slope(row) for row in study.slopes))
 
 
 def failures(study: Study) -> Table:
-    """The runs without an error, those that do not count too, with their reasons."""
+    """All runs without an error, with their reasons."""
     rows = [
         (run.curve, _networks([run]), run.optimizer, str(run.seed), run.status, run.reason)
         for run in study.runs
@@ -53,7 +53,7 @@ def failures(study: Study) -> Table:
 
 
 def comparisons(study: Study) -> tuple[Table, ...]:
-    """The limit of tensor splines and the published errors, each if there are any."""
+    """The least errors of tensor splines and the published errors, each if there are any."""
     limit = [(str(p.degree), str(p.intervals), str(p.unknowns), *_both(p)) for p in study.limit]
     paper = [
         (f"{p.curve}, end of training" if p.training else p.curve, number(p.parameters, "g"), *_both(p)) for p in study.paper
@@ -66,7 +66,7 @@ def comparisons(study: Study) -> tuple[Table, ...]:
 
 
 def markdown(study: Study) -> str:
-    """All tables and the command that made the study."""
+    """All tables and the command of the study."""
     return texts.markdown(study.title or study.name, (), tables(study) + comparisons(study), study.command)
 
 

@@ -19,18 +19,18 @@ class Table:
 
 
 def table(columns: Columns) -> Table:
-    """A table of columns as text: whole numbers as they are, others with three digits."""
+    """A table of columns as text, numbers that are not integers with three digits."""
     cells = [[_cell(value) for value in column] for column in columns.columns.values()]
     return Table(columns.title, tuple(columns.columns), tuple(zip(*cells, strict=True)))
 
 
 def number(value: float, form: str) -> str:
-    """A number as its format says, or a dash for nan."""
+    """A number in a format, or a dash for nan."""
     return "–" if math.isnan(value) else format(value, form)
 
 
 def markdown(title: str, paragraphs: Sequence[str], tables: Sequence[Table], command: str) -> str:
-    """A page: heading, paragraphs, tables, and the command that made it."""
+    """A page of heading, paragraphs, tables, and the command."""
     parts = [f"# {title}", *paragraphs, *(_markdown(one) for one in tables)]
     return "\n\n".join([*parts, f"Made by `{command}`."]) + "\n"
 

@@ -1,15 +1,13 @@
-"""The HDF5 file of a run: one file that ParaView and PyVista, xarray and h5py open as it is.
+"""The HDF5 file of a run, which ParaView, PyVista, xarray and h5py read.
 
 /VTKHDF   the fields at the points of an unstructured grid: of lines, quadrilaterals or hexahedra for a tensor grid, of
           triangles or tetrahedra for a mesh
 /fields   the same as arrays over named dimensions: ``xarray.open_dataset(path, engine="h5netcdf", group="fields")``
 /pdekan   the record of the run
 
-One dataset cannot serve both readers by a hard link: VTK wants a scalar of N points as (N,) and ignores an array of
-(nx, ny), netCDF has a dimension for every coordinate. So the values are stored once, in /fields, and /VTKHDF/PointData
-holds virtual datasets of shape (N,) on them, which HDF5 has resolved within the file since its version 1.10. Read back
-so by VTK 9.3 and 9.7, netCDF-C 4.10 and h5py 3.16. Only the whole file can be copied: in a /VTKHDF without its /fields
-the values cannot be read, and HDF5 says so.
+VTK reads a scalar of N points as (N,) and ignores an array of (nx, ny); netCDF has a dimension for every coordinate. So the
+values are stored once, in /fields, and /VTKHDF/PointData has virtual datasets of shape (N,) of them, which HDF5 resolves since
+version 1.10. Tested with VTK 9.3 and 9.7, netCDF-C 4.10 and h5py 3.16. A copy of /VTKHDF without /fields has no values.
 """
 
 from __future__ import annotations
@@ -26,11 +24,9 @@ from pdekan.output.hdf5 import opened
 from pdekan.output.record import Record, load, store
 from pdekan.output.samples import Array, Cells, Grid, Mesh, Samples
 
-# VTK's numbers for the line, the quadrilateral and the hexahedron, by the number of axes
-_GRID_CELL_TYPES = {1: 3, 2: 9, 3: 12}
-# and for the triangle and the tetrahedron, by the number of coordinates
-_MESH_CELL_TYPES = {2: 5, 3: 10}
-# VTK's order of a cell's corners, as steps along the axes; positively oriented
+_GRID_CELL_TYPES = {1: 3, 2: 9, 3: 12}  # VTK's numbers for line, quadrilateral, hexahedron by the number of axes
+_MESH_CELL_TYPES = {2: 5, 3: 10}  # … for triangle and tetrahedron by the number of coordinates
+# VTK's order of a cell's corners as steps along the axes, positively oriented
 _CORNERS = (
     ((0,), (1,)),
     ((0, 0), (1, 0), (1, 1), (0, 1)),
@@ -39,9 +35,9 @@ _CORNERS = (
 
 
 def write(path: str | os.PathLike[str], samples: Samples, record: Record) -> None:
-    """Write samples and record to an HDF5 file, whole or not at all; an existing file is replaced.
+    """Write samples and record to an HDF5 file, atomically; an existing file is replaced.
 
-    Raises OutputError for what the file cannot hold, OSError where it cannot be written; the old file then stays.
+    Raises OutputError for data that HDF5 cannot store, OSError where the file cannot be written; the old file then stays.
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         store_fields(file.create_group("fields", track_order=True), samples)
@@ -50,13 +46,13 @@ def write(path: str | os.PathLike[str], samples: Samples, record: Record) -> Non
 
 
 def read_record(path: str | os.PathLike[str]) -> Record:
-    """The record of a run; raises OutputError, naming the path, where there is none."""
+    """The record of a run. Raises OutputError with the path where there is none."""
     with opened(path, "pdekan") as group:
         return load(group)
 
 
 def read_samples(path: str | os.PathLike[str]) -> Samples:
-    """The sampled fields of a run; raises OutputError, naming the path, where there are none."""
+    """The sampled fields of a run. Raises OutputError with the path where there are none."""
     with opened(path, "fields") as group:
         return load_fields(group)
 
@@ -65,10 +61,10 @@ def _store_unstructured(group: h5py.Group, samples: Samples) -> None:
     layout = samples.layout
     points = _points(layout)
     if isinstance(layout, Grid):
-        cells, kind = _defined(_cells(layout.shape), samples), _GRID_CELL_TYPES[len(layout.shape)]
+        cells, kind = _inside(_cells(layout.shape), samples), _GRID_CELL_TYPES[len(layout.shape)]
     else:
         cells, kind = layout.cells, _MESH_CELL_TYPES[len(layout.coordinates)]
-    # of fixed length and ASCII: VTK up to 9.3 refuses h5py's default, a string of variable length
+    # of fixed length and ASCII: VTK up to 9.3 rejects strings of variable length, h5py's default
     group.attrs.create("Type", np.bytes_("UnstructuredGrid"))
     group.attrs["Version"] = np.array([1, 0])
     for name, values in (
@@ -77,7 +73,7 @@ def _store_unstructured(group: h5py.Group, samples: Samples) -> None:
         ("Offsets", np.arange(0, cells.size + 1, cells.shape[1])),
         ("Types", np.full(len(cells), kind, dtype=np.uint8)),
     ):
-        # far larger than the fields in 3-D, and so regular on a grid that the fastest compression leaves little of it
+        # far larger than the fields in 3-D, and so regular on a grid that the fastest compression suffices
         group.create_dataset(name, data=values, chunks=True, compression="gzip", compression_opts=1, shuffle=True)
     for name, count in (("Points", len(points)), ("Cells", len(cells)), ("ConnectivityIds", cells.size)):
         group[f"NumberOf{name}"] = np.array([count])
@@ -108,15 +104,14 @@ def _cells(shape: tuple[int, ...]) -> Cells:
     return np.stack(corners, axis=1)
 
 
-def _defined(cells: Cells, samples: Samples) -> Cells:
-    # a corner at which no unknown has a value is outside the domain
+def _inside(cells: Cells, samples: Samples) -> Cells:
+    """The cells without a corner outside the domain, where no unknown has a value."""
     outside = np.all([np.isnan(samples.fields[unknown]) for unknown in samples.unknowns], axis=0).ravel()
     return np.asarray(cells[~outside[cells].any(axis=1)])
 
 
 def _drawn_vector(samples: Samples, name: str) -> Array:
-    # VTK's vectors have three components and live in the space that is drawn: the derivatives along the grid's axes,
-    # whatever the number of coordinates. All components are in /fields.
+    # VTK's vectors have the three components of the drawn space, the derivatives along the grid's axes. /fields has all.
     coordinates = samples.layout.coordinates
     drawn = [axis.name for axis in samples.axes] or coordinates
     vector = np.zeros((prod(samples.shape), 3))
@@ -126,7 +121,7 @@ def _drawn_vector(samples: Samples, name: str) -> Array:
 
 
 def _link_flat(group: h5py.Group, name: str, source: h5py.Dataset) -> None:
-    # one mapping of the whole source; h5py's VirtualLayout would need one for each row
+    # one mapping of the whole source, where h5py's VirtualLayout needs one for each row
     flat = h5py.h5s.create_simple((source.size,))
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_virtual(flat, b".", source.name.encode(), h5py.h5s.create_simple(source.shape))

@@ -1,7 +1,7 @@
-"""Programs: an expression as a list of steps, each an operation on the results of earlier steps, run on jets.
+"""Interpreter of expressions: a program is a list of steps, each an operation on the results of earlier steps, run on jets.
 
-Equal sub-expressions are one step, so `sin(pi*x)` is computed once however often it is written. What depends on numbers
-alone is computed when the text is read; its steps are kept, which say what the number is: 2*pi, not 6.28.
+Equal sub-expressions are one step and are computed once. Constants are computed when the text is parsed; their steps are kept,
+so that 2*pi can be written as such.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Value = Jet | float | Tensor
 
 
 class Kind(Enum):
-    """What a step yields, in the words of error messages."""
+    """The kind of a step's result, in the words of error messages."""
 
     NUMBER = "a number"
     SCALAR = "a scalar field"
@@ -35,8 +35,8 @@ class Kind(Enum):
 
 
 Argument = Literal["field", "scalar", "vector", "condition"]
-# the kinds that an argument of each sort may have; a number serves as a constant field
-ACCEPTS: dict[Argument, tuple[Kind, ...]] = {
+# a number is accepted as a constant field
+ACCEPTED_KINDS: dict[Argument, tuple[Kind, ...]] = {
     "field": (Kind.NUMBER, Kind.SCALAR, Kind.VECTOR),
     "scalar": (Kind.NUMBER, Kind.SCALAR),
     "vector": (Kind.VECTOR,),
@@ -46,18 +46,18 @@ ACCEPTS: dict[Argument, tuple[Kind, ...]] = {
 
 @dataclass(frozen=True)
 class Operation:
-    """What an operation takes, what it gives, and how it acts on jets and on numbers.
+    """An operation on jets.
 
-    gives: a kind, or None for the kind of the arguments (a vector if one of them is).
-    number: the same on numbers, for constants; it raises ArithmeticError or ValueError where there is no real result.
-    many: more arguments like the last may follow.
+    result: its kind, or None for the kind of the arguments (a vector if one of them is). on_numbers: the operation on numbers,
+    for constants; it raises ArithmeticError or ValueError without a real result. variadic: more arguments like the last may
+    follow.
     """
 
     apply: Callable[..., Any]
-    takes: tuple[Argument, ...]
-    gives: Kind | None = None
-    number: Callable[..., float] | None = None
-    many: bool = False
+    arguments: tuple[Argument, ...]
+    result: Kind | None = None
+    on_numbers: Callable[..., float] | None = None
+    variadic: bool = False
 
 
 def _compare(relation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -72,7 +72,7 @@ def _compare(relation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 def _choose(condition: Tensor, a: Jet | float, b: Jet | float) -> Jet:
     if condition.ndim > 1:
-        # a condition on each component leaves no use for a divergence that was summed over them
+        # a divergence, summed over the components, cannot be chosen component by component
         a, b = (replace(item, divergence=None) if isinstance(item, Jet) else item for item in (a, b))
     return where(condition, a, b)
 
@@ -90,21 +90,21 @@ def _sign(a: float) -> float:
     return math.copysign(1.0, a) if a else 0.0
 
 
-_ON_NUMBERS: dict[str, Callable[[float], float]] = {"abs": abs, "sign": _sign}
+_ELEMENTARY_ON_NUMBERS: dict[str, Callable[[float], float]] = {"abs": abs, "sign": _sign}
 _RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
-_TWO: tuple[Argument, Argument] = ("field", "field")
+_TWO_FIELDS: tuple[Argument, Argument] = ("field", "field")
 
-# what has a name in formulas, beside the derivatives dx, dy, … of each problem
+# the functions of the grammar, beside the derivatives dx, dy, … of each problem
 FUNCTIONS: dict[str, Operation] = {
     **{
-        name: Operation(function, ("field",), number=_ON_NUMBERS.get(name) or getattr(math, name))
+        name: Operation(function, ("field",), on_numbers=_ELEMENTARY_ON_NUMBERS.get(name) or getattr(math, name))
         for name, function in ELEMENTARY.items()
     },
-    "atan2": Operation(atan2, _TWO, number=math.atan2),
-    "min": Operation(_extreme(operator.le), _TWO, number=min, many=True),
-    "max": Operation(_extreme(operator.ge), _TWO, number=max, many=True),
+    "atan2": Operation(atan2, _TWO_FIELDS, on_numbers=math.atan2),
+    "min": Operation(_extreme(operator.le), _TWO_FIELDS, on_numbers=min, variadic=True),
+    "max": Operation(_extreme(operator.ge), _TWO_FIELDS, on_numbers=max, variadic=True),
     "where": Operation(_choose, ("condition", "field", "field")),
     "sum": Operation(total, ("vector",), Kind.SCALAR),
     "prod": Operation(product, ("vector",), Kind.SCALAR),
@@ -116,17 +116,18 @@ FUNCTIONS: dict[str, Operation] = {
 }
 OPERATIONS: dict[str, Operation] = {
     **FUNCTIONS,
-    "+": Operation(operator.add, _TWO, number=operator.add),
-    "-": Operation(operator.sub, _TWO, number=operator.sub),
-    "*": Operation(operator.mul, _TWO, number=operator.mul),
-    "/": Operation(operator.truediv, _TWO, number=operator.truediv),
-    "**": Operation(operator.pow, _TWO, number=math.pow),
-    "negative": Operation(operator.neg, ("field",), number=operator.neg),
+    "+": Operation(operator.add, _TWO_FIELDS, on_numbers=operator.add),
+    "-": Operation(operator.sub, _TWO_FIELDS, on_numbers=operator.sub),
+    "*": Operation(operator.mul, _TWO_FIELDS, on_numbers=operator.mul),
+    "/": Operation(operator.truediv, _TWO_FIELDS, on_numbers=operator.truediv),
+    "**": Operation(operator.pow, _TWO_FIELDS, on_numbers=math.pow),
+    "negative": Operation(operator.neg, ("field",), on_numbers=operator.neg),
     "derivative": Operation(d, ("scalar",), Kind.SCALAR),
-    **{name: Operation(_compare(relation), _TWO, Kind.CONDITION, number=relation) for name, relation in _RELATIONS.items()},
+    **{
+        name: Operation(_compare(relation), _TWO_FIELDS, Kind.CONDITION, on_numbers=relation)
+        for name, relation in _RELATIONS.items()
+    },
 }
-
-
 CONSTANTS: dict[str, float] = {"pi": math.pi, "e": math.e}
 
 
@@ -134,8 +135,8 @@ CONSTANTS: dict[str, float] = {"pi": math.pi, "e": math.e}
 class Step:
     """One operation on the results of earlier steps.
 
-    operation: "number", a key of CONSTANTS, "name", or a key of OPERATIONS. arguments: places of earlier steps in the
-    program. value: the result where it is a number, the name, or the coordinate of a derivative.
+    operation: "number", a key of CONSTANTS, "name", or a key of OPERATIONS. arguments: indices of earlier steps. value: the
+    result where it is a number, the name, or the coordinate of a derivative.
     """
 
     operation: str
@@ -145,20 +146,20 @@ class Step:
 
 
 def run(steps: Sequence[Step], environment: Mapping[str, Jet]) -> Jet:
-    """The last step's result on an environment: names -> jets; a number becomes a constant field.
+    """The last step's result in an environment, jets by name; a number becomes a constant field.
 
     Raises ExpressionError for a name that the environment lacks and where an operator does not apply (`normal` away
     from a boundary), MissingDerivative where the jets carry too few derivatives.
     """
     like = next(iter(environment.values()))
-    remaining = Counter(place for step in steps for place in step.arguments)
+    uses = Counter(k for step in steps for k in step.arguments)
     results: list[Value | None] = []
     for step in steps:
-        results.append(_result(step, [results[place] for place in step.arguments], environment, like))
-        for place in step.arguments:
-            remaining[place] -= 1
-            if not remaining[place]:
-                results[place] = None  # intermediate fields at a million points are large
+        results.append(_result(step, [results[k] for k in step.arguments], environment, like))
+        for k in step.arguments:
+            uses[k] -= 1
+            if not uses[k]:
+                results[k] = None  # frees the memory, which is large at a million points
     final = results[-1]
     return final if isinstance(final, Jet) else _constant(final, like)
 

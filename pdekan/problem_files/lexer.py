@@ -1,4 +1,4 @@
-"""Tokens: what text may consist of, checked before a parser sees it."""
+"""Tokens of expressions: a text is checked against them before Python parses it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pdekan.problems.formulas import ProblemError
 
 MAX_CHARACTERS = 10_000
-MAX_NESTING = 60  # parentheses, and signs in a row
+MAX_NESTING = 60  # of parentheses, and of signs in a row; Python's parser is recursive
 
 _TOKEN = re.compile(
     r"""\s+
@@ -28,22 +28,22 @@ _HINTS = {
 
 
 class ExpressionError(ProblemError):
-    """An expression that cannot be read or evaluated; the message says what was found, where, and what is allowed."""
+    """An expression that cannot be read or evaluated; the message names the fault, its column, and what is allowed."""
 
 
 def names_in(text: str) -> Iterator[str]:
-    """Every name that a text mentions, in order."""
+    """The names in a text, in order."""
     return (match["name"] for match in _TOKEN.finditer(text[:MAX_CHARACTERS]) if match["name"])
 
 
 def shortened(text: str, length: int = 60) -> str:
-    """A text on one line, cut where it is longer."""
+    """A text on one line, cut to a length."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def check_tokens(text: str) -> None:
-    """Refuse, before Python's parser sees it, what is long, deeply nested, or made of other characters."""
+    """Raise ExpressionError for a text that is too long, nested too deeply, or contains other tokens than the grammar's."""
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(f"{len(text)} characters; at most {MAX_CHARACTERS} are allowed: break it up with [functions]")
     if not text.strip():

@@ -1,4 +1,4 @@
-"""The library of problem files that ships with the package; nothing here imports the numerics."""
+"""The library of problem files that ships with the package. This module does not import the numerics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def library() -> dict[str, Path]:
-    """Names of the library's problems and the paths of their files, in alphabetical order.
+    """Paths of the library's problem files by name, in alphabetical order.
 
     In an installed package the files lie in its folder `library`, in a checkout in `problems` beside the package.
     """
@@ -20,5 +20,5 @@ def library() -> dict[str, Path]:
 
 
 def titles() -> dict[str, str]:
-    """Names of the library's problems and their titles."""
+    """Titles of the library's problems by name."""
     return {name: tomllib.loads(path.read_text("utf-8")).get("title", "") for name, path in library().items()}

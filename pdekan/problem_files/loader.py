@@ -19,10 +19,10 @@ from pdekan.problem_files import domain_schema, schema
 from pdekan.problem_files.domains import built
 from pdekan.problem_files.interpreter import FUNCTIONS
 from pdekan.problem_files.library import library
-from pdekan.problem_files.measurements import measured
+from pdekan.problem_files.measurements import read_measurements
 from pdekan.problem_files.messages import described
 from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
-from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, read, understand
+from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, parse_source, read
 from pdekan.problem_files.schema import ProblemFile
 from pdekan.problem_files.validation import probe
 from pdekan.problems.conditions import CONDITIONS, DOMAIN, Condition, Statement
@@ -45,7 +45,7 @@ def load_problem(problem: str | Path, overrides: Mapping[str, Any] | Sequence[st
     ProblemFileError, which a user can act on.
     """
     where, text = read(problem)
-    return _problem(understand(text, where, overrides), Path(where).parent)
+    return _problem(parse_source(text, where, overrides), Path(where).parent)
 
 
 def loads(
@@ -59,7 +59,7 @@ def loads(
 
     domain, data: what these files hold, where it is known already. Raises ProblemFileError.
     """
-    return _problem(understand(text, where), Path(folder), domain, data)
+    return _problem(parse_source(text, where), Path(folder), domain, data)
 
 
 def json_schema() -> dict[str, Any]:
@@ -295,7 +295,7 @@ class _Resolver:
         found = []
         for k, table in enumerate(self.file.data):
             with self.noting("data", k, "file"):
-                found.append(measured(self.folder / table.file, domain, self.unknowns, table.noise))
+                found.append(read_measurements(self.folder / table.file, domain, self.unknowns, table.noise))
         return found
 
     def condition(self, k: int, table: schema.Condition, domain: Domain, scope: Scope) -> Condition:

@@ -1,4 +1,4 @@
-"""Measurements: reading them from files, and holding some of them back for the judgement on a regression."""
+"""Measurements: reading them from files, and splitting those of a regression into training and validation data."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
 
-# Of the values of a regression this part is not trained on; of an unknown with fewer than FEW all are.
-HELD_OUT, FEW = 0.2, 20
+VALIDATION_FRACTION = 0.2  # of a regression's values
+MIN_VALUES_TO_SPLIT = 20  # with fewer values of an unknown, all are used for training and for validation
 
 
-def measured(path: Path, domain: Domain, unknowns: Sequence[str], noise: float | None) -> Measurements:
+def read_measurements(path: Path, domain: Domain, unknowns: Sequence[str], noise: float | None) -> Measurements:
     """The measurements in a file: CSV with a line of names, or HDF5 with a dataset for every column.
 
-    Columns are the domain's coordinates and at least one unknown; others are passed over. Raises ProblemError for a file that
-    cannot be read, columns that are missing, and points outside of the domain.
+    Columns are the domain's coordinates and at least one unknown; others are ignored. Raises ProblemError for a file that
+    cannot be read, missing columns, and points outside of the domain.
     """
     try:
         columns = read_columns(path)
@@ -38,9 +38,9 @@ def measured(path: Path, domain: Domain, unknowns: Sequence[str], noise: float |
     points = np.stack([columns[name] for name in domain.coordinates], axis=1)
     if not len(points):
         raise ProblemError(f"{path}: no measurements")
-    bad = np.flatnonzero(~np.isfinite(points).all(1))
-    if len(bad):
-        raise ProblemError(f"{path}: row {bad[0] + 1}: a coordinate is no finite number")
+    not_finite = np.flatnonzero(~np.isfinite(points).all(1))
+    if len(not_finite):
+        raise ProblemError(f"{path}: row {not_finite[0] + 1}: a coordinate is no finite number")
     outside = np.flatnonzero(~domain.contains(points))
     if len(outside):
         named = ", ".join(f"{c} = {v:g}" for c, v in zip(domain.coordinates, points[outside[0]], strict=True))
@@ -51,19 +51,23 @@ def measured(path: Path, domain: Domain, unknowns: Sequence[str], noise: float |
     return Measurements(points, values, noise, path.stem)
 
 
-def held_out(problem: Problem) -> tuple[Problem, Problem]:
-    """The problem to train on and the one to judge by: a regression is judged on data that training has not seen."""
+def split_measurements(problem: Problem) -> tuple[Problem, Problem]:
+    """The problem with the data for training and the one with the data for validation.
+
+    Only a regression's data are split, at random by the seed; with an equation both are the problem itself.
+    """
     if problem.equations:
         return problem, problem
-    fitted, unseen = [], []
+    training_data, validation_data = [], []
     generator = np.random.default_rng(problem.training.seed)
-    for measured in problem.data:
-        trained_on, judged_by = {}, {}
-        for name, values in measured.values.items():
+    for measurements in problem.data:
+        training, validation = {}, {}
+        for name, values in measurements.values.items():
             known = np.isfinite(values)
-            held = known & (generator.random(len(values)) < (HELD_OUT if known.sum() >= FEW else 0.0))
-            trained_on[name] = np.where(held, np.nan, values)
-            judged_by[name] = np.where(held, values, np.nan) if held.any() else values
-        fitted.append(replace(measured, values=trained_on))
-        unseen.append(replace(measured, values=judged_by))
-    return replace(problem, data=tuple(fitted)), replace(problem, data=tuple(unseen))
+            fraction = VALIDATION_FRACTION if known.sum() >= MIN_VALUES_TO_SPLIT else 0.0
+            held_out = known & (generator.random(len(values)) < fraction)
+            training[name] = np.where(held_out, np.nan, values)
+            validation[name] = np.where(held_out, values, np.nan) if held_out.any() else values
+        training_data.append(replace(measurements, values=training))
+        validation_data.append(replace(measurements, values=validation))
+    return replace(problem, data=tuple(training_data)), replace(problem, data=tuple(validation_data))

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from pdekan.problem_files import domain_schema, schema
-from pdekan.problem_files.reader import written
+from pdekan.problem_files.reader import quoted
 
 _TABLES: dict[str, type[BaseModel]] = {
     "": schema.ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
@@ -44,7 +44,7 @@ def _in_file(path: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
 
 def _in_words(item: ErrorDetails) -> str:
     """The message of an error."""
-    kind, found, context = item["type"], written(item["input"]), item.get("ctx", {})
+    kind, found, context = item["type"], quoted(item["input"]), item.get("ctx", {})
     if kind == "refused":
         return str(context["message"])
     if kind == "missing":

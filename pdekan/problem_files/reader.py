@@ -1,4 +1,4 @@
-"""A problem file's text: reading it, overriding keys, and saying where in it a key stands."""
+"""Reading a problem file's text: TOML, overrides of keys, and the line of every key for messages."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pdekan.problems.formulas import ProblemError
 MAX_BYTES = 1_000_000
 MAX_LINE = 20_000  # twice the longest expression; tomllib takes quadratic time for a key of very many parts
 MAX_KEY = 20  # parts of a dotted key
-MAX_LEVELS = 12  # tables in tables
-MAX_MESSAGES = 20  # more are not read
+MAX_DEPTH = 12  # of tables in tables
+MAX_MESSAGES = 20  # printed at once
 
 Key = tuple[str | int, ...]
 
@@ -29,12 +29,12 @@ _KEY = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
 _TABLES = re.compile(rf"\s*\[\[\s*({_KEY})\s*\]\]")
 _TABLE = re.compile(rf"\s*\[\s*({_KEY})\s*\]\s*(?:#.*)?$")
 _ENTRY = re.compile(rf"\s*({_KEY})\s*=")
-# anywhere: inline tables have dotted keys too; the look-behind keeps the search from starting inside a part
+# searched for anywhere, since inline tables have dotted keys too; the look-behind excludes a start inside a part
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*\.[ \t]*{_PART}){{{MAX_KEY},}}")
 
 
 class ProblemFileError(ProblemError):
-    """A problem file that cannot be used. messages: one for each thing that is wrong, with file, line, key."""
+    """A problem file that cannot be used. messages: one for each fault, with file, line, key."""
 
     def __init__(self, messages: Sequence[str]) -> None:
         super().__init__("\n".join(messages))
@@ -43,9 +43,9 @@ class ProblemFileError(ProblemError):
 
 @dataclass
 class Source:
-    """A problem file as it was read, and what was found wrong in it so far.
+    """The text of a problem file, its data, and the messages about its faults so far.
 
-    where: what messages call it. text: what can be stored and read again, overrides included. overridden: their keys.
+    where: its name in messages. text: with the overrides. lines: of the keys. overridden: keys.
     """
 
     where: str
@@ -56,7 +56,7 @@ class Source:
     messages: list[str] = field(default_factory=list)
 
     def add(self, path: Key, message: str) -> None:
-        """Note something wrong at a key."""
+        """Add a message about a key."""
         key = ".".join(str(part) for part in path)
         if any(path[: len(start)] == start for start in self.overridden):
             place = f"{self.where} (overridden)"
@@ -68,12 +68,12 @@ class Source:
             self.messages.append(entry)
 
     def refuse(self, path: Key, message: str) -> NoReturn:
-        """Note it and raise ProblemFileError."""
+        """Add a message and raise ProblemFileError."""
         self.add(path, message)
         raise ProblemFileError(self.messages)
 
     def check(self) -> None:
-        """Raise ProblemFileError if anything was noted."""
+        """Raise ProblemFileError if there are messages."""
         if self.messages:
             raise ProblemFileError(self.messages[:MAX_MESSAGES])
 
@@ -104,20 +104,15 @@ def read(problem: str | Path) -> tuple[str, str]:
         ) from None
 
 
-def understand(text: str, where: str, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Source:
-    """Parse a problem file's text and apply overrides. Raises ProblemFileError for what is not TOML."""
-    data = _parsed(text, where)
-    source = Source(where, text, data, _key_lines(text))
-    changes = _changes(overrides)
+def parse_source(text: str, where: str, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Source:
+    """Parse a problem file's text and apply overrides. Raises ProblemFileError for a text that is not TOML."""
+    data, lines, changes = _parsed(text, where), _key_lines(text), _changes(overrides)
     for path, value in changes.items():
         _override(data, path, value)
-    if changes:
-        source.overridden = tuple(changes)
-        source.text = _dumped(data, where)
-    return source
+    return Source(where, _dumped(data, where) if changes else text, data, lines, tuple(changes))
 
 
-def written(value: object) -> str:
+def quoted(value: object) -> str:
     """A value as a problem file writes it, shortened for a message."""
     if isinstance(value, (bool, str)):
         return shortened(json.dumps(value, ensure_ascii=False))
@@ -137,9 +132,9 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message = str(error)
-        found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-        place = f"{where}:{found[1]}: column {found[2]}" if found else where
-        reason = message[: found.start()] if found else message
+        position = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+        place = f"{where}:{position[1]}: column {position[2]}" if position else where
+        reason = message[: position.start()] if position else message
         raise ProblemFileError([f"{place}: not TOML: {shortened(reason, 200)}"]) from None
     except RecursionError:
         raise ProblemFileError([f"{where}: not a problem file: brackets are nested too deeply"]) from None
@@ -158,13 +153,13 @@ def _dumped(data: dict[str, Any], where: str) -> str:
 
 
 def _check_depth(data: object, where: str) -> None:
-    """Refuse tables and lists that nest so deep that what recurses into them may fail."""
-    level: list[object] = [data]
-    for _ in range(MAX_LEVELS):
-        holders = [item for item in level if isinstance(item, dict | list)]
-        level = [part for item in holders for part in (item.values() if isinstance(item, dict) else item)]
-    if level:
-        raise ProblemFileError([f"{where}: not a problem file: tables are nested more than {MAX_LEVELS} deep"])
+    """Raise ProblemFileError for tables and lists nested so deeply that recursive functions may fail."""
+    items: list[object] = [data]
+    for _ in range(MAX_DEPTH):
+        holders = [item for item in items if isinstance(item, dict | list)]
+        items = [part for item in holders for part in (item.values() if isinstance(item, dict) else item)]
+    if items:
+        raise ProblemFileError([f"{where}: not a problem file: tables are nested more than {MAX_DEPTH} deep"])
 
 
 def _split(key: str) -> tuple[str, ...]:
@@ -172,14 +167,13 @@ def _split(key: str) -> tuple[str, ...]:
 
 
 def _key_lines(text: str) -> dict[Key, int]:
-    """The line of each key and table: a scan by eye that knows headers, entries and multi-line strings."""
+    """The line of each key and table, by a scan for headers, entries and multi-line strings."""
     lines: dict[Key, int] = {}
     counts: dict[Key, int] = {}
     table: Key = ()
-    quoted = False
+    in_string = False
     for number, line in enumerate(text.split("\n"), 1):
-        marks = line.count('"""') + line.count("'''")
-        if not quoted:
+        if not in_string:
             if match := _TABLES.match(line):
                 base = _split(match[1])
                 table = (*base, counts.get(base, 0))
@@ -191,7 +185,7 @@ def _key_lines(text: str) -> dict[Key, int]:
                 lines.setdefault(table, number)
             elif match := _ENTRY.match(line):
                 lines.setdefault((*table, *_split(match[1])), number)
-        quoted ^= marks % 2 == 1
+        in_string ^= (line.count('"""') + line.count("'''")) % 2 == 1
     return lines
 
 
@@ -229,7 +223,7 @@ def _override(data: dict[str, Any], path: Key, value: Any) -> None:
         listed = isinstance(holder, list) and isinstance(part, int) and part < len(holder)
         if not listed and not isinstance(holder, dict):
             key = ".".join(map(str, path))
-            raise ProblemFileError([f"override of {key}: there is no {part!r} in {written(holder)}"])
+            raise ProblemFileError([f"override of {key}: there is no {part!r} in {quoted(holder)}"])
         name = part if listed else str(part)
         if following is None:
             holder[name] = value

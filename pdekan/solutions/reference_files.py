@@ -14,10 +14,10 @@ from scipy.interpolate import NdBSpline, make_interp_spline
 
 from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Array
-from pdekan.errors.norms import quick
-from pdekan.errors.references import SUFFICIENT, Known, Reference, finite_element_references
+from pdekan.errors.norms import measure_on_rule
+from pdekan.errors.reference_solutions import SUFFICIENT_ACCURACY, ReferenceSolution, ReferenceValues, finite_element_references
 from pdekan.fem.applicability import check as check_elements
-from pdekan.fem.meshes import fitted
+from pdekan.fem.meshes import fitted_mesh
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -46,7 +46,7 @@ class RunReference:
             for name in self.solution.unknowns
         }
 
-    def __call__(self, points: Array) -> Known:
+    def __call__(self, points: Array) -> ReferenceValues:
         values, gradients = self.solution(points), self.solution.gradient(points)
         n, unknowns = len(points), self.solution.unknowns
         values, gradients = values.reshape(n, len(unknowns)), gradients.reshape(n, len(unknowns), -1)
@@ -61,11 +61,11 @@ class GridReference:
     splines: Mapping[str, NdBSpline]
     estimate: Mapping[str, tuple[float, float]]
 
-    def __call__(self, points: Array) -> Known:
+    def __call__(self, points: Array) -> ReferenceValues:
         return {name: _evaluated(spline, points) for name, spline in self.splines.items()}
 
 
-def reference_for(problem: Problem, network: Network) -> Reference | None:
+def reference_for(problem: Problem, network: Network) -> ReferenceSolution | None:
     """The reference that a problem names, None where it names none.
 
     Finite elements are refined until their estimate is a tenth of the network's error, or as far as they go. Raises
@@ -82,12 +82,12 @@ def check_reference(problem: Problem) -> None:
     """Raise ProblemError or OutputError where the reference that a problem names is not available."""
     if problem.exact_reference == ELEMENTS:
         _, kinds = check_elements(problem)
-        fitted(problem.domain, kinds)
+        fitted_mesh(problem.domain, kinds)
     elif problem.exact_reference is not None:
         _from_file(problem, Path(problem.exact_reference))
 
 
-def _finite_elements(problem: Problem, network: Network) -> Reference:
+def _finite_elements(problem: Problem, network: Network) -> ReferenceSolution:
     """The first reference whose estimated error is a tenth of the network's, or the last one."""
     frame = Frame(problem.domain.coordinates, Derivatives.VALUE)
 
@@ -96,11 +96,11 @@ def _finite_elements(problem: Problem, network: Network) -> Reference:
         return evaluate(network, x, frame).value[:, : len(problem.unknowns)].cpu().numpy()
 
     rule = problem.domain.interior(*RULE[problem.domain.dimension], 0, 0)
-    last: Reference | None = None
+    last: ReferenceSolution | None = None
     for last in finite_element_references(problem, start):
-        errors = quick(problem, network, rule, last)
+        errors = measure_on_rule(problem, network, rule, last)
         estimates = [(last.estimate[name], (one.l2, one.h1_seminorm)) for name, one in errors.items()]
-        if all(own <= SUFFICIENT * error for pair in estimates for own, error in zip(*pair, strict=True)):
+        if all(own <= SUFFICIENT_ACCURACY * error for pair in estimates for own, error in zip(*pair, strict=True)):
             return last
     if last is None:
         raise ProblemError(
@@ -110,7 +110,7 @@ def _finite_elements(problem: Problem, network: Network) -> Reference:
     return last
 
 
-def _from_file(problem: Problem, path: Path) -> Reference:
+def _from_file(problem: Problem, path: Path) -> ReferenceSolution:
     if path.suffix == RUN:
         solution = load_solution(path)
         coordinates, unknowns = problem.domain.coordinates, problem.unknowns

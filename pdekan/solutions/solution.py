@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pdekan.domains.base import Domain
 from pdekan.errors.norms import Errors
-from pdekan.errors.references import Reference
+from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -69,7 +69,7 @@ class Solution:
     errors: Mapping[str, Errors] | None
     environment: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[str, Found] = field(default_factory=dict)
-    reference: Reference | None = None
+    reference: ReferenceSolution | None = None
     formula: Mapping[str, Any] | None = None
 
     def __call__(self, points: ArrayLike) -> Array:

@@ -1,4 +1,4 @@
-"""Studies: many trainings on Dask workers, and what they say together; the only place that imports Dask.
+"""Studies: many trainings on Dask workers and their findings; the only place that imports Dask.
 
 May import fields, splines, output, domains, networks, problems, ansatz, problem_files, solutions, training, symbolic, runs.
 """

@@ -1,4 +1,4 @@
-"""Dask clusters that a study trains on: processes of this machine, or machines that somebody else has set up."""
+"""Dask clusters of a study: worker processes on this machine, or a cluster that is already running."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
 CONNECT_SECONDS = 5.0
-FAREWELL_SECONDS = 1.0  # for workers to end by themselves; all they had to say has been heard
+WORKER_CLOSE_SECONDS = 1.0  # deadline for workers to end by themselves, after all results have arrived
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-# glibc's malloc keeps the memory it has. Dask lets workers give it back at once, which for arrays of some megabytes, made anew
-# at every step, took a third of the time of a training.
+# glibc's malloc then keeps freed memory. Dask's workers return it at once, which took a third of the time of a training with
+# arrays of some megabytes at every step.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
 
 
 @contextmanager
 def cluster(workers: int | None, scheduler: str | None, tasks: int) -> Iterator[Client]:
-    """A client of the cluster at an address, or of one that is started here and ends with the block."""
+    """A client of the cluster at an address, or of a local one that ends with the block."""
     import dask
     from dask.system import CPU_COUNT
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
 
-    # Dask gives a worker that died 15 s to come back, which is little on a busy machine
-    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
-    with silence_logging_cmgr(logging.CRITICAL), patient:
+    # Dask's 15 s for the restart of a dead worker are too few on a busy machine
+    long_timeout = dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
+    with silence_logging_cmgr(logging.CRITICAL), long_timeout:
         if scheduler is None:
             with _local_cluster(min(workers or CPU_COUNT, tasks)) as local, Client(local, set_as_default=False) as client:
                 yield client
             return
-        _greet(scheduler)
+        _check_answers(scheduler)
         with Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False) as client:
             yield client
 
 
-def _greet(scheduler: str) -> None:
-    """Shake hands with a scheduler. Raises StudyError where none answers; a client would wait for ever where another does."""
+def _check_answers(scheduler: str) -> None:
+    """Raise StudyError where no Dask scheduler answers; a client would wait for ever for another kind of server."""
     import asyncio
 
     from distributed import Security
     from distributed.comm.core import connect
 
-    async def shake() -> None:
-        hand = connect(scheduler, **Security().get_connection_args("client"))
-        await (await asyncio.wait_for(hand, CONNECT_SECONDS)).close()
+    async def handshake() -> None:
+        connection = connect(scheduler, **Security().get_connection_args("client"))
+        await (await asyncio.wait_for(connection, CONNECT_SECONDS)).close()
 
     try:
-        with ThreadPoolExecutor(1) as thread:  # this one may have an event loop of its own, in a notebook
-            thread.submit(asyncio.run, shake()).result()
+        with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has an event loop already
+            thread.submit(asyncio.run, handshake()).result()
     except (OSError, ValueError) as error:
         why = str(error) or f"not a word in {CONNECT_SECONDS:.0f} s"
         raise StudyError(
@@ -67,18 +67,18 @@ def _greet(scheduler: str) -> None:
 
 @contextmanager
 def _local_cluster(workers: int) -> Iterator[LocalCluster]:
-    """Worker processes on this machine, reached by nobody else; they are ended with the block."""
+    """Worker processes on this machine, not reachable from others, which end with the block."""
     import asyncio
 
     async def end() -> None:
-        # on a busy machine they may take longer, which is no reason to lose a study that is done; this process takes them along
-        farewells = [nanny.close(timeout=FAREWELL_SECONDS) for nanny in local.workers.values()]
-        for outcome in await asyncio.gather(*farewells, return_exceptions=True):
+        # a timeout on a busy machine must not fail a finished study; the workers end with this process
+        closing = [nanny.close(timeout=WORKER_CLOSE_SECONDS) for nanny in local.workers.values()]
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, TimeoutError):
                 raise outcome
 
     with _environment(ONE_THREAD | KEEP_MEMORY), ExitStack() as stack:
-        with _deaf_to_interrupts():
+        with _interrupts_blocked():
             local = stack.enter_context(_started(workers))
             stack.callback(local.sync, end)
         yield local
@@ -102,7 +102,7 @@ def _started(workers: int) -> LocalCluster:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Variables for the processes that are started in the block, by which Dask sets some as well; then all is as it was."""
+    """Environment variables for processes started in the block; all changes, Dask's too, are undone after it."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -114,9 +114,9 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Threads started in the block, and their processes, never see Ctrl-C: what it means is for the caller of `run` to say."""
-    resource_tracker.ensure_running()  # multiprocessing would start it later, and unblock the signal as it does
+def _interrupts_blocked() -> Iterator[None]:
+    """SIGINT is blocked in threads and processes started in the block: the caller of `run` handles Ctrl-C."""
+    resource_tracker.ensure_running()  # else multiprocessing starts it later, and unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""The trainings of a study, run side by side by Dask workers, on this machine or on a cluster."""
+"""The trainings of a study, run in parallel by Dask workers on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from pdekan.studies.cluster import cluster
-from pdekan.studies.rows import LOST, Row, RowFile, StudyError, Task, plain, row_file
+from pdekan.studies.rows import LOST, Row, RowFile, StudyError, Task, json_data, row_file
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 Train = Callable[[Mapping[str, Any]], dict[str, Any]]
 
-TICK = 0.5  # seconds between two looks at the cluster
-PATIENCE_SECONDS = 30.0  # for a scheduler that has answered before
+POLL_SECONDS = 0.5  # between two queries of the cluster
+SCHEDULER_SECONDS = 30.0  # timeout for a scheduler that has answered before
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a study stands. done counts the rows there are, failed those of them without a result.
+class StudyProgress:
+    """The state of a study. done: its rows, failed: those of them without a result.
 
-    workers and dashboard are None until there is a cluster; seconds_left, a guess, until there is a row of this call.
-    The dashboard's address shows pages only where the scheduler has bokeh.
+    workers and dashboard are None until there is a cluster; seconds_left, an estimate, until there is a row of this call.
+    dashboard_has_pages: whether the scheduler has bokeh.
     """
 
     total: int
@@ -46,17 +46,17 @@ class Progress:
 
     @property
     def left(self) -> int:
-        """How many trainings have no row yet."""
+        """The number of trainings without a row."""
         return self.total - self.done
 
     @property
     def waits_for_workers(self) -> bool:
-        """Whether nothing goes on because the cluster has no worker."""
+        """Whether trainings are pending and the cluster has no worker."""
         return self.workers == 0 and self.left > 0
 
 
 # called at the start, after every row and about every half second; a reason, such as "interrupted", ends the study
-Watcher = Callable[[Progress], str | None]
+StudyWatcher = Callable[[StudyProgress], str | None]
 
 
 def run(
@@ -66,21 +66,21 @@ def run(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
-    watch: Watcher | None = None,
+    watch: StudyWatcher | None = None,
 ) -> list[Row]:
-    """Train every task that has no row in ``directory/study.jsonl`` yet, append a row for each, and return them in order.
+    """Train every task without a row in ``directory/study.jsonl``, append a row for each, and return all in order.
 
-    `train` is a function of a module that workers can import: a configuration in, a dict that JSON can hold out. Where it
-    raises, the row holds the failure. A task in hand when its worker dies is run again on another one; a task that outlives
-    no worker is a row that is lost, and the next call tries it again. Calling `run` again is resuming.
+    `train` is a function of a module that workers can import; it maps a configuration to a dict of JSON data. If it raises, the
+    row has the failure. The task of a worker that dies is run again on another; a task whose workers all die gives a lost row,
+    which the next call runs again. Calling `run` again resumes the study.
 
-    Without a `scheduler`, `workers` processes (default: as many as there are cores for this process) are started here with
-    one thread each, and end with this process, however it ends; a script then needs its ``if __name__ == "__main__":``.
-    `scheduler` is the address, "tcp://host:port", of a Dask cluster; what its workers have in hand when `watch` ends the
-    study they finish for nothing. Fewer rows than tasks come back only where `watch` ended the study.
+    Without a `scheduler`, `workers` processes (default: the number of cores) with one thread each are started here and end
+    with this process; a script then needs its ``if __name__ == "__main__":``. `scheduler` is the address, "tcp://host:port", of
+    a Dask cluster; its workers finish the tasks they have when `watch` ends the study, and their results are discarded. Fewer
+    rows than tasks are returned only where `watch` ended the study.
 
-    Raises StudyError where another process writes the same study, its file holds a line that is no row, the scheduler does
-    not answer or goes away, or a worker does not start or cannot import `train`; rows that came before it are kept.
+    Raises StudyError where another process writes the same study, its file has a line that is not a row, the scheduler does
+    not answer, or a worker does not start or cannot import `train`; earlier rows are kept.
     """
     if workers is not None and (workers < 1 or scheduler is not None):
         raise StudyError("workers: a number from 1 up, and only without a scheduler, whose workers are its own")
@@ -88,22 +88,22 @@ def run(
         file.forget([key for key in dict.fromkeys(task.key for task in tasks) if key in file.rows and file.rows[key].lost])
         study = _Study(train, tasks, file, watch)
         study.report()
-        if study.goes_on:
+        if study.continues:
             with cluster(workers, scheduler, len(study.pending)) as client:
                 study.drive(client)
         return [file.rows[task.key] for task in tasks if task.key in file.rows]
 
 
 def attempt(name: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker does: call "module:train", and tell its result or failure, and the seconds it took.
+    """Call "module:train" in a worker; the result or the failure, and the seconds.
 
-    Raises ImportError or AttributeError where the function is not there: that is no failure of this training.
+    Raises ImportError or AttributeError for a missing function, which is not a failure of this training.
     """
     train = resolve_name(name)
     started = time.perf_counter()
     result, failure = None, None
     try:
-        result = plain(train(configuration))
+        result = json_data(train(configuration))
         if not isinstance(result, dict):
             raise TypeError(f"{name} returned {type(result).__name__}, not a dict")
     except (Exception, SystemExit) as error:
@@ -127,14 +127,14 @@ def _called_by_name() -> Callable[..., Any]:
     return call
 
 
-# Dask sends an inner function whole, not as a name: a worker that has no pdekan can then say so, where it would die of the name
+# Dask pickles an inner function by value, so that a worker without pdekan raises ImportError instead of dying on unpickling
 CALL = _called_by_name()
 
 
 class _Study:
-    """One call of `run`: what is still to be trained, and what the watcher is told."""
+    """One call of `run`: the pending tasks and the reports to the watcher."""
 
-    def __init__(self, train: Train, tasks: Sequence[Task], file: RowFile, watch: Watcher | None) -> None:
+    def __init__(self, train: Train, tasks: Sequence[Task], file: RowFile, watch: StudyWatcher | None) -> None:
         self._name, self._file, self._watch = _name(train), file, watch
         self._keys = {task.key for task in tasks}
         self.pending = deque({task.key: task for task in tasks if task.key not in file.rows}.values())
@@ -142,58 +142,57 @@ class _Study:
         self._workers: int | None = None
         self._dashboard: str | None = None
         self._pages = False
-        self._in_hand: dict[Future[Any], Task] = {}
+        self._running: dict[Future[Any], Task] = {}
         self._reason: str | None = None
 
     @property
-    def goes_on(self) -> bool:
-        """Whether there is something to do and the watcher lets it be done."""
-        return self._reason is None and bool(self.pending or self._in_hand)
+    def continues(self) -> bool:
+        """Whether there are tasks and the watcher has not ended the study."""
+        return self._reason is None and bool(self.pending or self._running)
 
     @property
     def _done(self) -> int:
         return len(self._keys & self._file.rows.keys())
 
     def drive(self, client: Client) -> None:
-        """Train what is pending; append each row as it comes."""
-        with suppress(KeyError):  # a scheduler may be without one
+        """Train the pending tasks; append each row on completion."""
+        with suppress(KeyError):  # a scheduler may have none
             self._dashboard = client.dashboard_link
-        # only the scheduler's own machine knows whether it can draw them
         self._pages = client.run_on_scheduler(find_spec, "bokeh") is not None
         finished: SimpleQueue[Future[Any]] = SimpleQueue()
-        while self.goes_on:
+        while self.continues:
             self._submit(client, finished)
             newest = None
             try:
-                future = finished.get(timeout=TICK)
-                newest = _row(self._in_hand.pop(future), future)
+                future = finished.get(timeout=POLL_SECONDS)
+                newest = _row(self._running.pop(future), future)
                 self._file.append(newest)
             except Empty:
                 pass
             self.report(newest)
 
     def _submit(self, client: Client, finished: SimpleQueue[Future[Any]]) -> None:
-        """Hand out no more than there are threads: Dask holds a worker's death against all that had been sent to it."""
-        with _answering():
-            threads = client.nthreads(callback_timeout=PATIENCE_SECONDS)
+        """Submit as many tasks as there are threads: Dask blames a worker's death on all tasks that it was sent."""
+        with _scheduler_errors():
+            threads = client.nthreads(callback_timeout=SCHEDULER_SECONDS)
         self._workers = len(threads)
-        while self.pending and len(self._in_hand) < sum(threads.values()):
+        while self.pending and len(self._running) < sum(threads.values()):
             task = self.pending.popleft()
             future = client.submit(CALL, f"{__name__}:attempt", self._name, task.configuration, pure=False)
-            self._in_hand[future] = task
+            self._running[future] = task
             future.add_done_callback(finished.put)
 
     def report(self, newest: Row | None = None) -> None:
-        """Tell the watcher, and hear whether to go on."""
+        """Call the watcher with the progress."""
         seconds = time.monotonic() - self._started
-        here = self._done - self._rows_before
-        progress = Progress(
+        new = self._done - self._rows_before
+        progress = StudyProgress(
             total=len(self._keys),
             done=self._done,
             failed=sum(self._file.rows[key].failure is not None for key in self._keys & self._file.rows.keys()),
             workers=self._workers,
             seconds=seconds,
-            seconds_left=seconds / here * (len(self._keys) - self._done) if here else None,
+            seconds_left=seconds / new * (len(self._keys) - self._done) if new else None,
             dashboard=self._dashboard,
             dashboard_has_pages=self._pages,
             newest=newest,
@@ -203,10 +202,10 @@ class _Study:
 
 
 def _row(task: Task, future: Future[Any]) -> Row:
-    """The row of a task whose future is done. Raises StudyError where that says more of the cluster than of the task."""
+    """The row of a finished task. Raises StudyError for errors of the cluster."""
     from distributed.scheduler import KilledWorker
 
-    with _answering():
+    with _scheduler_errors():
         error = future.exception()
         if error is None:
             return Row(task.key, task.configuration, **future.result())
@@ -220,10 +219,10 @@ def _row(task: Task, future: Future[Any]) -> Row:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """Raises StudyError where the block finds the scheduler gone, or silent."""
+def _scheduler_errors() -> Iterator[None]:
+    """Raise StudyError where the scheduler does not answer in the block."""
     try:
         yield
     except (OSError, CancelledError) as error:
-        why = str(error) or f"not a word in {PATIENCE_SECONDS:.0f} s"
+        why = str(error) or f"not a word in {SCHEDULER_SECONDS:.0f} s"
         raise StudyError(f"the scheduler is gone ({why}); run the study again to go on from the rows there are") from None

@@ -1,4 +1,4 @@
-"""What the runs of a scaling study say together: medians and quartiles over seeds, and slopes of log error by log size."""
+"""Statistics of the runs of a scaling study: medians and quartiles over seeds, and slopes of log error by log size."""
 
 from __future__ import annotations
 
@@ -13,31 +13,29 @@ from pdekan.output.samples import Array
 from pdekan.output.study import NORMS, Norm, Run, Slope, Spread
 
 CONFIDENCE = 0.95
-LEAST_SIZES = 3  # two sizes give a slope whatever the errors are
-# A curve falls as long as some larger size has at most this part of the median error. Medians over a few seeds scatter by tens
-# of per cent, which must not pass for progress.
-FALL = 0.5
+MIN_SIZES = 3  # for a slope
+# A curve falls up to the first size whose median error no larger size reduces by this factor. Medians over a few seeds scatter
+# by tens of per cent.
+REDUCTION = 0.5
 
 
 def theory(norm: Norm, degree: int) -> float:
-    """The exponent of the mean square error against size for splines of a degree: -2(k + 1) in L2, -2k in the H1 seminorm.
+    """The exponent of the mean square error against size for splines of degree k: -2(k + 1) in L2, -2k in the H1 seminorm.
 
-    For a smooth function and a fixed width, where the size grows with the intervals G: the error is O(G^-(k+1-m)) in the
-    m-th derivatives. Source: arXiv:2404.19756, theorem 2.1; de Boor, A Practical Guide to Splines, 2001, ch. XII.
+    For a smooth function and a fixed width, where the size is proportional to the intervals G: m-th derivatives have the error
+    O(G^-(k+1-m)). Source: arXiv:2404.19756, theorem 2.1; de Boor, A Practical Guide to Splines, 2001, ch. XII.
     """
     return -2.0 * (degree + 1 if norm == "l2" else degree)
 
 
-def counting(runs: Sequence[Run]) -> tuple[Run, ...]:
-    """The runs, where several optimizers trained one size from one seed with `counts` for the best of them alone.
+def with_counts(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The runs, with `counts` for the best optimizer of each size and seed only.
 
-    The best has the lowest residual on unseen points, which a user sees without an exact solution too; a failed run's is
-    infinite. So a size that several optimizers tried has the benefit of all their budgets.
+    The best has the lowest validation residual, which needs no exact solution; a failed run's is infinite.
     """
     best: dict[tuple[object, ...], Run] = {}
     for run in runs:
-        rival = best.setdefault(_start(run), run)
-        if _residual(run) < _residual(rival):
+        if _residual(run) < _residual(best.setdefault(_start(run), run)):
             best[_start(run)] = run
     return tuple(replace(run, counts=run is best[_start(run)]) for run in runs)
 
@@ -51,7 +49,7 @@ def _residual(run: Run) -> float:
 
 
 def spreads(runs: Iterable[Run]) -> tuple[Spread, ...]:
-    """Median and quartiles, curve by curve, of the runs that count; between two runs by their logarithms."""
+    """Median and quartiles of the counting runs' log errors, curve by curve."""
     rows = []
     for curve, members in _curves(runs).items():
         for norm in NORMS:
@@ -61,7 +59,7 @@ def spreads(runs: Iterable[Run]) -> tuple[Spread, ...]:
 
 
 def slopes(runs: Iterable[Run]) -> tuple[Slope, ...]:
-    """The slope of every curve in both norms, from the runs that count; see `slope`."""
+    """The slope of every curve in both norms, from the counting runs; see `slope`."""
     rows = []
     for curve, members in _curves(runs).items():
         degrees = {run.degree for run in members if run.kind == "kan"}
@@ -72,29 +70,29 @@ def slopes(runs: Iterable[Run]) -> tuple[Slope, ...]:
 
 
 def slope(curve: str, norm: Norm, sizes: Array, errors: Array, expected: float = math.nan) -> Slope:
-    """Theil and Sen's slope of log errors ``(n,)``, NaN for failed runs, by log sizes ``(n,)``: the median over all pairs.
+    """The Theil-Sen slope of log errors ``(n,)``, NaN for failed runs, by log sizes ``(n,)``: the median over all pairs.
 
-    Fitted where the curve of medians still falls: up to the first size that no larger one halves. Where that leaves fewer
-    than three sizes the slope is NaN; where the points are too few to exclude chance at 95 %, its interval is.
+    Fitted where the curve of medians falls: up to the first size whose median error no larger size halves. With fewer than
+    three such sizes the slope is NaN; with too few runs for a level of 95 % its interval is.
     Source: Sen, J. Am. Stat. Assoc. 63 (1968) 1379-1389, eq. 2.6 with ties; implementation scipy.stats.theilslopes.
     """
     known = np.isfinite(errors)
     failed = sorted(set(sizes.tolist()) - set(sizes[known].tolist()))
     sizes, logs = sizes[known], _logs(errors[known])
-    every = np.unique(sizes)
-    used = every[: _falling([float(np.median(logs[sizes == size])) for size in every])]
+    distinct = np.unique(sizes)
+    used = distinct[: _falling([float(np.median(logs[sizes == size])) for size in distinct])]
     remarks = []
     if failed:
         remarks.append(f"every run failed at {_listed(failed)}")
-    if len(used) < len(every):
-        remarks.append(f"{_listed(every[len(used) :])} left out: no size above {used[-1]:g} halves its median error")
+    if len(used) < len(distinct):
+        remarks.append(f"{_listed(distinct[len(used) :])} left out: no size above {used[-1]:g} halves its median error")
     fitted = np.isin(sizes, used)
     estimate = low = high = math.nan
-    if len(used) < LEAST_SIZES:
-        remarks.append(f"no slope: {LEAST_SIZES} sizes are needed, the curve falls over {len(used)}")
+    if len(used) < MIN_SIZES:
+        remarks.append(f"no slope: {MIN_SIZES} sizes are needed, the curve falls over {len(used)}")
     else:
         estimate, _, low, high = (float(v) for v in theilslopes(logs[fitted], np.log(sizes[fitted]), CONFIDENCE))
-        if _luck(sizes[fitted]) > 1.0 - CONFIDENCE:
+        if _chance_of_order(sizes[fitted]) > 1.0 - CONFIDENCE:
             low = high = math.nan
             remarks.append(f"no interval: {fitted.sum()} runs are too few")
     reason = "; ".join(remarks) or "all sizes"
@@ -103,15 +101,15 @@ def slope(curve: str, norm: Norm, sizes: Array, errors: Array, expected: float =
 
 
 def _falling(medians: Sequence[float]) -> int:
-    """How many log medians, in the order of size, belong to the curve's fall."""
-    for index, here in enumerate(medians):
-        if min(medians[index + 1 :], default=math.inf) > here + math.log(FALL):
+    """The number of log medians, in the order of size, up to which the curve falls."""
+    for index, median in enumerate(medians):
+        if min(medians[index + 1 :], default=math.inf) > median + math.log(REDUCTION):
             return index + 1
     return 0
 
 
-def _luck(sizes: Array) -> float:
-    """The chance that errors without any trend are in perfect order, up or down: 2 Π(nᵢ!) / n!, nᵢ runs of each size."""
+def _chance_of_order(sizes: Array) -> float:
+    """The probability that errors without a trend are in perfect order, up or down: 2 Π(nᵢ!) / n!, nᵢ runs of each size."""
     _, counts = np.unique(sizes, return_counts=True)
     return 2 * math.prod(math.factorial(int(count)) for count in counts) / math.factorial(len(sizes))
 
@@ -139,7 +137,7 @@ def _spread(curve: str, norm: Norm, size: int, errors: Array) -> Spread:
 
 
 def _logs(errors: Array) -> Array:
-    # an error of exactly zero is small, not failed
+    # an error of zero is not a failure
     logs: Array = np.log(np.maximum(errors, np.finfo(np.float64).tiny))
     return logs
 

@@ -1,4 +1,4 @@
-"""A study's directory: its rows as they come, and at the end its HDF5 file, figures, table and summary."""
+"""A study's directory: its rows, and at the end its HDF5 file, figures, table and summary."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from pdekan.output.findings import Findings, Heading
 from pdekan.output.study import Run, Study
 from pdekan.runs import directory as run_module
 from pdekan.studies import rows
-from pdekan.studies.rows import Row, StudyError, Task, plain
+from pdekan.studies.rows import Row, StudyError, Task, json_data
 
 STUDY, TABLE, SUMMARY = "study.h5", "table.md", "summary.json"
 SUFFIXES = (".png", ".svg")
 
-# from a directory and the ending of the files to figures by name
+# writes figures with a suffix into a directory; their paths by name
 Draw = Callable[[Path, str], Mapping[str, Path]]
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a study leaves in its directory beside its rows.
+    """The contents of a study's directory beside its rows.
 
-    save: writes the HDF5 file. table: in Markdown. draw: writes the figures. summary: what `--json` prints, less the files.
+    save: writes the HDF5 file. table: in Markdown. draw: writes the figures. summary: the JSON data without the files.
     """
 
     save: Callable[[Path], None]
@@ -41,41 +41,41 @@ class Contents:
 
 
 def claim(path: Path, force: bool) -> Path:
-    """The directory a user asks for, without an earlier study. Raises OutputError where it holds something and force is off."""
+    """A directory without an earlier study. Raises OutputError where it is not empty, unless force is on."""
     run_module.claim_directory(path, force)
-    with rows.row_file(path):  # nobody is at work on it
+    with rows.row_file(path):  # locked: no other process runs this study
         for name in (rows.FILE, STUDY, TABLE, *_figures(path), SUMMARY):
             (path / name).unlink(missing_ok=True)
     return path
 
 
 def resumed(path: Path | None, name: str, tasks: Iterable[Task]) -> tuple[Path, list[Row]]:
-    """The directory of a study to go on with, or of the newest outputs/name/NNN, and the rows of these tasks in it.
+    """The directory of a study to resume, by default the newest outputs/name/NNN, and its rows of these tasks.
 
-    Raises StudyError where there is none, and where all that it holds belongs to other tasks.
+    Raises StudyError where there is none, and where all of its rows are of other tasks.
     """
     directory = path if path is not None else run_module.latest_directory(name, rows.FILE)
     if not (directory / rows.FILE).is_file():
         raise StudyError(f"{directory} holds no study to go on with ({rows.FILE} is missing)")
     with rows.row_file(directory) as file:
-        found = [file.rows[task.key] for task in tasks if task.key in file.rows and not file.rows[task.key].lost]
-        if file.rows and not found:
+        kept = [file.rows[task.key] for task in tasks if task.key in file.rows and not file.rows[task.key].lost]
+        if file.rows and not kept:
             raise StudyError(
                 f"{directory}: none of its {len(file.rows)} rows is of a training that is asked for; give the problem and the "
                 f"options that it was started with, or leave out --resume"
             )
-    return directory, found
+    return directory, kept
 
 
 def discard(directory: Path) -> None:
-    """Remove a directory that has no row, and what that leaves empty up to the root of all runs."""
+    """Remove a directory without a row, and empty directories above it up to the root of all runs."""
     if not (directory / rows.FILE).exists():
         (directory / rows.LOCK).unlink(missing_ok=True)
         run_module.remove_if_empty(directory)
 
 
-def of_scaling(study: Study) -> Contents:
-    """What a scaling study leaves."""
+def scaling_contents(study: Study) -> Contents:
+    """The contents of a scaling study's directory."""
 
     def draw(directory: Path, suffix: str) -> Mapping[str, Path]:
         return {} if all(map(failed, study.runs)) else study_figures.write_all(directory, study, suffix)
@@ -83,23 +83,23 @@ def of_scaling(study: Study) -> Contents:
     return Contents(partial(study_file.write, study=study), study_table.markdown(study), draw, _summary(study))
 
 
-def of_findings(heading: Heading, findings: Findings, found: Sequence[Row]) -> Contents:
-    """What an experiment leaves; found: its rows."""
+def findings_contents(heading: Heading, findings: Findings, study_rows: Sequence[Row]) -> Contents:
+    """The contents of an experiment's directory."""
     texts = [tables.table(one) for one in findings.tables]
     paragraphs = (f"Source: {heading.source}.", *findings.sentences)
     return Contents(
         save=partial(findings_file.write, heading=heading, findings=findings),
         table=tables.markdown(heading.title, paragraphs, texts, heading.command),
         draw=lambda directory, suffix: findings_figures.write_all(directory, findings.pictures, suffix),
-        summary=plain(
+        summary=json_data(
             {
                 "schema": 1,
                 "name": heading.name,
                 "findings": findings.sentences,
                 "tables": {one.name: dict(one.columns) for one in findings.tables},
-                "trainings": len(found),
-                "failed": sum(row.result is None for row in found),
-                "seconds": sum(row.seconds or 0.0 for row in found),
+                "trainings": len(study_rows),
+                "failed": sum(row.result is None for row in study_rows),
+                "seconds": sum(row.seconds or 0.0 for row in study_rows),
                 "environment": dict(heading.environment),
             }
         ),
@@ -107,8 +107,8 @@ def of_findings(heading: Heading, findings: Findings, found: Sequence[Row]) -> C
 
 
 def write(contents: Contents, directory: Path, interrupted: bool) -> dict[str, Any]:
-    """Write all files but the rows'; what `summary.json` holds and `--json` prints."""
-    (directory / rows.FILE).touch()  # an interrupted study may have no row, and can be resumed
+    """Write all files but the rows'; the data of `summary.json` and `--json`."""
+    (directory / rows.FILE).touch()  # an interrupted study without a row can be resumed
     contents.save(directory / STUDY)
     write_text(directory / TABLE, contents.table)
     files = {"rows": directory / rows.FILE, "study": directory / STUDY, "table": directory / TABLE}
@@ -126,33 +126,30 @@ def write(contents: Contents, directory: Path, interrupted: bool) -> dict[str, A
 
 
 def redraw(file: Path, directory: Path, suffix: str) -> dict[str, str]:
-    """Draw a study's figures again into a directory. Raises OutputError where there is no study, or nothing to draw."""
-    drawn: Mapping[str, Path]
+    """Draw a study's figures again into a directory. Raises OutputError for a file without a study or without errors."""
+    draw: partial[dict[str, Path]]
     if findings_file.kind(file) == findings_file.KIND:
-        pictures = findings_file.read(file)[1].pictures
-        directory.mkdir(parents=True, exist_ok=True)
-        drawn = findings_figures.write_all(directory, pictures, suffix)
+        draw = partial(findings_figures.write_all, directory, findings_file.read(file)[1].pictures, suffix)
     else:
-        study = study_file.read(file)
-        directory.mkdir(parents=True, exist_ok=True)
-        drawn = study_figures.write_all(directory, study, suffix)
-    return {name: os.fspath(path) for name, path in drawn.items()}
+        draw = partial(study_figures.write_all, directory, study_file.read(file), suffix)
+    directory.mkdir(parents=True, exist_ok=True)
+    return {name: os.fspath(path) for name, path in draw().items()}
 
 
 def find(path: Path) -> Path | None:
-    """The HDF5 file of a study, given as its directory or as the file; None for anything else, such as a run."""
+    """The HDF5 file of a study, given by its directory or the file; None for any other path."""
     file = path / STUDY if path.is_dir() else path
     return file if file.suffix == Path(STUDY).suffix and file.is_file() else None
 
 
 def failed(run: Run) -> bool:
-    """Whether a run has no error that could be drawn."""
+    """Whether a run has no error."""
     return not math.isfinite(run.l2_mean_square)
 
 
 def _figures(directory: Path) -> list[str]:
-    """The figures of the study in a directory, by what its summary says."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is not one of ours
+    """The figures of the study in a directory, by its summary."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no summary of a study
         files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]
         endings = tuple(f"_{suffix[1:]}" for suffix in SUFFIXES)
         return [Path(path).name for name, path in files.items() if name.endswith(endings)]
@@ -160,9 +157,9 @@ def _figures(directory: Path) -> list[str]:
 
 
 def _summary(study: Study) -> dict[str, Any]:
-    """A study as JSON-able data, NaN as None, without what only its HDF5 file holds; seconds: of all trainings together."""
+    """A study as JSON data, without histories and the problem; seconds: of all trainings."""
     columns = [field.name for field in fields(Run) if field.name != "history"]
-    summary: dict[str, Any] = plain(
+    summary: dict[str, Any] = json_data(
         {
             "schema": 1,
             "name": study.name,

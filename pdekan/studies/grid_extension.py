@@ -1,7 +1,7 @@
-"""Grid extension, as figures 2.2 and 2.3 of arXiv:2404.19756: a KAN that goes on from coarse to fine splines.
+"""Grid extension, as figures 2.2 and 2.3 of arXiv:2404.19756: a KAN trained on finer and finer splines.
 
-The function exp(sin πx + y²) is fitted to a thousand values of it. Where the finer knots contain the coarser ones the network
-is carried over exactly; errors fall by G^-(k+1) (theorem 2.1 there) until there are as many parameters as values.
+It is fitted to a thousand values of exp(sin πx + y²). Where the finer knots contain the coarser ones the prolongation is exact;
+errors fall by G^-(k+1) (theorem 2.1 there) until there are as many parameters as values.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import torch
 from pdekan.domains.box import box
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
-from pdekan.output.findings import Colour, Columns, Curve, Findings, Panel, Picture
+from pdekan.output.findings import Colour, Columns, ColumnsByName, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
-from pdekan.problem_files.measurements import held_out
+from pdekan.problem_files.measurements import split_measurements
 from pdekan.problems.options import TrainingOptions
 from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
 from pdekan.studies import fits
-from pdekan.studies.experiment import Experiment, result
+from pdekan.studies.experiment import Experiment, grouped, middle_row, result
+from pdekan.studies.regression import kan_paper_example, network_values
 from pdekan.studies.rows import Row, Task
 from pdekan.training import solver
 from pdekan.training.progress import Progress
@@ -37,21 +38,12 @@ HIDDEN = (5, 1)
 TICKS = (3, 10, 50, 200, 1000)
 OPTIMIZERS: dict[str, Colour] = {"gauss-newton": "blue", "lbfgs": "orange"}
 STEPS = 200  # of every grid, as in the paper
-# … or as many as fit in these seconds: Gauss-Newton with thousands of parameters takes some of them for one step
-SECONDS = {"gauss-newton": 8.0, "lbfgs": 60.0}
-# Of a regression's data a fifth is held back: about a thousand are trained on.
-# A few test points where values are sparse can make the mean: the paper gives the median too.
+SECONDS = {"gauss-newton": 8.0, "lbfgs": 60.0}  # of every grid: a step of Gauss-Newton takes some with thousands of parameters
+# The mean is dominated by a few test points where values are sparse, so that the paper gives the median too.
 MEASURES = {"test": "root mean square", "typical": "root median square"}
-# hidden nodes and optimizer; a slope with its interval, and the grids that it is fitted to
-Family = tuple[int, str]
-Slope = tuple[float, float, float, str]
-VALUES, TESTED, SEED = 1250, 4000, 2404
-
-
-def target(points: Array) -> Array:
-    """exp(sin πx + y²)."""
-    values: Array = np.exp(np.sin(np.pi * points[:, 0]) + points[:, 1] ** 2)
-    return values
+VALUES, TEST_POINTS, SEED = 1250, 4000, 2404  # a fifth of the values is for validation
+Family = tuple[int, str]  # hidden nodes, optimizer
+Slope = tuple[float, float, float, str]  # slope, its interval, fitted grids
 
 
 def tasks(seeds: int, quick: bool) -> list[Task]:
@@ -67,46 +59,43 @@ def tasks(seeds: int, quick: bool) -> list[Task]:
 
 
 def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Train on one grid after the other; of each, errors before and after, and of every step."""
+    """Train on one grid after the other; the errors before and after each, and of every step."""
     problem = _problem(configuration)
-    (fitted,) = held_out(problem)[0].data
-    known = np.isfinite(fitted.values["u"])
-    seen, unseen = problem.data[0].points[known], _at_random(TESTED, SEED + 1)
+    (training_data,) = split_measurements(problem)[0].data
+    known = np.isfinite(training_data.values["u"])
+    seen, unseen = problem.data[0].points[known], _random_points(TEST_POINTS, SEED + 1)
     network = KAN((2, configuration["hidden"], 1), DEGREE, configuration["grids"][0])
     network.initialise(torch.Generator().manual_seed(configuration["seed"]))
-    # the first training in a process waits for libraries, which is no step's time
+    # the first training in a process loads libraries, which must not count as time of a step
     solver.solve(replace(problem, training=replace(problem.training, steps=1)), network=network)
     stages: list[dict[str, float]] = []
     history: dict[str, list[float]] = {"stage": [], "step": [], "train": [], "test": []}
-    taken = 0
+    steps_before = 0
 
     def watch(progress: Progress) -> None:
         now = progress.snapshot().network
-        row = (len(stages), taken + progress.step, _rms(now, seen), _rms(now, unseen))
+        row = (len(stages), steps_before + progress.step, _rms(now, seen), _rms(now, unseen))
         for column, value in zip(history.values(), row, strict=True):
             column.append(value)
 
     for grid in configuration["grids"]:
         before, network = network, network.refined(DEGREE, grid)
-        carried = {"before": _rms(before, seen), "after": _rms(network, seen)}
+        prolongation = {"before": _rms(before, seen), "after": _rms(network, seen)}
         solution = solver.solve(problem, network=network, watch=watch)
-        trained = solution.network
-        assert isinstance(trained, KAN)
-        network = trained
-        taken += solution.iterations
+        assert isinstance(solution.network, KAN)
+        network = solution.network
+        steps_before += solution.iterations
         sizes = {"grid": grid, "parameters": solution.parameters, "steps": solution.iterations, "seconds": solution.seconds}
         errors = {"train": _rms(network, seen), "test": _rms(network, unseen), "typical": _rms(network, unseen, np.median)}
-        stages.append(sizes | carried | errors)
+        stages.append(sizes | prolongation | errors)
     return {"stages": stages, "history": history, "values": int(known.sum())}
 
 
 def findings(rows: Sequence[Row]) -> Findings:
-    """Errors grid by grid, slopes, and how exactly networks are carried over."""
-    families: dict[Family, list[Row]] = {}
-    for row in rows:
-        families.setdefault((row.configuration["hidden"], row.configuration["optimizer"]), []).append(row)
+    """Errors grid by grid, slopes, and errors of the prolongations."""
+    families: dict[Family, list[Row]] = grouped(rows, lambda r: (r.configuration["hidden"], r.configuration["optimizer"]))
     slopes = {(key, of): _slope(key, rows, of) for key, rows in families.items() for of in MEASURES}
-    sentences = [_carried(rows)]
+    sentences = [_prolongation_errors(rows)]
     for (key, of), (slope, low, high, used) in slopes.items():
         if math.isfinite(slope):
             interval = f" ({low:.2f} … {high:.2f})" if math.isfinite(low) else ""
@@ -117,11 +106,10 @@ def findings(rows: Sequence[Row]) -> Findings:
 
 
 def _problem(configuration: Mapping[str, Any]) -> Problem:
-    points = _at_random(VALUES, SEED)
-
+    points = _random_points(VALUES, SEED)
     return Problem(
         domain=box(x=(-1.0, 1.0), y=(-1.0, 1.0)),
-        data=(Measurements(points, {"u": target(points)}),),
+        data=(Measurements(points, {"u": kan_paper_example(*points.T)}),),
         training=TrainingOptions(
             optimizer=configuration["optimizer"], steps=configuration["steps"], seconds=configuration["seconds"]
         ),
@@ -129,21 +117,15 @@ def _problem(configuration: Mapping[str, Any]) -> Problem:
     )
 
 
-def _at_random(count: int, seed: int) -> Array:
+def _random_points(count: int, seed: int) -> Array:
     """Points ``(count, 2)`` of the square."""
     generator = np.random.default_rng(seed)
     return generator.uniform(-1.0, 1.0, (count, 2))
 
 
-@torch.no_grad()
-def _values(network: Network, points: Array) -> Array:
-    values: Array = network(torch.as_tensor(points))[:, 0].numpy()
-    return values
-
-
 def _rms(network: Network, points: Array, middle: Callable[[Array], Any] = np.mean) -> float:
-    """Root mean square error at points ``(n, 2)``, or that of another middle of the squares."""
-    return float(np.sqrt(middle((_values(network, points) - target(points)) ** 2)))
+    """Root mean square error at points ``(n, 2)``, or with the median in place of the mean."""
+    return float(np.sqrt(middle((network_values(network, points) - kan_paper_example(*points.T)) ** 2)))
 
 
 def _name(key: Family) -> str:
@@ -156,8 +138,8 @@ def _medians(rows: Sequence[Row], what: str) -> list[float]:
     return [float(value) for value in np.median(table, axis=0)]
 
 
-def _carried(rows: Sequence[Row]) -> str:
-    """How the networks changed from one grid to the next."""
+def _prolongation_errors(rows: Sequence[Row]) -> str:
+    """The changes of the training error from one grid to the next, for nested knots and others."""
     pairs = [pair for row in rows for pair in pairwise(result(row)["stages"])]
     nested = [new for old, new in pairs if new["grid"] % old["grid"] == 0]
     fitted = [new["after"] / new["before"] for old, new in pairs if new["grid"] % old["grid"]]
@@ -171,7 +153,7 @@ def _carried(rows: Sequence[Row]) -> str:
 
 
 def _slope(key: Family, rows: Sequence[Row], measure: str) -> Slope:
-    """The exponent of the test error against G where it falls, up to as many parameters as values; its interval; the grids."""
+    """The exponent of the test error against G, up to as many parameters as values."""
     pairs = np.array(
         [
             (stage["grid"], stage[measure])
@@ -180,13 +162,13 @@ def _slope(key: Family, rows: Sequence[Row], measure: str) -> Slope:
             if stage["parameters"] <= result(row)["values"]
         ]
     )
-    found = fits.slope(_name(key), "l2", pairs[:, 0], pairs[:, 1])
-    return found.slope, found.low, found.high, ", ".join(map(str, found.sizes))
+    fit = fits.slope(_name(key), "l2", pairs[:, 0], pairs[:, 1])
+    return fit.slope, fit.low, fit.high, ", ".join(map(str, fit.sizes))
 
 
 def _slopes(slopes: Mapping[tuple[Family, str], Slope]) -> Columns:
     rows = list(slopes.values())
-    columns: dict[str, list[str | int | float]] = {"network": [_name(key) for key, _ in slopes]}
+    columns: ColumnsByName = {"network": [_name(key) for key, _ in slopes]}
     columns["test error"] = [MEASURES[of] for _, of in slopes]
     columns |= {name: [row[k] for row in rows] for k, name in enumerate(("slope", "low", "high", "grids fitted"))}
     columns["theory"] = [-(DEGREE + 1)] * len(rows)
@@ -194,7 +176,7 @@ def _slopes(slopes: Mapping[tuple[Family, str], Slope]) -> Columns:
 
 
 def _stages(families: Mapping[Family, Sequence[Row]]) -> Columns:
-    columns: dict[str, list[str | int | float]] = {"network": []}
+    columns: ColumnsByName = {"network": []}
     for key, rows in families.items():
         stages = result(rows[0])["stages"]
         columns["network"] += [_name(key)] * len(stages)
@@ -207,13 +189,13 @@ def _stages(families: Mapping[Family, Sequence[Row]]) -> Columns:
 
 
 def _staircases(families: Mapping[Family, Sequence[Row]]) -> Picture:
-    """Errors against steps, of the seed in the middle."""
+    """Errors against steps of the middle seed."""
     panels = []
     for key, rows in families.items():
-        middle = sorted(rows, key=lambda row: min(s["test"] for s in result(row)["stages"]))[(len(rows) - 1) // 2]
-        stage, steps, train, test = (np.array(column) for column in result(middle)["history"].values())
+        middle = result(middle_row(rows, lambda row: min(stage["test"] for stage in result(row)["stages"])))
+        stage, steps, train, test = (np.array(column) for column in middle["history"].values())
         curves = [Curve(steps, train, "training RMSE", "blue"), Curve(steps, test, "test RMSE", "orange")]
-        many = [k for k, s in enumerate(result(middle)["stages"]) if s["parameters"] > result(middle)["values"]]
+        many = [k for k, s in enumerate(middle["stages"]) if s["parameters"] > middle["values"]]
         if many and bool((stage >= many[0]).any()):
             start = steps[stage >= many[0]].min()
             ends = np.array([train.min(), test.max()])
@@ -223,7 +205,7 @@ def _staircases(families: Mapping[Family, Sequence[Row]]) -> Picture:
 
 
 def _sizes(families: Mapping[Family, Sequence[Row]]) -> Picture:
-    """Both test errors, and the seconds of a step, against the grid."""
+    """Both test errors and the seconds of a step against the grid."""
     curves: dict[str, list[Curve]] = {"test": [], "typical": [], "pace": []}
     for key, rows in families.items():
         grids = np.array([stage["grid"] for stage in result(rows[0])["stages"]], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What the KAN paper's figure 3.3 shows, read off it."""
+"""The data of the KAN paper's figure 3.3, read off the figure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TABLES = ("unknowns", "domain", "parameters", "functions", "equation", "conditi
 
 
 def figure_3_3() -> tuple[PaperPoint, ...]:
-    """The points of figure 3.3 of arXiv:2404.19756, to about 15 %, named as a study's curves are.
+    """The points of figure 3.3 of arXiv:2404.19756, accurate to about 15 %, with the names of a study's curves.
 
     "MLP depth 4, best" is the lowest of the MLPs' points. Sizes: edges × intervals, of an MLP the weights.
     """
@@ -24,8 +24,8 @@ def figure_3_3() -> tuple[PaperPoint, ...]:
     return tuple(_point(row) for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
 
 
-def is_about(problem_text: str) -> bool:
-    """Whether a problem file states the problem of figure 3.3, as the library does, whatever network is to be trained."""
+def states_its_problem(problem_text: str) -> bool:
+    """Whether a problem file states the problem of figure 3.3, for any network."""
     given, paper = tomllib.loads(problem_text), tomllib.loads(library()[_PROBLEM].read_text("utf-8"))
     return all(given.get(table) == paper.get(table) for table in _TABLES)
 

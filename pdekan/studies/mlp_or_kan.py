@@ -1,52 +1,51 @@
-"""MLP or KAN: which of them is nearer, with as many parameters and in as much time, each trained as well as we can."""
+"""Errors of MLPs and KANs with equal parameters and in equal time, each with the best optimizer that we know for it."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
+from pdekan.output.findings import Columns, ColumnsByName, Curve, Findings, Panel, Picture
 from pdekan.problems.options import TrainingOptions
 from pdekan.solutions.solution import Solution
 from pdekan.studies import regression
-from pdekan.studies.experiment import Experiment, result
+from pdekan.studies.experiment import Experiment, gallery, grouped, result
 from pdekan.studies.mlp_or_kan_targets import SPLINES, Goal, goals
 from pdekan.studies.rows import Row, Task
 from pdekan.studies.scaling import MLP_POINTS
-from pdekan.studies.winners import sentence, winner
+from pdekan.studies.winners import winner, winners_sentence
 from pdekan.training import solver
 from pdekan.training.points import POINTS_PER_PARAMETER
 from pdekan.training.progress import Progress
 
-SIZES = (100, 300, 1000)  # parameters, about
-SECONDS, EARLY = 4.5, 1.5  # of work of one thread, not of the clock
+SIZES = (100, 300, 1000)  # approximate parameters
+SECONDS, EARLY_SECONDS = 4.5, 1.5  # CPU time of the training's thread
 QUICK_SECONDS, QUICK_GOALS, QUICK_SIZES = 3.0, ("smooth", "kink", "random_network"), (100, 300)
 TOLERANCE = 1e-10
-ENOUGH, STEPS = 600.0, 100_000  # limits that the seconds above come before
-# By Gauss-Newton all; MLPs of many variables by self-scaled Broyden too, which on another function of ten was better at times.
-# The lower residual on points held back counts.
+CLOCK_SECONDS, MAX_STEPS = 600.0, 100_000  # limits that the CPU time precedes
+# In more than two variables MLPs are trained by self-scaled Broyden too, which was better at times on another function of ten
+# variables; the optimizer with the lower validation residual counts.
 OPTIMIZERS = {"kan": ("gauss-newton",), "mlp": ("gauss-newton",)}
-MANY_OPTIMIZERS = {"kan": ("gauss-newton",), "mlp": ("gauss-newton", "ssbroyden")}
+OPTIMIZERS_ABOVE_2D = {"kan": ("gauss-newton",), "mlp": ("gauss-newton", "ssbroyden")}
 KINDS = {"KAN": "kan", "MLP": "mlp"}
-AXIS, ACROSS, MARGIN = (50.0, 2000.0), 5, 0.3  # of the figure, the margin in decades
+X_LIMITS, ACROSS, Y_MARGIN = (50.0, 2000.0), 5, 0.3  # of the figure, the margin in decades
 
-Medians = Mapping[tuple[str, str, int], tuple[float, float]]
+Medians = Mapping[tuple[str, str, int], tuple[float, float]]  # error and residual by goal, kind and size
+_UNKNOWN = (math.nan, math.nan)
 
 
 def tasks(seeds: int, quick: bool) -> list[Task]:
     """Every size of both kinds for every goal, the largest first, seed by seed."""
-    chosen = {name: goal for name, goal in goals().items() if not quick or name in QUICK_GOALS}
+    selected = {name: goal for name, goal in goals().items() if not quick or name in QUICK_GOALS}
     return [
         Task(
             {
                 "goal": name,
-                **sized(kind, goal.inputs, size),
+                **network_of_size(kind, goal.inputs, size),
                 "size": size,
                 "optimizer": optimizer,
                 "seconds": QUICK_SECONDS if quick else SECONDS,
@@ -55,16 +54,16 @@ def tasks(seeds: int, quick: bool) -> list[Task]:
         )
         for seed in range(seeds)
         for size in sorted(QUICK_SIZES if quick else SIZES, reverse=True)
-        for name, goal in chosen.items()
+        for name, goal in selected.items()
         for kind in KINDS.values()
-        for optimizer in (OPTIMIZERS if goal.inputs == 2 else MANY_OPTIMIZERS)[kind]
+        for optimizer in (OPTIMIZERS if goal.inputs == 2 else OPTIMIZERS_ABOVE_2D)[kind]
     ]
 
 
-def sized(kind: str, inputs: int, size: int) -> dict[str, Any]:
-    """A network with one hidden layer whose parameters are as near to a number as they can be.
+def network_of_size(kind: str, inputs: int, size: int) -> dict[str, Any]:
+    """A network with one hidden layer and about as many parameters.
 
-    A large MLP meets equations at fewer points than it would by itself, as in scaling studies: it takes more steps then.
+    A large MLP has fewer collocation points than by default, as in scaling studies, and can take more steps.
     """
     if kind == "mlp":
         hidden = max(1, round((size - 1) / (inputs + 2)))
@@ -77,19 +76,19 @@ def sized(kind: str, inputs: int, size: int) -> dict[str, Any]:
 
 
 def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Train once; the relative errors at the end and after EARLY seconds, and the residuals on unseen points then."""
-    goal, watch = goals()[configuration["goal"]], _Watch(configuration["seconds"])
+    """Train once; the relative errors and validation residuals at the end and after EARLY_SECONDS."""
+    goal, watch = goals()[configuration["goal"]], _CpuTimeLimit(configuration["seconds"])
     options = TrainingOptions(
         optimizer=configuration["optimizer"],
         points=configuration.get("points"),
-        seconds=ENOUGH,
-        steps=STEPS,
+        seconds=CLOCK_SECONDS,
+        steps=MAX_STEPS,
         tolerance=TOLERANCE,
         seed=configuration["seed"],
     )
     network = regression.network(configuration)
     solution = solver.solve(goal.problem(), network=network, training=options, watch=watch)
-    early = solution if watch.spent <= EARLY else watch.early
+    early = solution if watch.spent <= EARLY_SECONDS else watch.early
     return {
         "error": _relative(goal, solution),
         "residual": solution.relative_residual,
@@ -101,8 +100,8 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _Watch:
-    """Ends a training when its thread has worked for so long, whatever else the machine does; keeps how it stood early on."""
+class _CpuTimeLimit:
+    """Ends a training after a CPU time of its thread; keeps its last state before EARLY_SECONDS."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.spent = seconds, 0.0
@@ -112,14 +111,14 @@ class _Watch:
     def __call__(self, progress: Progress) -> str | None:
         now = time.thread_time()
         self.spent += now - self._since
-        if self.spent <= EARLY:
+        if self.spent <= EARLY_SECONDS:
             self.early = progress.snapshot()
         self._since = time.thread_time()
         return "time" if self.spent >= self.seconds else None
 
 
 def findings(rows: Sequence[Row]) -> Findings:
-    """Medians over the seeds at equal parameters and at equal seconds, and who won by them."""
+    """Medians over the seeds at equal parameters and at equal seconds, and the winners."""
     names = [name for name in goals() if any(row.configuration["goal"] == name for row in rows)]
     sizes = sorted({int(row.configuration["size"]) for row in rows})
     seconds = float(rows[0].configuration["seconds"])
@@ -130,15 +129,15 @@ def findings(rows: Sequence[Row]) -> Findings:
     }
     by_time = {
         f"{limit:g} seconds": {name: {kind: _best(medians, name, kind, sizes) for kind in KINDS} for name in names}
-        for limit, medians in ((EARLY, early), (seconds, end))
+        for limit, medians in ((EARLY_SECONDS, early), (seconds, end))
     }
-    told = [
-        sentence({name: winner(both["KAN"], both["MLP"]) for name, both in errors.items()}, f"{word} {where}")
+    sentences = [
+        winners_sentence({name: winner(both["KAN"], both["MLP"]) for name, both in errors.items()}, f"{word} {where}")
         for word, groups in (("With", by_size), ("In", by_time))
         for where, errors in groups.items()
     ]
     return Findings(
-        tuple(told),
+        tuple(sentences),
         (
             _table("parameters", f"Relative errors at equal parameters, after at most {seconds:g} s; medians", names, by_size),
             _table("seconds", "Relative errors after equal times, of the best size of each; medians", names, by_time),
@@ -147,41 +146,35 @@ def findings(rows: Sequence[Row]) -> Findings:
     )
 
 
-_UNKNOWN = (math.nan, math.nan)
-
-
 def _relative(goal: Goal, solution: Solution) -> float:
     return goal.target.error(solution) / regression.rms(goal.target.formula(goal.target.test_points()))
 
 
 def _medians(rows: Sequence[Row], prefix: str) -> Medians:
-    """Error and residual by goal, kind and size, by the optimizer with the lowest residual; nan where most have none."""
-
-    def place(row: Row) -> tuple[str, str, int, str]:
-        given = row.configuration
-        return given["goal"], given["kind"].upper(), given["size"], given["optimizer"]
-
-    found: dict[tuple[str, str, int], tuple[float, float]] = {}
-    for (goal, kind, size, _), group in groupby(sorted(rows, key=place), place):
+    """Medians by the optimizer with the lowest residual; nan where most trainings have none."""
+    medians: dict[tuple[str, str, int], tuple[float, float]] = {}
+    keys = ("goal", "kind", "size", "optimizer")
+    for (goal, kind, size, _), group in sorted(grouped(rows, lambda row: tuple(row.configuration[k] for k in keys)).items()):
         results = [result(row) for row in group]
         error, residual = (
             float(np.median(np.nan_to_num([one[prefix + what] for one in results], nan=math.inf)))
             for what in ("error", "residual")
         )
-        if math.isfinite(residual) and residual < found.get((goal, kind, size), (math.nan, math.inf))[1]:
-            found[goal, kind, size] = error, residual
-    return found
+        key = (goal, kind.upper(), size)
+        if math.isfinite(residual) and residual < medians.get(key, (math.nan, math.inf))[1]:
+            medians[key] = error, residual
+    return medians
 
 
 def _best(medians: Medians, name: str, kind: str, sizes: Sequence[int]) -> float:
-    """The error of the size that has the lowest residual on unseen points."""
-    every = [medians.get((name, kind, size), _UNKNOWN) for size in sizes]
-    return min((one for one in every if not math.isnan(one[1])), key=lambda one: one[1], default=_UNKNOWN)[0]
+    """The error of the size with the lowest validation residual."""
+    pairs = [medians.get((name, kind, size), _UNKNOWN) for size in sizes]
+    return min((pair for pair in pairs if not math.isnan(pair[1])), key=lambda pair: pair[1], default=_UNKNOWN)[0]
 
 
 def _table(name: str, title: str, names: Sequence[str], groups: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Columns:
     every = goals()
-    columns: dict[str, list[str | int | float]] = {"goal": list(names), "what it is": [every[one].about for one in names]}
+    columns: ColumnsByName = {"goal": list(names), "what it is": [every[one].about for one in names]}
     for where, errors in groups.items():
         for kind in KINDS:
             columns[f"{kind}, {where}"] = [errors[one][kind] for one in names]
@@ -190,43 +183,36 @@ def _table(name: str, title: str, names: Sequence[str], groups: Mapping[str, Map
 
 
 def _picture(rows: Sequence[Row], names: Sequence[str], end: Medians, early: Medians) -> Picture:
-    across = min(ACROSS, len(names))
-    below = len(names) - across
-    panels = tuple(
-        replace(_panel(rows, name, end, early), x="parameters" if k >= below else "", y="" if k % across else "relative RMSE")
-        for k, name in enumerate(names)
-    )
-    return Picture("errors", panels, across, (1.9 * across + 0.6, 1.8 * -(-len(names) // across) + 0.8))
+    panels = [_panel(rows, name, end, early) for name in names]
+    return gallery("errors", panels, ACROSS, "parameters", "relative RMSE", (1.8, 0.8))
 
 
 def _panel(rows: Sequence[Row], name: str, end: Medians, early: Medians) -> Panel:
-    """Medians by size, at the end and early, and the ends of all trainings."""
+    """Medians by size, at the end and early, and all trainings at the end."""
     curves = []
-    for (kind, wanted), colour, marker in zip(KINDS.items(), ("blue", "orange"), ("o", "D"), strict=True):
-        results = [result(row) for row in rows if (row.configuration["goal"], row.configuration["kind"]) == (name, wanted)]
+    for (kind, key), colour, marker in zip(KINDS.items(), ("blue", "orange"), ("o", "D"), strict=True):
+        results = [result(row) for row in rows if (row.configuration["goal"], row.configuration["kind"]) == (name, key)]
         sizes = sorted({row.configuration["size"] for row in rows})
-        x = np.array([_parameters(rows, name, wanted, size) for size in sizes])
-        for medians, line, when in ((early, ":", f"after {EARLY:g} s"), (end, "-", "at the end")):
+        x = np.array([_parameters(rows, name, key, size) for size in sizes])
+        for medians, line, when in ((early, ":", f"after {EARLY_SECONDS:g} s"), (end, "-", "at the end")):
             y = np.array([medians.get((name, kind, size), _UNKNOWN)[0] for size in sizes])
             curves.append(Curve(x, y, f"{kind}, {when}", colour, line))  # type: ignore[arg-type]
         ends = np.array([[one["parameters"], one["error"]] for one in results], np.float64).reshape(-1, 2)
         curves.append(Curve(ends[:, 0], ends[:, 1], f"{kind}, every training", colour, "", marker))  # type: ignore[arg-type]
-    return Panel(tuple(curves), name, scale="log", x_limits=AXIS, y_limits=_decades(curves))
+    return Panel(tuple(curves), name, scale="log", x_limits=X_LIMITS, y_limits=_decades(curves))
 
 
 def _decades(curves: Sequence[Curve]) -> tuple[float, float]:
-    """Powers of ten with all curves well between them: more than one apart, so that they are enough to label an axis."""
+    """Powers of ten around all curves with a margin, so that an axis has at least two labelled ticks."""
     logs = np.log10(np.concatenate([curve.y[np.isfinite(curve.y)] for curve in curves]))
-    return 10.0 ** math.floor(logs.min() - MARGIN), 10.0 ** math.ceil(logs.max() + MARGIN)
+    return 10.0 ** math.floor(logs.min() - Y_MARGIN), 10.0 ** math.ceil(logs.max() + Y_MARGIN)
 
 
 def _parameters(rows: Sequence[Row], name: str, kind: str, size: int) -> float:
-    """How many the network of a size really has, nan where none was trained."""
-    for row in rows:
-        given = row.configuration
-        if (given["goal"], given["kind"], given["size"]) == (name, kind, size):
-            return float(result(row)["parameters"])
-    return math.nan
+    """The exact number of parameters of a size, nan where none was trained."""
+    keys = {"goal": name, "kind": kind, "size": size}
+    own = (row for row in rows if keys.items() <= {k: row.configuration[k] for k in keys}.items())
+    return next((float(result(row)["parameters"]) for row in own), math.nan)
 
 
 EXPERIMENT = Experiment(

@@ -1,4 +1,4 @@
-"""What a KAN and an MLP are compared on: chosen before any of it was trained, and nothing left out afterwards."""
+"""The functions on which KANs and MLPs are compared, all chosen before the first training."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pdekan.domains.quadrature import Array
 from pdekan.fields.jets import Derivatives
 from pdekan.problem_files.loader import load_problem
 from pdekan.problems.problem import Problem
-from pdekan.studies.regression import Target
+from pdekan.studies.regression import Target, kan_paper_example
 
-POINTS, MANY_POINTS = 2048, 4096  # values to learn from, in two dimensions and in more
-NODES = 100  # of the random network
-# KANs of so many inputs: degree and intervals of the inner splines, of the outer ones.
+TRAINING_VALUES, TRAINING_VALUES_ABOVE_2D = 2048, 4096
+RANDOM_NODES = 100  # of the random network
+# by the number of inputs, degree and intervals of a KAN's inner and outer splines
 SPLINES: Mapping[int, tuple[tuple[int, int], tuple[int, int]]] = {
     2: ((7, 4), (7, 8)),
     5: ((5, 1), (7, 4)),
@@ -29,7 +29,7 @@ SPLINES: Mapping[int, tuple[tuple[int, int], tuple[int, int]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """Something to be learned. about: what it stands for; equation: a problem of the library, whose solution the target is."""
+    """A function to be learned. about: its property; equation: the library's problem that has it as solution, or ""."""
 
     about: str
     target: Target
@@ -37,16 +37,16 @@ class Goal:
 
     @property
     def inputs(self) -> int:
-        """How many variables it has."""
+        """The number of variables."""
         return len(self.target.lower)
 
     def problem(self) -> Problem:
-        """The equation, or the regression."""
+        """The library's problem, or the regression."""
         return load_problem(self.equation) if self.equation else self.target.problem()
 
 
 def _values(about: str, name: str, formula: Callable[[Array], Array], d: int, lower: float = -1.0, noise: float = 0.0) -> Goal:
-    count = POINTS if d == 2 else MANY_POINTS
+    count = TRAINING_VALUES if d == 2 else TRAINING_VALUES_ABOVE_2D
     return Goal(about, Target(name, formula, (lower,) * d, (1.0,) * d, count, noise))
 
 
@@ -63,9 +63,7 @@ def _equation(about: str, name: str) -> Goal:
 
 
 def _smooth(x: Array) -> Array:
-    """The KAN paper's toy function."""
-    values: Array = np.exp(np.sin(math.pi * x[:, 0]) + x[:, 1] ** 2)
-    return values
+    return kan_paper_example(x[:, 0], x[:, 1])
 
 
 def _friedman(x: Array) -> Array:
@@ -77,15 +75,18 @@ def _friedman(x: Array) -> Array:
 def _random_network(x: Array) -> Array:
     """Σ c tanh(w · x + b) with normal w, b and c."""
     generator = np.random.default_rng(0)
-    weights, biases, outer = generator.standard_normal((x.shape[1], NODES)), *generator.standard_normal((2, NODES))
-    values: Array = np.tanh(x @ weights + biases) @ outer / math.sqrt(NODES)
+    weights, biases, outer = (
+        generator.standard_normal((x.shape[1], RANDOM_NODES)),
+        *generator.standard_normal((2, RANDOM_NODES)),
+    )
+    values: Array = np.tanh(x @ weights + biases) @ outer / math.sqrt(RANDOM_NODES)
     return values
 
 
 @cache
 def goals() -> Mapping[str, Goal]:
-    """All of them by name."""
-    found = (
+    """All functions by name."""
+    every = (
         _values("smooth, two variables", "smooth", _smooth, 2),
         _equation("Poisson equation of the KAN paper", "poisson_kan_paper"),
         _equation("nonlinear equation", "nonlinear_cubic"),
@@ -97,4 +98,4 @@ def goals() -> Mapping[str, Goal]:
         _values("the smooth one from noisy values", "noisy", _smooth, 2, noise=0.1),
         _values("a random MLP, five variables", "random_network", _random_network, 5),
     )
-    return {goal.target.name: goal for goal in found}
+    return {goal.target.name: goal for goal in every}

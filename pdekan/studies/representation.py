@@ -1,7 +1,7 @@
-"""Functions of two variables as sums of functions of one variable: written down, and learned.
+"""Functions of two variables as sums of functions of one variable: constructed, and learned.
 
-Kolmogorov and Arnold: f(x, y) = Σ_q Φ_q(φ_q(x) + ψ_q(y)) with five q (arXiv:2404.19756, eq. 2.1), which is a KAN [2,5,1], if
-one with Φ, φ, ψ that splines may be bad at. Multiplication takes two: xy = exp(log(x+1) + log(y+1)) - (x+1/2) - (y+1/2).
+Kolmogorov and Arnold: f(x, y) = Σ_q Φ_q(φ_q(x) + ψ_q(y)) with five q (arXiv:2404.19756, eq. 2.1), which is a KAN [2,5,1] with
+Φ, φ, ψ that splines may approximate badly. A product needs two: xy = exp(log(x+1) + log(y+1)) - (x+1/2) - (y+1/2).
 """
 
 from __future__ import annotations
@@ -17,29 +17,28 @@ import torch
 from pdekan import splines
 from pdekan.ansatz.unknowns import bare
 from pdekan.domains.box import box
-from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
-from pdekan.output.findings import Colour, Columns, Curve, Findings, Panel, Picture
+from pdekan.output.findings import Colour, Columns, ColumnsByName, Curve, Findings, Panel, Picture
 from pdekan.output.samples import Array
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
-from pdekan.studies.experiment import Experiment, result
+from pdekan.studies.experiment import Experiment, grouped, median, result
+from pdekan.studies.regression import kan_paper_example, network_values, rms
 from pdekan.studies.rows import Row, Task
 from pdekan.training import solver
 
 DEGREE = 3
 INTERVALS = (5, 10, 20)
-SHOWN_INTERVALS = (5, 10, 20, 40)
-# Of one training, whichever ends it first; the seconds are for a machine that is busy, and end none on one that is not.
-STEPS, QUICK_STEPS, SECONDS = 200, 60, 120.0
-# Values are given at Chebyshev points, so that corners are seen: with points at random xy was learned to round-off wherever
-# hidden nodes had been, and to 1e-5 in two corners. Of a regression's data a fifth is held back.
-VALUES_AXIS, AXIS, DRAWN = 50, 200, 65
+CONSTRUCTED_INTERVALS = (5, 10, 20, 40)
+STEPS, QUICK_STEPS, SECONDS = 200, 60, 120.0  # the seconds end a training on a busy machine only
+# Along an axis: values at Chebyshev points, test points, and points of drawn activations. Random points leave out the corners:
+# xy was then learned to round-off inside, and to 1e-5 in two corners.
+VALUES, TEST_POINTS, CURVE_POINTS = 50, 200, 65
 
 
 @dataclass(frozen=True)
-class Function:
+class SquareFunction:
     """A function of two variables on a square, lower … upper in both."""
 
     formula: Callable[[Array, Array], Array]
@@ -54,21 +53,22 @@ class Function:
 
 PRODUCT = "xy on [0,1]²"
 FUNCTIONS = {
-    PRODUCT: Function(lambda x, y: x * y, 0.0, 1.0, hidden=2),
-    "xy on [-1,1]²": Function(lambda x, y: x * y, -1.0, 1.0),
-    "x/y on [1,2]²": Function(lambda x, y: x / y, 1.0, 2.0),
-    "exp(sin πx + y²)": Function(lambda x, y: np.exp(np.sin(np.pi * x) + y**2), -1.0, 1.0),
-    "sin πx sin πy²": Function(lambda x, y: np.sin(np.pi * x) * np.sin(np.pi * y**2), -1.0, 1.0),
-    "|x - y|": Function(lambda x, y: np.abs(x - y), -1.0, 1.0),
-    "√(x² + y²)": Function(lambda x, y: np.hypot(x, y), -1.0, 1.0),
+    PRODUCT: SquareFunction(lambda x, y: x * y, 0.0, 1.0, hidden=2),
+    "xy on [-1,1]²": SquareFunction(lambda x, y: x * y, -1.0, 1.0),
+    "x/y on [1,2]²": SquareFunction(lambda x, y: x / y, 1.0, 2.0),
+    "exp(sin πx + y²)": SquareFunction(kan_paper_example, -1.0, 1.0),
+    "sin πx sin πy²": SquareFunction(lambda x, y: np.sin(np.pi * x) * np.sin(np.pi * y**2), -1.0, 1.0),
+    "|x - y|": SquareFunction(lambda x, y: np.abs(x - y), -1.0, 1.0),
+    "√(x² + y²)": SquareFunction(np.hypot, -1.0, 1.0),
 }
 QUICK = (PRODUCT, "x/y on [1,2]²", "|x - y|")
 TICKS = (50, 100, 200, 300, 400)  # parameters
 COLOURS: tuple[Colour, ...] = ("black", "grey", "blue", "green", "purple", "orange", "red")
+Families = Mapping[tuple[str, str, int], Sequence[Row]]  # by function, way and intervals
 
 
 def tasks(seeds: int, quick: bool) -> list[Task]:
-    """Every function by networks of every size, the largest first; the product written down as well."""
+    """Every function by networks of every size, the largest first, and the constructed product."""
     shared = {"way": "learned", "steps": QUICK_STEPS if quick else STEPS, "seconds": SECONDS}
     learned = [
         Task({"function": name, "intervals": n, "seed": seed, **shared})
@@ -76,24 +76,24 @@ def tasks(seeds: int, quick: bool) -> list[Task]:
         for name in (QUICK if quick else FUNCTIONS)
         for seed in range(seeds)
     ]
-    return learned + [Task({"function": PRODUCT, "way": "written down", "intervals": n}) for n in SHOWN_INTERVALS]
+    return learned + [Task({"function": PRODUCT, "way": "written down", "intervals": n}) for n in CONSTRUCTED_INTERVALS]
 
 
 def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """The error of one network, trained or written down, and its activations."""
+    """The error of one network, trained or constructed, and its activations."""
     function = FUNCTIONS[configuration["function"]]
     seconds, network = 0.0, product(configuration["intervals"])
     if configuration["way"] == "learned":
         solution = solver.solve(_problem(function, configuration))
-        trained = bare(solution.network)
+        seconds, trained = solution.seconds, bare(solution.network)
         assert isinstance(trained, KAN)
-        seconds, network = solution.seconds, trained
-    axis = function.lower + (function.upper - function.lower) * (np.arange(AXIS) + 0.5) / AXIS
+        network = trained
+    axis = function.lower + (function.upper - function.lower) * (np.arange(TEST_POINTS) + 0.5) / TEST_POINTS
     points = _grid(axis)
     exact = function(points)
-    error = _values(network, points) - exact
+    error = network_values(network, points) - exact
     return {
-        "rmse": float(np.sqrt(np.mean(error**2))),
+        "rmse": rms(error),
         "relative": float(np.sqrt(np.mean(error**2) / np.mean(exact**2))),
         "largest": float(np.abs(error).max()),
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -103,7 +103,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def product(intervals: int) -> KAN:
-    """xy on [0,1]² as it is written down above: the five functions, each replaced by the spline nearest to it.
+    """xy on [0,1]² by the formula above, with each of the five functions replaced by its least-squares spline.
 
     Hidden nodes are mapped to the knots' range [-1, 1]: exp(log(x+1) + log(y+1)) = 2^(h+1) for h = φ(x) + φ(y) with
     φ(x) = log(x+1)/log 2 - 1/2, and -(x+1/2) - (y+1/2) = -h - 2 for h = (x-1/2) + (y-1/2).
@@ -121,12 +121,9 @@ def product(intervals: int) -> KAN:
 
 
 def findings(rows: Sequence[Row]) -> Findings:
-    """Errors by function and size, and what the activations look like."""
-    families: dict[tuple[str, str, int], list[Row]] = {}
-    for row in rows:
-        c = row.configuration
-        families.setdefault((c["function"], c["way"], c["intervals"]), []).append(row)
-    families = dict(sorted(families.items(), key=lambda item: (list(FUNCTIONS).index(item[0][0]), item[0][1], item[0][2])))
+    """Errors by function and size, and the activations."""
+    families: Families = grouped(rows, lambda row: tuple(row.configuration[name] for name in ("function", "way", "intervals")))
+    families = dict(sorted(families.items(), key=lambda item: (list(FUNCTIONS).index(item[0][0]), *item[0][1:])))
     pairs = dict.fromkeys((name, way) for name, way, _ in families)
     sentences = []
     for name, way in pairs:
@@ -138,12 +135,9 @@ def findings(rows: Sequence[Row]) -> Findings:
     return Findings(tuple(sentences), (_table(families),), pictures)
 
 
-Families = Mapping[tuple[str, str, int], Sequence[Row]]
-
-
-def _problem(function: Function, configuration: Mapping[str, Any]) -> Problem:
+def _problem(function: SquareFunction, configuration: Mapping[str, Any]) -> Problem:
     a, b = function.lower, function.upper
-    axis = a + (b - a) * 0.5 * (1.0 - np.cos(np.pi * np.arange(VALUES_AXIS) / (VALUES_AXIS - 1)))
+    axis = a + (b - a) * 0.5 * (1.0 - np.cos(np.pi * np.arange(VALUES) / (VALUES - 1)))
     points = _grid(axis)
     return Problem(
         domain=box(x=(a, b), y=(a, b)),
@@ -160,15 +154,9 @@ def _grid(axis: Array) -> Array:
 
 
 @torch.no_grad()
-def _values(network: Network, points: Array) -> Array:
-    values: Array = network(torch.as_tensor(points))[:, 0].numpy()
-    return values
-
-
-@torch.no_grad()
 def _activations(network: KAN) -> list[list[list[list[float]]]]:
     """The activation of every edge over the knots' range, layer by layer ``(inputs, outputs, points)``."""
-    t = torch.linspace(-1.0, 1.0, DRAWN, dtype=torch.float64)
+    t = torch.linspace(-1.0, 1.0, CURVE_POINTS, dtype=torch.float64)
     layers = network.spline_layers
     return [
         layer.activations(layer.bases(t[:, None].expand(-1, layer.inputs), 0))[0].permute(1, 2, 0).tolist() for layer in layers
@@ -190,7 +178,7 @@ def _best(families: Families, name: str, way: str) -> Row:
 def _table(families: Families) -> Columns:
     errors = [sorted(map(_rmse, rows)) for rows in families.values()]
     first = [result(rows[0]) for rows in families.values()]
-    columns: dict[str, list[str | int | float]] = {
+    columns: ColumnsByName = {
         "function": [name for name, _, _ in families],
         "network": [_network(name) for name, _, _ in families],
         "way": [way for _, way, _ in families],
@@ -199,26 +187,22 @@ def _table(families: Families) -> Columns:
         "RMSE, best seed": [each[0] for each in errors],
         "median": [float(np.median(each)) for each in errors],
         "worst": [each[-1] for each in errors],
-        "relative, median": [_median(rows, "relative") for rows in families.values()],
+        "relative, median": [median(rows, "relative") for rows in families.values()],
         "seeds": [len(rows) for rows in families.values()],
-        "seconds": [_median(rows, "seconds") for rows in families.values()],
+        "seconds": [median(rows, "seconds") for rows in families.values()],
     }
     return Columns("errors", "Root mean square errors", columns)
 
 
-def _median(rows: Sequence[Row], what: str) -> float:
-    return float(np.median([result(row)[what] for row in rows]))
-
-
 def _errors(families: Families) -> Picture:
-    """Errors against size: medians joined, every seed a point."""
+    """Errors against size: lines of medians, and points of all seeds."""
     curves = []
     for name, colour in zip(FUNCTIONS, COLOURS, strict=True):
         for way, line, marker in (("learned", "-", "o"), ("written down", "--", "s")):
             own = {key: rows for key, rows in families.items() if key[:2] == (name, way)}
             if own:
                 sizes = np.array([result(rows[0])["parameters"] for rows in own.values()], dtype=np.float64)
-                medians = np.array([_median(rows, "rmse") for rows in own.values()])
+                medians = np.array([median(rows, "rmse") for rows in own.values()])
                 label = f"{name}, {_network(name).removeprefix('KAN ')}" + (", written down" if way != "learned" else "")
                 curves.append(Curve(sizes, medians, label, colour, line))  # type: ignore[arg-type]
                 seen = np.array([(size, _rmse(row)) for size, rows in zip(sizes, own.values(), strict=True) for row in rows])
@@ -229,9 +213,9 @@ def _errors(families: Families) -> Picture:
 
 
 def _portrait(name: str, way: str, row: Row) -> Picture:
-    """The activations of a network: a row for each variable's inner functions, outer ones below; a column a hidden node."""
+    """The activations of a network: rows of inner functions by variable, a row of outer ones; a column per hidden node."""
     function = FUNCTIONS[name]
-    t = np.linspace(-1.0, 1.0, DRAWN)
+    t = np.linspace(-1.0, 1.0, CURVE_POINTS)
     x = function.lower + 0.5 * (t + 1.0) * (function.upper - function.lower)
     inner, outer = (np.array(layer) for layer in result(row)["activations"])
     panels = []

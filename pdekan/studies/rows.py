@@ -1,4 +1,4 @@
-"""The rows of a study, one a training, in a file that a kill leaves readable and that one process at a time may write."""
+"""The rows of a study, one per training, in a file that survives a kill and that only one process at a time can write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,17 +17,17 @@ from typing import Any
 from pdekan.output.atomic import write_text
 
 FILE, LOCK = "study.jsonl", "study.lock"
-LOST = "lost"  # what the failure of a training that outlived no worker begins with
+LOST = "lost"  # start of the failure of a training whose workers all died
 KEY_DIGITS = 16
 
 
 class StudyError(ValueError):
-    """A study that cannot be run or read; the message says what, where, and what to try."""
+    """A study that cannot be run or read; the message has the fault, its place, and what to try."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One training to run: all that it depends on, as JSON. Raises StudyError where it cannot be written as JSON."""
+    """One training to run, given by all that it depends on. Raises StudyError for a configuration that is not JSON data."""
 
     configuration: Mapping[str, Any]
 
@@ -38,18 +38,18 @@ class Task:
             raise StudyError(
                 f"configuration {self.configuration!r}: {error}; JSON takes text, finite numbers, booleans, lists and dicts"
             ) from None
-        object.__setattr__(self, "configuration", json.loads(text))  # as it is when it is read back
+        object.__setattr__(self, "configuration", json.loads(text))  # equal to what is read from the file
 
     @cached_property
     def key(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of the configuration, whatever its keys' order; 1 and 1.0 are one."""
-        text = json.dumps(_integers(self.configuration), sort_keys=True, separators=(",", ":"))
+        """16 hexadecimal digits of the SHA-256 of the configuration, independent of the order of keys; 1 equals 1.0."""
+        text = json.dumps(map_json(_integer, self.configuration), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one training: its result, or the sentence why there is none; seconds are its own, in its worker."""
+    """The result of one training, or the reason why there is none; seconds: of the training in its worker."""
 
     key: str
     configuration: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Row:
 
     @property
     def lost(self) -> bool:
-        """Whether the training came to no end of its own, so that it is worth another try."""
+        """Whether the training did not end by itself, and is run again."""
         return self.failure is not None and self.failure.startswith(f"{LOST}:")
 
     @property
@@ -68,16 +68,25 @@ class Row:
         return json.dumps(asdict(self), allow_nan=False) + "\n"
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON reads it back, with null for what is not finite. Raises TypeError where JSON has no word for it."""
-    return json.loads(json.dumps(_finite(value), allow_nan=False))
+def json_data(value: Any) -> Any:
+    """A value after writing and reading it as JSON, with null for numbers that are not finite. Raises TypeError."""
+    return json.loads(json.dumps(map_json(_finite, value), allow_nan=False))
+
+
+def map_json(function: Callable[[Any], Any], value: Any) -> Any:
+    """A function applied to the texts, numbers and nulls in nested dicts and lists."""
+    if isinstance(value, dict):
+        return {name: map_json(function, item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [map_json(function, item) for item in value]
+    return function(value)
 
 
 class RowFile:
-    """The rows of a study by key, in the order they came, and the file that holds them: its last line is never half there."""
+    """The rows of a study by key, in the order of their completion, and their file; an incomplete last line is removed."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file, if there is one, and mend it. Raises StudyError at a line that is no row, OSError if it must."""
+        """Read the file, if there is one, and repair its end. Raises StudyError for a line that is not a row, OSError."""
         self._path = path
         self.rows: dict[str, Row] = {}
         text = path.read_bytes() if path.exists() else b""
@@ -90,7 +99,7 @@ class RowFile:
             self._write()
 
     def append(self, row: Row) -> None:
-        """Add a row of a key that is not there; it is on the disk when this returns."""
+        """Add a row with a new key, and flush it to the disk."""
         assert row.key not in self.rows
         with self._path.open("a", encoding="utf-8", newline="") as file:
             file.write(row.line)
@@ -99,7 +108,7 @@ class RowFile:
         self.rows[row.key] = row
 
     def forget(self, keys: Sequence[str]) -> None:
-        """Remove rows, so that their trainings can be run again."""
+        """Remove rows, so that their trainings are run again."""
         if keys:
             for key in keys:
                 del self.rows[key]
@@ -111,9 +120,9 @@ class RowFile:
 
 @contextmanager
 def row_file(directory: Path) -> Iterator[RowFile]:
-    """The row file of a directory, which is made if need be, for this process alone. Raises StudyError if another has it."""
+    """The row file of a directory, created if missing, locked for this process. Raises StudyError if another has the lock."""
     directory.mkdir(parents=True, exist_ok=True)
-    # beside the rows, because those may be replaced; the lock goes with the process, however that ends
+    # a file of its own, because the rows' file may be replaced; the lock ends with the process
     with (directory / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,18 +140,9 @@ def _row(line: bytes, where: str) -> Row:
         raise StudyError(f"{where}: not a row of a study; remove the line (its training is then run again)") from None
 
 
-def _integers(value: Any) -> Any:
-    """Plain JSON data with whole numbers spelt one way."""
-    if isinstance(value, dict):
-        return {name: _integers(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_integers(item) for item in value]
+def _integer(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

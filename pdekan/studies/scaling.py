@@ -1,4 +1,4 @@
-"""Scaling studies, as figure 3.3 of arXiv:2404.19756: KANs of several sizes, MLPs beside them, and what their errors say."""
+"""Scaling studies, as figure 3.3 of arXiv:2404.19756: the errors of KANs and MLPs of several sizes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from pdekan.output.study import LimitPoint, Run, Study
 from pdekan.problem_files.loader import loads
-from pdekan.problem_files.reader import understand
+from pdekan.problem_files.reader import parse_source
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.solutions.environment import environment
@@ -27,20 +27,19 @@ from pdekan.training.threads import threads
 
 Layers = tuple[int, ...]
 
-STEPS_KEPT = 200  # of a history, in a row
-# Of an MLP that would take more by itself: on as many points as its parameters ask for, the largest take no step in a minute.
-MLP_POINTS = 2500
-LIMIT_POINTS = 2_000_000  # at which the limit of tensor splines is computed: 0.4 GB
+MAX_HISTORY_STEPS = 200  # stored in a row
+MLP_POINTS = 2500  # at most: with the default number of points the largest MLPs take no step in a minute
+MAX_LIMIT_POINTS = 2_000_000  # of the quadrature for the limit of tensor splines: 0.4 GB
 ERRORS = ("l2_mean_square", "h1_seminorm_mean_square", "l2_relative", "h1_seminorm_relative")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study trains, every network from as many seeds.
+    """The trainings of a study.
 
-    hidden, mlp: the hidden layers of KANs and MLPs. intervals, degree: of all edges of a KAN. optimizers: of KANs, each a curve
-    of its own. mlp_optimizers: of MLPs, where the best counts. seeds: as many random starts, far apart. seconds: the
-    budget of one training; starts: how often it may start again within that, see `TrainingOptions`.
+    hidden, mlp: the hidden layers of KANs and MLPs. intervals, degree: of all edges of a KAN. optimizers: of KANs, a curve for
+    each. mlp_optimizers: of MLPs, of which the best counts. seeds: the number of random starts of each network. seconds,
+    starts: of one training, see `TrainingOptions`.
     """
 
     hidden: tuple[Layers, ...] = ((5,), (7,), (10,))
@@ -54,7 +53,7 @@ class Plan:
     starts: int = 5
 
 
-# A first look, in about two minutes on two cores.
+# about two minutes on two cores
 QUICK = Plan(
     hidden=((5,), (10,)), intervals=(5, 10, 20), mlp=((10,), (20,), (50,), (20, 20)), seeds=1, seconds=12.0
 )  # fmt: skip
@@ -62,7 +61,7 @@ QUICK = Plan(
 
 @dataclass(frozen=True)
 class Trial:
-    """One network to be trained once: what `Run` says of it before it is trained, and the task that a worker gets."""
+    """One training of one network: the fields of `Run` that are known before, and the worker's task."""
 
     curve: str
     kind: str
@@ -77,31 +76,31 @@ class Trial:
 
 
 def trials(problem: Problem, plan: Plan) -> tuple[Trial, ...]:
-    """All trainings of a study, curve by curve; the problem is one of a file.
+    """All trainings of a study, curve by curve; the problem has a file.
 
-    The file's [network] gives way, but for the base of KANs, and so do optimizer, refine, seed and seconds of its [training].
-    An optimizer of MLPs that cannot hold a size leaves it to the others. Raises ProblemError without an exact solution, for a
-    size that problem files do not allow, and for one that no optimizer, or a KAN's own, can hold.
+    The file's [network] is replaced, except for the base of KANs, and so are optimizer, refine, seed and seconds of [training].
+    Optimizers that cannot store their matrix for a size are left out for MLPs. Raises ProblemError without an exact solution,
+    for a size that problem files do not allow, and for a size that all optimizers reject.
     """
     if problem.exact is None:
         raise ProblemError(f'{problem.name}: a study measures errors; add [exact] with {problem.unknowns[0]} = "…"')
     base = {k: v for k, v in _tables(problem).get("network", {}).items() if k == "base"}
-    found: list[Trial] = []
+    trials: list[Trial] = []
     for hidden in plan.hidden:
         name = f"KAN [{_joined((problem.domain.dimension, *hidden, 1))}]"
         for optimizer in plan.optimizers:
             curve = name if len(plan.optimizers) == 1 else f"{name}, {optimizer}"
             for intervals in plan.intervals:
                 sizes = {"hidden": list(hidden), "degree": plan.degree, "intervals": intervals}
-                found += _of_size(problem, curve, {"kind": "kan", **sizes, **base}, (optimizer,), plan)
+                trials += _of_size(problem, curve, {"kind": "kan", **sizes, **base}, (optimizer,), plan)
     for hidden in plan.mlp:
         network = {"kind": "mlp", "hidden": list(hidden)}
-        found += _of_size(problem, f"MLP depth {len(hidden) + 1}", network, plan.mlp_optimizers, plan)
-    return tuple(found)
+        trials += _of_size(problem, f"MLP depth {len(hidden) + 1}", network, plan.mlp_optimizers, plan)
+    return tuple(trials)
 
 
 def tasks(trials: Iterable[Trial]) -> list[Task]:
-    """What workers get, the largest networks first: the last trainings are then short, and none is waited for alone."""
+    """The workers' tasks, the largest networks first, so that the last trainings are short."""
     return [trial.task for trial in sorted(trials, key=lambda trial: -trial.parameters)]
 
 
@@ -111,7 +110,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
         solution = solver.solve(loads(configuration["problem"], "the study's problem"))
     assert solution.errors is not None
     errors = solution.errors[solution.unknowns[0]]
-    history = _thinned(solution)
+    history = _history(solution)
     return {
         "status": solution.status,
         "reason": solution.reason,
@@ -125,10 +124,10 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def study(problem: Problem, plan: Plan, trials: Iterable[Trial], rows: Iterable[Row], command: str) -> Study:
-    """The study that the rows of trials make, with what they are compared with; trials without a row are not in it."""
+    """The study of the trials that have a row, with the errors that they are compared with."""
     assert problem.text is not None
     by_key = {row.key: row for row in rows}
-    runs = fits.counting([_run(trial, by_key[trial.task.key]) for trial in trials if trial.task.key in by_key])
+    runs = fits.with_counts([_run(trial, by_key[trial.task.key]) for trial in trials if trial.task.key in by_key])
     return Study(
         name=problem.name,
         title=problem.title,
@@ -139,7 +138,7 @@ def study(problem: Problem, plan: Plan, trials: Iterable[Trial], rows: Iterable[
         spreads=fits.spreads(runs),
         slopes=fits.slopes(runs),
         limit=_limit(problem, plan),
-        paper=kan_paper.figure_3_3() if kan_paper.is_about(problem.text) else (),
+        paper=kan_paper.figure_3_3() if kan_paper.states_its_problem(problem.text) else (),
     )
 
 
@@ -151,23 +150,23 @@ def _tables(problem: Problem) -> dict[str, Any]:
 def _of_size(
     problem: Problem, curve: str, network: Mapping[str, Any], optimizers: Sequence[str], plan: Plan
 ) -> Iterator[Trial]:
-    """The trials of one network, by all optimizers that can hold it. Raises ProblemError where none can."""
-    kept = {k: v for k, v in _tables(problem).get("training", {}).items() if k != "refine"}
+    """The trials of one network, by all optimizers that accept its size. Raises ProblemError where none does."""
+    options = {k: v for k, v in _tables(problem).get("training", {}).items() if k != "refine"}
     if network["kind"] == "mlp":
         size = Stage("mlp", tuple(network["hidden"]), (), (), "none").parameters(problem.domain.dimension)
-        kept = ({"points": MLP_POINTS} if POINTS_PER_PARAMETER * size > MLP_POINTS else {}) | kept
-    refused: list[ProblemError] = []
+        options = ({"points": MLP_POINTS} if POINTS_PER_PARAMETER * size > MLP_POINTS else {}) | options
+    errors: list[ProblemError] = []
     for optimizer in optimizers:
-        training = kept | {"optimizer": optimizer, "seconds": plan.seconds, "starts": plan.starts}
+        training = options | {"optimizer": optimizer, "seconds": plan.seconds, "starts": plan.starts}
         where = f"{problem.name}, {network['kind'].upper()} of {_joined(network['hidden'])} hidden nodes"
-        # a training that starts again takes the next seed, which must not be another training's first
+        # restarts take the following seeds, which must not be another training's first
         seeds = [plan.starts * k for k in range(plan.seeds)]
         texts = [_text(problem, where, network, training | {"seed": seed}) for seed in seeds]
         sized = loads(texts[0], where)
         try:
             solver.check(sized)
         except ProblemError as error:
-            refused.append(error)
+            errors.append(error)
             continue
         final = stages(sized)[-1]
         widths = final.widths(problem.domain.dimension)
@@ -184,28 +183,28 @@ def _of_size(
                 parameters_paper=sum(a * b for a, b in pairwise(widths)) * network.get("intervals", 1),
                 task=Task({"problem": text}),
             )
-    if len(refused) == len(optimizers):
-        raise ProblemError(f"{where}: {'; '.join(map(str, refused))}")
+    if len(errors) == len(optimizers):
+        raise ProblemError(f"{where}: {'; '.join(map(str, errors))}")
 
 
 def _text(problem: Problem, where: str, network: Mapping[str, Any], training: Mapping[str, Any]) -> str:
-    """The problem's file with other [network] and [training]."""
+    """The problem's file with another [network] and [training]."""
     assert problem.text is not None
-    return understand(problem.text, where, {"network": network, "training": training}).text
+    return parse_source(problem.text, where, {"network": network, "training": training}).text
 
 
-def _thinned(solution: Solution) -> dict[str, list[float]]:
-    """Of a history the first step, the last, and those between that are evenly spread on a logarithmic axis."""
+def _history(solution: Solution) -> dict[str, list[float]]:
+    """The history at the first step, the last, and steps between with about equal ratios."""
     count = len(solution.history["step"])
-    kept = np.arange(count)
-    if count > STEPS_KEPT:
-        kept = np.unique(np.concatenate([[0], np.geomspace(1, count - 1, STEPS_KEPT - 1).round().astype(int)]))
+    steps = np.arange(count)
+    if count > MAX_HISTORY_STEPS:
+        steps = np.unique(np.concatenate([[0], np.geomspace(1, count - 1, MAX_HISTORY_STEPS - 1).round().astype(int)]))
     columns = ("step", "seconds", "loss", "l2_mean_square", "h1_mean_square")
-    return {name: solution.history[name][kept].tolist() for name in columns}
+    return {name: solution.history[name][steps].tolist() for name in columns}
 
 
 def _run(trial: Trial, row: Row) -> Run:
-    """A trial with what came of it; JSON's null is NaN again."""
+    """A trial with its result, with NaN for JSON's null."""
     known = {name: value for name, value in vars(trial).items() if name != "task"}
     outcome: dict[str, Any]
     if row.result is None:
@@ -219,14 +218,14 @@ def _run(trial: Trial, row: Row) -> Run:
 
 
 def _limit(problem: Problem, plan: Plan) -> tuple[LimitPoint, ...]:
-    """The limit of tensor splines with the KANs' intervals, where it can be computed."""
+    """The least errors of tensor splines with the KANs' intervals, as far as memory allows."""
     d = problem.domain.dimension
-    if d > limits.DIMENSIONS:
+    if d > limits.MAX_DIMENSIONS:
         return ()
 
     def possible(intervals: int) -> bool:
         points = intervals * (plan.degree + 1 + limits.EXTRA_POINTS)
-        return intervals + plan.degree >= 3 and points**d <= LIMIT_POINTS
+        return intervals + plan.degree >= 3 and points**d <= MAX_LIMIT_POINTS
 
     return limits.limits(problem, plan.degree, [n for n in plan.intervals if possible(n)])
 

@@ -1,4 +1,4 @@
-"""The fifteen special functions of the KAN paper's section 3.2, and what its table of them says."""
+"""The fifteen special functions of the KAN paper's section 3.2, with the published errors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from pdekan.studies.regression import Target
 
 @dataclass(frozen=True)
 class Published:
-    """A row of the table in section 3.2 of arXiv:2404.19756: root mean square errors on test points, shapes by their widths.
+    """A row of the table in section 3.2 of arXiv:2404.19756: widths, and root mean square errors on test points.
 
-    minimal: the smallest KAN found with an error below 1e-2, and its error; best: the KAN with the lowest, and that; mlp: the
-    lowest of the MLPs.
+    minimal: the smallest KAN with an error below 1e-2; best: the KAN with the lowest error; mlp: the lowest error of MLPs.
     """
 
     minimal: str
@@ -29,7 +28,7 @@ class Published:
 
 @dataclass(frozen=True)
 class SpecialFunction:
-    """A function of two variables to be learned, and what was published of it."""
+    """A function of two variables with its published errors."""
 
     target: Target
     paper: Published
@@ -39,16 +38,16 @@ Interval = tuple[float, float]
 
 
 def _of(name: str, formula: Callable[[Array, Array], Array], x: Interval, y: Interval, paper: Published) -> SpecialFunction:
-    return SpecialFunction(Target(name, lambda p: formula(p[:, 0], p[:, 1]), (x[0], y[0]), (x[1], y[1])), paper)
+    return SpecialFunction(Target.of_coordinates(name, (x[0], y[0]), (x[1], y[1]), formula), paper)
 
 
 def _legendre(order: int, paper: Published) -> SpecialFunction:
-    # of degrees that are no whole number it is singular at -1
+    # singular at -1 where the degree is not an integer
     return _of(f"lpmv({order},x,y)", lambda x, y: special.lpmv(order, x, y), (0.0, 4.0), (-0.9, 0.9), paper)
 
 
 def _harmonic(m: int, n: int, paper: Published) -> SpecialFunction:
-    """The real part, of azimuth x and polar angle y."""
+    """The real part by azimuth x and polar angle y."""
     return _of(
         f"sph_harm({m},{n},x,y)",
         lambda x, y: special.sph_harm_y(n, m, y, x).real,
@@ -58,8 +57,8 @@ def _harmonic(m: int, n: int, paper: Published) -> SpecialFunction:
     )
 
 
-# The paper does not say on which intervals; these keep off the singularities: of elliptic functions at y = 1, of Bessel
-# functions at y = 0, where for x > 0 not even J and I are smooth.
+# The paper does not state the intervals. These exclude singularities: of elliptic functions at y = 1, of Bessel functions at
+# y = 0, where for x > 0 even J and I are not smooth.
 _MODULUS, _ORDER = (0.0, 0.9), (0.0, 2.0)
 _ALL = (
     _of("ellipj(x,y)", lambda x, y: special.ellipj(x, y)[0], (0.0, 3.0), _MODULUS,

@@ -1,19 +1,18 @@
-"""From values of a function to a network, and from the network to a formula, as figure 2.4 of arXiv:2404.19756 does by hand."""
+"""From values of a function to a network and to a formula, automatically where figure 2.4 of arXiv:2404.19756 is by hand."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pdekan.domains.quadrature import Array
-from pdekan.output.findings import Columns, Curve, Findings, Panel, Picture
+from pdekan.output.findings import Columns, ColumnsByName, Curve, Findings, Panel, Picture
 from pdekan.problems.options import TrainingOptions
 from pdekan.studies.experiment import Experiment, result
-from pdekan.studies.regression import Target
+from pdekan.studies.regression import Target, kan_paper_example, rms
 from pdekan.studies.rows import Row, Task
 from pdekan.symbolic import search
 from pdekan.symbolic.symbolic import symbol
@@ -22,19 +21,16 @@ from pdekan.training import solver
 from pdekan.training.threads import threads
 
 SECONDS, QUICK_SECONDS = 12.0, 4.0  # of a training
-SEARCH, QUICK_SEARCH = 60.0, 20.0  # of a search for a formula
-LEAST = 1e-17  # what is drawn of an error that is zero
+SEARCH_SECONDS, QUICK_SEARCH_SECONDS = 60.0, 20.0  # of a search for a formula
+MAX_EXACT_ERROR = 1e-10  # relative; a formula with a smaller error is the function itself
+DRAWN_ZERO = 1e-17  # in place of an error of zero, on a logarithmic axis
 
-
-def _target(name: str, lower: Sequence[float], upper: Sequence[float], formula: Callable[..., Array]) -> Target:
-    return Target(name, lambda points: formula(*points.T), tuple(lower), tuple(upper))
-
-
-# chosen before any was tried: the paper's example, its other examples of formulas, and laws of physics from the Feynman set
+_target = Target.of_coordinates
+# chosen before the first search: examples of the paper, and laws of physics from the Feynman set
 TARGETS: dict[str, Target] = {
     one.name: one
     for one in (
-        _target("exp(sin πx + y²)", (-1, -1), (1, 1), lambda x, y: np.exp(np.sin(np.pi * x) + y**2)),
+        _target("exp(sin πx + y²)", (-1, -1), (1, 1), kan_paper_example),
         _target("xy", (-1, -1), (1, 1), lambda x, y: x * y),
         _target("x/y", (1, 1), (2, 2), lambda x, y: x / y),
         _target("√(x² + y²)", (0.5, 0.5), (2, 2), np.hypot),
@@ -55,7 +51,7 @@ QUICK_TARGETS = ("exp(sin πx + y²)", "xy", "1 + a sin θ")
 
 def tasks(seeds: int, quick: bool) -> list[Task]:
     """Every function from every seed."""
-    limits = {"seconds": QUICK_SECONDS if quick else SECONDS, "search": QUICK_SEARCH if quick else SEARCH}
+    limits = {"seconds": QUICK_SECONDS if quick else SECONDS, "search": QUICK_SEARCH_SECONDS if quick else SEARCH_SECONDS}
     return [
         Task({"function": name, "seed": seed, **limits})
         for name in (QUICK_TARGETS if quick else TARGETS)
@@ -64,32 +60,34 @@ def tasks(seeds: int, quick: bool) -> list[Task]:
 
 
 def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Train on a thousand values, look for a formula, and measure both where there were no values."""
+    """Train on a thousand values, search for a formula, and measure the errors of both at test points."""
     target = TARGETS[configuration["function"]]
     options = TrainingOptions(seed=configuration["seed"], seconds=configuration["seconds"], tolerance=1e-9)
     with threads(1):
         solution = solver.solve(replace(target.problem(), training=options))
-        found = search.find(solution, seconds=configuration["search"])
+        closed_form = search.find(solution, seconds=configuration["search"])
     points = target.test_points()
     exact = target.formula(points)
-    size = float(np.sqrt(np.mean(exact**2)))
+    size = rms(exact)
     outcome = {"network": target.error(solution) / size, "parameters": solution.parameters, "training": solution.seconds}
-    if found is None:
+    if closed_form is None:
         return {**outcome, "formula": "", "error": math.nan, "search": configuration["search"]}
     environment = {symbol(name): points[:, k] for k, name in enumerate(solution.domain.coordinates)}
-    values = np.broadcast_to(evaluate(found.substituted["u"], environment), exact.shape)
-    error = float(np.sqrt(np.mean((values - exact) ** 2))) / size
-    return {**outcome, "formula": str(found.expressions["u"]), "error": error, "search": found.seconds}
+    values = np.broadcast_to(evaluate(closed_form.substituted["u"], environment), exact.shape)
+    error = rms(values - exact) / size
+    return {**outcome, "formula": str(closed_form.expressions["u"]), "error": error, "search": closed_form.seconds}
 
 
 def findings(rows: Sequence[Row]) -> Findings:
-    """How many functions were found again, and how much more exact a formula is than the network that it comes from."""
+    """The number of functions that were identified, and the errors of formulas beside those of their networks."""
     names = list(dict.fromkeys(row.configuration["function"] for row in rows))
     outcomes = [result(row) for row in rows]
-    right = [one for one in outcomes if one["error"] < 1e-10]
-    told = f"{len(right)} of {len(rows)} searches found the function again, to 1e-10 or better where there were no values."
-    wrong = [one for one in outcomes if one["formula"] and not one["error"] < 1e-10]
-    columns: dict[str, list[str | int | float]] = {
+    exact = [one for one in outcomes if one["error"] < MAX_EXACT_ERROR]
+    identified = (
+        f"{len(exact)} of {len(rows)} searches found the function again, to 1e-10 or better where there were no values."
+    )
+    wrong = [one for one in outcomes if one["formula"] and not one["error"] < MAX_EXACT_ERROR]
+    columns: ColumnsByName = {
         "number": [names.index(row.configuration["function"]) + 1 for row in rows],
         "function": [row.configuration["function"] for row in rows],
         "seed": [row.configuration["seed"] for row in rows],
@@ -101,7 +99,7 @@ def findings(rows: Sequence[Row]) -> Findings:
         "seconds of search": [one["search"] for one in outcomes],
     }
     return Findings(
-        (told, f"{len(wrong)} gave a formula that is another function."),
+        (identified, f"{len(wrong)} gave a formula that is another function."),
         (Columns("formulas", "Formulas found, and errors relative to the function's root mean square", columns),),
         (_picture(names, rows, outcomes),),
     )
@@ -110,7 +108,7 @@ def findings(rows: Sequence[Row]) -> Findings:
 def _picture(names: Sequence[str], rows: Sequence[Row], outcomes: Sequence[Mapping[str, Any]]) -> Picture:
     places = np.array([float(names.index(row.configuration["function"]) + 1) for row in rows])
     network = np.array([one["network"] for one in outcomes])
-    formula = np.maximum(np.array([one["error"] for one in outcomes]), LEAST)
+    formula = np.maximum(np.array([one["error"] for one in outcomes]), DRAWN_ZERO)
     curves = (
         Curve(places, network, "network", "blue", "", "o"),
         Curve(places, formula, "formula", "orange", "", "D"),

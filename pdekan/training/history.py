@@ -62,7 +62,7 @@ class History:
 
     def quick_errors(self, network: Network) -> dict[str, Errors]:
         """The errors after a step, on fewer points than those of a solution."""
-        return norms.quick(self._problem, network, self._rule) if norms.known(self._problem) else {}
+        return norms.measure_on_rule(self._problem, network, self._rule) if norms.measured_unknowns(self._problem) else {}
 
     @property
     def loss(self) -> float:

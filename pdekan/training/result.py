@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pdekan.ansatz.unknowns import found
 from pdekan.errors import norms
 from pdekan.errors.norms import Errors
-from pdekan.errors.references import Reference
+from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.networks.base import Network
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
@@ -87,7 +87,7 @@ def solution(
     )
 
 
-def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Reference | None]:
+def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], ReferenceSolution | None]:
     """The errors of a network, and the reference that they were measured against where no formula is known.
 
     A reference that cannot be computed is logged, and errors are given as far as formulas are known.

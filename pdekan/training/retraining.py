@@ -14,7 +14,7 @@ from pdekan.ansatz.unknowns import bare
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.base import LeastSquares, Step
-from pdekan.problem_files.measurements import held_out
+from pdekan.problem_files.measurements import split_measurements
 from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
@@ -61,7 +61,7 @@ class Retraining:
         kan = cast("KAN", bare(network))
         self.problem, self.method = problem, METHODS["gauss-newton"]
         self.stage = Stage("kan", kan.widths[1:-1], kan.degree, kan.intervals, kan.base, kan.products, kan.outputs)
-        fitted, validated = held_out(problem)
+        fitted, validated = split_measurements(problem)
         sampling = training_points(problem, self.stage, problem.training.seed)
         self.terms = terms(fitted, sampling, kan.lower.device)
         self.validation = Validation.of(validated, validation_points(sampling), kan.lower.device)

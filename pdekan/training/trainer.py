@@ -12,7 +12,7 @@ from pdekan.ansatz.unknowns import bare, wrapped
 from pdekan.errors.norms import Errors
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
-from pdekan.problem_files.measurements import held_out
+from pdekan.problem_files.measurements import split_measurements
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
@@ -72,7 +72,7 @@ class Trainer:
         goal = Goal.of(problem, given)
         starts = 1 if resume is not None or given is not None else problem.training.starts or 1
         self.strategy = setup.strategy or composed(problem, _schedule(problem, given), goal, self.method, starts)
-        fitted, validated = held_out(problem)
+        fitted, validated = split_measurements(problem)
         self.training = Training(
             problem, fitted, validated, goal, self.method, given, torch.device(setup.device),
             History(problem, None if resume is None else resume.history),

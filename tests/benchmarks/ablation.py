@@ -1,8 +1,8 @@
-"""What every ingredient of the training is worth: the same CPU time without it, or with another. The table is beside this file.
+"""The effect of every part of the training: errors after equal CPU time without it, or with an alternative. Writes ablation.md.
 
     python tests/benchmarks/ablation.py [--seconds 12] [--seeds 0 1 2] [--variants NAME …]
 
-One thread. The budget is of the processor, so that a busy machine changes the table less; measuring errors is not in it.
+One thread. The budget is CPU time without the measuring of errors, so that a busy machine changes the table less.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def splines(ladder: Ladder) -> Ladder:
 
 @dataclass(frozen=True)
 class Variant:
-    """The method with one ingredient changed. second: half of the time for another network on what the first one leaves."""
+    """The method with one part changed. second: half of the time for a second network on the residual of the first."""
 
     name: str
     optimizer: GaussNewton = FULL
@@ -70,7 +70,7 @@ class Variant:
 
 
 def fixed(ridge: float) -> GaussNewton:
-    """A ridge that does not fall with the loss."""
+    """Gauss-Newton with a ridge independent of the loss."""
     return GaussNewton(ridge=0.0, floor=ridge)
 
 
@@ -119,7 +119,7 @@ def climb(
     budget: float,
     change: Callable[[list[Term]], list[Term]] = list,
 ) -> Trained:
-    """One network of the ladder after the other. change: what the terms of the objective become."""
+    """Train the networks of a ladder one after the other. change: a map of the terms of the objective."""
     end = time.process_time() + budget
     domain = problem.domain
     scattered = replace(problem, domain=Scattered(domain.coordinates, domain.lower, domain.upper, domain.vector))
@@ -146,12 +146,12 @@ def climb(
 
 
 def until(end: float) -> Callable[[Step], str | None]:
-    """A watch that stops at this time of the processor."""
+    """A watch that stops at a CPU time."""
     return lambda step: "budget" if time.process_time() >= end else None
 
 
 def corrected(problem: Problem, variant: Variant, ladder: Ladder, seed: int, budget: float) -> Network:
-    """u₁ + ε u₂, with u₂ a fresh network that solves for what u₁ leaves, in units of ε (the equation is linear).
+    """u₁ + ε u₂, with a new network u₂ trained on the residual of u₁ in units of ε (the equation is linear).
 
     Wang and Lai, J. Comput. Phys. 504 (2024) 112865.
     """
@@ -168,24 +168,24 @@ def corrected(problem: Problem, variant: Variant, ladder: Ladder, seed: int, bud
 
 
 def residuals(network: Network, chosen: Sequence[Term]) -> list[Tensor]:
-    """What the network leaves of every term."""
+    """The residual of every term."""
     return [term.residual(evaluate(network, term.points, term.frame)) for term in chosen]
 
 
 def error(problem: Problem, network: Network) -> float:
-    """Relative L2 error on points that nobody trained on."""
-    return norms.quick(problem, network, problem.domain.interior(29, 7, 0, 0))["u"].l2_relative
+    """Relative L2 error by a rule whose points no training uses."""
+    return norms.measure_on_rule(problem, network, problem.domain.interior(29, 7, 0, 0))["u"].l2_relative
 
 
 def random_directions(inputs: int, outputs: int, generator: torch.Generator) -> Tensor:
-    """Directions of plane waves without any order, ``(inputs, outputs)``."""
+    """Random directions of plane waves, ``(inputs, outputs)``."""
     normal = torch.randn(inputs, outputs, generator=generator, dtype=torch.float64)
     return normal / normal.norm(dim=0)
 
 
 @contextmanager
 def directions(variant: Variant) -> Iterator[None]:
-    """Within, fresh networks start with the variant's directions."""
+    """In the block new networks start with the variant's directions."""
     own = kan._directions
     if variant.random_directions:
         kan._directions = random_directions
@@ -207,7 +207,7 @@ def medians(problem: Problem, variant: Variant, seeds: Sequence[int], budget: fl
 
 
 def table(errors_of: dict[str, dict[str, float]]) -> str:
-    """A line a variant: for each problem the error, and how many times that of the full method, the first."""
+    """A line per variant: for each problem the error, and its ratio to that of the full method, the first."""
     names = list(errors_of)
     columns = " | ".join(f"{name}: relative L2 | ratio" for name in names)
     lines = [f"| variant | {columns} |", "|---" * (1 + 2 * len(names)) + "|"]
@@ -233,7 +233,7 @@ third of it.
 
 
 def notes() -> str:
-    """What the table means."""
+    """The explanation of the table."""
     words = "".join(
         f"- {name}: "
         + " → ".join(f"[2,{r.sums},1] {r.inner[0]}/{r.inner[1]}, {r.outer[0]}/{r.outer[1]}" for r in ladder)

@@ -1,10 +1,10 @@
-"""Does pdekan reach the accuracies it aims at, within the parameters and seconds allowed? The table is beside this file.
+"""Accuracies of pdekan against targets with limits of parameters and seconds. Writes accuracy.md.
 
     python tests/benchmarks/accuracy.py [--cases NAME …] [--seeds 0 1 2 3 4]
 
-One thread. Seconds are of training, without the measuring of errors, on a machine that does nothing else. A target is met
-when the medians over the seeds are within its error, its parameters and its seconds; five per cent more seconds are let
-pass, since the clock is read once a step.
+One thread. Seconds are of training, without the measuring of errors, on an idle machine. A target is met when the medians over
+the seeds are within its error, its parameters and its seconds; five per cent more seconds are allowed, since the clock is read
+once a step.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ OVERRUN = 1.05  # the clock is read once a step, so that a budget is overrun by 
 
 @dataclass(frozen=True)
 class Case:
-    """A problem, the ladder of networks for it (none: the defaults, which grow), and what is to be reached.
+    """A problem, its ladder of networks (empty for the default schedule), and its target.
 
-    must and aim: relative L2 errors, the one required and the one hoped for. parameters: at most so many, where limited.
+    must, aim: relative L2 errors, required and desired. parameters: the largest number, or None.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Case:
     tolerance: float = NEVER
 
     def target(self) -> str:
-        """What is to be reached, in words."""
+        """The target in words."""
         aim = f", aim {self.aim:.0e}" if self.aim else ""
         most = f", ≤ {self.parameters} parameters" if self.parameters else ""
         return f"≤ {self.must:.0e}{aim} in {self.seconds:g} s{most}"
@@ -108,7 +108,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Run:
-    """What one seed ended with."""
+    """The result of one seed."""
 
     l2: float
     h1: float
@@ -131,7 +131,7 @@ def _run(solution: Solution) -> Run:
 
 
 def verdict(case: Case, runs: Sequence[Run]) -> str:
-    """Whether the medians are within what is asked."""
+    """Whether the medians meet the target."""
     error, seconds = median(run.l2 for run in runs), median(run.seconds for run in runs)
     reasons = []
     if error > case.must:
@@ -177,7 +177,7 @@ product of two sines of sums as the difference of two cosines with two. Five per
 
 
 def report(cases: Sequence[Case], rows: Sequence[str], seeds: Sequence[int], where: str) -> str:
-    """The page: table, notes, ladders, and where it comes from."""
+    """The page: table, notes, ladders, and origin."""
     ladders = "".join(
         f"- {case.name}: "
         + " → ".join(f"{rung.inner[0]}/{rung.inner[1]}, {rung.outer[0]}/{rung.outer[1]}" for rung in case.rungs)
@@ -192,14 +192,14 @@ def report(cases: Sequence[Case], rows: Sequence[str], seeds: Sequence[int], whe
 
 
 def kept(renewed: Sequence[str]) -> dict[str, str]:
-    """The rows that are there already, of cases that are not run this time."""
+    """The existing rows of cases that are not run."""
     lines = TABLE.read_text("utf-8").splitlines(keepends=True) if TABLE.exists() else []
     old = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
     return {case.name: old[case.name] for case in CASES if case.name in old and case.name not in renewed}
 
 
 def publish() -> None:
-    """The table once more in the README, without the columns that the page beside this file is for."""
+    """Write the table into the README, without some of its columns."""
     page = TABLE.read_text("utf-8").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page if line.startswith("| ")]
     short = ["| " + " | ".join(row[k] for k in SHOWN) + " |" for row in rows]

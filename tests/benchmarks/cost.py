@@ -1,10 +1,10 @@
-"""What an iteration of Gauss-Newton costs, how that grows, and how much memory it takes. The table is beside this file.
+"""Time and memory of an iteration of Gauss-Newton against the size of the problem. Writes cost.md.
 
     python tests/benchmarks/cost.py [--repeats 7]
 
-One thread; times are of the processor, so that a busy machine changes them less. An iteration is everything between
-two accepted steps when no trial was rejected and the ridge stayed: jets, rows, triangle, damped solve, and the trial's solve
-for the linear part. It is compared with LAPACK's QR of the same weighted Jacobian, done in turn with the iterations.
+One thread; CPU times, so that a busy machine changes them less. An iteration is everything between two accepted steps without
+a rejected trial and with a constant ridge: jets, rows, triangle, damped solve, and the trial's solve for the linear part. It is
+compared with LAPACK's QR of the same weighted Jacobian, alternating with the iterations.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WIDTHS = (5, 10, 20, 40)  # hidden nodes, on 80² points
 
 
 class Counted(Objective):
-    """An objective that knows how often it was asked for rows, and for the linear columns only."""
+    """An objective that counts its evaluations of rows, and of the linear columns only."""
 
     full = 0
     partial = 0
@@ -76,7 +76,7 @@ class Cost:
 
 
 def measure(problem_name: str, network: Stage, sampling: Sampling | None, repeats: int) -> Cost:
-    """Time iterations that were accepted at once, then factorisations."""
+    """Time iterations without rejected trials, then factorisations."""
     problem = load_problem(problem_name)
     module = fresh(problem, network, 0)
     objective = Counted(problem, module, terms(problem, sampling or training_points(problem, network, 0)))
@@ -118,13 +118,13 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 
 def peak() -> float:
-    """Peak of the resident set in megabytes. Not of getrusage, which a process inherits from the one that started it."""
+    """Peak of the resident set in megabytes; that of getrusage is inherited from the parent process."""
     status = Path("/proc/self/status").read_text("utf-8")
     return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024 / 1e6  # type: ignore[union-attr]
 
 
 def rise(name: str, allowed: float | None) -> None:
-    """Print by how many megabytes two steps of `solve` raise the peak, after a tiny solve has loaded what is loaded once."""
+    """Print by how many megabytes two steps of `solve` raise the peak, after a tiny solve has loaded the libraries."""
     torch.set_num_threads(1)
     problem_name, network = NETWORKS[name]
     problem = load_problem(problem_name)
@@ -137,7 +137,7 @@ def rise(name: str, allowed: float | None) -> None:
 
 
 def memories() -> Iterator[str]:
-    """A row of the table for every network, each measured in a fresh process."""
+    """A row of the table for every network, each measured in a new process."""
     for name, allowed in (*((name, None) for name in NETWORKS), ("[3,10,10,1]", 200.0), ("[3,10,10,1]", 150.0)):
         problem_name, network = NETWORKS[name]
         command = [sys.executable, __file__, "--memory", name, *([] if allowed is None else ["--allowed", str(allowed)])]

@@ -3,7 +3,7 @@
     python tests/benchmarks/formulas.py                # all of them, on two processes
     python tests/benchmarks/formulas.py heat_1d bratu  # some; the other rows stay
 
-Trainings have at most half a minute, searches two. Nothing is told to the search but the run.
+Trainings have at most half a minute, searches two minutes. The search knows the run only.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NAMES = (
 
 
 def row(name: str) -> dict[str, Any]:
-    """What the table says of a problem."""
+    """The data of a row of the table."""
     torch.set_num_threads(1)
     limit = min(TRAINING, load_problem(name).training.seconds)
     problem = load_problem(name, [f"training.seconds={limit}"])

@@ -1,4 +1,4 @@
-"""Compare training histories of the library bit for bit, to show that a change of structure changed no number.
+"""Compare training histories of the library bit for bit, to show that a refactoring changed no number.
 
     python tests/benchmarks/histories.py before.json            # with the checkout before the change
     python tests/benchmarks/histories.py after.json before.json # with the one after it: exit 1 where a bit differs
@@ -38,7 +38,7 @@ def history(name: str) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What differs between two histories of a problem, by name."""
+    """The names of the data that differ between two histories of a problem."""
     different = [key for key in ("errors", "parameters", "status") if before[key] != after[key]]
     columns = {**before["history"], **after["history"]}
     return different + [key for key in columns if before["history"].get(key) != after["history"].get(key)]

@@ -1,4 +1,4 @@
-"""Ladders of networks that a benchmark trains instead of the plan's own: the one place that knows how stages are written."""
+"""Ladders of networks that a benchmark trains instead of the default schedule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Rung:
     products: int = 0
 
     def stage(self) -> Stage:
-        """The solver's word for it."""
+        """The stage of this network."""
         degree, intervals = zip(self.inner, self.outer, strict=True)
         return Stage("kan", (self.sums + self.products,), degree, intervals, "none", (self.products,))
 
@@ -37,7 +37,7 @@ def stage(hidden: tuple[int, ...], degree: tuple[int, ...], intervals: tuple[int
 
 
 def fresh(problem: Problem, stage: Stage, seed: int) -> KAN:
-    """The stage's network as a first one starts."""
+    """The stage's network with its initial parameters."""
     domain = problem.domain
     widths = stage.widths(domain.dimension)
     network = KAN(widths, stage.degree, stage.intervals, stage.base, domain.lower, domain.upper)

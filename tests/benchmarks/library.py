@@ -3,7 +3,7 @@
     python tests/benchmarks/library.py               # all of them, one after the other on all cores
     python tests/benchmarks/library.py disk annulus  # some; the other rows stay
 
-The table says which machine, versions and commit made each row. Times are of training alone and depend on the machine.
+The table has the machine, versions and commit of each row. Times are of training alone.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ exact solution, on points that training never saw; a dash where none is known. "
 
 
 def solved(name: str) -> dict[str, Any]:
-    """The row of a problem; its picture is drawn on the way."""
+    """The row of a problem; draws its picture."""
     problem = load_problem(name)
     solution = solve(problem)
     draw(solution, PICTURES / f"{name}.png")
@@ -65,7 +65,7 @@ def solved(name: str) -> dict[str, Any]:
 
 
 def row(problem: Problem, solution: Solution) -> dict[str, Any]:
-    """What the table says of a solution."""
+    """The data of a row of the table."""
     errors = list((solution.errors or {}).values())
     return {
         "title": problem.title,
@@ -144,7 +144,7 @@ def _named(names: Iterable[str], rows: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Solve what was asked for and write rows and page after each."""
+    """Solve the given problems; write rows and page after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="problems, by default all")
     parser.add_argument("--workers", type=int, default=1, help="processes side by side, which share the cores")

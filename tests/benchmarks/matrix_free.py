@@ -1,9 +1,9 @@
-"""Train a KAN of 103 000 parameters on the KAN paper's Poisson problem without its Jacobian; the table is beside this file.
+"""Train a KAN of 103 000 parameters on the KAN paper's Poisson problem without its Jacobian. Writes matrix_free.md.
 
     python tests/benchmarks/matrix_free.py [CPU SECONDS for each method]
 
-One thread. Times are of the processor, so that a busy machine changes them less. Each method runs in a process of its own, so
-that the peak of its memory (resident set, torch itself included) is its own; the baseline is the same before training.
+One thread. CPU times, so that a busy machine changes them less. Each method runs in a process of its own, in which the peak of
+memory (resident set, including torch) is measured; the baseline is the same before training.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def train(method: str, budget: float) -> None:
     def watch(step: Step) -> str | None:
         nonlocal aside
         spent, memory = time.process_time() - aside, peak()
-        error = norms.quick(problem, objective.load(step.theta), rule)["u"].l2_relative
+        error = norms.measure_on_rule(problem, objective.load(step.theta), rule)["u"].l2_relative
         rows.append((spent, step.taken, step.loss, error, memory))
         aside = time.process_time() - spent
         return "budget" if spent >= budget else None

@@ -1,4 +1,4 @@
-"""Where a table of a benchmark comes from: the machine, the versions and the commit, gathered one way for all of them."""
+"""The origin of a benchmark's table: machine, versions and commit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRITTEN = (
 
 
 def processor() -> str:
-    """The processor's model, or the architecture where the system does not say."""
+    """The processor's model, or the architecture if the model is unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

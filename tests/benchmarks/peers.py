@@ -1,11 +1,10 @@
-"""Solve the same problems with pdekan and with what people use today, in one run on one machine, and write the comparison.
+"""Solve the same problems with pdekan and with other packages, in one run on one machine, and write the comparison.
 
     python tests/benchmarks/peers.py [--seconds 60] [--problems NAME …] [--peers NAME …] [--report]
 
 Every peer has its own virtual environment in build/peers, made on first use, and is a process with one thread. A full run
-writes tests/benchmarks/peers.json and peers.md, the README's table and outputs/figures/peers.png; one of some problems or
-peers writes the same files to build/peers instead, so that no table mixes runs. --report makes table and figure from
-peers.json. Needs matplotlib: the environment of the tests has it.
+writes tests/benchmarks/peers.json and peers.md, the README's table and outputs/figures/peers.png; a run of some problems or
+peers writes the same files to build/peers, so that no table mixes runs. --report makes table and figure from peers.json.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ PEERS = (
 
 @dataclass(frozen=True)
 class Run:
-    """A peer on a problem. reason: why it did not end by itself, or empty; observations made until then are kept."""
+    """A peer on a problem. reason: why it failed or was stopped, or empty; observations until then are kept."""
 
     problem: str
     peer: str
@@ -68,12 +67,12 @@ class Run:
 
 
 def last_line(text: str) -> str:
-    """What a failed process said last, which for Python is the error."""
+    """The last line of a failed process, which for Python is the error."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")
 
 
 def python_of(environment: str) -> Path:
-    """The interpreter of an environment, which is made if need be. Raises RuntimeError where that fails."""
+    """The interpreter of an environment, created if missing. Raises RuntimeError where that fails."""
     directory, wanted = ENVIRONMENTS / environment, HERE / "requirements" / f"{environment}.txt"
     python = directory / ("Scripts" if os.name == "nt" else "bin") / "python"
     made = directory / "made-from.txt"
@@ -115,7 +114,7 @@ def run(peer: Peer, problem: str, seconds: float) -> Run:
 
 
 def parsed(peer: Peer, problem: str, out: str, reason: str) -> Run:
-    """What a process wrote: versions first, then observations. A line that is cut off ends them."""
+    """The output of a process: versions first, then observations up to an incomplete line."""
     versions: dict[str, str] = {}
     observations = []
     for line in out.splitlines():

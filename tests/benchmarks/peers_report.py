@@ -1,4 +1,4 @@
-"""Table and figure of the comparison with peers, from what a run of peers.py gathered."""
+"""Table and figure of the comparison with peers, from the results of peers.py."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ the equation's residual has weight 0.01 against 1 for the boundary, as in the KA
 
 
 def line(run: dict[str, Any], observation: dict[str, float] | None = None) -> str:
-    """A row of the table: the last observation, unless another is given. A run that failed says why."""
+    """A row of the table: the last observation, unless another is given, or the reason of a failure."""
     name = f"| {run['problem']} | {LABELS[run['peer']][0]}"
     if observation is None and run["observations"]:
         observation = run["observations"][-1]
@@ -81,7 +81,7 @@ def line(run: dict[str, Any], observation: dict[str, float] | None = None) -> st
 
 
 def cell(text: str) -> str:
-    """Text of any kind as it may stand in a cell."""
+    """A text escaped for a cell."""
     return text.replace("|", "/").replace("\n", " ")[:160]
 
 
@@ -90,7 +90,7 @@ def final_rows(results: dict[str, Any]) -> str:
 
 
 def all_rows(results: dict[str, Any]) -> str:
-    """Every size of those that solve directly, the last row of those that train."""
+    """All sizes of direct solvers, the last row of trained ones."""
     lines = []
     for run in results["runs"]:
         sizes = run["observations"] if run["peer"] in DIRECT else []
@@ -108,7 +108,7 @@ def source(results: dict[str, Any]) -> str:
 
 
 def figure(results: dict[str, Any]) -> Figure:
-    """Relative L2 error against seconds, a panel a problem, the legend in a panel of its own."""
+    """Relative L2 error against seconds, a panel per problem and one for the legend."""
     problems = list(dict.fromkeys(run["problem"] for run in results["runs"]))
     columns = min(3, len(problems) + 1)
     rows = math.ceil((len(problems) + 1) / columns)

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/references.py
 
-Each file has a dataset for every coordinate and for every unknown, u of shape (len(x), len(t)) or (len(x), len(y)), and says
-in its attributes where they come from. Every solution is computed twice, the second time on a finer scale, and refused where
-the two differ by more than is stated in the file.
+Each file has a dataset for every coordinate and for every unknown, u of shape (len(x), len(t)) or (len(x), len(y)), and their
+source in attributes. Every solution is computed twice, the second time with a higher resolution, and rejected where the two
+differ by more than the accuracy stated in the file.
 """
 
 from __future__ import annotations

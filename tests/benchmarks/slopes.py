@@ -1,11 +1,11 @@
-"""What slopes a KAN's errors can have: the residual's norm against the best in the same space. The table is beside this file.
+"""Rates of a KAN's errors: minimisers of the residual against best approximations in the same space. Writes slopes.md.
 
     python tests/benchmarks/slopes.py
 
-sin πx sin πy² = ½ cos π(x - y²) - ½ cos π(x + y²) is a KAN [2,2,1] with polynomials on its inner edges. These are held, and
-only the outer splines are found, each time by one linear least-squares problem: for the residual of equation and boundary
-values, as training does, on more and more points, and for u and ∇u themselves, which takes the solution. So there is no
-training, no local minimum and no chance; what is left is what the norm and its points can do.
+sin πx sin πy² = ½ cos π(x - y²) - ½ cos π(x + y²) is a KAN [2,2,1] with polynomials on its inner edges. These are fixed; the
+outer splines are the solution of a linear least-squares problem: for the residual of equation and boundary values, as in
+training, with several numbers of points, or for the error in u or ∇u. Without training there are no local minima and no
+randomness; the differences are due to the norm and its points.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def by_residual(kan: KAN, points: int) -> Tensor:
 
 
 def by_error(kan: KAN, gradient: bool) -> Tensor:
-    """Those that minimise the error itself: of u, or of ∇u with u's mean held."""
+    """The outer coefficients that minimise the error in u, or in ∇u with the mean of u fixed."""
     term, frame = terms(PROBLEM, FINE)[0], Frame(PROBLEM.domain.coordinates, Derivatives.GRADIENT)
     exact = PROBLEM.exact_jet(term.points, Derivatives.GRADIENT)
     trace, weight = kan.trace(kan.prepare(term.points, frame), only_linear=True), term.share.sqrt()

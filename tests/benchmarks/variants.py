@@ -1,4 +1,4 @@
-"""Gauss-Newton and its surroundings with one ingredient changed, for the ablation; none of this is an option of the library."""
+"""Variants of Gauss-Newton, its objective and its points, for the ablation; none is an option of the library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pdekan.residuals.least_squares import Objective
 
 
 class NormalisedOnce(Objective):
-    """Hidden nodes are brought to their range once, ahead of the first step of a stage, and not again."""
+    """Hidden nodes are renormalised once, before the first step of a stage."""
 
     done = False
 
@@ -31,13 +31,13 @@ class NormalisedOnce(Objective):
 
 
 class Together(NormalisedOnce):
-    """No entry counts as linear once the first solve is over: all parameters are stepped together.
+    """No parameter counts as linear after the first solve: all parameters are stepped together.
 
-    Without that solve the bringing of nodes to their range would spoil the function, so that it is not done again either.
+    Without the linear solve a renormalisation would change the function, so that it is not repeated either.
     """
 
     def separate(self, theta: Tensor) -> Tensor:
-        """The best linear entries for the start, and from then on no more of that."""
+        """Solve for the linear parameters once, at the start."""
         start = GaussNewton().minimise(self, theta, 0, lambda step: None).theta
         self.linear, self.affine = 0, False
         return start
@@ -48,7 +48,7 @@ class Together(NormalisedOnce):
 
 
 class Scattered(Box):
-    """A box whose points are Sobol's with equal weights, as many as the Gauss points that would lie on it."""
+    """A box with Sobol points of equal weights, as many as the Gauss points that they replace."""
 
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
         return _equal(self.lower, self.upper, (cells * order) ** self.dimension, seed)
@@ -81,7 +81,7 @@ class Sum(Network):
 
 @dataclass(frozen=True)
 class Unscaled(GaussNewton):
-    """Damping relative to the largest column instead of every column's own length."""
+    """Damping relative to the largest column, not to the norm of every column."""
 
     def _step(self, problem: LeastSquares, state: _State, ridge: float, damping: float) -> tuple[_State | None, float]:
         reduced = _reduced(problem, state, ridge)
@@ -151,7 +151,7 @@ class Geodesic(GaussNewton):
 
 @dataclass(frozen=True)
 class Kept:
-    """Residual and Jacobian at one point, kept for more than the triangle."""
+    """Residual and Jacobian at one point, stored for several uses."""
 
     linear: int
     affine: bool
@@ -159,12 +159,12 @@ class Kept:
     jacobian: Tensor
 
     def blocks(self, theta: Tensor, only_linear: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
-        """All rows at once, whatever theta: it is the point they were worked out at."""
+        """All rows at once, for the stored theta."""
         yield self.residual, self.jacobian
 
 
 def _along(step: Tensor, reduced: _Reduced, linear: int) -> Tensor:
-    """The step of the inner parameters and the best one of the linear parameters that goes with it."""
+    """The step of the inner parameters with the optimal step of the linear parameters."""
     corner, beside = reduced.triangle[:linear, :linear], reduced.triangle[:linear, linear:-1]
     right = -(reduced.triangle[:linear, -1] + beside @ step)
     return torch.cat([step, torch.linalg.solve_triangular(corner, right[:, None], upper=True)[:, 0]])
@@ -185,7 +185,7 @@ def _correction(reduced: _Reduced, gradient: Tensor, damping: float) -> Tensor:
 
 @dataclass(frozen=True)
 class _Reduced:
-    """Kaufman's projected Jacobian and residual, the lengths of its columns, and the triangle it is cut from."""
+    """Kaufman's projected Jacobian and residual, the norms of its columns, and their triangular factor."""
 
     projected: Tensor
     residual: Tensor
