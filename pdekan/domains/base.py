@@ -34,6 +34,11 @@ class Domain(ABC):
         return len(self.coordinates)
 
     @property
+    def size(self) -> float:
+        """The longest side of the bounding box, time included."""
+        return max(b - a for a, b in zip(self.lower, self.upper, strict=True))
+
+    @property
     @abstractmethod
     def measure(self) -> float:
         """Length, area or volume |Ω|, in the units of the coordinates."""
@@ -76,8 +81,7 @@ class Domain(ABC):
 
     def contains(self, points: Array) -> NDArray[np.bool_]:
         """Which of the points ``(n, d)`` are inside or, but for round-off, on the boundary."""
-        size = max(b - a for a, b in zip(self.lower, self.upper, strict=True))
-        return np.asarray(self.distance(points) >= -1e-9 * size)
+        return np.asarray(self.distance(points) >= -1e-9 * self.size)
 
     def level(self, name: str, position: Sequence[Jet]) -> Jet:
         """A smooth function of the coordinates that vanishes on a boundary piece, positive inside, of slope one there.

@@ -106,7 +106,7 @@ class Mesh(Domain):
         corners = self.points[self.facets[name]]
         across = normals(corners)
         measures = np.linalg.norm(across, axis=1)
-        spacing = max(np.subtract(self.upper, self.lower)) / (cells * order)
+        spacing = self.size / (cells * order)
         edge = float(np.mean(measures)) ** (1.0 / (self.dimension - 1))
         local, weights = simplex_gauss(self.dimension - 1, max(LEAST, math.ceil(edge / spacing - 1e-9)))
         outward = np.repeat(across / measures[:, None], len(weights), axis=0)

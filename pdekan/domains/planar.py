@@ -51,11 +51,6 @@ class Planar(Domain):
     def _inside(self, points: Array) -> NDArray[np.bool_]:
         """Which points ``(n, 2)`` are inside; on the boundary it may be either."""
 
-    @property
-    def size(self) -> float:
-        """The longer side of the box around the domain."""
-        return max(b - a for a, b in zip(self.lower, self.upper, strict=True))
-
     @cached_property
     def measure(self) -> float:
         """The area ½ ∮ x dy - y dx, in closed form."""

@@ -88,12 +88,8 @@ class _Flat(Fitted):
     arcs: tuple[Arc, ...]
     corners: tuple[tuple[Array, float], ...]  # places, and the exponents α there
 
-    @property
-    def size(self) -> float:
-        return max(b - a for a, b in zip(self.domain.lower, self.domain.upper, strict=True))
-
     def meshes(self, degree: int) -> Iterator[SkfemMesh]:
-        points, cells = triangulation(self.domain, self.size / CELLS[2])
+        points, cells = triangulation(self.domain, self.domain.size / CELLS[2])
         mesh = _without_ears(_mesh(MeshTri1, points, cells))
         while True:
             yield mesh
@@ -104,7 +100,7 @@ class _Flat(Fitted):
         mesh = self._snapped(mesh.refined())
         for done in range(1, max(halvings, default=1)):
             steep = [place for (place, _), most in zip(self.corners, halvings, strict=True) if most > done]
-            near = np.linalg.norm(mesh.p.T[:, None] - np.array(steep)[None], axis=2).min(axis=1) < SAME**2 * self.size
+            near = np.linalg.norm(mesh.p.T[:, None] - np.array(steep)[None], axis=2).min(axis=1) < SAME**2 * self.domain.size
             mesh = self._snapped(mesh.refined(np.flatnonzero(near[mesh.t].any(axis=0))))
         return mesh
 
@@ -197,8 +193,7 @@ def fitted(domain: Domain, kinds: Kinds) -> Fitted:
             f'reference = "fem" knows boxes up to three dimensions, planar domains, balls and meshes of triangles, not a '
             f"{type(domain).__name__} of dimension {domain.dimension}; give formulas, or the file of a solution"
         )
-    size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True))
-    return _Flat(domain, arcs, tuple(_corners(arcs, kinds, SAME * size)))
+    return _Flat(domain, arcs, tuple(_corners(arcs, kinds, SAME * domain.size)))
 
 
 def _mesh(kind: type[SkfemMesh], points: Array, cells: Index) -> SkfemMesh:

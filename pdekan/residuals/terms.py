@@ -190,7 +190,7 @@ class _Maker:
         domain, shape = self.problem.domain, self.problem.interfaces[name]
         rule = appended([self.face(shape, face) for face in shape.faces])
         assert rule.normals is not None
-        size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True))
+        size = domain.size
         within = domain.distance(rule.points) > 1e-6 * size
         if not within.any():
             raise ProblemError(f"interface {name} has no points in the domain")

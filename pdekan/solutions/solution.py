@@ -141,7 +141,7 @@ class Solution:
     def _mesh(self) -> tuple[Mesh, Array]:
         """Triangles or tetrahedra that fill the domain, with their corners."""
         domain = self.domain
-        size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True)) / MESH[domain.dimension]
+        size = domain.size / MESH[domain.dimension]
         mesh = Mesh(domain.coordinates, *triangulation(domain, size))
         return mesh, mesh.points
 
