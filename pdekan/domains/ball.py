@@ -11,7 +11,7 @@ import numpy as np
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.domains.strips import points_for
-from pdekan.domains.validation import finite, positive, space
+from pdekan.domains.validation import Radius, Triple, finite, positive, space
 from pdekan.fields.jets import Jet
 
 
@@ -87,10 +87,11 @@ def _sphere(shape: tuple[int, int]) -> tuple[Array, Array]:
     return points, np.repeat(weights * 2.0 * np.pi / steps, steps)
 
 
-def ball(
-    center: Sequence[float] = (0.0, 0.0, 0.0), radius: float = 1.0, coordinates: tuple[str, ...] = ("x", "y", "z")
-) -> Ball:
-    """The ball about `center`; see `Ball`."""
+def ball(center: Triple = (0.0, 0.0, 0.0), radius: Radius = 1.0, coordinates: tuple[str, ...] = ("x", "y", "z")) -> Ball:
+    """The points of space within a radius of a center; its boundary is "outer".
+
+    Raises DomainError as `Ball`.
+    """
     if len(center) != 3:
         raise DomainError(f"center has {len(center)} coordinates; it needs three")
     x, y, z = map(float, center)

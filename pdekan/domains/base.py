@@ -34,6 +34,11 @@ class Domain(ABC):
         return len(self.coordinates)
 
     @property
+    def type_name(self) -> str:
+        """The name of its type in messages: that in problem files, where there is one."""
+        return type(self).__name__.lower()
+
+    @property
     def size(self) -> float:
         """The longest side of the bounding box, time included."""
         return max(b - a for a, b in zip(self.lower, self.upper, strict=True))

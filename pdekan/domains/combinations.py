@@ -8,11 +8,13 @@ inside". Adjacent pieces that stay are one arc again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Len
 from numpy.typing import NDArray
 
 from pdekan.domains.arcs import Arc
@@ -22,10 +24,16 @@ from pdekan.domains.planar import PLANE, SAME, Planar
 from pdekan.domains.quadrature import Array
 from pdekan.domains.shapes import Rectangle
 
-KINDS = ("union", "intersection", "difference")
 TOUCHING = 1e-7  # of the size: cuts as near as this are one; where curves touch, half the digits of their meeting are lost
 CLOSED = 1e-5  # of the size: how near the end of an arc the next one has to begin
 Sides = NDArray[np.bool_]
+Parts = Annotated[Domain, Len(2, 200)]
+# Membership in the whole from memberships in the parts.
+OPERATIONS: dict[str, Callable[[Sequence[Sides]], Sides]] = {
+    "union": lambda inside: np.asarray(np.any(inside, axis=0)),
+    "intersection": lambda inside: np.asarray(np.all(inside, axis=0)),
+    "difference": lambda inside: np.asarray(inside[0] & ~np.any(inside[1:], axis=0)),
+}
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,8 @@ class Combination(Planar):
     parts: tuple[Planar, ...]
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise DomainError(f"a combination is one of {', '.join(KINDS)}, not {self.kind}")
+        if self.kind not in OPERATIONS:
+            raise DomainError(f"a combination is one of {', '.join(OPERATIONS)}, not {self.kind}")
         if len(self.parts) < 2:
             raise DomainError(f"{self.kind} of {len(self.parts)} parts; at least two are needed")
         names = {part.coordinates for part in self.parts}
@@ -59,16 +67,12 @@ class Combination(Planar):
                 "move them apart, or make them touch exactly"
             )
 
-    def _combined(self, states: Sequence[Sides]) -> Sides:
-        """Membership in the whole from memberships in the parts."""
-        if self.kind == "union":
-            return np.asarray(np.any(states, axis=0))
-        if self.kind == "intersection":
-            return np.asarray(np.all(states, axis=0))
-        return np.asarray(states[0] & ~np.any(states[1:], axis=0))
+    @property
+    def type_name(self) -> str:
+        return self.kind
 
     def _inside(self, points: Array) -> Sides:
-        return self._combined([part._inside(points) for part in self.parts])
+        return OPERATIONS[self.kind]([part._inside(points) for part in self.parts])
 
     def _outline(self) -> list[Arc]:
         arcs = [arc.named(f"part{k + 1}.{arc.name}") for k, part in enumerate(self.parts) for arc in part.arcs]
@@ -84,7 +88,7 @@ class Combination(Planar):
         middles = 0.5 * (cuts[1:] + cuts[:-1])
         points, normals = arc.at(middles), arc.normal(middles)
         sides = [part.sides(points, normals) for part in self.parts]
-        front, behind = (self._combined(states) for states in zip(*sides, strict=True))
+        front, behind = (OPERATIONS[self.kind](states) for states in zip(*sides, strict=True))
         taken = np.any([np.zeros(len(points), dtype=bool), *(other.distance(points) < same for other in before)], axis=0)
         turn = np.where(taken, 0, behind.astype(int) - front.astype(int))
         for way, group in groupby(range(len(turn)), key=lambda k: int(turn[k])):
@@ -116,9 +120,7 @@ def planar(part: Domain) -> Planar:
     if isinstance(part, Box) and part.dimension == 2:
         (a, b), (c, d) = part.lower, part.upper
         return Rectangle((a, b), (c, d), coordinates=part.coordinates)
-    raise DomainError(
-        f"a {type(part).__name__} of dimension {part.dimension} cannot be a part; parts are planar domains and boxes"
-    )
+    raise DomainError(f"a {part.type_name} of dimension {part.dimension} cannot be a part; parts are planar domains and boxes")
 
 
 def _combination(kind: str, parts: Sequence[Domain]) -> Combination:
@@ -126,16 +128,25 @@ def _combination(kind: str, parts: Sequence[Domain]) -> Combination:
     return Combination(kind, shapes, coordinates=shapes[0].coordinates if shapes else PLANE)
 
 
-def union(*parts: Domain) -> Combination:
-    """What is in any of the parts. Raises DomainError as `Combination`, and for parts that are not planar."""
+def union(*parts: Parts) -> Combination:
+    """The points that are in any of the parts; boundaries are "part1.outer", …
+
+    Raises DomainError as `Combination`, and for parts that are neither planar nor boxes.
+    """
     return _combination("union", parts)
 
 
-def intersection(*parts: Domain) -> Combination:
-    """What is in all parts. Raises DomainError as `union`."""
+def intersection(*parts: Parts) -> Combination:
+    """The points that are in all of the parts; boundaries are "part1.outer", …
+
+    Raises DomainError as `union`.
+    """
     return _combination("intersection", parts)
 
 
-def difference(*parts: Domain) -> Combination:
-    """What is in the first part and in none of the others. Raises DomainError as `union`."""
+def difference(*parts: Parts) -> Combination:
+    """The difference of the first part and the others; boundaries are "part1.outer", …
+
+    Raises DomainError as `union`.
+    """
     return _combination("difference", parts)

@@ -44,6 +44,18 @@ class Mesh(Domain):
     upper: tuple[float, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "points", np.asarray(self.points, dtype=float))
+        object.__setattr__(self, "cells", np.asarray(self.cells, dtype=np.int64))
+        groups = {name: np.asarray(facets, dtype=np.int64) for name, facets in self.groups.items()}
+        object.__setattr__(self, "groups", groups)
+        self._check()
+        used = self.points[np.unique(self.cells)]
+        object.__setattr__(self, "lower", tuple(used.min(axis=0).tolist()))
+        object.__setattr__(self, "upper", tuple(used.max(axis=0).tolist()))
+        _ = self.facets
+
+    def _check(self) -> None:
+        """Raise DomainError for coordinates or cells that are not those of a mesh."""
         space(self.coordinates, self.points.shape[1])
         if len(self.cells) == 0 or not np.isfinite(self.points).all():
             raise DomainError("a mesh needs cells, and finite coordinates")
@@ -60,10 +72,6 @@ class Mesh(Domain):
                 raise DomainError(
                     f"cell {cell} {what} ({int(wrong.sum())} such cells); its corners are {corners}; mend the mesh"
                 )
-        used = self.points[np.unique(self.cells)]
-        object.__setattr__(self, "lower", tuple(used.min(axis=0).tolist()))
-        object.__setattr__(self, "upper", tuple(used.max(axis=0).tolist()))
-        _ = self.facets
 
     @property
     def measure(self) -> float:
@@ -82,7 +90,7 @@ class Mesh(Domain):
         place = {tuple(sorted(facet)): k for k, facet in enumerate(boundary.tolist())}
         names = np.full(len(boundary), REST, dtype=object)
         for name, facets in self.groups.items():
-            rows = [place[key] for key in (tuple(sorted(facet)) for facet in np.asarray(facets).tolist()) if key in place]
+            rows = [place[key] for key in (tuple(sorted(facet)) for facet in facets.tolist()) if key in place]
             for other in set(names[rows]) - {REST}:
                 raise DomainError(f"groups {other} and {name} have facets in common; a facet has one name")
             names[rows] = name

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import shapely
+from annotated_types import Len, MaxLen
 from numpy.typing import NDArray
 from shapely.validation import explain_validity
 
@@ -16,9 +18,18 @@ from pdekan.domains.arcs import Arc, EllipseArc, Segment
 from pdekan.domains.base import DomainError
 from pdekan.domains.planar import PLANE, Planar
 from pdekan.domains.quadrature import Array
-from pdekan.domains.validation import Point, finite, point, positive
+from pdekan.domains.validation import STATED, Pair, Point, Radius, finite, point, positive
 
-Vertices = Sequence[Sequence[float]]
+
+def pairs(vertices: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
+    """The vertices. Raises DomainError for one that is not two numbers."""
+    for vertex in vertices:
+        if len(vertex) != 2:
+            raise DomainError(f"found {vertex!r}; a vertex is [x, y]")
+    return vertices
+
+
+Vertices = Annotated[Sequence[Sequence[float]], Len(3, 10_000), pairs]
 
 
 def _circle(name: str, center: Point, radius: float) -> EllipseArc:
@@ -42,6 +53,10 @@ class Ellipse(Planar):
         for radius in self.radii:
             positive("radius", radius)
         super().__post_init__()
+
+    @property
+    def type_name(self) -> str:
+        return "disk" if self.radii[0] == self.radii[1] else "ellipse"
 
     def _outline(self) -> list[Arc]:
         (a, b), c, s = self.radii, math.cos(self.angle), math.sin(self.angle)
@@ -86,6 +101,10 @@ class Rectangle(Planar):
 
     corner: Point
     opposite: Point
+
+    @property
+    def type_name(self) -> str:
+        return "box"
 
     def _outline(self) -> list[Arc]:
         (a, b), (c, d), (x, y) = self.corner, self.opposite, self.coordinates
@@ -137,31 +156,48 @@ def _edges(prefix: str, vertices: Sequence[Point], leftward: bool) -> Iterator[S
     return (edge.trimmed(1.0, 0.0) if turned else edge for edge in edges)
 
 
-def disk(center: Sequence[float] = (0.0, 0.0), radius: float = 1.0, coordinates: tuple[str, ...] = PLANE) -> Ellipse:
-    """The disk about `center`: an ellipse of equal half axes; see `Ellipse`."""
+def disk(center: Pair = (0.0, 0.0), radius: Radius = 1.0, coordinates: tuple[str, ...] = PLANE) -> Ellipse:
+    """The points of the plane within a radius of a center; its boundary is "outer".
+
+    Raises DomainError as `Ellipse`.
+    """
     return Ellipse(point("center", center), (float(radius), float(radius)), coordinates=coordinates)
 
 
 def ellipse(
-    center: Sequence[float], radii: Sequence[float], angle: float = 0.0, coordinates: tuple[str, ...] = PLANE
+    center: Pair = (0.0, 0.0),
+    radii: Annotated[Pair, STATED] = (1.0, 1.0),
+    angle: float = 0.0,
+    coordinates: tuple[str, ...] = PLANE,
 ) -> Ellipse:
-    """An ellipse with half axes `radii`, turned by `angle` in radians; see `Ellipse`."""
+    """An ellipse with its half-axes, the first turned against the x-axis by an angle in radians; its boundary is "outer".
+
+    Raises DomainError as `Ellipse`.
+    """
     return Ellipse(point("center", center), point("radii", radii), float(angle), coordinates=coordinates)
 
 
 def annulus(
-    center: Sequence[float] = (0.0, 0.0),
-    inner_radius: float = 0.5,
-    outer_radius: float = 1.0,
+    center: Pair = (0.0, 0.0),
+    inner_radius: Radius = 0.5,
+    outer_radius: Radius = 1.0,
     coordinates: tuple[str, ...] = PLANE,
 ) -> Annulus:
-    """The ring between two circles about `center`; see `Annulus`."""
+    """The points of the plane between two circles, "inner" and "outer".
+
+    Raises DomainError as `Annulus`.
+    """
     return Annulus(point("center", center), float(inner_radius), float(outer_radius), coordinates=coordinates)
 
 
-def polygon(vertices: Vertices, holes: Sequence[Vertices] = (), coordinates: tuple[str, ...] = PLANE) -> Polygon:
-    """A polygon with these vertices, less the holes; see `Polygon`."""
-    rings = [tuple(point(f"point {k + 1}", vertex) for k, vertex in enumerate(ring)) for ring in (vertices, *holes)]
+def polygon(
+    vertices: Vertices, holes: Annotated[Sequence[Vertices], MaxLen(1000)] = (), coordinates: tuple[str, ...] = PLANE
+) -> Polygon:
+    """A polygon with boundaries "edge1", … from vertex i to i + 1, and holes with "hole1.edge1", …
+
+    Raises DomainError as `Polygon`.
+    """
+    rings = [tuple((float(x), float(y)) for x, y in pairs(ring)) for ring in (vertices, *holes)]
     return Polygon(rings[0], tuple(rings[1:]), coordinates=coordinates)
 
 

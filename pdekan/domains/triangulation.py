@@ -43,7 +43,7 @@ def triangulation(domain: Domain, size: float) -> tuple[Array, Index]:
     if isinstance(domain, Ball):
         return _ball(domain, size)
     if TIME in domain.coordinates or domain.dimension != 2:
-        raise DomainError(f"no triangulation of a {type(domain).__name__} is known; take its section at one time, or a mesh")
+        raise DomainError(f"no triangulation of a {domain.type_name} is known; take its section at one time, or a mesh")
     return _fitted(planar(domain), size)
 
 

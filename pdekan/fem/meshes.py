@@ -191,7 +191,7 @@ def fitted(domain: Domain, kinds: Kinds) -> Fitted:
     else:
         raise ProblemError(
             f'reference = "fem" knows boxes up to three dimensions, planar domains, balls and meshes of triangles, not a '
-            f"{type(domain).__name__} of dimension {domain.dimension}; give formulas, or the file of a solution"
+            f"{domain.type_name} of dimension {domain.dimension}; give formulas, or the file of a solution"
         )
     return _Flat(domain, arcs, tuple(_corners(arcs, kinds, SAME * domain.size)))
 

@@ -12,20 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.fields.jets import TIME
-from pdekan.problem_files import domain_schema, schema
+from pdekan.problem_files import domains, schema
 from pdekan.problem_files.domains import built
 from pdekan.problem_files.interpreter import FUNCTIONS
 from pdekan.problem_files.library import library
 from pdekan.problem_files.measurements import measured
 from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
 from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, read, understand, written
-from pdekan.problem_files.schema import ProblemFile
+from pdekan.problem_files.schema import ProblemFile, problem_file
+from pdekan.problem_files.tables import NUMBER, Table, table_of
 from pdekan.problem_files.validation import probe
 from pdekan.problems.conditions import DOMAIN, Condition, dirichlet, initial, interface, mean, neumann, periodic, robin
 from pdekan.problems.formulas import EXACT, ProblemError, RightHandSide, as_field
@@ -37,11 +38,12 @@ __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"
 
 REFERENCE = "reference"  # the key in [exact] that names what stands for formulas
 KEYWORDS = SOURCE, VALUE = "manufactured", "exact"  # what the exact solution says, as a source and as the value of a condition
-_TABLES: dict[str, type[BaseModel]] = {
-    "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
-    "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
-    "enrichment": schema.Enrichment, "[table]": schema.TrainableParameter, **domain_schema.MODELS,
+_TABLES: dict[str, type[Table]] = {
+    "": ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": table_of(NetworkOptions),
+    "training": table_of(TrainingOptions), "weights": table_of(Weights), "[Nodes]": table_of(Nodes), "data": schema.Data,
+    "enrichment": schema.Enrichment, "[TrainableParameter]": schema.TrainableParameter,
 }  # fmt: skip
+TAGS = ("[key]", "[Nodes]", "[TrainableParameter]", NUMBER)  # which pydantic puts among the parts of a place
 _WANTED = {
     "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
     "list": "a list [ … ]", "dict": "a table", "model": "a table", "model_attributes": "a table",
@@ -75,15 +77,15 @@ def loads(
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of problem files (draft 2020-12)."""
-    return ProblemFile.model_json_schema(by_alias=True)
+    return problem_file().model_json_schema(by_alias=True)
 
 
 def _problem(source: Source, folder: Path, domain: Domain | None = None, data: Sequence[Measurements] | None = None) -> Problem:
     try:
-        file = ProblemFile.model_validate(source.data)
+        file = problem_file().model_validate(source.data)
     except ValidationError as error:
         for item in error.errors(include_url=False)[:MAX_MESSAGES]:
-            path = tuple(part for part in item["loc"] if part not in ("[key]", *schema.TAGS))
+            path = tuple(part for part in item["loc"] if part not in TAGS and part not in domains.tables())
             source.add(_in_file(path, source.data), _in_words(item))
         source.check()
         raise
@@ -114,8 +116,9 @@ def _in_words(item: ErrorDetails) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        tables = ["", *(str(part) for part in item["loc"][:-1] if part in _TABLES)]
-        known = ", ".join(field.alias or name for name, field in _TABLES[tables[-1]].model_fields.items())
+        tables = _TABLES | domains.tables()
+        last = [str(part) for part in ("", *item["loc"][:-1]) if part in tables][-1]
+        known = ", ".join(field.alias or name for name, field in tables[last].model_fields.items())
         return f"unknown key; known are {known}"
     if kind == "literal_error":
         return f"found {found}, expected {context['expected']}"
@@ -190,8 +193,8 @@ class _Resolver:
                 data=tuple(measured),
                 enrichments=tuple(enrichments),
                 interfaces=interfaces,
-                network=_network(file.network),
-                training=_training(file.training),
+                network=file.network,
+                training=file.training,
                 text=self.source.text,
             )
         raise ProblemFileError(self.source.messages)
@@ -199,10 +202,10 @@ class _Resolver:
     def domain(self) -> Domain:
         """The domain; raises ProblemFileError at once where there can be none, since all else is checked in it."""
         table = self.file.domain
-        if isinstance(table, domain_schema.Box):
+        if isinstance(table, domains.Box):
             for name in table.intervals:
                 with self.noting("domain", name):
-                    domain_schema.check_name(name)
+                    domains.check_name(name)
             self.source.check()
         try:
             return built(table, self.folder)
@@ -399,25 +402,3 @@ class _Resolver:
         if set(on) != {coordinate + "-", coordinate + "+"} or not isinstance(domain, Box):
             self.source.add((*place, "on"), f'{list(on)} are not two opposite faces of a box, such as ["x-", "x+"]')
         return periodic(coordinate, unknown)
-
-
-def _one_or_all(values: list[int] | None) -> int | tuple[int, ...] | None:
-    return None if values is None else values[0] if len(values) == 1 else tuple(values)
-
-
-def _layer(nodes: int | schema.Nodes) -> int | Nodes:
-    if isinstance(nodes, int):
-        return nodes
-    return Nodes(nodes.sum, nodes.product) if nodes.product else nodes.sum
-
-
-def _network(table: schema.Network) -> NetworkOptions:
-    hidden = None if table.hidden is None else tuple(_layer(nodes) for nodes in table.hidden)
-    return NetworkOptions(table.kind, hidden, _one_or_all(table.degree), _one_or_all(table.intervals), table.base)
-
-
-def _training(table: schema.Training) -> TrainingOptions:
-    options = table.model_dump()
-    options["weights"] = None if table.weights is None else Weights(**table.weights.model_dump())
-    options["refine"] = None if table.refine is None else tuple(table.refine)
-    return TrainingOptions(**options)
