@@ -120,7 +120,10 @@ def test_a_file_has_the_shape_alone_in_time_as_a_part_and_as_an_interface() -> N
         ("length = 1\nradius = 0", "domain.radius: found 0; it must be above 0"),
         ("length = -1\nradius = 1", "domain.length: found -1; it must be above 0"),
         ("length = 1\nradius = 1\ncenter = [0]", r"domain.center: found \[0\]; it must be at least 2 long"),
-        ("length = 1\nradius = 1\nwidth = 1", "domain.width: unknown key; known are t, interfaces, type, center, length, radius"),
+        (
+            "length = 1\nradius = 1\nwidth = 1",
+            "domain.width: unknown key; .* t, interfaces, type, center, length, radius",
+        ),
         ('length = "1"\nradius = 1', 'domain.length: found "1", expected a finite number'),
     ],
 )
@@ -141,7 +144,7 @@ def test_the_json_schema_describes_it() -> None:
 def test_a_shape_that_is_registered_no_longer_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     loads(text('type = "square"'))
     monkeypatch.delitem(DOMAINS, "square")
-    with pytest.raises(ProblemFileError, match="domain: type 'square' is unknown; the types are box, .*stadium"):
+    with pytest.raises(ProblemFileError, match=r"domain: type 'square' is unknown; the types are box, .*stadium"):
         loads(text('type = "square"'))
 
 

@@ -18,7 +18,7 @@ File = Annotated[str, Len(1, 1000)] | os.PathLike[str]
 SIMPLICES = {1: "line", 2: "triangle", 3: "tetra"}
 ALLOWED = {"vertex", *SIMPLICES.values()}
 PHYSICAL = "gmsh:physical"
-PLANE = 1e-9  # of the size: z differs by no more
+PLANE = 1e-9  # of the size: the largest difference in z of a plane mesh
 
 
 def mesh(file: File, coordinates: tuple[str, ...] | None = None) -> Mesh:
@@ -72,7 +72,7 @@ def _dimension(found: meshio.Mesh) -> int:
 
 
 def _flat(points: Array, used: Array) -> Array:
-    """The first two coordinates, where the third is the same for all points that are used."""
+    """The first two coordinates. Raises DomainError unless the third is the same for all used points."""
     if points.shape[1] == 3 and np.ptp(used[:, 2]) > PLANE * np.ptp(used, axis=0).max():
         low, high = used[:, 2].min(), used[:, 2].max()
         raise DomainError(f"triangles with z from {low} to {high}; a domain in two dimensions is in a plane z = const")
@@ -80,7 +80,7 @@ def _flat(points: Array, used: Array) -> Array:
 
 
 def _groups(found: meshio.Mesh, kind: str) -> dict[str, np.ndarray]:
-    """Facets of that kind by the name of their group: meshio's cell sets, else gmsh's physical numbers and their names."""
+    """Facets of a kind by the name of their group: meshio's cell sets, or else gmsh's physical groups."""
     parts: dict[str, list[np.ndarray]] = {}
     for name, sets in found.cell_sets.items():
         for block, rows in zip(found.cells, sets, strict=True):

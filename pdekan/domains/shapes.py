@@ -1,4 +1,4 @@
-"""Planar shapes: ellipses and disks, annuli, polygons with holes, and rectangles as parts of something larger."""
+"""Planar shapes: disks and ellipses, annuli, polygons with holes, and rectangles as parts of combinations."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _circle(name: str, center: Point, radius: float) -> EllipseArc:
 
 @dataclass(frozen=True)
 class Ellipse(Planar):
-    """An ellipse with half axes `radii`, the first turned by `angle` (radians) from the first coordinate; face "outer".
+    """An ellipse with half-axes `radii`, rotated by `angle` in radians; face "outer". A disk has equal half-axes.
 
     Raises DomainError for a radius that is not positive and for numbers that are not finite.
     """
@@ -60,7 +60,7 @@ class Ellipse(Planar):
 
     def _outline(self) -> list[Arc]:
         (a, b), c, s = self.radii, math.cos(self.angle), math.sin(self.angle)
-        leftmost = math.atan2(b * s, -a * c)  # where a vertical tangent cuts the curve in any case
+        leftmost = math.atan2(b * s, -a * c)  # the arc begins at a vertical tangent, where it is cut anyway
         return [EllipseArc("outer", self.center, (a * c, a * s), (-b * s, b * c), leftmost, leftmost + 2.0 * math.pi)]
 
     def _inside(self, points: Array) -> NDArray[np.bool_]:
@@ -69,7 +69,7 @@ class Ellipse(Planar):
 
 @dataclass(frozen=True)
 class Annulus(Planar):
-    """The ring between two circles about `center`; faces "inner" and "outer".
+    """The region between two circles about `center`; faces "inner" and "outer".
 
     Raises DomainError unless 0 < inner_radius < outer_radius, and for numbers that are not finite.
     """
@@ -97,7 +97,7 @@ class Annulus(Planar):
 
 @dataclass(frozen=True)
 class Rectangle(Planar):
-    """A rectangle along the axes, as a part; faces are those of a box, "x-", "x+", "y-", "y+"."""
+    """A rectangle with sides along the axes, as a part of a combination; faces are those of a box."""
 
     corner: Point
     opposite: Point
@@ -118,10 +118,10 @@ class Rectangle(Planar):
 
 @dataclass(frozen=True)
 class Polygon(Planar):
-    """A polygon with vertices in either sense, and holes; faces "edge1" (from vertex 1 to 2), …, "hole1.edge1", ….
+    """A polygon with vertices in either orientation, and holes; faces "edge1" (from vertex 1 to 2), …, "hole1.edge1", ….
 
-    Raises DomainError for fewer than three vertices, edges that meet elsewhere than at their ends, a hole that is not
-    strictly inside or touches another, and numbers that are not finite.
+    Raises DomainError for fewer than three vertices, for edges that meet except at common ends, for a hole that is not
+    strictly inside or touches another hole, and for numbers that are not finite.
     """
 
     vertices: tuple[Point, ...]
@@ -150,7 +150,7 @@ class Polygon(Planar):
 
 
 def _edges(prefix: str, vertices: Sequence[Point], leftward: bool) -> Iterator[Segment]:
-    """Edges with the polygon's inside on their left, or their right; named in the order of the vertices."""
+    """Edges named in the order of the vertices and oriented so that the area within is on their left, or on their right."""
     edges = [Segment(f"{prefix}edge{k + 1}", p, vertices[(k + 1) % len(vertices)]) for k, p in enumerate(vertices)]
     turned = (math.fsum(edge.swept for edge in edges) > 0.0) != leftward
     return (edge.trimmed(1.0, 0.0) if turned else edge for edge in edges)
@@ -202,7 +202,7 @@ def polygon(
 
 
 def _ring(what: str, vertices: Sequence[Point]) -> shapely.Polygon:
-    """One closed line that does not meet itself."""
+    """A closed polygonal line as a polygon. Raises DomainError if it meets itself or has no area."""
     if len(vertices) < 3:
         raise DomainError(f"{what}: {len(vertices)} points; a polygon needs at least three")
     for k, vertex in enumerate(vertices):

@@ -82,14 +82,13 @@ class Weights:
 class TrainingOptions:
     """How the network is trained; what is left out is chosen by the solver.
 
-    points: about how many training points are inside the domain. weights: without them the equation and the conditions are
-    balanced by the sizes of their operators. refine: equal numbers of intervals in all layers, one number for each stage.
-    starts: how many trainings from the seeds `seed`, `seed` + 1, … share the budget; the network with the least relative
-    residual on validation points, which are not training points, is kept. seconds: the time allowed for all stages and starts.
-    steps: how many steps of the optimizer all stages and starts take together at most; in time marching, every slab. Without it
-    each stage has a limit of its own, which depends on the optimizer. tolerance: the relative residual on validation points
-    at which training stops.
-    resample: each stage is trained twice, the second time on points that are denser where the residual is large.
+    points: about how many training points are inside the domain. weights: None balances the equation and the conditions by
+    the sizes of their operators. starts: how many trainings, with seeds `seed`, `seed` + 1, …, share the time and the steps;
+    the network with the least relative residual on validation points, which are not training points, is kept. seconds: the
+    time allowed, in all. steps: the largest number of optimizer steps in all, over stages, starts and the training that is
+    resumed; each slab of time has as many. None limits each stage by itself, depending on the optimizer. tolerance: the
+    relative residual on validation points at which training stops. resample: each stage is trained twice, the second time on
+    points that are denser where the residual is large.
     """
 
     optimizer: Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"] = "gauss-newton"
