@@ -317,7 +317,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "flat": (lambda: polygon([(0, 0), (1, 0), (2, 0)]), "vertices"),
     "point twice": (lambda: polygon([(0, 0), (1, 0), (1, 0), (0, 1)]), "point 3 repeats the one before it"),
     "closed twice": (lambda: polygon([(0, 0), (1, 0), (0, 1), (0, 0)]), "the last point repeats the first"),
-    "nan corner": (lambda: polygon([(0, 0), (1, math.nan), (0, 1)]), "point 2 is 1, nan"),
+    "nan corner": (lambda: polygon([(0, 0), (1, math.nan), (0, 1)]), "vertices, point 2 is 1.0, nan"),
     "hole outside": (lambda: polygon(ELL, [[(5, 5), (6, 5), (5, 6)]]), "hole 1 is not strictly inside"),
     "hole that touches": (lambda: polygon(ELL, [[(0, 0.5), (0.5, 0.2), (0.5, 0.7)]]), "hole 1 is not strictly inside"),
     "holes that meet": (lambda: polygon(ELL, [TRIANGLE, TRIANGLE]), "hole 2 meets hole 1"),
@@ -330,8 +330,9 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "other names": (lambda: union(disk(), disk(coordinates=("r", "z"))), "coordinates r, z and x, y; they need the same"),
     "time": (lambda: union(disk(), box(x=(0, 1), t=(0, 1))), "t not among them"),
     "names": (lambda: disk(coordinates=("x", "x")), "2 different names are needed"),
-    "a cube": (lambda: union(disk(), hypercube(3, 0, 1)), "a Box of dimension 3 cannot be a part"),
+    "a cube": (lambda: union(disk(), hypercube(3, 0, 1)), "a box of dimension 3 cannot be a part"),
     "no ball": (lambda: ball(radius=-1), "radius is -1.0"),
+    "corner in space": (lambda: polygon([(0, 0, 0), (1, 0, 0), (0, 1, 0)]), r"found \(0, 0, 0\); a vertex is \[x, y\]"),
     "flat ball": (lambda: ball((0, 0)), "center has 2 coordinates; it needs three"),
     "box in time": (lambda: Cylinder(box(x=(0, 1)), 0, 1), "a box in time is a box"),
     "twice in time": (lambda: Cylinder(Cylinder(disk(), 0, 1), 0, 1), "the base has time already"),
@@ -339,7 +340,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "endless": (lambda: Cylinder(disk(), 0, math.inf), "interval of t is 0, inf"),
     "no such type": (lambda: restored({"type": "torus"}), "no domain is of type 'torus'; known are box, ellipse"),
     "a key missing": (lambda: restored({"type": "ball", "radius": 1.0}), "a ball has center, coordinates, radius; found"),
-    "a ball's triangles in time": (lambda: triangulation(Cylinder(disk(), 0, 1), 0.1), "no triangulation of a Cylinder"),
+    "a ball's triangles in time": (lambda: triangulation(Cylinder(disk(), 0, 1), 0.1), "no triangulation of a cylinder"),
     "no size": (lambda: triangulation(disk(), 0.0), "size is 0.0; it needs to be positive"),
 }  # fmt: skip
 

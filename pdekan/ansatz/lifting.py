@@ -110,7 +110,7 @@ class Lifting:
 
     def _product(self, faces: Sequence[str], position: Sequence[Jet]) -> Jet:
         domain = self.problem.domain
-        half = 0.5 * max(b - a for a, b in zip(domain.lower, domain.upper, strict=True))
+        half = 0.5 * domain.size
         try:
             return functools.reduce(operator.mul, (domain.level(face, position) / half for face in faces))
         except DomainError as error:

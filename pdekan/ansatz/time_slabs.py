@@ -60,7 +60,7 @@ def _part(domain: Domain, start: float, end: float) -> Domain:
     if isinstance(domain, Cylinder):
         return replace(domain, start=start, end=end)
     if not isinstance(domain, Box):
-        raise ProblemError(f"a {type(domain).__name__} cannot be cut into slabs of time")
+        raise ProblemError(f"a {domain.type_name} cannot be cut into slabs of time")
     k = domain.coordinates.index(TIME)
     lower, upper = list(domain.lower), list(domain.upper)
     lower[k], upper[k] = start, end

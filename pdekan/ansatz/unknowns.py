@@ -223,7 +223,7 @@ def _inside(problem: Problem, points: Array) -> NDArray[np.bool_]:
     What they share with the domain's boundary is theirs: nearer than an interface's two sides are (`places.OFFSET`), points
     count as inside.
     """
-    size = max(b - a for a, b in zip(problem.domain.lower, problem.domain.upper, strict=True))
+    size = problem.domain.size
     return np.stack([shape.distance(points) > -1e-12 * size for shape in problem.interfaces.values()], axis=1)
 
 

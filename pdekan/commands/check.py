@@ -63,7 +63,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "reference": problem.reference,
         "exact_reference": problem.exact_reference,
         "domain": dict(zip(problem.domain.coordinates, intervals, strict=True)),
-        "domain_type": type(problem.domain).__name__.lower(),
+        "domain_type": problem.domain.type_name,
         "measure": problem.domain.measure,
         "faces": list(problem.domain.faces),
         "unknowns": list(problem.unknowns),

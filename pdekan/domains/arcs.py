@@ -1,7 +1,7 @@
-"""Arcs: straight segments and arcs of ellipses, of which the boundaries of planar domains are made.
+"""Arcs, of which the boundaries of planar domains consist: straight segments and arcs of ellipses.
 
-An arc is a curve x(t) with t from `first` to `last`, in either direction; what it bounds is on its left, so that its outward
-normal is the tangent turned to the right. It lies on a conic, whose function is positive on the left.
+An arc is a curve x(t) with t from `first` to `last`, in either direction. The domain is on its left, so that the outward normal
+is the tangent turned to the right. It lies on a conic, whose function is positive on the left.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pdekan.fields.jets import Jet
 
 Field = TypeVar("Field", Array, Jet)
 
-ON_CIRCLE = 1e-6  # how far a root e^{it} may be from |z| = 1: where curves touch it is known to half the digits
+ON_CIRCLE = 1e-6  # tolerance of |z| = 1 for a root z = e^{it}: where curves touch, roots have half the digits
 
 
 @dataclass(frozen=True)
 class Conic:
-    """The quadratic function q(x) = yᵀMy + b·y + c of y = x - origin; for a straight line M vanishes."""
+    """The quadratic function q(x) = yᵀMy + b·y + c with y = x - origin; M = 0 for a straight line."""
 
     origin: Point
     quadratic: tuple[float, float, float]  # M11, M12, M22
@@ -34,7 +34,7 @@ class Conic:
     constant: float
 
     def __call__(self, x: Field, y: Field) -> Field:
-        """q at coordinates x and y: arrays, or fields with their derivatives."""
+        """q at coordinates x and y, which are arrays or jets."""
         dx, dy = x - self.origin[0], y - self.origin[1]
         flat = dx * self.linear[0] + dy * self.linear[1] + self.constant
         if not any(self.quadratic):
@@ -63,21 +63,21 @@ class Arc(ABC):
     @property
     @abstractmethod
     def conic(self) -> Conic:
-        """What it lies on: a function that vanishes on it and is positive on its left, of slope one or near it."""
+        """The function of the conic that contains the arc: zero on it, positive on its left, with slope about one."""
 
     @abstractmethod
     def turns(self, axis: int) -> tuple[float, ...]:
-        """The t strictly inside the arc at which the coordinate `axis` turns: its tangent is vertical for 0."""
+        """The t strictly inside the arc at which dx[axis]/dt = 0: for axis 0 the tangent is vertical."""
 
     @property
     @abstractmethod
     def branches(self) -> Point | None:
-        """The two x at which y as a function of x has square roots that vanish; None for straight lines."""
+        """The two x at which y as a function of x behaves like a square root; None for straight lines."""
 
     @property
     @abstractmethod
     def swept(self) -> float:
-        """½ ∫ x dy - y dx along the arc; the sum over a boundary is the area."""
+        """½ ∫ x dy - y dx along the arc, whose sum over a boundary is the area."""
 
     @abstractmethod
     def at(self, t: ArrayLike) -> Array:
@@ -89,19 +89,19 @@ class Arc(ABC):
 
     @abstractmethod
     def trimmed(self, first: float, last: float) -> Self:
-        """The piece between two t; where last < first, run through backwards."""
+        """The piece from one t to another, reversed if their order is reversed."""
 
     @abstractmethod
     def nearest(self, points: Array) -> Array:
-        """The t ``(n,)`` of the points of the arc that are nearest to points ``(n, 2)``."""
+        """The t ``(n,)`` of the points of the arc nearest to points ``(n, 2)``."""
 
     @abstractmethod
     def height(self, x: Array) -> Array:
-        """y at x of an arc that no vertical meets twice."""
+        """y at x, for an arc that every vertical line meets at most once."""
 
     @abstractmethod
     def roots(self, conic: Conic) -> Array:
-        """All t within the span at which the arc meets another conic; any, or none, where it lies on it."""
+        """All t within the span at which the arc meets another conic; undetermined if the arc lies on it."""
 
     @property
     def ends(self) -> Array:
@@ -109,27 +109,18 @@ class Arc(ABC):
         return self.at(np.array(self.span))
 
     def normal(self, t: ArrayLike) -> Array:
-        """Unit normals ``(n, 2)`` to the right of the way along the arc: outward."""
+        """Outward unit normals ``(n, 2)``, on the right of the arc."""
         first, last = self.span
         v = self.velocity(t) * math.copysign(1.0, last - first)
         turned = np.stack([v[:, 1], -v[:, 0]], axis=1)
         return np.asarray(turned / np.linalg.norm(v, axis=1)[:, None])
-
-    @property
-    def extremes(self) -> Array:
-        """Points ``(n, 2)`` among which are the leftmost, rightmost, lowest and highest."""
-        return self.at(np.array([*self.span, *self.turns(0), *self.turns(1)]))
-
-    def named(self, name: str) -> Self:
-        """The same curve under another name."""
-        return replace(self, name=name)
 
     def distance(self, points: Array) -> Array:
         """Distance ``(n,)`` of points ``(n, 2)``."""
         return np.asarray(np.linalg.norm(points - self.at(self.nearest(points)), axis=1))
 
     def graphs(self) -> list[Self]:
-        """The arc cut where its tangent is vertical: each piece is the graph of a function of x, or a vertical line."""
+        """The arc cut at vertical tangents: each piece is the graph of a function of x, or a vertical line."""
         ts = [self.span[0], *sorted(self.turns(0), reverse=self.span[1] < self.span[0]), self.span[1]]
         return [self.trimmed(a, b) for a, b in pairwise(ts)]
 
@@ -190,9 +181,9 @@ class Segment(Arc):
 
 @dataclass(frozen=True)
 class EllipseArc(Arc):
-    """x(t) = center + u cos t + v sin t, t from `first` to `last`, |last - first| <= 2π; u and v are the half axes.
+    """x(t) = center + u cos t + v sin t, t from `first` to `last`, |last - first| <= 2π.
 
-    v is u turned to the left, up to its length.
+    The vectors u and v are the half-axes; v points to the left of u.
     """
 
     center: Point
@@ -251,7 +242,7 @@ class EllipseArc(Arc):
         if abs(a - b) < 1e-14 * a:
             y = points - self.center
             t = low + (np.arctan2(y @ self.v, y @ self.u) - low) % (2.0 * math.pi)
-            past = t - high  # beyond the last end; the gap back to the first is 2π - (high - low) wide
+            past = t - high  # past the last end; the gap to the first end is 2π - (high - low) wide
             return np.where(past <= 0.0, t, np.where(past < math.pi - 0.5 * (high - low), high, low))
         found = low + (self._critical(points) - low) % (2.0 * math.pi)
         trials = np.concatenate([np.minimum(found, high), np.tile([low, high], (len(points), 1))], axis=1)
@@ -261,10 +252,10 @@ class EllipseArc(Arc):
         return np.where(self._apart(points, polished) < self._apart(points, t), polished, t)
 
     def _critical(self, points: Array) -> Array:
-        """The t ``(n, 4)`` among which is every one with (x(t) - p) · x'(t) = 0.
+        """The t ``(n, 4)``, among which are all solutions of (x(t) - p) · x'(t) = 0.
 
         With z = e^{it}, |u| = a, |v| = b and y = p - center, this is
-        (b² - a²) (z⁴ - 1) + 2 (y·u - i y·v) z³ - 2 (y·u + i y·v) z = 0; the roots are eigenvalues of companion matrices.
+        (b² - a²) (z⁴ - 1) + 2 (y·u - i y·v) z³ - 2 (y·u + i y·v) z = 0, solved by eigenvalues of companion matrices.
         """
         a, b = math.hypot(*self.u), math.hypot(*self.v)
         y = 2.0 * (points - self.center) / (b * b - a * a)
@@ -276,7 +267,7 @@ class EllipseArc(Arc):
         return np.asarray(np.angle(np.linalg.eigvals(companion)))
 
     def _newton(self, points: Array, t: Array) -> Array:
-        """Newton's step for (x(t) - p) · x'(t) = 0, nothing where the distance is not convex."""
+        """The Newton step for (x(t) - p) · x'(t) = 0; zero where the distance is not convex."""
         y, v = self.at(t) - points, self.velocity(t)
         curvature = (v * v).sum(axis=1) - (y * (self.at(t) - self.center)).sum(axis=1)
         return np.asarray((y * v).sum(axis=1) / np.where(curvature > 0.0, curvature, np.inf))

@@ -11,7 +11,7 @@ import numpy as np
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.domains.strips import points_for
-from pdekan.domains.validation import finite, positive, space
+from pdekan.domains.validation import Radius, Triple, finite, positive, space
 from pdekan.fields.jets import Jet
 
 
@@ -19,8 +19,8 @@ from pdekan.fields.jets import Jet
 class Ball(Domain):
     """The ball about `center`; face "outer".
 
-    Raises DomainError for a radius that is not positive, numbers that are not finite, and coordinates that are not three
-    different names.
+    Raises DomainError for a radius that is not positive, for numbers that are not finite, and unless the coordinates are three
+    different names without time.
     """
 
     center: tuple[float, float, float]
@@ -47,7 +47,7 @@ class Ball(Domain):
         return ("outer",)
 
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """Gauss in the radius, a rule on the sphere at each; about as dense as `cells` × `order` points along each axis."""
+        """Gauss rule in the radius times a rule on the sphere; about as dense as `cells` × `order` points along each axis."""
         spacing = 2.0 / (cells * order)
         r, along = gauss(0.0, 1.0, *points_for(1.0, spacing))
         directions, solid = _sphere(points_for(1.44, spacing))
@@ -56,7 +56,7 @@ class Ball(Domain):
         return Quadrature(points + self.center, weights)
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """Gauss in cos θ and equal steps in φ, `cells` × `order` points from pole to pole and twice as many around."""
+        """Gauss rule in cos θ, `cells` × `order` points from pole to pole, times the trapezoidal rule in φ, twice as many."""
         self.resolve(name)
         normals, solid = _sphere((cells, order))
         return Quadrature(self.radius * normals + self.center, self.radius**2 * solid, normals)
@@ -66,7 +66,7 @@ class Ball(Domain):
         return self.radius - np.asarray(np.linalg.norm(points - self.center, axis=1))
 
     def level(self, name: str, position: Sequence[Jet]) -> Jet:
-        """(r² - |x - center|²) / (2 r), of slope one on the sphere."""
+        """(r² - |x - center|²) / (2 r), whose gradient on the sphere has length one."""
         self.resolve(name)
         x, y, z = (position[k] - self.center[k] for k in range(3))
         return (self.radius**2 - (x * x + y * y + z * z)) / (2.0 * self.radius)
@@ -75,8 +75,7 @@ class Ball(Domain):
 def _sphere(shape: tuple[int, int]) -> tuple[Array, Array]:
     """Points ``(n, 3)`` and weights of the unit sphere: composite Gauss in cos θ, the trapezoidal rule in φ.
 
-    One cell of order m and 2m steps are exact for polynomials of degree 2m - 1: Gauss for those in cos θ, equal steps for the
-    cosines and sines of φ.
+    One cell of order m with 2m steps is exact for polynomials of degree 2m - 1.
     """
     z, weights = gauss(-1.0, 1.0, *shape)
     steps = 2 * len(z)
@@ -87,10 +86,11 @@ def _sphere(shape: tuple[int, int]) -> tuple[Array, Array]:
     return points, np.repeat(weights * 2.0 * np.pi / steps, steps)
 
 
-def ball(
-    center: Sequence[float] = (0.0, 0.0, 0.0), radius: float = 1.0, coordinates: tuple[str, ...] = ("x", "y", "z")
-) -> Ball:
-    """The ball about `center`; see `Ball`."""
+def ball(center: Triple = (0.0, 0.0, 0.0), radius: Radius = 1.0, coordinates: tuple[str, ...] = ("x", "y", "z")) -> Ball:
+    """The points of space within a radius of a center; its boundary is "outer".
+
+    Raises DomainError as `Ball`.
+    """
     if len(center) != 3:
         raise DomainError(f"center has {len(center)} coordinates; it needs three")
     x, y, z = map(float, center)

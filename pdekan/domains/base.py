@@ -1,4 +1,4 @@
-"""What every domain offers: points to train and to measure on, named boundary pieces, and where its inside is."""
+"""Domains: quadrature rules, named boundary pieces, distance to the boundary."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pdekan.fields.jets import TIME, Jet
 
 
 class DomainError(ValueError):
-    """A domain that does not exist as stated, or something that it does not offer; the message says what, and what to try."""
+    """A domain that does not exist, or an operation that it does not have; the message names the cause and a remedy."""
 
 
 class Domain(ABC):
-    """An open, bounded set with a piecewise smooth boundary whose pieces have names.
+    """An open, bounded set whose boundary consists of smooth pieces with names.
 
-    coordinates: their names in the order of the points' columns; `t` is time. lower, upper: the box around the domain, in
-    their units. vector: the name under which all coordinates form one field with components, or None.
+    coordinates: names in the order of the points' columns; `t` is time. lower, upper: the bounding box. vector: the name of
+    the vector of all coordinates in formulas, or None.
     """
 
     coordinates: tuple[str, ...]
@@ -30,8 +30,18 @@ class Domain(ABC):
 
     @property
     def dimension(self) -> int:
-        """How many coordinates there are, time included."""
+        """The number of coordinates, time included."""
         return len(self.coordinates)
+
+    @property
+    def type_name(self) -> str:
+        """The name of the domain's type in messages: the one in problem files, if there is one."""
+        return type(self).__name__.lower()
+
+    @property
+    def size(self) -> float:
+        """The longest side of the bounding box, time included."""
+        return max(b - a for a, b in zip(self.lower, self.upper, strict=True))
 
     @property
     @abstractmethod
@@ -40,19 +50,19 @@ class Domain(ABC):
 
     @property
     def filling(self) -> float:
-        """The part of the box around it that the domain fills."""
+        """|Ω| divided by the measure of the bounding box."""
         return self.measure / float(np.prod(np.subtract(self.upper, self.lower)))
 
     @property
     @abstractmethod
     def faces(self) -> tuple[str, ...]:
-        """Names of all boundary pieces, those of time included."""
+        """Names of all boundary pieces (faces), time included."""
 
     def resolve(self, on: str) -> tuple[str, ...]:
-        """The boundary pieces that a name stands for.
+        """The faces that a name stands for.
 
-        "boundary" is all of them but those of time; the part of a name before a dot is all pieces whose names begin with it.
-        Raises DomainError for a name that is none.
+        "boundary" stands for all faces except those of time, and a prefix up to a dot for all faces with that prefix.
+        Raises DomainError for an unknown name.
         """
         if on == "boundary":
             return tuple(face for face in self.faces if face[:-1] != TIME)
@@ -64,24 +74,23 @@ class Domain(ABC):
 
     @abstractmethod
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """A rule with about `cells` × `order` points along each axis; in many dimensions, at least `count` random points."""
+        """A rule with about `cells` × `order` points along each axis; in many dimensions at least `count` random points."""
 
     @abstractmethod
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """The same on one boundary piece, with its outward normals. Raises DomainError for a name that is none."""
+        """The same on one face, with outward normals. Raises DomainError for an unknown name."""
 
     @abstractmethod
     def distance(self, points: Array) -> Array:
-        """Distance ``(n,)`` from points ``(n, d)`` to the boundary, negative outside; of time's ends too."""
+        """Distance ``(n,)`` from points ``(n, d)`` to the boundary, faces of time included; negative outside."""
 
     def contains(self, points: Array) -> NDArray[np.bool_]:
-        """Which of the points ``(n, d)`` are inside or, but for round-off, on the boundary."""
-        size = max(b - a for a, b in zip(self.lower, self.upper, strict=True))
-        return np.asarray(self.distance(points) >= -1e-9 * size)
+        """Which points ``(n, d)`` are inside or, up to round-off, on the boundary."""
+        return np.asarray(self.distance(points) >= -1e-9 * self.size)
 
     def level(self, name: str, position: Sequence[Jet]) -> Jet:
-        """A smooth function of the coordinates that vanishes on a boundary piece, positive inside, of slope one there.
+        """A smooth function of the coordinates: zero on a face, positive inside, with normal derivative of size one there.
 
-        Raises DomainError where no such function is known.
+        Raises DomainError if no such function is known.
         """
         raise DomainError(f"no smooth function is known that vanishes on {name} alone; enforce its condition weakly")

@@ -16,11 +16,9 @@ TENSOR_DIMENSIONS = 3  # up to here points are tensor Gauss rules, above scrambl
 
 @dataclass(frozen=True)
 class Box(Domain):
-    """The product of intervals lower[k] < upper[k].
+    """The product of the intervals [lower[k], upper[k]]; faces "x-", "x+", ….
 
-    vector: the name under which all coordinates form one field with components (`x` beside x1 … x10), or None.
-    Faces are "x-", "x+", …; "boundary" means all of them but those of time.
-    Raises DomainError for an empty or infinite interval and for names that repeat.
+    Raises DomainError for an empty or infinite interval, for repeated names, and for time alone.
     """
 
     coordinates: tuple[str, ...]
@@ -46,13 +44,13 @@ class Box(Domain):
 
     @property
     def faces(self) -> tuple[str, ...]:
-        """Names of all faces, those of time included."""
+        """Two faces for each coordinate."""
         return tuple(name + side for name in self.coordinates for side in "-+")
 
     def interior(self, cells: int | Sequence[int], order: int, count: int, seed: int) -> Quadrature:
-        """Gauss rule of `cells` × `order` points an axis, or above three dimensions at least `count` Sobol points.
+        """Gauss rule of `cells` × `order` points for each axis; above three dimensions, at least `count` Sobol points.
 
-        cells: one number, or one an axis.
+        cells: one number, or one for each axis.
         """
         if self.dimension <= TENSOR_DIMENSIONS:
             along = [cells] * self.dimension if isinstance(cells, int) else cells
@@ -60,7 +58,7 @@ class Box(Domain):
         return sobol(self.lower, self.upper, count, seed)
 
     def face(self, name: str, cells: int | Sequence[int], order: int, count: int, seed: int) -> Quadrature:
-        """The same on a face, with its outward normals."""
+        """The same on a face, with outward normals."""
         (name,) = self.resolve(name)
         k, side = self.coordinates.index(name[:-1]), name[-1]
         rest = [j for j in range(self.dimension) if j != k]
@@ -75,7 +73,7 @@ class Box(Domain):
         return Quadrature(points, rule.weights, normals)
 
     def distance(self, points: Array) -> Array:
-        """To the nearest face, or outside the box minus the distance to it."""
+        """Distance to the nearest face; outside the box, minus the distance to the box."""
         past = np.maximum(np.asarray(self.lower) - points, points - np.asarray(self.upper))
         outside = np.linalg.norm(np.maximum(past, 0.0), axis=1)
         return np.asarray(np.where(outside > 0.0, -outside, -past.max(axis=1)))

@@ -1,18 +1,20 @@
-"""Unions, intersections and differences of planar domains, nested as one likes.
+"""Unions, intersections and differences of planar domains, which may be nested.
 
-All arcs of the parts are cut where they meet. A piece belongs to the boundary if the whole is on exactly one of its two
-sides, which is then its left. Whether a part is on one side of a piece is known from the part's inside, or, where the piece
-lies on the part's own boundary, from the direction of that: lines that two parts have in common need no tolerance for "almost
-inside". Adjacent pieces that stay are one arc again.
+All arcs of the parts are cut where they meet. A piece belongs to the boundary if the combination is on exactly one of its two
+sides, and is oriented so that this is its left. Whether a part is on a side of a piece is decided by the test for its inside
+or, if the piece lies on the boundary of the part, by the direction of that boundary: boundaries that two parts share need no
+tolerance. Adjacent pieces that remain are merged to one arc.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Len
 from numpy.typing import NDArray
 
 from pdekan.domains.arcs import Arc
@@ -22,27 +24,33 @@ from pdekan.domains.planar import PLANE, SAME, Planar
 from pdekan.domains.quadrature import Array
 from pdekan.domains.shapes import Rectangle
 
-KINDS = ("union", "intersection", "difference")
-TOUCHING = 1e-7  # of the size: cuts as near as this are one; where curves touch, half the digits of their meeting are lost
-CLOSED = 1e-5  # of the size: how near the end of an arc the next one has to begin
+TOUCHING = 1e-7  # of the size: nearer cuts are identified; where curves touch, their intersection has half the digits
+CLOSED = 1e-5  # of the size: the largest gap between consecutive arcs
 Sides = NDArray[np.bool_]
+Parts = Annotated[Domain, Len(2, 200)]
+# Which points are in the combination, from which points are in each part.
+OPERATIONS: dict[str, Callable[[Sequence[Sides]], Sides]] = {
+    "union": lambda inside: np.asarray(np.any(inside, axis=0)),
+    "intersection": lambda inside: np.asarray(np.all(inside, axis=0)),
+    "difference": lambda inside: np.asarray(inside[0] & ~np.any(inside[1:], axis=0)),
+}
 
 
 @dataclass(frozen=True)
 class Combination(Planar):
-    """What is in any of the parts (union), in all (intersection), or in the first alone (difference).
+    """The points in any part (union), in all parts (intersection), or in the first part only (difference).
 
-    Faces are the parts' faces, "part1.outer", …, as far as they are boundary of the whole; what two parts have in common
-    goes by the name in the first. Raises DomainError where nothing is left, and for curves that almost touch: which side is
-    which cannot be told there.
+    Faces are the faces of the parts, "part1.outer", …, as far as they bound the combination; a face that two parts share is
+    named after the first. Raises DomainError for parts with different coordinates, for fewer than two parts, for an empty
+    combination, and for curves that almost touch, where the sides of the boundary are undetermined.
     """
 
     kind: str
     parts: tuple[Planar, ...]
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise DomainError(f"a combination is one of {', '.join(KINDS)}, not {self.kind}")
+        if self.kind not in OPERATIONS:
+            raise DomainError(f"a combination is one of {', '.join(OPERATIONS)}, not {self.kind}")
         if len(self.parts) < 2:
             raise DomainError(f"{self.kind} of {len(self.parts)} parts; at least two are needed")
         names = {part.coordinates for part in self.parts}
@@ -59,19 +67,15 @@ class Combination(Planar):
                 "move them apart, or make them touch exactly"
             )
 
-    def _combined(self, states: Sequence[Sides]) -> Sides:
-        """Membership in the whole from memberships in the parts."""
-        if self.kind == "union":
-            return np.asarray(np.any(states, axis=0))
-        if self.kind == "intersection":
-            return np.asarray(np.all(states, axis=0))
-        return np.asarray(states[0] & ~np.any(states[1:], axis=0))
+    @property
+    def type_name(self) -> str:
+        return self.kind
 
     def _inside(self, points: Array) -> Sides:
-        return self._combined([part._inside(points) for part in self.parts])
+        return OPERATIONS[self.kind]([part._inside(points) for part in self.parts])
 
     def _outline(self) -> list[Arc]:
-        arcs = [arc.named(f"part{k + 1}.{arc.name}") for k, part in enumerate(self.parts) for arc in part.arcs]
+        arcs = [replace(arc, name=f"part{k + 1}.{arc.name}") for k, part in enumerate(self.parts) for arc in part.arcs]
         same = SAME * max(part.size for part in self.parts)
         kept = [piece for k in range(len(arcs)) for piece in self._kept(arcs[k], arcs[:k], arcs[k + 1 :], same)]
         if not kept:
@@ -79,12 +83,12 @@ class Combination(Planar):
         return kept
 
     def _kept(self, arc: Arc, before: Sequence[Arc], after: Sequence[Arc], same: float) -> Iterator[Arc]:
-        """The pieces of an arc that bound the whole, the whole on their left; those of an arc before it are left out."""
+        """The pieces of an arc that bound the combination, with it on the left, and do not lie on an arc before."""
         cuts = _cuts(arc, [*before, *after], same)
         middles = 0.5 * (cuts[1:] + cuts[:-1])
         points, normals = arc.at(middles), arc.normal(middles)
         sides = [part.sides(points, normals) for part in self.parts]
-        front, behind = (self._combined(states) for states in zip(*sides, strict=True))
+        front, behind = (OPERATIONS[self.kind](states) for states in zip(*sides, strict=True))
         taken = np.any([np.zeros(len(points), dtype=bool), *(other.distance(points) < same for other in before)], axis=0)
         turn = np.where(taken, 0, behind.astype(int) - front.astype(int))
         for way, group in groupby(range(len(turn)), key=lambda k: int(turn[k])):
@@ -95,7 +99,7 @@ class Combination(Planar):
 
 
 def _cuts(arc: Arc, others: Sequence[Arc], same: float) -> Array:
-    """The ends of an arc and the t between them where it meets others, or where one that it shares a stretch with ends."""
+    """The t of the ends of an arc, of its intersections with other arcs, and of their ends that lie on it."""
     found = [np.array(arc.span)]
     for other in others:
         t = arc.nearest(other.ends)
@@ -110,15 +114,13 @@ def _cuts(arc: Arc, others: Sequence[Arc], same: float) -> Array:
 
 
 def planar(part: Domain) -> Planar:
-    """A part as a planar domain: a box in two dimensions becomes a rectangle."""
+    """The part of a combination; a box in two dimensions becomes a rectangle. Raises DomainError for other domains."""
     if isinstance(part, Planar):
         return part
     if isinstance(part, Box) and part.dimension == 2:
         (a, b), (c, d) = part.lower, part.upper
         return Rectangle((a, b), (c, d), coordinates=part.coordinates)
-    raise DomainError(
-        f"a {type(part).__name__} of dimension {part.dimension} cannot be a part; parts are planar domains and boxes"
-    )
+    raise DomainError(f"a {part.type_name} of dimension {part.dimension} cannot be a part; parts are planar domains and boxes")
 
 
 def _combination(kind: str, parts: Sequence[Domain]) -> Combination:
@@ -126,16 +128,25 @@ def _combination(kind: str, parts: Sequence[Domain]) -> Combination:
     return Combination(kind, shapes, coordinates=shapes[0].coordinates if shapes else PLANE)
 
 
-def union(*parts: Domain) -> Combination:
-    """What is in any of the parts. Raises DomainError as `Combination`, and for parts that are not planar."""
+def union(*parts: Parts) -> Combination:
+    """The points that are in any of the parts; boundaries are "part1.outer", …
+
+    Raises DomainError as `Combination`, and for parts that are neither planar nor boxes.
+    """
     return _combination("union", parts)
 
 
-def intersection(*parts: Domain) -> Combination:
-    """What is in all parts. Raises DomainError as `union`."""
+def intersection(*parts: Parts) -> Combination:
+    """The points that are in all of the parts; boundaries are "part1.outer", …
+
+    Raises DomainError as `union`.
+    """
     return _combination("intersection", parts)
 
 
-def difference(*parts: Domain) -> Combination:
-    """What is in the first part and in none of the others. Raises DomainError as `union`."""
+def difference(*parts: Parts) -> Combination:
+    """The difference of the first part and the others; boundaries are "part1.outer", …
+
+    Raises DomainError as `union`.
+    """
     return _combination("difference", parts)

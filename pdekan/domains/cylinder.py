@@ -1,4 +1,4 @@
-"""Cylinders in space and time: a domain that stays as it is, from one instant to another."""
+"""Space-time cylinders: a domain that does not change in time, times an interval of time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ START, END = TIME + "-", TIME + "+"
 
 @dataclass(frozen=True)
 class Cylinder(Domain):
-    """base × [start, end]; faces are the base's, and "t-" and "t+".
+    """base × [start, end]; faces are those of the base, "t-" and "t+".
 
-    Raises DomainError for an interval that is empty or infinite, a base in which time is, and a box, which has its own t.
+    Raises DomainError for an empty or infinite interval, for a base with time, and for a box, which takes t as a coordinate.
     """
 
     base: Domain
@@ -45,7 +45,7 @@ class Cylinder(Domain):
 
     @property
     def measure(self) -> float:
-        """The base's measure times the duration."""
+        """The measure of the base times end - start."""
         return self.base.measure * (self.end - self.start)
 
     @property
@@ -53,11 +53,11 @@ class Cylinder(Domain):
         return (*self.base.faces, START, END)
 
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """The base's rule times a Gauss rule of `cells` × `order` points in time."""
+        """The rule of the base times a Gauss rule of `cells` × `order` points in time."""
         return self._in_time(self.base.interior(cells, order, count, seed), cells, order)
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """The same on a face of the base; on "t-" and "t+" the base's own rule."""
+        """The same on a face of the base; on "t-" and "t+" the rule of the base."""
         if name not in (START, END):
             return self._in_time(self.base.face(name, cells, order, count, seed), cells, order)
         rule = self.base.interior(cells, order, count, seed)
@@ -75,14 +75,14 @@ class Cylinder(Domain):
         return Quadrature(points, np.outer(rule.weights, weights).ravel(), normals)
 
     def distance(self, points: Array) -> Array:
-        """To the base's boundary or an end of time, whichever is nearer; outside both, the hypotenuse."""
+        """Distance to the nearest face; outside, minus the distance to the cylinder."""
         across = self.base.distance(points[:, :-1])
         along = np.minimum(points[:, -1] - self.start, self.end - points[:, -1])
         outside = np.hypot(np.minimum(across, 0.0), np.minimum(along, 0.0))
         return np.asarray(np.where(outside > 0.0, -outside, np.minimum(across, along)))
 
     def level(self, name: str, position: Sequence[Jet]) -> Jet:
-        """The base's; on "t-" and "t+" the time from or to it."""
+        """That of the base; on "t-" and "t+", t - start and end - t."""
         if name in (START, END):
             t = position[self.base.dimension]
             return t - self.start if name == START else self.end - t

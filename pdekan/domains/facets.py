@@ -1,4 +1,4 @@
-"""Closed boundaries of segments in the plane, or of triangles in space: distance to them, and which side a point is on."""
+"""Signed distance to closed boundaries that consist of segments in the plane or of triangles in space."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from pdekan.domains.quadrature import Array
 
-AT_ONCE = 2**20  # pairs of a point and a facet
+AT_ONCE = 2**20  # pairs of a point and a facet that are evaluated at a time
 
 
 def signed_distance(points: Array, corners: Array) -> Array:
-    """Distance ``(n,)`` of points ``(n, d)`` to the nearest facet ``(m, d, d)``, negative outside; normals are outward.
+    """Distance ``(n,)`` of points ``(n, d)`` to the nearest of the facets ``(m, d, d)`` with outward normals.
 
-    Inside is where the boundary winds around a point.
+    It is negative outside, where the winding number is zero.
     """
     dimension = corners.shape[2]
     to_facets, angles = (_to_segments, _angles) if dimension == 2 else (_to_triangles, _solid_angles)
@@ -25,7 +25,7 @@ def signed_distance(points: Array, corners: Array) -> Array:
 
 
 def normals(corners: Array) -> Array:
-    """Normals ``(m, d)`` of facets ``(m, d, d)``, as long as the facet is large."""
+    """Normals ``(m, d)`` of facets ``(m, d, d)``; their length is the measure of the facet."""
     edges = corners[:, 1:] - corners[:, :1]
     if corners.shape[2] == 2:
         return np.stack([edges[:, 0, 1], -edges[:, 0, 0]], axis=1)
@@ -33,7 +33,7 @@ def normals(corners: Array) -> Array:
 
 
 def _by_chunks(points: Array, corners: Array, value: Callable[[Array], Array]) -> Array:
-    """A function of points ``(n, d)`` that pairs each with all facets, evaluated for a few points at a time."""
+    """A function of points ``(n, d)`` and all facets, evaluated in chunks of points to limit its memory."""
     rows = max(1, AT_ONCE // len(corners))
     parts = [value(points[k : k + rows]) for k in range(0, len(points), rows)]
     return np.asarray(np.concatenate(parts) if parts else np.zeros(0))
@@ -47,7 +47,7 @@ def _to_segments(points: Array, ends: Array) -> Array:
 
 
 def _to_triangles(points: Array, corners: Array) -> Array:
-    """Distances ``(n, m)`` of points ``(n, 3)`` to triangles ``(m, 3, 3)``: to the plane above them, else to their edges."""
+    """Distances ``(n, m)`` of points to triangles ``(m, 3, 3)``: to the plane above the inside, or to the edges."""
     across = normals(corners)
     across /= np.linalg.norm(across, axis=1)[:, None]
     edges = [corners[:, [k, (k + 1) % 3]] for k in range(3)]
@@ -58,14 +58,14 @@ def _to_triangles(points: Array, corners: Array) -> Array:
 
 
 def _angles(spokes: Array) -> Array:
-    """Angles ``(n, m)`` from the first to the second of two vectors, spokes ``(n, m, 2, 2)``."""
+    """Angles ``(n, m)`` from the first to the second of two vectors ``(n, m, 2, 2)``."""
     a, b = spokes[..., 0, :], spokes[..., 1, :]
     cross = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
     return np.asarray(np.arctan2(cross, (a * b).sum(axis=-1)))
 
 
 def _solid_angles(spokes: Array) -> Array:
-    """Solid angles ``(n, m)`` of triangles, spokes ``(n, m, 3, 3)``.
+    """Solid angles ``(n, m)`` of triangles with corners ``(n, m, 3, 3)`` relative to the points.
 
     Source: Van Oosterom and Strackee, IEEE Trans. Biomed. Eng. 30 (1983) 125-126, eq. 8.
     """

@@ -1,4 +1,4 @@
-"""Domains that are meshes of triangles in two dimensions or of tetrahedra in three."""
+"""Domains given by a mesh: triangles in two dimensions, tetrahedra in three."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pdekan.domains.validation import space
 
 Index = NDArray[np.int64]
 
-BOUNDARY = "boundary"  # what `resolve` takes for everything
-REST = "outer"  # the face of what no group names
+BOUNDARY = "boundary"  # the name that `resolve` takes for all faces
+REST = "outer"  # the face of facets that are in no group
 LEAST = 2  # points along an edge of a cell
-FLAT = 1e-12  # a cell this thin, its size being one, is none
+FLAT = 1e-12  # cells with a smaller volume, relative to their size, are degenerate
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh(Domain):
-    """Triangles or tetrahedra, positively oriented, that meet in whole facets; it may be in several pieces.
+    """A conforming mesh of positively oriented triangles or tetrahedra; it need not be connected.
 
-    points: ``(n, d)``. cells: ``(m, d + 1)`` rows of points. groups: facets ``(k, d)`` by the name of their face; boundary
-    facets that are in none are the face "outer". Raises DomainError for cells that are inverted, degenerate or overlap, for
-    facets that are in two groups, a part of the boundary that is named "boundary", and for coordinates that are not d
-    different names.
+    points: ``(n, d)``. cells: ``(m, d + 1)`` indices of points. groups: facets ``(k, d)`` by the name of their face; boundary
+    facets in no group form the face "outer". Raises DomainError for cells that are inverted, degenerate or overlapping, for
+    facets in two groups, for a group "boundary" that is not the whole boundary, and unless the coordinates are d different
+    names without time.
     """
 
     points: Array
@@ -44,6 +44,18 @@ class Mesh(Domain):
     upper: tuple[float, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "points", np.asarray(self.points, dtype=float))
+        object.__setattr__(self, "cells", np.asarray(self.cells, dtype=np.int64))
+        groups = {name: np.asarray(facets, dtype=np.int64) for name, facets in self.groups.items()}
+        object.__setattr__(self, "groups", groups)
+        self._check()
+        used = self.points[np.unique(self.cells)]
+        object.__setattr__(self, "lower", tuple(used.min(axis=0).tolist()))
+        object.__setattr__(self, "upper", tuple(used.max(axis=0).tolist()))
+        _ = self.facets
+
+    def _check(self) -> None:
+        """Raise DomainError for coordinates or cells that are not those of a mesh."""
         space(self.coordinates, self.points.shape[1])
         if len(self.cells) == 0 or not np.isfinite(self.points).all():
             raise DomainError("a mesh needs cells, and finite coordinates")
@@ -60,10 +72,6 @@ class Mesh(Domain):
                 raise DomainError(
                     f"cell {cell} {what} ({int(wrong.sum())} such cells); its corners are {corners}; mend the mesh"
                 )
-        used = self.points[np.unique(self.cells)]
-        object.__setattr__(self, "lower", tuple(used.min(axis=0).tolist()))
-        object.__setattr__(self, "upper", tuple(used.max(axis=0).tolist()))
-        _ = self.facets
 
     @property
     def measure(self) -> float:
@@ -72,17 +80,17 @@ class Mesh(Domain):
 
     @property
     def faces(self) -> tuple[str, ...]:
-        """The groups that are on the boundary, and "outer" where they leave some of it."""
+        """The groups on the boundary, and "outer" if boundary facets are in no group."""
         return tuple(self.facets)
 
     @cached_property
     def facets(self) -> dict[str, Index]:
-        """The boundary's facets by face, ordered so that `normals` of them are outward."""
+        """Boundary facets by face, oriented so that their `normals` are outward."""
         boundary = _boundary(self.points, self.cells)
         place = {tuple(sorted(facet)): k for k, facet in enumerate(boundary.tolist())}
         names = np.full(len(boundary), REST, dtype=object)
         for name, facets in self.groups.items():
-            rows = [place[key] for key in (tuple(sorted(facet)) for facet in np.asarray(facets).tolist()) if key in place]
+            rows = [place[key] for key in (tuple(sorted(facet)) for facet in facets.tolist()) if key in place]
             for other in set(names[rows]) - {REST}:
                 raise DomainError(f"groups {other} and {name} have facets in common; a facet has one name")
             names[rows] = name
@@ -92,7 +100,7 @@ class Mesh(Domain):
         return {name: boundary[names == name] for name in dict.fromkeys(order)}
 
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """Gauss points in every cell, at least 2^d, together about as dense as `cells` × `order` along each axis."""
+        """Gauss points in every cell, at least 2^d, about as dense as `cells` × `order` points along each axis."""
         box = float(np.prod(np.subtract(self.upper, self.lower)))
         share = (cells * order) ** self.dimension * self.measure / (box * len(self.cells))
         local, weights = simplex_gauss(self.dimension, max(LEAST, math.ceil(share ** (1.0 / self.dimension) - 1e-9)))
@@ -101,27 +109,27 @@ class Mesh(Domain):
         return Quadrature(_placed(corners, local), weight)
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """Gauss points in every facet of a face, about as dense."""
+        """Gauss points in every facet of a face, about as dense as inside."""
         (name,) = self.resolve(name)
         corners = self.points[self.facets[name]]
         across = normals(corners)
         measures = np.linalg.norm(across, axis=1)
-        spacing = max(np.subtract(self.upper, self.lower)) / (cells * order)
+        spacing = self.size / (cells * order)
         edge = float(np.mean(measures)) ** (1.0 / (self.dimension - 1))
         local, weights = simplex_gauss(self.dimension - 1, max(LEAST, math.ceil(edge / spacing - 1e-9)))
         outward = np.repeat(across / measures[:, None], len(weights), axis=0)
         return Quadrature(_placed(corners, local), np.outer(measures, weights).ravel(), outward)
 
     def distance(self, points: Array) -> Array:
-        """Distance to the nearest facet; inside is where the boundary winds around a point."""
+        """Distance to the nearest facet, negative where the winding number of the boundary is zero."""
         return signed_distance(points, self.points[np.concatenate(list(self.facets.values()))])
 
 
 def simplex_gauss(dimension: int, count: int) -> tuple[Array, Array]:
-    """Barycentric points ``(count^d, d + 1)`` and weights, which sum to one, on a simplex; exact to degree 2 count - 1.
+    """Barycentric points ``(count^d, d + 1)`` and weights of sum one on a simplex; exact to degree 2 count - 1.
 
-    Products of Gauss-Jacobi rules in collapsed coordinates: all weights are positive and all points inside
-    (conical products: Stroud, Approximate Calculation of Multiple Integrals, 1971).
+    Conical products of Gauss-Jacobi rules: all weights are positive and all points are inside.
+    Source: Stroud, Approximate Calculation of Multiple Integrals, 1971.
     """
     barycentric, weights = np.ones((1, 1)), np.ones(1)
     for k in reversed(range(dimension)):
@@ -135,7 +143,7 @@ def simplex_gauss(dimension: int, count: int) -> tuple[Array, Array]:
 
 
 def _placed(corners: Array, barycentric: Array) -> Array:
-    """The points ``(m·q, d)`` with barycentric coordinates ``(q, k)`` in simplices ``(m, k, d)``."""
+    """Points ``(m·q, d)`` from barycentric coordinates ``(q, k)`` and simplices ``(m, k, d)``."""
     return np.asarray(np.einsum("qk,mkd->mqd", barycentric, corners).reshape(-1, corners.shape[2]))
 
 
@@ -146,7 +154,7 @@ def volumes(corners: Array) -> Array:
 
 
 def _boundary(points: Array, cells: Index) -> Index:
-    """Facets ``(k, d)`` that are in one cell only, each ordered so that its normal points away from the cell."""
+    """Facets ``(k, d)`` of exactly one cell, oriented so that their normals point away from the cell."""
     corners = cells.shape[1]
     facets = np.concatenate([cells[:, list(kept)] for kept in combinations(range(corners), corners - 1)])
     opposite = np.concatenate([cells[:, corners - 1 - k] for k in range(corners)])

@@ -1,29 +1,32 @@
-"""Mesh files: what meshio reads, with faces named by the file's physical groups."""
+"""Mesh files that meshio reads; faces are named by the file's physical groups."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 import meshio
 import numpy as np
+from annotated_types import Len
 
 from pdekan.domains.base import DomainError
 from pdekan.domains.mesh import Mesh
 from pdekan.domains.quadrature import Array
 
+File = Annotated[str, Len(1, 1000)] | os.PathLike[str]
 SIMPLICES = {1: "line", 2: "triangle", 3: "tetra"}
 ALLOWED = {"vertex", *SIMPLICES.values()}
 PHYSICAL = "gmsh:physical"
-PLANE = 1e-9  # of the size: z differs by no more
+PLANE = 1e-9  # of the size: the largest difference in z of a plane mesh
 
 
-def mesh(file: str | os.PathLike[str], coordinates: tuple[str, ...] | None = None) -> Mesh:
-    """The domain that a mesh file has: triangles in a plane z = const, or tetrahedra; faces are its groups of facets.
+def mesh(file: File, coordinates: tuple[str, ...] | None = None) -> Mesh:
+    """Triangles or tetrahedra in a file that meshio reads; boundaries are named by its physical groups.
 
-    coordinates: x, y and in three dimensions z where they are not given. A group of gmsh that has a number and no name is
-    "group" with the number. Raises DomainError, naming the file, for one that cannot be read, for other kinds of cells, a
-    surface that is not plane, and whatever `Mesh` refuses.
+    Triangles lie in a plane z = const. coordinates: the default is x, y and in three dimensions z. A group of gmsh with a
+    number and no name is "group" followed by the number. Raises DomainError for a file that cannot be read, for other kinds
+    of cells, for a surface that is not plane, and as `Mesh`.
     """
     path = Path(file)
     found = _read(path)
@@ -39,7 +42,7 @@ def mesh(file: str | os.PathLike[str], coordinates: tuple[str, ...] | None = Non
 
 
 def _read(path: Path) -> meshio.Mesh:
-    """meshio's own `read` prints, and ends the process on a file that it does not understand: its readers do not."""
+    """The file by meshio's readers, because `meshio.read` prints, and ends the process on a file that it cannot read."""
     if not path.is_file():
         raise DomainError(f"{path}: no such file")
     endings = ["".join(path.suffixes[k:]).lower() for k in range(len(path.suffixes))]
@@ -53,7 +56,7 @@ def _read(path: Path) -> meshio.Mesh:
     for name in formats:
         try:
             return getattr(meshio, name).read(str(path))
-        except Exception as error:  # a broken file makes readers fail in any way
+        except Exception as error:  # readers raise any exception on a broken file
             failures.append(f"{name}: {type(error).__name__} {error}".rstrip())
     raise DomainError(f"{path}: not a mesh that meshio reads; {'; '.join(failures)}")
 
@@ -69,7 +72,7 @@ def _dimension(found: meshio.Mesh) -> int:
 
 
 def _flat(points: Array, used: Array) -> Array:
-    """The first two coordinates, where the third is the same for all points that are used."""
+    """The first two coordinates. Raises DomainError unless the third is the same for all used points."""
     if points.shape[1] == 3 and np.ptp(used[:, 2]) > PLANE * np.ptp(used, axis=0).max():
         low, high = used[:, 2].min(), used[:, 2].max()
         raise DomainError(f"triangles with z from {low} to {high}; a domain in two dimensions is in a plane z = const")
@@ -77,7 +80,7 @@ def _flat(points: Array, used: Array) -> Array:
 
 
 def _groups(found: meshio.Mesh, kind: str) -> dict[str, np.ndarray]:
-    """Facets of that kind by the name of their group: meshio's cell sets, else gmsh's physical numbers and their names."""
+    """Facets of a kind by the name of their group: meshio's cell sets, or else gmsh's physical groups."""
     parts: dict[str, list[np.ndarray]] = {}
     for name, sets in found.cell_sets.items():
         for block, rows in zip(found.cells, sets, strict=True):

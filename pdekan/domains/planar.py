@@ -1,4 +1,4 @@
-"""Planar domains: everything that a boundary of arcs and a test for the inside give."""
+"""Planar domains, defined by the arcs of their boundary and a test whether points are inside."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.domains.validation import space
 from pdekan.fields.jets import Jet
 
-SAME = 1e-9  # of the size: points as near as this are one
+SAME = 1e-9  # of the size: points at a smaller distance are identified
 PLANE = ("x", "y")
-CHECKED = 24  # points along the axes at which a level is checked
+CHECKED = 24  # points along each axis at which the sign of a level function is checked
 
 
 @dataclass(frozen=True)
 class Planar(Domain):
-    """A domain in two dimensions, to the left of the closed curves that its arcs form.
+    """A domain in two dimensions, on the left of the closed curves that its arcs form.
 
-    Raises DomainError for coordinates that are not two different names, and for time among them.
+    Raises DomainError unless the coordinates are two different names without time.
     """
 
     coordinates: tuple[str, ...] = field(default=PLANE, kw_only=True)
@@ -39,22 +39,17 @@ class Planar(Domain):
     def __post_init__(self) -> None:
         space(self.coordinates, 2)
         object.__setattr__(self, "arcs", tuple(self._outline()))
-        extremes = np.concatenate([arc.extremes for arc in self.arcs])
+        extremes = np.concatenate([arc.at([*arc.span, *arc.turns(0), *arc.turns(1)]) for arc in self.arcs])
         object.__setattr__(self, "lower", tuple(extremes.min(axis=0).tolist()))
         object.__setattr__(self, "upper", tuple(extremes.max(axis=0).tolist()))
 
     @abstractmethod
     def _outline(self) -> Iterable[Arc]:
-        """The boundary, in the direction that has the inside on its left."""
+        """The arcs of the boundary, oriented so that the inside is on their left."""
 
     @abstractmethod
     def _inside(self, points: Array) -> NDArray[np.bool_]:
-        """Which points ``(n, 2)`` are inside; on the boundary it may be either."""
-
-    @property
-    def size(self) -> float:
-        """The longer side of the box around the domain."""
-        return max(b - a for a, b in zip(self.lower, self.upper, strict=True))
+        """Which points ``(n, 2)`` are inside; undetermined for points on the boundary."""
 
     @cached_property
     def measure(self) -> float:
@@ -63,7 +58,7 @@ class Planar(Domain):
 
     @property
     def faces(self) -> tuple[str, ...]:
-        """Names of the arcs; one that was cut has its name once."""
+        """Names of the arcs without repetition: the pieces of an arc that was cut have the same name."""
         return tuple(dict.fromkeys(arc.name for arc in self.arcs))
 
     @cached_property
@@ -71,12 +66,12 @@ class Planar(Domain):
         return strips.strips(self.arcs)
 
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """Gauss points in strips between arcs, as dense as `cells` × `order` points along each side of the box around it."""
+        """Gauss points in strips between arcs, as dense as `cells` × `order` points along each side of the bounding box."""
         width, height = ((b - a) / (cells * order) for a, b in zip(self.lower, self.upper, strict=True))
         return strips.rule(self._strips, (width, height))
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """Gauss points along the arcs of that name, as dense as `cells` × `order` points along the longer side of the box."""
+        """Gauss points along the arcs of a name, as dense as `cells` × `order` points along the longest side of the domain."""
         (name,) = self._single(name)
         spacing = self.size / (cells * order)
         rules = [_along(arc, spacing) for arc in self.arcs if arc.name == name]
@@ -90,7 +85,7 @@ class Planar(Domain):
         return (found[0],)
 
     def nearest(self, points: Array) -> tuple[Array, Array]:
-        """Distance ``(n,)`` of points ``(n, 2)`` to the boundary, and the outward normal ``(n, 2)`` at its nearest point."""
+        """Distance ``(n,)`` of points ``(n, 2)`` to the boundary, and the outward normals ``(n, 2)`` at the nearest points."""
         distance, normals = np.full(len(points), np.inf), np.zeros_like(points)
         for arc in self.arcs:
             t = arc.nearest(points)
@@ -104,14 +99,14 @@ class Planar(Domain):
         return self._signed(points, self.nearest(points)[0])
 
     def _signed(self, points: Array, distance: Array) -> Array:
-        # the side is the same all around a point up to the boundary; away from it no two parts' common line decides
+        # all points nearer than the boundary are on the same side; the shifted one is not on a line that two parts share
         aside = points + 0.5 * distance[:, None] * np.array([math.cos(1.0), math.sin(1.0)])
         return np.where(self._inside(aside), distance, -distance)
 
     def sides(self, points: Array, normals: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Whether the domain is just in front of points ``(n, 2)``, where normals ``(n, 2)`` point, and just behind them.
+        """Whether the domain is just in front of points ``(n, 2)``, in the direction of normals ``(n, 2)``, and just behind.
 
-        Normals at points on the boundary are normal to it.
+        At points on the boundary the given normals have to be normal to it.
         """
         distance, outward = self.nearest(points)
         on = distance < SAME * self.size
@@ -120,9 +115,9 @@ class Planar(Domain):
         return np.where(on, ~same, inside), np.where(on, same, inside)
 
     def level(self, name: str, position: Sequence[Jet]) -> Jet:
-        """The distance to a straight edge's line; of an ellipse with half axes a and b, (1 - (x/a)² - (y/b)²) √(ab)/2.
+        """The distance to the line of a straight edge, or (1 - (x/a)² - (y/b)²) √(ab)/2 for an ellipse with half-axes a, b.
 
-        That has slope one on a circle, and between √(b/a) and √(a/b) on an ellipse. Raises DomainError where the line or
+        The latter has slope one on a circle, and between √(b/a) and √(a/b) on an ellipse. Raises DomainError if the line or
         the ellipse runs through the domain.
         """
         (name,) = self._single(name)
@@ -133,7 +128,7 @@ class Planar(Domain):
 
     @cached_property
     def _levels(self) -> frozenset[str]:
-        """The faces whose line or ellipse does not run through the domain: positive inside and on the other faces."""
+        """The faces whose conic is not negative inside and on the other faces: it does not run through the domain."""
         inside = self.interior(1, CHECKED, 0, 0).points
         ends = [arc.at(np.linspace(*arc.span, CHECKED)) for arc in self.arcs]
         x, y = np.concatenate([inside, *ends]).T

@@ -1,4 +1,4 @@
-"""Quadrature rules on intervals' products: composite Gauss-Legendre, and scrambled Sobol where dimensions are many."""
+"""Quadrature rules on boxes: composite Gauss-Legendre rules, and scrambled Sobol points in many dimensions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Quadrature:
-    """Points ``(n, d)`` and weights ``(n,)`` with Σ weights = measure; normals ``(n, d)`` on a boundary."""
+    """Points ``(n, d)`` and weights ``(n,)`` whose sum is the measure; on a boundary also outward unit normals ``(n, d)``."""
 
     points: Array
     weights: Array
@@ -22,7 +22,7 @@ class Quadrature:
 
 
 def gauss(lower: float, upper: float, cells: int, order: int) -> tuple[Array, Array]:
-    """Composite Gauss-Legendre rule: `order` points in each of `cells` equal cells, exact to degree 2·order - 1 in each.
+    """Composite Gauss-Legendre rule: `order` points in each of `cells` equal cells, exact to degree 2·order - 1.
 
     Source: Abramowitz and Stegun, 25.4.29-30.
     """
@@ -34,7 +34,7 @@ def gauss(lower: float, upper: float, cells: int, order: int) -> tuple[Array, Ar
 
 
 def tensor_gauss(lower: Sequence[float], upper: Sequence[float], cells: Sequence[int], order: int) -> Quadrature:
-    """Tensor product of composite Gauss-Legendre rules; a product over no dimension is the single point of weight one."""
+    """Tensor product of composite Gauss-Legendre rules; in no dimension, one point of weight one."""
     rules = [gauss(a, b, count, order) for a, b, count in zip(lower, upper, cells, strict=True)]
     if not rules:
         return Quadrature(np.zeros((1, 0)), np.ones(1))
@@ -46,7 +46,7 @@ def tensor_gauss(lower: Sequence[float], upper: Sequence[float], cells: Sequence
 
 
 def sobol(lower: Sequence[float], upper: Sequence[float], count: int, seed: int) -> Quadrature:
-    """Scrambled Sobol points, at least `count` (rounded up to a power of two, which their balance needs), equal weights.
+    """Scrambled Sobol points with equal weights; `count` is rounded up to a power of two, which keeps them balanced.
 
     Source: Owen, J. Complexity 14 (1998) 466-489; implementation scipy.stats.qmc.
     """
@@ -57,7 +57,7 @@ def sobol(lower: Sequence[float], upper: Sequence[float], count: int, seed: int)
 
 
 def appended(rules: Sequence[Quadrature]) -> Quadrature:
-    """Several rules as one, each with its own weights: that of the union of what they integrate over."""
+    """The rule of a disjoint union: points and weights of all rules."""
     normals = [rule.normals for rule in rules if rule.normals is not None]
     return Quadrature(
         np.concatenate([rule.points for rule in rules]),
@@ -67,7 +67,7 @@ def appended(rules: Sequence[Quadrature]) -> Quadrature:
 
 
 def joined(rules: Sequence[Quadrature]) -> Quadrature:
-    """Several rules as one that gives each the same weight: those of a rule sum to 1 / (the number of rules)."""
+    """The mean of the means by m > 1 rules: the weights of each sum to 1 / m. A single rule is returned as it is."""
     if len(rules) == 1:
         return rules[0]
     return appended([replace(rule, weights=rule.weights / (rule.weights.sum() * len(rules))) for rule in rules])

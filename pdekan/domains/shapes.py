@@ -1,4 +1,4 @@
-"""Planar shapes: ellipses and disks, annuli, polygons with holes, and rectangles as parts of something larger."""
+"""Planar shapes: disks and ellipses, annuli, polygons with holes, and rectangles as parts of combinations."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import shapely
+from annotated_types import Len, MaxLen
 from numpy.typing import NDArray
 from shapely.validation import explain_validity
 
@@ -16,9 +18,18 @@ from pdekan.domains.arcs import Arc, EllipseArc, Segment
 from pdekan.domains.base import DomainError
 from pdekan.domains.planar import PLANE, Planar
 from pdekan.domains.quadrature import Array
-from pdekan.domains.validation import Point, finite, point, positive
+from pdekan.domains.validation import STATED, Pair, Point, Radius, finite, point, positive
 
-Vertices = Sequence[Sequence[float]]
+
+def pairs(vertices: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
+    """The vertices. Raises DomainError for one that is not two numbers."""
+    for vertex in vertices:
+        if len(vertex) != 2:
+            raise DomainError(f"found {vertex!r}; a vertex is [x, y]")
+    return vertices
+
+
+Vertices = Annotated[Sequence[Sequence[float]], Len(3, 10_000), pairs]
 
 
 def _circle(name: str, center: Point, radius: float) -> EllipseArc:
@@ -27,7 +38,7 @@ def _circle(name: str, center: Point, radius: float) -> EllipseArc:
 
 @dataclass(frozen=True)
 class Ellipse(Planar):
-    """An ellipse with half axes `radii`, the first turned by `angle` (radians) from the first coordinate; face "outer".
+    """An ellipse with half-axes `radii`, rotated by `angle` in radians; face "outer". A disk has equal half-axes.
 
     Raises DomainError for a radius that is not positive and for numbers that are not finite.
     """
@@ -43,9 +54,13 @@ class Ellipse(Planar):
             positive("radius", radius)
         super().__post_init__()
 
+    @property
+    def type_name(self) -> str:
+        return "disk" if self.radii[0] == self.radii[1] else "ellipse"
+
     def _outline(self) -> list[Arc]:
         (a, b), c, s = self.radii, math.cos(self.angle), math.sin(self.angle)
-        leftmost = math.atan2(b * s, -a * c)  # where a vertical tangent cuts the curve in any case
+        leftmost = math.atan2(b * s, -a * c)  # the arc begins at a vertical tangent, where it is cut anyway
         return [EllipseArc("outer", self.center, (a * c, a * s), (-b * s, b * c), leftmost, leftmost + 2.0 * math.pi)]
 
     def _inside(self, points: Array) -> NDArray[np.bool_]:
@@ -54,7 +69,7 @@ class Ellipse(Planar):
 
 @dataclass(frozen=True)
 class Annulus(Planar):
-    """The ring between two circles about `center`; faces "inner" and "outer".
+    """The region between two circles about `center`; faces "inner" and "outer".
 
     Raises DomainError unless 0 < inner_radius < outer_radius, and for numbers that are not finite.
     """
@@ -82,10 +97,14 @@ class Annulus(Planar):
 
 @dataclass(frozen=True)
 class Rectangle(Planar):
-    """A rectangle along the axes, as a part; faces are those of a box, "x-", "x+", "y-", "y+"."""
+    """A rectangle with sides along the axes, as a part of a combination; faces are those of a box."""
 
     corner: Point
     opposite: Point
+
+    @property
+    def type_name(self) -> str:
+        return "box"
 
     def _outline(self) -> list[Arc]:
         (a, b), (c, d), (x, y) = self.corner, self.opposite, self.coordinates
@@ -99,10 +118,10 @@ class Rectangle(Planar):
 
 @dataclass(frozen=True)
 class Polygon(Planar):
-    """A polygon with vertices in either sense, and holes; faces "edge1" (from vertex 1 to 2), …, "hole1.edge1", ….
+    """A polygon with vertices in either orientation, and holes; faces "edge1" (from vertex 1 to 2), …, "hole1.edge1", ….
 
-    Raises DomainError for fewer than three vertices, edges that meet elsewhere than at their ends, a hole that is not
-    strictly inside or touches another, and numbers that are not finite.
+    Raises DomainError for fewer than three vertices, for edges that meet except at common ends, for a hole that is not
+    strictly inside or touches another hole, and for numbers that are not finite.
     """
 
     vertices: tuple[Point, ...]
@@ -131,42 +150,59 @@ class Polygon(Planar):
 
 
 def _edges(prefix: str, vertices: Sequence[Point], leftward: bool) -> Iterator[Segment]:
-    """Edges with the polygon's inside on their left, or their right; named in the order of the vertices."""
+    """Edges named in the order of the vertices and oriented so that the area within is on their left, or on their right."""
     edges = [Segment(f"{prefix}edge{k + 1}", p, vertices[(k + 1) % len(vertices)]) for k, p in enumerate(vertices)]
     turned = (math.fsum(edge.swept for edge in edges) > 0.0) != leftward
     return (edge.trimmed(1.0, 0.0) if turned else edge for edge in edges)
 
 
-def disk(center: Sequence[float] = (0.0, 0.0), radius: float = 1.0, coordinates: tuple[str, ...] = PLANE) -> Ellipse:
-    """The disk about `center`: an ellipse of equal half axes; see `Ellipse`."""
+def disk(center: Pair = (0.0, 0.0), radius: Radius = 1.0, coordinates: tuple[str, ...] = PLANE) -> Ellipse:
+    """The points of the plane within a radius of a center; its boundary is "outer".
+
+    Raises DomainError as `Ellipse`.
+    """
     return Ellipse(point("center", center), (float(radius), float(radius)), coordinates=coordinates)
 
 
 def ellipse(
-    center: Sequence[float], radii: Sequence[float], angle: float = 0.0, coordinates: tuple[str, ...] = PLANE
+    center: Pair = (0.0, 0.0),
+    radii: Annotated[Pair, STATED] = (1.0, 1.0),
+    angle: float = 0.0,
+    coordinates: tuple[str, ...] = PLANE,
 ) -> Ellipse:
-    """An ellipse with half axes `radii`, turned by `angle` in radians; see `Ellipse`."""
+    """An ellipse with its half-axes, the first turned against the x-axis by an angle in radians; its boundary is "outer".
+
+    Raises DomainError as `Ellipse`.
+    """
     return Ellipse(point("center", center), point("radii", radii), float(angle), coordinates=coordinates)
 
 
 def annulus(
-    center: Sequence[float] = (0.0, 0.0),
-    inner_radius: float = 0.5,
-    outer_radius: float = 1.0,
+    center: Pair = (0.0, 0.0),
+    inner_radius: Radius = 0.5,
+    outer_radius: Radius = 1.0,
     coordinates: tuple[str, ...] = PLANE,
 ) -> Annulus:
-    """The ring between two circles about `center`; see `Annulus`."""
+    """The points of the plane between two circles, "inner" and "outer".
+
+    Raises DomainError as `Annulus`.
+    """
     return Annulus(point("center", center), float(inner_radius), float(outer_radius), coordinates=coordinates)
 
 
-def polygon(vertices: Vertices, holes: Sequence[Vertices] = (), coordinates: tuple[str, ...] = PLANE) -> Polygon:
-    """A polygon with these vertices, less the holes; see `Polygon`."""
-    rings = [tuple(point(f"point {k + 1}", vertex) for k, vertex in enumerate(ring)) for ring in (vertices, *holes)]
+def polygon(
+    vertices: Vertices, holes: Annotated[Sequence[Vertices], MaxLen(1000)] = (), coordinates: tuple[str, ...] = PLANE
+) -> Polygon:
+    """A polygon with boundaries "edge1", … from vertex i to i + 1, and holes with "hole1.edge1", …
+
+    Raises DomainError as `Polygon`.
+    """
+    rings = [tuple((float(x), float(y)) for x, y in pairs(ring)) for ring in (vertices, *holes)]
     return Polygon(rings[0], tuple(rings[1:]), coordinates=coordinates)
 
 
 def _ring(what: str, vertices: Sequence[Point]) -> shapely.Polygon:
-    """One closed line that does not meet itself."""
+    """A closed polygonal line as a polygon. Raises DomainError if it meets itself or has no area."""
     if len(vertices) < 3:
         raise DomainError(f"{what}: {len(vertices)} points; a polygon needs at least three")
     for k, vertex in enumerate(vertices):

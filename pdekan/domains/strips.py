@@ -1,9 +1,9 @@
-"""Quadrature inside a planar boundary: strips between two of its arcs, Gauss points along x and along y.
+"""Quadrature in planar domains: strips between two arcs of the boundary, with Gauss points along x and y.
 
-Verticals through every end, vertical tangent and meeting of arcs cut the domain into strips a < x < b between the graphs of
-two arcs. Where one of them has a vertical tangent at an end of its strip it behaves like a square root there, and
-x = a + (b - a) s², or x = (a + b)/2 - (b - a)/2 cos θ for both ends, makes the integrand analytic. A vertical tangent that
-is beyond the strip but near it would slow the convergence: such strips are halved until it is far for their width.
+Vertical lines through all ends and vertical tangents of arcs cut the domain into strips a < x < b between the graphs of two
+arcs. An arc with a vertical tangent at an end of its strip behaves like a square root there; the substitution
+x = a + (b - a) s², or x = (a + b)/2 - (b - a)/2 cos θ for both ends, makes the integrand analytic. A vertical tangent
+outside of the strip but near it slows the convergence: such strips are halved until it is far relative to their width.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 from pdekan.domains.arcs import Arc
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 
-SAME = 1e-12  # of the width: abscissae as near as this are one
-LEAST = 2  # points along a strip, however thin
-CURVED = 6  # the same where a side is an arc of an ellipse: halves of halves then leave 1e-11
-MOST = 16  # points of a Gauss rule before it becomes a composite one
-FAR = 0.5  # of a strip's width: vertical tangents farther away do no harm
+SAME = 1e-12  # of the width: abscissae at a smaller distance are identified
+LEAST = 2  # the least number of points along or across a strip
+CURVED = 6  # the same along a strip beside an ellipse: with repeated halving, the relative error is 1e-11
+MOST = 16  # the largest number of Gauss points in one cell
+FAR = 0.5  # of the width of a strip: vertical tangents at larger distances are ignored
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Strip:
 
 
 def points_for(extent: float, spacing: float, least: int = LEAST) -> tuple[int, int]:
-    """Cells, and points in each, of a composite Gauss rule with about the spacing given."""
+    """The number of cells, and of points in each, of a composite Gauss rule with about this spacing."""
     count = max(least, math.ceil(extent / spacing - 1e-9))
     cells = math.ceil(count / MOST)
     return cells, math.ceil(count / cells)
 
 
 def strips(boundary: Iterable[Arc]) -> list[Strip]:
-    """The domain to the left of closed curves, as strips that do not overlap."""
+    """Disjoint strips that make up the domain on the left of closed curves."""
     graphs = [graph for arc in boundary for graph in arc.graphs()]
     ranges = np.array([np.sort(graph.ends[:, 0]) for graph in graphs])
     size = ranges[:, 1].max() - ranges[:, 0].min()
@@ -63,11 +63,11 @@ def strips(boundary: Iterable[Arc]) -> list[Strip]:
 
 
 def _pairs(graphs: Sequence[Arc], ranges: Array, x: float) -> list[tuple[int, int]]:
-    """Which graphs bound the domain from below and from above on the vertical at x."""
+    """Indices of the graphs that bound the domain from below and from above at x."""
     across = np.flatnonzero((ranges[:, 0] < x) & (x < ranges[:, 1])).tolist()
     rising = sorted((float(graphs[k].height(np.array([x]))[0]), k) for k in across)
     order = [k for _, k in rising]
-    # the inside is on the left: above an arc that runs to the right, below one that runs to the left
+    # the domain is on the left: above an arc that runs to the right, below one that runs to the left
     rightward = {k: graphs[k].ends[1, 0] > graphs[k].ends[0, 0] for k in order}
     return [(i, j) for i, j in pairwise(order) if rightward[i] and not rightward[j]]
 
@@ -77,7 +77,7 @@ def _branches(strip: Strip) -> list[float]:
 
 
 def _graded(strip: Strip, same: float) -> list[Strip]:
-    """The strip in halves of halves, until no vertical tangent is near and beyond it."""
+    """The strip, halved repeatedly until no vertical tangent is outside of a part and near it."""
     beyond = [max(strip.left - x, x - strip.right) for x in _branches(strip)]
     if not any(same < gap < FAR * strip.width for gap in beyond):
         return [strip]
@@ -87,9 +87,9 @@ def _graded(strip: Strip, same: float) -> list[Strip]:
 
 
 def _columns(strip: Strip, spacing: float) -> tuple[Array, Array]:
-    """Abscissae and weights along a strip, with the change of variable that its ends need."""
+    """Abscissae and weights along a strip, after the substitution for vertical tangents at its ends."""
     a, width = strip.left, strip.width
-    near = 1e-6 * width  # grading leaves no vertical tangent at such a distance but at the very end
+    near = 1e-6 * width  # after grading, a vertical tangent this near is at the end itself
     at_left = any(abs(x - strip.left) < near for x in _branches(strip))
     at_right = any(abs(x - strip.right) < near for x in _branches(strip))
     stretch = {0: 1.0, 1: 1.5, 2: 0.5 * np.pi}[at_left + at_right]  # dx/ds is up to 2 or π/2
@@ -104,7 +104,7 @@ def _columns(strip: Strip, spacing: float) -> tuple[Array, Array]:
 
 
 def rule(parts: Sequence[Strip], spacing: tuple[float, float]) -> Quadrature:
-    """Points with about the spacing given along x and y; weights sum to the area up to the rule's error."""
+    """Gauss points with about this spacing along x and y."""
     points, weights = [], []
     for strip in parts:
         x, along = _columns(strip, spacing[0])

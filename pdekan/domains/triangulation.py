@@ -1,4 +1,4 @@
-"""Triangulations of domains that fit their boundary, for pictures and for finite elements."""
+"""Triangulations that fit the boundary of a domain, for figures and finite elements."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from pdekan.domains.quadrature import Array
 from pdekan.domains.validation import positive
 from pdekan.fields.jets import TIME
 
-APART = 0.6  # of the edge length: points inside keep this distance, more than half an edge, from the boundary
-TURN = math.pi / 6.0  # an edge spans no more of an arc
-FLAT = 1e-9  # a cell this thin, its edges being one, is none
-SAME = 1e-7  # of the domain's size: ends of arcs as near as this are one point
-ROUNDS = 40
-SAMPLES = 256
+APART = 0.6  # of the edge length: the least distance of interior points to the boundary, more than half an edge
+TURN = math.pi / 6.0  # the largest angle of an arc that an edge spans
+FLAT = 1e-9  # cells with a smaller volume, relative to their size, are removed
+SAME = 1e-7  # of the size: ends of arcs at a smaller distance are identified
+ROUNDS = 40  # the largest number of times that edges are halved
+SAMPLES = 256  # of an arc, for its length
 
 
 def triangulation(domain: Domain, size: float) -> tuple[Array, Index]:
-    """Points ``(n, d)`` and positively oriented cells ``(m, d + 1)`` with edges of about the size given.
+    """Points ``(n, d)`` and positively oriented cells ``(m, d + 1)`` with edges of about this size.
 
-    Of a planar domain or a box in two dimensions, whose ends of arcs are points and whose boundary is made of edges: what is
-    bounded by straight lines is filled exactly, the rest up to O(size²). Of a ball; of a mesh, its own cells, whatever the
-    size. Raises DomainError for other domains and a size that is not positive.
+    The domain is planar, a box in two dimensions, a ball, or a mesh, which is returned as it is. Points include the ends of all
+    arcs and cells have edges along the whole boundary: polygons are filled exactly, other domains up to O(size²). Raises
+    DomainError for other domains and for a size that is not positive.
     """
     positive("size", size)
     if isinstance(domain, Mesh):
@@ -43,12 +43,12 @@ def triangulation(domain: Domain, size: float) -> tuple[Array, Index]:
     if isinstance(domain, Ball):
         return _ball(domain, size)
     if TIME in domain.coordinates or domain.dimension != 2:
-        raise DomainError(f"no triangulation of a {type(domain).__name__} is known; take its section at one time, or a mesh")
+        raise DomainError(f"no triangulation of a {domain.type_name} is known; take its section at one time, or a mesh")
     return _fitted(planar(domain), size)
 
 
 def _fitted(domain: Planar, size: float) -> tuple[Array, Index]:
-    """Delaunay's triangulation of points on the boundary and a lattice inside; boundary edges that it lacks are halved."""
+    """Delaunay triangulation of boundary points and a lattice inside; boundary edges are halved until none is missing."""
     parts = [_divided(arc, size) for arc in domain.arcs]
     lattice = _hexagonal(domain.lower, domain.upper, size)
     lattice = lattice[domain.distance(lattice) > APART * size]
@@ -67,7 +67,7 @@ def _fitted(domain: Planar, size: float) -> tuple[Array, Index]:
 
 
 def _divided(arc: Arc, size: float) -> Array:
-    """Parameters from 0 to 1 along the span of an arc, at equal lengths of at most `size`."""
+    """Parameters from 0 to 1 along an arc, at equal arc lengths of at most `size`."""
     share = np.linspace(0.0, 1.0, SAMPLES + 1)
     x = arc.at(arc.span[0] + share * (arc.span[1] - arc.span[0]))
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(x, axis=0), axis=1))])
@@ -77,7 +77,7 @@ def _divided(arc: Arc, size: float) -> Array:
 
 
 def _joined(arcs: Sequence[Arc], parts: Sequence[Array], same: float) -> tuple[Array, Index]:
-    """Points of all arcs, those that are nearly the same only once, and edges ``(m, 2)`` along the arcs."""
+    """Points of all arcs, with those nearer than `same` identified, and edges ``(m, 2)`` along the arcs."""
     x = np.concatenate([arc.at(arc.span[0] + t * (arc.span[1] - arc.span[0])) for arc, t in zip(arcs, parts, strict=True)])
     pairs = cKDTree(x).query_pairs(same, output_type="ndarray")
     graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(x), len(x)))
@@ -97,7 +97,7 @@ def _hexagonal(lower: Sequence[float], upper: Sequence[float], size: float) -> A
 
 
 def _missing(edges: Index, cells: Index) -> np.ndarray:
-    """Which edges are an edge of no cell; not those so short that their ends are one point."""
+    """Which edges are not edges of a cell; edges whose ends are identified are not missing."""
     count = int(max(edges.max(), cells.max())) + 1
     present = np.sort(np.concatenate([cells[:, [0, 1]], cells[:, [1, 2]], cells[:, [2, 0]]]), axis=1)
     wanted = np.sort(edges, axis=1)
@@ -105,7 +105,7 @@ def _missing(edges: Index, cells: Index) -> np.ndarray:
 
 
 def _cleaned(points: Array, cells: Index) -> tuple[Array, Index]:
-    """Cells without those that have no volume, oriented, and the points that they use."""
+    """Positively oriented cells without those of no volume, and the points that they use."""
     corners = points[cells]
     content, extent = volumes(corners), np.ptp(corners, axis=1).max(axis=1)
     solid = np.abs(content) > FLAT * extent ** points.shape[1]
@@ -115,7 +115,7 @@ def _cleaned(points: Array, cells: Index) -> tuple[Array, Index]:
 
 
 def _ball(ball: Ball, size: float) -> tuple[Array, Index]:
-    """Fibonacci's points on the sphere, a face-centred lattice inside.
+    """Delaunay triangulation of Fibonacci points on the sphere and of a face-centred cubic lattice inside.
 
     Source: Swinbank and Purser, Q. J. R. Meteorol. Soc. 132 (2006) 1769-1793, for the points on the sphere.
     """

@@ -1,32 +1,39 @@
-"""What the numbers and names that make a domain have to be."""
+"""Checks of the numbers and names that domains are made from; a problem file is checked by the same annotations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
+
+from annotated_types import Gt, Len
 
 from pdekan.domains.base import DomainError
 from pdekan.fields.jets import TIME
 
 Point = tuple[float, float]
+STATED = object()  # metadata of a parameter that problem files have to state although it has a default
+Pair = Annotated[Sequence[float], Len(2, 2)]
+Triple = Annotated[Sequence[float], Len(3, 3)]
+Radius = Annotated[float, Gt(0), STATED]
 
 
 def finite(what: str, *numbers: float) -> tuple[float, ...]:
-    """The numbers as floats. Raises DomainError, naming what they are, where one is not finite."""
+    """The numbers as floats. Raises DomainError for one that is not finite."""
     if not all(math.isfinite(number) for number in numbers):
         raise DomainError(f"{what} is {', '.join(map(str, numbers))}; it needs finite numbers")
     return tuple(float(number) for number in numbers)
 
 
 def positive(what: str, number: float) -> None:
-    """Raises DomainError, naming what it is, for a number that is not finite and positive."""
+    """Raises DomainError for a number that is not finite and positive."""
     finite(what, number)
     if number <= 0.0:
         raise DomainError(f"{what} is {number}; it needs to be positive")
 
 
 def point(what: str, numbers: Sequence[float]) -> Point:
-    """Two finite numbers. Raises DomainError, naming what they are, for anything else."""
+    """Two finite numbers as floats. Raises DomainError for anything else."""
     if len(numbers) != 2:
         raise DomainError(f"{what} has {len(numbers)} coordinates; it needs two")
     x, y = finite(what, *numbers)
@@ -34,7 +41,7 @@ def point(what: str, numbers: Sequence[float]) -> Point:
 
 
 def space(coordinates: Sequence[str], count: int) -> None:
-    """Raises DomainError unless there are `count` different names, none of them time."""
+    """Raises DomainError unless there are `count` different names without time."""
     if len(coordinates) != count or len(set(coordinates)) != count or TIME in coordinates:
         listed = ", ".join(coordinates)
         raise DomainError(f"coordinates {listed}: {count} different names are needed, {TIME} not among them")

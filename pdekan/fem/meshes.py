@@ -86,10 +86,9 @@ class _PlanarMesh(FittedMesh):
     domain: Domain
     arcs: tuple[Arc, ...]
     corners: tuple[tuple[Array, float], ...]  # points, and the exponents α there
-    size: float
 
     def refinements(self, degree: int) -> Iterator[SkfemMesh]:
-        points, cells = triangulation(self.domain, self.size / INITIAL_CELLS[2])
+        points, cells = triangulation(self.domain, self.domain.size / INITIAL_CELLS[2])
         mesh = _without_ears(_sorted_mesh(MeshTri1, points, cells))
         while True:
             yield mesh
@@ -101,7 +100,7 @@ class _PlanarMesh(FittedMesh):
         for done in range(1, max(halvings, default=1)):
             corners = [corner for (corner, _), times in zip(self.corners, halvings, strict=True) if times > done]
             distance = np.linalg.norm(mesh.p.T[:, None] - np.array(corners)[None], axis=2).min(axis=1)
-            at_corner = (distance < POINT_TOLERANCE**2 * self.size)[mesh.t].any(axis=0)
+            at_corner = (distance < POINT_TOLERANCE**2 * self.domain.size)[mesh.t].any(axis=0)
             mesh = self._projected(mesh.refined(np.flatnonzero(at_corner)))
         return mesh
 
@@ -192,10 +191,9 @@ def fitted_mesh(domain: Domain, kinds: Mapping[str, object]) -> FittedMesh:
     else:
         raise ProblemError(
             f'reference = "fem" knows boxes up to three dimensions, planar domains, balls and meshes of triangles, not a '
-            f"{type(domain).__name__} of dimension {domain.dimension}; give formulas, or the file of a solution"
+            f"{domain.type_name} of dimension {domain.dimension}; give formulas, or the file of a solution"
         )
-    size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True))
-    return _PlanarMesh(domain, arcs, tuple(_corner_exponents(arcs, kinds, POINT_TOLERANCE * size)), size)
+    return _PlanarMesh(domain, arcs, tuple(_corner_exponents(arcs, kinds, POINT_TOLERANCE * domain.size)))
 
 
 def _sorted_mesh(kind: type[SkfemMesh], points: Array, cells: Index) -> SkfemMesh:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pdekan.domains.base import Domain
-from pdekan.problem_files import domain_schema, schema
+from pdekan.problem_files import domains, schema
 from pdekan.problem_files.domains import built
 from pdekan.problem_files.interpreter import FUNCTIONS
 from pdekan.problem_files.library import library
@@ -23,11 +23,10 @@ from pdekan.problem_files.measurements import read_measurements
 from pdekan.problem_files.messages import described
 from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
 from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, parse_source, read
-from pdekan.problem_files.schema import ProblemFile
+from pdekan.problem_files.schema import ProblemFile, problem_file
 from pdekan.problem_files.validation import probe
 from pdekan.problems.conditions import CONDITIONS, DOMAIN, Condition, Statement
 from pdekan.problems.formulas import EXACT, ProblemError, RightHandSide, as_field, right_hand_side
-from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions, Weights
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter
 from pdekan.problems.problem import ELEMENTS, Problem
 
@@ -64,12 +63,12 @@ def loads(
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of problem files (draft 2020-12)."""
-    return ProblemFile.model_json_schema(by_alias=True)
+    return problem_file().model_json_schema(by_alias=True)
 
 
 def _problem(source: Source, folder: Path, domain: Domain | None = None, data: Sequence[Measurements] | None = None) -> Problem:
     try:
-        file = ProblemFile.model_validate(source.data)
+        file = problem_file().model_validate(source.data)
     except ValidationError as error:
         for item in error.errors(include_url=False)[:MAX_MESSAGES]:
             source.add(*described(item, source.data))
@@ -133,8 +132,8 @@ class _Resolver:
                 data=tuple(measured),
                 enrichments=tuple(enrichments),
                 interfaces=interfaces,
-                network=_network(file.network),
-                training=_training(file.training),
+                network=file.network,
+                training=file.training,
                 text=self.source.text,
             )
         raise ProblemFileError(self.source.messages)
@@ -142,10 +141,10 @@ class _Resolver:
     def domain(self) -> Domain:
         """The domain; raises ProblemFileError at once where there can be none, since all else is checked in it."""
         table = self.file.domain
-        if isinstance(table, domain_schema.Box):
+        if isinstance(table, domains.Box):
             for name in table.intervals:
                 with self.noting("domain", name):
-                    domain_schema.check_name(name)
+                    domains.check_name(name)
             self.source.check()
         try:
             return built(table, self.folder)
@@ -316,25 +315,3 @@ class _Resolver:
         if table.operator is not None:
             operator = as_field(self.formula(table.operator, scope, *place, "operator", of_unknown=True))
         return kind.of(Statement(on, right_hand_side(value), operator, unknown, table.enforce))
-
-
-def _one_or_all(values: list[int] | None) -> int | tuple[int, ...] | None:
-    return None if values is None else values[0] if len(values) == 1 else tuple(values)
-
-
-def _layer(nodes: int | schema.Nodes) -> int | Nodes:
-    if isinstance(nodes, int):
-        return nodes
-    return Nodes(nodes.sum, nodes.product) if nodes.product else nodes.sum
-
-
-def _network(table: schema.Network) -> NetworkOptions:
-    hidden = None if table.hidden is None else tuple(_layer(nodes) for nodes in table.hidden)
-    return NetworkOptions(table.kind, hidden, _one_or_all(table.degree), _one_or_all(table.intervals), table.base)
-
-
-def _training(table: schema.Training) -> TrainingOptions:
-    options = table.model_dump()
-    options["weights"] = None if table.weights is None else Weights(**table.weights.model_dump())
-    options["refine"] = None if table.refine is None else tuple(table.refine)
-    return TrainingOptions(**options)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from pdekan.problem_files import domain_schema, schema
+from pdekan.problem_files import domains, schema
 from pdekan.problem_files.reader import quoted
+from pdekan.problem_files.tables import NUMBER, Table, table_of
+from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions, Weights
 
-_TABLES: dict[str, type[BaseModel]] = {
-    "": schema.ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": schema.Network,
-    "training": schema.Training, "weights": schema.Weights, "hidden": schema.Nodes, "data": schema.Data,
-    "enrichment": schema.Enrichment, "[table]": schema.TrainableParameter, **domain_schema.MODELS,
+_TABLES: dict[str, type[Table]] = {
+    "": schema.ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": table_of(NetworkOptions),
+    "training": table_of(TrainingOptions), "weights": table_of(Weights), "[Nodes]": table_of(Nodes), "data": schema.Data,
+    "enrichment": schema.Enrichment, "[TrainableParameter]": schema.TrainableParameter,
 }  # fmt: skip
+_TAGS = ("[key]", "[Nodes]", "[TrainableParameter]", NUMBER)  # parts of a location that are no keys
 _WANTED = {
     "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
     "list": "a list [ … ]", "dict": "a table", "model": "a table", "model_attributes": "a table",
@@ -26,7 +28,7 @@ _LIMITS = {
 
 def described(item: ErrorDetails, data: Any) -> tuple[tuple[str | int, ...], str]:
     """The key in the file that an error is about, and a message. data: the tables of the file."""
-    path = tuple(part for part in item["loc"] if part not in ("[key]", *schema.TAGS))
+    path = tuple(part for part in item["loc"] if part not in _TAGS and part not in domains.tables())
     return _in_file(path, data), _in_words(item)
 
 
@@ -50,8 +52,9 @@ def _in_words(item: ErrorDetails) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        tables = ["", *(str(part) for part in item["loc"][:-1] if part in _TABLES)]
-        known = ", ".join(field.alias or name for name, field in _TABLES[tables[-1]].model_fields.items())
+        tables = _TABLES | domains.tables()
+        last = [str(part) for part in ("", *item["loc"][:-1]) if part in tables][-1]
+        known = ", ".join(field.alias or name for name, field in tables[last].model_fields.items())
         return f"unknown key; known are {known}"
     if kind == "literal_error":
         return f"found {found}, expected {context['expected']}"

@@ -5,12 +5,15 @@ Field descriptions end up in the JSON schema.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
-from pdekan.problem_files.domain_schema import DOMAINS, MAX_DIMENSION, NUMBER, Domain, Name, Table, refusal
+from pdekan.problem_files.domains import MAX_DIMENSION, Name, any_domain
+from pdekan.problem_files.tables import FromAnnotation, Table, refusal
 from pdekan.problems.conditions import CONDITIONS
+from pdekan.problems.options import NetworkOptions, TrainingOptions
 
 MAX_UNKNOWNS = 20
 
@@ -29,10 +32,6 @@ def _formula(value: Any) -> Any:
     return repr(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
-
-
 def _printable(text: str) -> str:
     if not text.isprintable():
         raise refusal("control characters and line breaks are not allowed")
@@ -47,7 +46,8 @@ def _whole(value: Any) -> Any:
 
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 10_000}
-Formula = Annotated[str, BeforeValidator(_formula), WithJsonSchema({"anyOf": [_TEXT, NUMBER]})]
+_NUMBER = {"type": "number"}
+Formula = Annotated[str, BeforeValidator(_formula), WithJsonSchema({"anyOf": [_TEXT, _NUMBER]})]
 Title = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
 Faces = Annotated[
     list[str],
@@ -65,15 +65,8 @@ Formulas = Annotated[
     list[Formula],
     Field(min_length=1, max_length=MAX_UNKNOWNS),
     BeforeValidator(_formulas),
-    WithJsonSchema({"anyOf": [_TEXT, NUMBER, {"type": "array", "items": {"anyOf": [_TEXT, NUMBER]}, "minItems": 1}]}),
+    WithJsonSchema({"anyOf": [_TEXT, _NUMBER, {"type": "array", "items": {"anyOf": [_TEXT, _NUMBER]}, "minItems": 1}]}),
 ]
-Degree = Annotated[int, Field(ge=1, le=12)]
-Intervals = Annotated[int, Field(ge=1, le=1000)]
-Layers = Field(default=None, min_length=1, max_length=10)
-
-
-def _one_or_list(item: dict[str, Any]) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]})
 
 
 class Equation(Table):
@@ -136,95 +129,24 @@ class Enrichment(Table):
     unknown: Name | None = None
 
 
-class Nodes(Table):
-    """A hidden layer: how many nodes add what comes in, and how many multiply it."""
-
-    sum: int = Field(default=0, ge=0, le=1000)
-    product: int = Field(default=0, ge=0, le=1000)
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if self.sum + self.product < 1:
-            raise refusal("a hidden layer needs at least one node")
-        return self
+def _lengths(network: NetworkOptions) -> NetworkOptions:
+    for key, values in (("degree", network.degree), ("intervals", network.intervals)):
+        if network.hidden is not None and isinstance(values, tuple) and len(values) != len(network.hidden) + 1:
+            layers = len(network.hidden) + 1
+            raise refusal(f"{key} has {len(values)} numbers; write one number, or one for each of the {layers} layers")
+    return network
 
 
-# a hidden layer is a number or a table, a domain one of several tables; the tags tell which, and are left out of places
-TAGS = ("[nodes]", "[table of nodes]", *(f"[{kind}]" for kind in DOMAINS), "[number]", "[table]")
-Width = Annotated[int, Field(ge=1, le=1000)]
-Layer = Annotated[
-    Annotated[Width, Tag(TAGS[0])] | Annotated[Nodes, Tag(TAGS[1])],
-    Discriminator(lambda value: TAGS[1] if isinstance(value, (dict, Nodes)) else TAGS[0]),
-]
+def _growing(training: TrainingOptions) -> TrainingOptions:
+    intervals = list(training.refine or ())
+    if sorted(set(intervals)) != intervals:
+        raise refusal(f"refine = {intervals}: intervals must grow from stage to stage")
+    return training
 
 
-class Network(Table):
-    """The network that represents the unknown; what is left out is chosen by the solver."""
-
-    kind: Literal["kan", "mlp"] = "kan"
-    hidden: list[Layer] | None = Layers
-    degree: Annotated[
-        list[Degree] | None, BeforeValidator(_listed), _one_or_list({"type": "integer", "minimum": 1, "maximum": 12})
-    ] = Layers
-    intervals: Annotated[
-        list[Intervals] | None,
-        BeforeValidator(_listed),
-        _one_or_list({"type": "integer", "minimum": 1, "maximum": 1000}),
-    ] = Layers
-    base: Literal["none", "silu"] = "none"
-
-    @model_validator(mode="after")
-    def _kind(self) -> Self:
-        if self.kind == "mlp" and any(isinstance(nodes, Nodes) and nodes.product for nodes in self.hidden or []):
-            raise refusal("an mlp has no product nodes; write numbers of nodes")
-        return self
-
-    @model_validator(mode="after")
-    def _lengths(self) -> Self:
-        for key in ("degree", "intervals"):
-            values = getattr(self, key)
-            if self.hidden is not None and values is not None and len(values) not in (1, len(self.hidden) + 1):
-                layers = len(self.hidden) + 1
-                raise refusal(f"{key} has {len(values)} numbers; write one number, or one for each of the {layers} layers")
-        return self
-
-
-class Weights(Table):
-    """Factors of the mean squares in the loss."""
-
-    equation: float = Field(default=1.0, gt=0, le=1e12)
-    conditions: float = Field(default=1.0, gt=0, le=1e12)
-    data: float = Field(default=1.0, gt=0, le=1e12)
-
-
-class Training(Table):
-    """How the network is trained; what is left out is chosen by the solver."""
-
-    optimizer: Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"] = "gauss-newton"
-    points: int | None = Field(default=None, ge=1, le=1_000_000)
-    weights: Weights | None = None
-    refine: list[Intervals] | None = Field(default=None, min_length=1, max_length=20, description="intervals by stage")
-    seed: int = Field(default=0, ge=0, le=2**63 - 1)
-    starts: int | None = Field(default=None, ge=1, le=1000)
-    seconds: float = Field(default=60.0, gt=0, le=1e7)
-    steps: int | None = Field(default=None, ge=1, le=10_000_000)
-    tolerance: float | None = Field(default=None, gt=0, lt=1)
-    memory: float | None = Field(default=None, ge=1, le=1e7, description="megabytes that the Jacobian may take")
-    slabs: int = Field(default=1, ge=1, le=1000, description="parts of time that are solved one after the other")
-    resample: bool = Field(default=False, description="train every stage again with more points where the residual is large")
-    adapt: bool = Field(default=False, description="grade the coordinates so that steep places are spread out; on boxes")
-
-    @model_validator(mode="after")
-    def _growing(self) -> Self:
-        if self.refine is not None and sorted(set(self.refine)) != self.refine:
-            raise refusal(f"refine = {self.refine}: intervals must grow from stage to stage")
-        return self
-
-
-Value = Annotated[
-    Annotated[float, Tag("[number]")] | Annotated[TrainableParameter, Tag("[table]")],
-    Discriminator(lambda value: "[table]" if isinstance(value, (dict, TrainableParameter)) else "[number]"),
-]
+Value = Annotated[float | TrainableParameter, FromAnnotation()]
+Network = Annotated[NetworkOptions, FromAnnotation(), AfterValidator(_lengths)]
+Training = Annotated[TrainingOptions, FromAnnotation(), AfterValidator(_growing)]
 
 
 class ProblemFile(Table):
@@ -235,7 +157,7 @@ class ProblemFile(Table):
     title: Title = ""
     reference: Title = ""
     unknowns: list[Name] = Field(default=["u"], min_length=1, max_length=MAX_UNKNOWNS)
-    domain: Domain
+    domain: Any
     parameters: dict[Name, Value] = Field(default={}, max_length=200)
     functions: dict[Name, Formula] = Field(default={}, max_length=200)
     equation: Equation | None = None
@@ -245,8 +167,8 @@ class ProblemFile(Table):
     exact: dict[Name, Formula] = Field(
         default={}, description='formulas by unknown; or reference = "fem", finite elements, or the name of an HDF5 file'
     )
-    network: Network = Network()
-    training: Training = Training()
+    network: Network = NetworkOptions()
+    training: Training = TrainingOptions()
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -255,3 +177,13 @@ class ProblemFile(Table):
         if not self.conditions and not self.data:
             raise refusal("no [[conditions]] and no [[data]]: without them no solution is singled out")
         return self
+
+
+def problem_file() -> type[ProblemFile]:
+    """The model of a problem file, with the domains that are registered now."""
+    return _with(any_domain())
+
+
+@cache
+def _with(domain: Any) -> type[ProblemFile]:
+    return create_model("ProblemFile", __base__=ProblemFile, __doc__=ProblemFile.__doc__, domain=(domain, ...))

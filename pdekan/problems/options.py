@@ -1,57 +1,69 @@
-"""Options: which network represents the unknowns, and how it is trained."""
+"""Options: the network that represents the unknowns, and its training.
+
+Problem files have the fields as keys and are checked by the limits in the annotations; a text there describes the field.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge, Gt, Le, Len, Lt
 
-def _frozen(sizes: int | Sequence[int] | None) -> int | tuple[int, ...] | None:
-    """Sizes as they are kept: lists become tuples."""
-    return sizes if sizes is None or isinstance(sizes, int) else tuple(sizes)
+Count = Annotated[int, Ge(0), Le(1000)]
+Degree = Annotated[int, Ge(1), Le(12)]
+Intervals = Annotated[int, Ge(1), Le(1000)]
+Width = Annotated[int, Ge(1), Le(1000)]
+Layers = Len(1, 10)
+Weight = Annotated[float, Gt(0), Le(1e12)]
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """A hidden layer: nodes that add what comes in, and nodes that multiply it. Raises ValueError for none of both."""
+    """A hidden layer: how many nodes add what comes in, and how many multiply it.
 
-    sum: int = 0
-    product: int = 0
+    Raises ValueError for no nodes at all.
+    """
+
+    sum: Count = 0
+    product: Count = 0
 
     def __post_init__(self) -> None:
-        if min(self.sum, self.product) < 0 or self.sum + self.product < 1:
-            raise ValueError(
-                f"a hidden layer with {self.sum} sum nodes and {self.product} product nodes; it needs at least one"
-            )
+        if min(self.sum, self.product) < 0:
+            raise ValueError(f"{self.sum} sum nodes and {self.product} product nodes; a number of nodes is not negative")
+        if self.sum + self.product < 1:
+            raise ValueError("a hidden layer needs at least one node")
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """The network that represents the unknown; None leaves the choice to the solver.
+    """The network that represents the unknown; what is left out is chosen by the solver.
 
-    kind: "kan" or "mlp". hidden: nodes in each hidden layer, a number of sums or `Nodes`. degree, intervals: of the splines,
-    one number or one a layer of edges. base: "none", or "silu" for the residual activation w_b·silu(x) + w_s·spline(x) of
-    arXiv:2404.19756, eq. 2.10. Raises ValueError for product nodes in an MLP.
+    hidden: the nodes of each hidden layer; a number means sum nodes. degree, intervals: those of the splines, a number or one
+    for each layer of edges. base: "silu" is the residual activation w_b·silu(x) + w_s·spline(x) of arXiv:2404.19756, eq. 2.10.
+    Raises ValueError for product nodes in an MLP.
     """
 
     kind: Literal["kan", "mlp"] = "kan"
-    hidden: Sequence[int | Nodes] | None = None
-    degree: int | Sequence[int] | None = None
-    intervals: int | Sequence[int] | None = None
+    hidden: Annotated[Sequence[Width | Nodes], Layers] | None = None
+    degree: Degree | Annotated[Sequence[Degree], Layers] | None = None
+    intervals: Intervals | Annotated[Sequence[Intervals], Layers] | None = None
     base: Literal["none", "silu"] = "none"
 
     def __post_init__(self) -> None:
         for name in ("degree", "intervals"):
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
+            value = getattr(self, name)
+            object.__setattr__(self, name, tuple(value) if isinstance(value, Sequence) else value)
         if self.hidden is not None:
-            object.__setattr__(self, "hidden", tuple(self.hidden))
+            plain = (n.sum if isinstance(n, Nodes) and not n.product else n for n in self.hidden)
+            object.__setattr__(self, "hidden", tuple(plain))
         if self.kind == "mlp" and any(nodes.product for nodes in self.layers or ()):
             raise ValueError("an mlp has no product nodes; write numbers of nodes")
 
     @property
     def layers(self) -> tuple[Nodes, ...] | None:
-        """The hidden layers' nodes."""
+        """The nodes of the hidden layers."""
         if self.hidden is None:
             return None
         return tuple(Nodes(nodes) if isinstance(nodes, int) else nodes for nodes in self.hidden)
@@ -61,36 +73,38 @@ class NetworkOptions:
 class Weights:
     """Factors of the mean squares in the loss."""
 
-    equation: float = 1.0
-    conditions: float = 1.0
-    data: float = 1.0
+    equation: Weight = 1.0
+    conditions: Weight = 1.0
+    data: Weight = 1.0
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How the network is trained; None leaves the choice to the solver.
+    """How the network is trained; what is left out is chosen by the solver.
 
-    points: about how many training points inside. weights: None balances equation and conditions by their units.
-    refine: knot intervals, stage by stage. starts: restarts, ranked by training residual. seconds, steps: budgets.
-    tolerance: relative residual, on points that training has not seen, at which training stops. memory: megabytes that the
-    Jacobian may take. slabs: parts of time that are solved one after the other, each from where the one before ended.
-    resample: whether every stage is trained a second time, on points that lie more densely where the residual is large.
-    adapt: whether coordinates are graded, from stage to stage, so that the places where the solution is steep are spread out.
+    points: about how many training points are inside the domain. weights: None balances the equation and the conditions by
+    the sizes of their operators. starts: how many trainings, with seeds `seed`, `seed` + 1, …, share the time and the steps;
+    the network with the least relative residual on validation points, which are not training points, is kept. seconds: the
+    time allowed, in all. steps: the largest number of optimizer steps in all, over stages, starts and the training that is
+    resumed; each slab of time has as many. None limits each stage by itself, depending on the optimizer. tolerance: the
+    relative residual on validation points at which training stops. resample: each stage is trained twice, the second time on
+    points that are denser where the residual is large.
     """
 
     optimizer: Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"] = "gauss-newton"
-    points: int | None = None
+    points: Annotated[int | None, Ge(1), Le(1_000_000)] = None
     weights: Weights | None = None
-    refine: Sequence[int] | None = None
-    seed: int = 0
-    starts: int | None = None
-    seconds: float = 60.0
-    steps: int | None = None
-    tolerance: float | None = None
-    memory: float | None = None
-    slabs: int = 1
-    resample: bool = False
-    adapt: bool = False
+    refine: Annotated[Sequence[Intervals] | None, Len(1, 20), "intervals by stage"] = None
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
+    starts: Annotated[int | None, Ge(1), Le(1000)] = None
+    seconds: Annotated[float, Gt(0), Le(1e7)] = 60.0
+    steps: Annotated[int | None, Ge(1), Le(10_000_000)] = None
+    tolerance: Annotated[float | None, Gt(0), Lt(1)] = None
+    memory: Annotated[float | None, Ge(1), Le(1e7), "megabytes that the Jacobian may take"] = None
+    slabs: Annotated[int, Ge(1), Le(1000), "parts of time that are solved one after the other"] = 1
+    resample: Annotated[bool, "train every stage again with more points where the residual is large"] = False
+    adapt: Annotated[bool, "grade the coordinates so that steep places are spread out; on boxes"] = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "refine", _frozen(self.refine))
+        if self.refine is not None:
+            object.__setattr__(self, "refine", tuple(self.refine))

@@ -42,7 +42,7 @@ def kink(expression: sympy.Expr, symbols: Sequence[sympy.Symbol], domain: Domain
     parts = cased(expression)
     conditions = {c for p in parts.atoms(sympy.Piecewise) for _, c in p.args}
     relations = {r for c in conditions for r in c.atoms(sympy.core.relational.Relational)}
-    size = max(b - a for a, b in zip(domain.lower, domain.upper, strict=True))
+    size = domain.size
     looked = [parts, *(parts.diff(s) for s in symbols)]
     for relation in sorted(relations, key=str):
         for zero, beside in _crossings(relation.lhs - relation.rhs, symbols, points):

@@ -54,7 +54,7 @@ def check(problem: Problem) -> None:
     if not isinstance(domain, Box) or domain.dimension > TENSOR_DIMENSIONS or problem.interfaces or kind != "kan":
         raise ProblemError(
             f"adapt = true: coordinates are graded on boxes of up to {TENSOR_DIMENSIONS} dimensions without interfaces, for "
-            f"networks of kind kan; here the domain is of type {type(domain).__name__.lower()} with {domain.dimension} "
+            f"networks of kind kan; here the domain is of type {domain.type_name} with {domain.dimension} "
             f"coordinates and {len(problem.interfaces)} interfaces, the network of kind {kind}; set adapt = false"
         )
 
