@@ -15,7 +15,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from pdekan.ansatz.unknowns import Ansatz, bare, found, network_outputs, regions, wrapped
 from pdekan.domains.box import box
 from pdekan.domains.shapes import disk
-from pdekan.fields.jets import Derivatives, Frame, Jet, sin
+from pdekan.fields.functions import sin
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.fields.operators import laplacian
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN

@@ -16,7 +16,8 @@ from pdekan import splines
 from pdekan.ansatz.unknowns import network_outputs, wrapped
 from pdekan.domains.box import box, hypercube
 from pdekan.domains.shapes import disk
-from pdekan.fields.jets import Derivatives, Frame, Jet, cos, exp, log, sin, stacked, where
+from pdekan.fields.functions import cos, exp, log, sin, stacked, where
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.fields.operators import div, dot, dt, dx, dy, grad, laplacian, normal
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.evaluation import evaluate

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from pdekan.domains.quadrature import Quadrature
-from pdekan.fields.jets import Derivatives, stacked
+from pdekan.fields.functions import stacked
+from pdekan.fields.jets import Derivatives
 from pdekan.problem_files.library import library, titles
 from pdekan.problem_files.loader import ProblemFileError, json_schema, load_problem, loads
 from pdekan.problem_files.validation import exact_residuals

@@ -13,7 +13,8 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import found, wrapped
 from pdekan.domains.box import box
-from pdekan.fields.jets import Jet, sin
+from pdekan.fields.functions import sin
+from pdekan.fields.jets import Jet
 from pdekan.fields.operators import laplacian
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from pdekan.ansatz.lifting import Lifting
 from pdekan.domains.quadrature import Array
-from pdekan.fields.jets import Frame, Jet, stacked, where
+from pdekan.fields.functions import stacked, where
+from pdekan.fields.jets import Frame, Jet
 from pdekan.networks.base import Network, Trace
 from pdekan.problems.parameters import Parameter
 from pdekan.problems.problem import Problem

@@ -11,7 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pdekan.fields.jets import Frame, Jet, tanh
+from pdekan.fields.functions import tanh
+from pdekan.fields.jets import Frame, Jet
 from pdekan.networks.base import Network, to_unit_box
 
 

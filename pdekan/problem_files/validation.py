@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pdekan.domains.quadrature import Quadrature, appended
-from pdekan.fields.jets import Derivatives, Jet, MissingDerivative, sin
+from pdekan.fields.functions import sin
+from pdekan.fields.jets import Derivatives, Jet, MissingDerivative
 from pdekan.fields.operators import d
 from pdekan.problem_files.parser import ExpressionError
 from pdekan.problem_files.well_posedness import contradictions

@@ -12,7 +12,8 @@ from torch import Tensor
 from pdekan.domains.base import Domain
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.domains.quadrature import Quadrature, appended, joined
-from pdekan.fields.jets import Frame, Jet, stacked
+from pdekan.fields.functions import stacked
+from pdekan.fields.jets import Frame, Jet
 from pdekan.fields.operators import d
 from pdekan.problems.conditions import DOMAIN, Condition
 from pdekan.problems.formulas import EXACT, Environment, Field, Formula, ProblemError, PythonField, RightHandSide

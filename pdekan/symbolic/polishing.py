@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from sympy import Expr, Symbol
 
-from pdekan.fields.jets import Jet, stacked
+from pdekan.fields.functions import stacked
+from pdekan.fields.jets import Jet
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import Term, terms, units

@@ -12,7 +12,7 @@ import sympy
 from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
-from pdekan.fields.jets import ELEMENTARY
+from pdekan.fields.functions import ELEMENTARY
 
 Array = NDArray[np.float64]
 Functions = Mapping[str, Callable[..., Any]]

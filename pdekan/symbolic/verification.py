@@ -19,7 +19,8 @@ from torch import Tensor
 
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.domains.quadrature import Array
-from pdekan.fields.jets import Jet, stacked
+from pdekan.fields.functions import stacked
+from pdekan.fields.jets import Jet
 from pdekan.problem_files.parser import Scope, parse
 from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import ProblemError
