@@ -11,7 +11,7 @@ import torch
 import pdekan as pk
 from pdekan import dirichlet, dt, initial, laplacian, log, sin
 from pdekan.ansatz.time_slabs import breaks, slab
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.fields.jets import Jet
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
@@ -65,7 +65,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def kan(solution: Solution) -> KAN:
-    network = bare(solution.network)
+    network = inner_network(solution.network)
     assert isinstance(network, KAN)
     return network
 
@@ -77,7 +77,7 @@ def test_plane_waves_are_solved_for_and_what_is_smaller_is_left_out(trained: lis
     assert kan(solution).widths == (2, 20, 1)
     assert solution.errors is not None
     assert solution.errors["u"].l2_relative < 1e-4
-    lines = kan(solution).spline_layers[0].whole("coefficients")
+    lines = kan(solution).spline_layers[0].dense("coefficients")
     assert lines.shape[-1] == 2  # inner functions are linear
     steps = solution.history["step"]
     assert (np.diff(steps) > 0).all()
@@ -152,21 +152,21 @@ def test_nonlinear_equations_are_solved_to_the_end() -> None:
     assert solution.errors["u"].l2_relative < 1e-4
 
 
-def test_where_the_last_layer_is_linear_it_need_not_imitate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_last_layer_is_linear_nothing_is_projected(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is solved for at once is the same, whatever it begins with; the ridge falls with what is to be bettered."""
-    imitated: list[int] = []
-    imitate = KAN.imitate
+    projected: list[int] = []
+    project = KAN.project
 
     def counted(self: KAN, values: torch.Tensor, points: torch.Tensor) -> None:
-        imitated.append(self.widths[1])
-        imitate(self, values, points)
+        projected.append(self.widths[1])
+        project(self, values, points)
 
-    monkeypatch.setattr(KAN, "imitate", counted)
+    monkeypatch.setattr(KAN, "project", counted)
     solution = pk.solve(laplace())
-    assert not imitated
+    assert not projected
     monkeypatch.setattr(trainer.Objective, "affine", property(lambda self: False, lambda self, value: None), raising=False)
     other = pk.solve(laplace())
-    assert imitated == [16, 20]
+    assert projected == [16, 20]
     assert other.relative_residual == pytest.approx(solution.relative_residual, rel=0.05)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
 from pdekan.commands.terminal import Standing, console, interruptible, progress_display
 from pdekan.networks.kan import KAN
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _edges(solution: Solution, as_json: bool) -> int:
     """Print what each edge of the network may be."""
-    kan = bare(solution.network)
+    kan = inner_network(solution.network)
     if not isinstance(kan, KAN):
         raise UsageError(f"--edges: the network is a {type(kan).__name__}; only the edges of a KAN are functions")
     points = solution.domain.interior(16, 3, 2048, 0).points

@@ -93,6 +93,13 @@ def stacked(fields: Sequence[Jet]) -> Jet:
     return Jet(fields[0].frame, value, stack(u.gradient for u in fields), stack(u.second for u in fields))
 
 
+def concatenated(jets: Sequence[Jet], dim: int = 0) -> Jet:
+    """Jets one after the other along an axis: 0 for more points, 1 for more components."""
+    parts = zip(*((jet.value, jet.gradient, jet.second) for jet in jets), strict=True)
+    value, gradient, second = (None if part[0] is None else torch.cat(part, dim) for part in parts)
+    return Jet(jets[0].frame, cast("Tensor", value), gradient, second)
+
+
 def composed(outer: Jet, position: Sequence[Jet]) -> Jet:
     """f(p_1, …, p_d) from the jet of f by its coordinates, with its full Hessian, and those of p_1, …, p_d:
     ∂f = Σ f_k ∂p_k,  ∂²f = Σ f_kl ∂p_k ⊙ ∂p_l + Σ f_k ∂²p_k.

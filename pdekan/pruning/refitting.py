@@ -11,7 +11,7 @@ from typing import cast
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.base import LeastSquares, Step
@@ -47,7 +47,7 @@ class Fitted:
 
     @property
     def kan(self) -> KAN:
-        return cast("KAN", bare(self.network))
+        return cast("KAN", inner_network(self.network))
 
 
 class _StoppedError(Exception):
@@ -62,7 +62,7 @@ class Refitting:
     """
 
     def __init__(self, problem: Problem, network: Network, seconds: float, watch: Callable[[float, float], str | None]) -> None:
-        kan = cast("KAN", bare(network))
+        kan = cast("KAN", inner_network(network))
         self.problem, self.options = problem, replace(problem.training, optimizer="gauss-newton")
         self.device = kan.lower.device
         fitted, judged = held_out(problem)
@@ -94,7 +94,7 @@ class Refitting:
     def sparsified(self, network: Network) -> Network:
         """The network trained with the penalty of `pdekan.sparsity` beside its loss, round by round."""
         objective, theta = self.objective(network), _start(network)
-        outputs = sizes(cast("KAN", bare(network)), self.points)
+        outputs = sizes(cast("KAN", inner_network(network)), self.points)
         zero = theta.clone()
         zero[len(theta) - objective.linear :] = 0.0
         before, end = _penalty(network, outputs), self.clock.spent + SHARE * (self.clock.budget - self.clock.spent)
@@ -158,4 +158,4 @@ def _start(network: Network) -> Tensor:
 
 
 def _penalty(network: Network, outputs: Tensor) -> float:
-    return penalty(norms(cast("KAN", bare(network)), outputs))
+    return penalty(norms(cast("KAN", inner_network(network)), outputs))

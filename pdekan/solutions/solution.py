@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pdekan.ansatz.time_slabs import breaks, slab
-from pdekan.ansatz.unknowns import bare, wrapped
+from pdekan.ansatz.unknowns import build_ansatz, inner_network
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.storage import restored, stored
@@ -27,7 +27,7 @@ from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.networks.piecewise import Slabs
+from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.output import vtkhdf
 from pdekan.output.record import Record
 from pdekan.output.samples import Axis, Grid, Mesh, OutputError, Samples, field_name, residual_names
@@ -206,7 +206,7 @@ class Solution:
         errors = None
         if self.errors is not None:
             errors = {name: {k: _finite(v) for k, v in asdict(e).items()} for name, e in self.errors.items()}
-        network = bare(self.network)
+        network = inner_network(self.network)
         paper = network.parameters_paper if isinstance(network, KAN) else None
         return {
             "schema": 1,
@@ -214,7 +214,7 @@ class Solution:
             "status": self.status,
             "reason": self.reason,
             "seed": self.seed,
-            "network": architecture(bare(self.network)),
+            "network": architecture(inner_network(self.network)),
             "parameters": self.parameters,
             "parameters_paper": paper,
             "iterations": self.iterations,
@@ -288,8 +288,8 @@ def architecture(network: Network) -> dict[str, Any]:
         pruned = {"pruned": [[list(edge) for edge in edges] for edges in network.pruned]} if any(network.pruned) else {}
         grading = {} if network.grading is None else {"grading": network.grading.shape[1]}
         return {"kind": "kan", "widths": list(network.widths), **sizes, **products, **pruned, **grading}
-    if isinstance(network, Slabs):
-        parts = [architecture(bare(one)) for one in network.parts]
+    if isinstance(network, PiecewiseInTime):
+        parts = [architecture(inner_network(one)) for one in network.parts]
         return {"kind": "slabs", "breaks": list(network.breaks), "column": network.column, "networks": parts}
     if isinstance(network, MLP):
         return {"kind": "mlp", "widths": list(network.widths)}
@@ -359,7 +359,7 @@ def _rebuilt(
     if config["kind"] == "slabs":
         network: Network = _rebuilt_slabs(config, problem, path)
     else:
-        network = _bare(config, path) if problem is None else wrapped(problem, _bare(config, path))
+        network = _bare(config, path) if problem is None else build_ansatz(problem, _bare(config, path))
     try:
         network.load_state_dict({name: torch.as_tensor(values) for name, values in parameters.items()})
     except RuntimeError:
@@ -370,15 +370,15 @@ def _rebuilt(
     return network
 
 
-def _rebuilt_slabs(config: Mapping[str, Any], problem: Problem | None, path: str | os.PathLike[str]) -> Slabs:
+def _rebuilt_slabs(config: Mapping[str, Any], problem: Problem | None, path: str | os.PathLike[str]) -> PiecewiseInTime:
     networks: list[Network] = []
     times = None if problem is None else breaks(problem)
     for k, part in enumerate(config["networks"]):
         network = _bare(part, path)
         if problem is not None and times is not None:
-            network = wrapped(slab(problem, times, k, networks[-1] if networks else None, 1.0), network)
+            network = build_ansatz(slab(problem, times, k, networks[-1] if networks else None, 1.0), network)
         networks.append(network)
-    return Slabs(networks, config["breaks"], config["column"])
+    return PiecewiseInTime(networks, config["breaks"], config["column"])
 
 
 def _bare(config: Mapping[str, Any], path: str | os.PathLike[str]) -> Network:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pdekan import splines
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.domains.box import box
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
@@ -85,7 +85,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     seconds, network = 0.0, product(configuration["intervals"])
     if configuration["way"] == "learned":
         solution = solver.solve(_problem(function, configuration))
-        trained = bare(solution.network)
+        trained = inner_network(solution.network)
         assert isinstance(trained, KAN)
         seconds, network = solution.seconds, trained
     axis = function.lower + (function.upper - function.lower) * (np.arange(AXIS) + 0.5) / AXIS

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.networks.base import Network
-from pdekan.networks.importance import evaluated
+from pdekan.networks.importance import layer_traces
 from pdekan.networks.kan import KAN
 from pdekan.networks.layers import Edge, LayerTrace
 from pdekan.symbolic.sampling import Samples
@@ -78,12 +78,12 @@ def nearest(trace: LayerTrace, layer: int, edge: Edge, families: Sequence[Family
 @torch.no_grad()
 def traces(kan: KAN, points: Array) -> list[LayerTrace]:
     """The layers of a KAN evaluated at points ``(n, d)``."""
-    return evaluated(kan, torch.as_tensor(points, dtype=torch.float64))
+    return layer_traces(kan, torch.as_tensor(points, dtype=torch.float64))
 
 
 def readable(network: Network) -> KAN | None:
     """The network, if it can be a formula edge by edge: a KAN of splines alone, of few edges; else None."""
-    kan = bare(network)
+    kan = inner_network(network)
     if not isinstance(kan, KAN) or kan is not network or kan.base != "none" or kan.grading is not None:
         return None
     return kan if sum(layer.edges for layer in kan.spline_layers) <= MOST_EDGES else None

@@ -125,7 +125,7 @@ def _snap(network: KAN, trace: LayerTrace, edge: Candidates, member: Template, o
     index = int(layer.kept.reshape(-1)[: edge.source * layer.outputs + edge.target].sum())
     g = np.broadcast_to(evaluate(member.numeric, {X: nodes}), nodes.shape)
     columns = [g, np.ones_like(g)] if edge.target < layer.sums else [g]
-    phi = (design @ layer.whole("coefficients")[place]).numpy()
+    phi = (design @ layer.dense("coefficients")[place]).numpy()
     (a, scale), *offset = (constant(one) for one in np.linalg.lstsq(np.column_stack(columns), phi, rcond=None)[0])
     expression, values = a * member.expression, scale | dict(member.values)
     if offset and not any((one.layer, one.target) == (edge.layer, edge.target) for one in others):

@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pdekan.ansatz.unknowns import Ansatz, bare
+from pdekan.ansatz.unknowns import Ansatz, inner_network
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
-from pdekan.networks.grading import LONGEST, coarseness, counts, equidistributing, interpolated, spread
+from pdekan.networks.grading import MAX_LENGTH, coarseness, equidistribute, interpolate, lengths_per_axis, to_physical
 from pdekan.networks.kan import KAN
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
@@ -44,11 +44,11 @@ def check(problem: Problem) -> None:
 
 def better(problem: Problem, network: Network) -> Tensor | None:
     """The grading that suits what a network says, where its own does not; None where it does."""
-    inner = bare(network)
+    inner = inner_network(network)
     if not isinstance(inner, KAN):
         return None
     given = None if inner.grading is None else inner.grading.cpu()
-    wanted = equidistributing([_lengths(problem, network, given, k) for k in range(problem.domain.dimension)])
+    wanted = equidistribute([_lengths(problem, network, given, k) for k in range(problem.domain.dimension)])
     return None if wanted is None or (given is not None and coarseness(given, wanted) < OUTGROWN) else wanted
 
 
@@ -57,7 +57,7 @@ def sized(stage: Stage, grading: Tensor, is_open: bool) -> Stage:
 
     is_open: whether the number of nodes may be raised, too.
     """
-    needed = math.ceil(INTERVALS_PER_LENGTH * float(counts(grading).max()))
+    needed = math.ceil(INTERVALS_PER_LENGTH * float(lengths_per_axis(grading).max()))
     hidden = tuple(max(n, NODES) for n in stage.hidden) if is_open else stage.hidden
     return replace(stage, hidden=hidden, intervals=(*stage.intervals[:-1], max(stage.intervals[-1], needed)))
 
@@ -80,11 +80,11 @@ def afresh(network: KAN, stage: Stage, grading: Tensor | None, points: Tensor, g
 
 def regraded(network: Network, grading: Tensor) -> Network:
     """About the same function in other coordinates."""
-    inner = bare(network)
+    inner = inner_network(network)
     if not isinstance(inner, KAN):
         return network
     moved = inner.regraded(grading)
-    return network.around(moved) if isinstance(network, Ansatz) else moved
+    return network.with_network(moved) if isinstance(network, Ansatz) else moved
 
 
 @torch.no_grad()
@@ -107,12 +107,12 @@ def _lengths(problem: Problem, network: Network, grading: Tensor | None, k: int)
     mean = slope.square().sum(-1).square().reshape(ALONG - 1, -1).mean(1)
     middle = 0.5 * (columns[k][1:] + columns[k][:-1])
     nodes = _nodes(FINE, True, grading, k)
-    lengths = interpolated(nodes.clamp(middle[0], middle[-1]), middle, mean.clamp_min(1e-12) ** -0.25)
-    return nodes, lengths.clamp_max(LONGEST) ** SHARPER
+    lengths = interpolate(nodes.clamp(middle[0], middle[-1]), middle, mean.clamp_min(1e-12) ** -0.25)
+    return nodes, lengths.clamp_max(MAX_LENGTH) ** SHARPER
 
 
 def _nodes(count: int, ends: bool, grading: Tensor | None, k: int) -> Tensor:
     """Points of [-1, 1] evenly laid in graded coordinates, with the ends or as midpoints of so many cells."""
     steps = torch.arange(count, dtype=torch.float64)
     xi = 2.0 * steps / (count - 1) - 1.0 if ends else (2.0 * steps + 1.0) / count - 1.0
-    return xi if grading is None else spread(xi[:, None], grading[k : k + 1])[0][:, 0]
+    return xi if grading is None else to_physical(xi[:, None], grading[k : k + 1])[0][:, 0]

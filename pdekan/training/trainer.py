@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.ansatz.unknowns import bare, found, wrapped
+from pdekan.ansatz.unknowns import build_ansatz, inner_network, parameter_values
 from pdekan.errors import norms as errors_module
 from pdekan.errors.norms import Errors
 from pdekan.errors.references import Reference
@@ -130,7 +130,7 @@ class Training:
             self.plan = tuple(stage for stage in self.plan for _ in range(2))
         self.first = 0
         self.taken = 0
-        own = None if given is None else wrapped(problem, given)
+        own = None if given is None else build_ansatz(problem, given)
         self.succession = Succession(problem, own, self.device, self.grows, self.options.seed)
         self.climb = Climb(self.plan, self.target, self.grows)
         self.winner: Judged | None = None  # of the starts before
@@ -145,7 +145,7 @@ class Training:
     def _resumed(self, resume: Solution) -> None:
         """Begin where an earlier solution ended."""
         network, succession = resume.network.to(self.device), self.succession
-        inner = bare(network)
+        inner = inner_network(network)
         succession.grading = inner.grading if isinstance(inner, KAN) else None
         planned = [stage for stage in map(self._planned, range(len(self.plan))) if stage is not None]
         check_resumable(self.problem, resume, max(planned, key=lambda stage: stage.hidden, default=None))
@@ -381,7 +381,7 @@ class Training:
             spent = self.clock.spent
             with self.clock.paused():
                 errors = self.history.quick_errors(network)
-                self.history.append(self.taken, spent, index, step.loss, judged.residuals, errors, found(network))
+                self.history.append(self.taken, spent, index, step.loss, judged.residuals, errors, parameter_values(network))
                 reason = self.watch(self._progress(judged, errors)) if self.watch is not None else None
             last, earlier = spent - earlier, spent
             if reason is not None:
@@ -475,7 +475,7 @@ def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Ref
 
 def with_errors(network: Network, uncertainty: Mapping[str, float]) -> dict[str, Found]:
     """The parameters that were found, with their standard errors where known."""
-    return {name: Found(value, uncertainty.get(name)) for name, value in found(network).items()}
+    return {name: Found(value, uncertainty.get(name)) for name, value in parameter_values(network).items()}
 
 
 def _count(network: Network | None) -> int:

@@ -7,7 +7,7 @@ from typing import cast
 
 import torch
 
-from pdekan.ansatz.unknowns import bare, rewrapped, wrapped
+from pdekan.ansatz.unknowns import build_ansatz, inner_network, replace_inner_network
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
@@ -52,15 +52,15 @@ class Succession:
             return best if best is not None else self.given.to(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         if best is not None:
-            network = bare(best)
+            network = inner_network(best)
             if isinstance(network, KAN) and (stage.waves or self._begins_afresh(network, stage)):
                 network = self._afresh(network, stage, generator, imitating)
             elif isinstance(network, KAN):
-                network = cast("KAN", bare(self._regraded(best)))
+                network = cast("KAN", inner_network(self._regraded(best)))
                 if network.widths[1:-1] != stage.hidden:
                     network = network.widened(stage.hidden, generator)
                 network = network.refined(stage.degree, stage.intervals)
-            return rewrapped(best, network)
+            return replace_inner_network(best, network)
         domain = self.problem.domain
         widths, box = stage.widths(domain.dimension), (domain.lower, domain.upper)
         fresh: KAN | MLP
@@ -69,11 +69,11 @@ class Succession:
         else:
             fresh = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
         fresh.initialise(generator)
-        return self._regraded(wrapped(self.problem, fresh).to(self.device))
+        return self._regraded(build_ansatz(self.problem, fresh).to(self.device))
 
     def is_smaller(self, stage: Stage | None, best: Network | None) -> bool:
         """Whether a stage has fewer nodes than the best network so far, which it could not take over."""
-        network = None if best is None else bare(best)
+        network = None if best is None else inner_network(best)
         if stage is None or not self.grows or not isinstance(network, KAN):
             return False
         if self.guessed and self._begins_afresh(network, stage):
@@ -91,7 +91,7 @@ class Succession:
         if stage is None:
             count = sum(p.numel() for p in network.parameters())
             stage = Stage("mlp", (max(1, count // (self.problem.domain.dimension + 2)),), (), (), "none")
-        inner = bare(network)
+        inner = inner_network(network)
         sampling = training_points(self.problem, stage, self.problem.training.seed)
         return replace(sampling, grading=inner.grading) if isinstance(inner, KAN) else sampling
 
@@ -112,12 +112,12 @@ class Succession:
         fresh = graded_coordinates.afresh(network, stage, self.grading, points, generator)
         if imitating:
             with torch.no_grad():
-                fresh.imitate(network(points), points)
+                fresh.project(network(points), points)
         return fresh
 
     def _regraded(self, network: Network) -> Network:
         """The network in the coordinates that solutions so far have asked for."""
-        inner = bare(network)
+        inner = inner_network(network)
         if self.grading is None or not isinstance(inner, KAN):
             return network
         same = inner.grading is not None and torch.equal(inner.grading, self.grading)
@@ -137,7 +137,7 @@ def check_resumable(problem: Problem, resume: Solution, widest: Stage | None) ->
     """Raises ProblemError where the network of an earlier solution fits the problem or the widest stage of its plan not."""
     if (resume.domain, resume.unknowns) != (problem.domain, problem.unknowns):
         raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
-    network = bare(resume.network)
+    network = inner_network(resume.network)
     if widest is None:
         return
     kind = "kan" if isinstance(network, KAN) else "mlp" if isinstance(network, MLP) else "module"
