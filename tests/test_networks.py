@@ -363,9 +363,7 @@ def test_a_pruned_network_is_refined_widened_and_normalised_like_any(
     network.normalise(points)
     *_, (low, high) = hidden_ranges(network, points)
     sums = network.spline_layers[-2].sums
-    torch.testing.assert_close(
-        high[:sums].detach(), torch.full((sums,), MARGIN, dtype=torch.float64), rtol=1e-9, atol=0
-    )
+    torch.testing.assert_close(high[:sums].detach(), torch.full((sums,), MARGIN, dtype=torch.float64), rtol=1e-9, atol=0)
     largest = torch.maximum(high, -low)[sums:].detach()
     torch.testing.assert_close(largest, torch.full_like(largest, MARGIN), rtol=1e-9, atol=0)
 

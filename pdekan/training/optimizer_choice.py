@@ -63,7 +63,7 @@ def optimizer(options: TrainingOptions, parameters: int, dense: bool, last: bool
     """
     name = options.optimizer
     if name == "gauss-newton" and dense:
-        return GaussNewton() if last else GaussNewton(least=EARLY, patience=5)
+        return GaussNewton() if last else GaussNewton(min_gain=EARLY, patience=5)
     if name in ("gauss-newton", "matrix-free"):
         return MatrixFree()
     if name == "ssbroyden":

@@ -71,7 +71,7 @@ class Variant:
 
 def fixed(ridge: float) -> GaussNewton:
     """A ridge that does not fall with the loss."""
-    return GaussNewton(ridge=0.0, floor=ridge)
+    return GaussNewton(ridge=0.0, min_ridge=ridge)
 
 
 VARIANTS = (
