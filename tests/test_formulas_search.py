@@ -19,11 +19,11 @@ from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
 from pdekan.symbolic import search
 from pdekan.symbolic.compositions import composed
+from pdekan.symbolic.expressions import symbol
 from pdekan.symbolic.polishing import to_problem, to_samples
 from pdekan.symbolic.sampling import Samples, inner_box, samples
 from pdekan.symbolic.search import find, simplest
 from pdekan.symbolic.structures import separated
-from pdekan.symbolic.symbolic import symbol
 from pdekan.symbolic.symbols import FAMILIES
 from pdekan.symbolic.templates import Template, constant, evaluate
 from pdekan.symbolic.unwrapping import UNWRAPPINGS

@@ -75,7 +75,7 @@ def _edges(solution: Solution, as_json: bool) -> int:
                 "layer": one.layer,
                 "from": one.source,
                 "to": one.target,
-                "families": [[name, sine] for name, sine, _ in one.found],
+                "families": [[name, sine] for name, sine, _ in one.matches],
             }
             for one in found
         ]
@@ -83,7 +83,7 @@ def _edges(solution: Solution, as_json: bool) -> int:
         return DONE
     table = Table("layer", "from", "to", "may be (sine of the angle to it)", box=None, pad_edge=False)
     for one in found:
-        named = ", ".join(f"{name} ({sine:.0e})" for name, sine, _ in one.found) or "nothing that the library has"
+        named = ", ".join(f"{name} ({sine:.0e})" for name, sine, _ in one.matches) or "nothing that the library has"
         table.add_row(str(one.layer), str(one.source), str(one.target), named)
     console().print(table)
     return DONE

@@ -15,8 +15,8 @@ from pdekan.domains.quadrature import Array
 from pdekan.problems.conditions import DOMAIN, Condition
 from pdekan.problems.formulas import EXACT, Field, RightHandSide
 from pdekan.problems.problem import Equation, Problem
+from pdekan.symbolic.expressions import Coordinates, Names, NotSymbolic, applied, derivative, number, symbol
 from pdekan.symbolic.surfaces import Surface, surface
-from pdekan.symbolic.symbolic import Names, NotSymbolic, Space, applied, derivative, number, symbol
 from pdekan.symbolic.vanishing import branches, cased, vanishes
 
 ASIDE = 1e-9  # of the domain's size: how far inside of a face it is told which case holds there
@@ -50,9 +50,9 @@ class Requirements:
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     @property
-    def space(self) -> Space:
+    def space(self) -> Coordinates:
         domain = self.problem.domain
-        return Space(domain.coordinates, domain.vector)
+        return Coordinates(domain.coordinates, domain.vector)
 
     @property
     def size(self) -> float:
@@ -93,7 +93,7 @@ class Requirements:
             if not within.any():
                 continue
             places, normals, free = places[within], normals[within], free[within]
-            space = Space(self.space.coordinates, self.space.vector, side.normal)
+            space = Coordinates(self.space.coordinates, self.space.vector, side.normal)
             outer = self._residual(condition.operator, condition.value, space)
             inner = outer if condition.value is EXACT else self._residual(condition.operator, None, space)
             apart = [places + ASIDE * self.size * normals, places - ASIDE * self.size * normals]
@@ -128,7 +128,7 @@ class Requirements:
         guesses = {name: number(one.initial) for name, one in self.problem.parameters.items()}
         return guesses | {name: applied(f, self.space.names, self.space) for name, f in self.problem.exact_fields.items()}
 
-    def _residual(self, operator: Field, value: Field | RightHandSide | None, space: Space) -> sympy.Expr:
+    def _residual(self, operator: Field, value: Field | RightHandSide | None, space: Coordinates) -> sympy.Expr:
         names: Mapping[str, sympy.Expr] = {**space.names, **self.formula}
         left = applied(operator, names, space)
         if value is None:
@@ -140,7 +140,7 @@ class Requirements:
     def _face(self, condition: Condition, face: str, points: Array) -> Iterator[Piece]:
         assert condition.operator is not None
         side = _known(surface(self.problem.domain, face))
-        space = Space(self.space.coordinates, self.space.vector, side.normal)
+        space = Coordinates(self.space.coordinates, self.space.vector, side.normal)
         residual = cased(self._residual(condition.operator, condition.value, space))
         if residual == 0 or (len(self.problem.domain.faces) > 20 and vanishes(residual)):
             return

@@ -94,12 +94,12 @@ def snapped(
     theta = parameters_to_vector(network.parameters()).detach().clone()
     best, bound = network, WORSE**2 * problem.loss(theta)
     snaps: list[Snap] = []
-    ranked = [one for one in candidates(network, points, families) if one.found]
-    for edge in sorted(ranked, key=lambda one: one.found[0][1]):
+    ranked = [one for one in candidates(network, points, families) if one.matches]
+    for edge in sorted(ranked, key=lambda one: one.matches[0][1]):
         tick(f"edge {edge.source} to {edge.target} of layer {edge.layer}")
         trace = traces(best, points)[edge.layer]
-        named = [one for one in families if one.name in [name for name, _, _ in edge.found]]
-        for _, sine, member in nearest(trace, edge.layer, (edge.source, edge.target), named).found:
+        named = [one for one in families if one.name in [name for name, _, _ in edge.matches]]
+        for _, sine, member in nearest(trace, edge.layer, (edge.source, edge.target), named).matches:
             if sine > LIKELY:
                 break
             trial = [*snaps, _snap(best, trace, edge, member, snaps)]
