@@ -1,7 +1,7 @@
 """Levenberg-Marquardt without the Jacobian: steps by damped LSMR from products J v and Jᵀ w alone.
 
 For networks of many parameters, where J ``(n, P)`` is too large to factorise or to keep. Write θ = (a, c) with c the entries
-that the model is linear in. As in `gauss_newton` the best c for every a is found by an orthogonal solve, its n × |c| matrix
+that the model is linear in. As in `gauss_newton` the best c for every a follows from an orthogonal solve, its n × |c| matrix
 being small, and steps are taken on a: with Q an orthonormal basis of that matrix's columns and D the lengths of J's columns,
 s = D⁻¹ z solves
 
@@ -70,9 +70,9 @@ class MatrixFree:
             if trial is not None:
                 state, taken = trial, taken + 1
                 best = min(best, Step(state.theta, state.loss, taken), key=lambda step: step.loss)
-                wish = watch(Step(best.theta, best.loss, taken))
-                if wish is not None:
-                    reason = wish
+                stop = watch(Step(best.theta, best.loss, taken))
+                if stop is not None:
+                    reason = stop
                     break
             if level < len(self.ridges) - 1 and state.linear:
                 if gain < self.ridge_gain:

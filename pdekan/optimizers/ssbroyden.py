@@ -67,9 +67,9 @@ class SSBroyden:
                 point, taken, first = after, taken + 1, False
                 best = point if point.loss < best.loss else best
                 if taken % self.burst == 0:
-                    wish = watch(Step(best.theta, best.loss, taken))
-                    if wish is not None:
-                        return Outcome(best.theta, best.loss, taken, wish)
+                    stop = watch(Step(best.theta, best.loss, taken))
+                    if stop is not None:
+                        return Outcome(best.theta, best.loss, taken, stop)
                 if not bool(torch.isfinite(inverse).all()):
                     break
             idle = idle + 1 if best.loss >= (1.0 - self.min_gain) * before else 0

@@ -6,18 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import sympy
 from numpy.polynomial.legendre import Legendre, legvander
-from numpy.typing import NDArray
-from sympy import Symbol
 
+from pdekan.domains.quadrature import Array
 from pdekan.symbolic.sampling import Samples, gauss
 from pdekan.symbolic.spans import FunctionSpan, X, members
 from pdekan.symbolic.symbols import FAMILIES, Family
 from pdekan.symbolic.templates import Template, combination, evaluate
 from pdekan.symbolic.unwrapping import IDENTITY, nested_member
-
-Array = NDArray[np.float64]
 
 SLOPE_DEGREE, OUTER_DEGREE = 12, 40  # of the polynomials for the inner derivatives and for the outer function
 MAX_MISFIT = 1e-6  # relative: of the linear equations for inner derivatives, and of the polynomial for the outer function
@@ -42,7 +38,7 @@ def composed(samples: Samples, families: Sequence[Family] = FAMILIES, nested: bo
         if part is None:
             return
         template, factor = part
-        parts.append((template, factor, factor * evaluate(template.numeric, {_coordinate(samples, k): points[:, k]})))
+        parts.append((template, factor, factor * evaluate(template.numeric, {samples.symbols[k]: points[:, k]})))
     largest = max(parts, key=lambda part: float(np.ptp(part[2])))[1]  # its factor is one: F has a scale of its own
     parts = [part for part in parts if part[1] != 0.0]
     functions, factors, columns = zip(*parts, strict=True)
@@ -62,21 +58,17 @@ def _inner(
     nodes, weights = samples.axis(k)
     unit = 2.0 * (nodes - samples.lower[k]) / (samples.upper[k] - samples.lower[k]) - 1.0
     g = slope.integ()(unit)
-    coordinate = _coordinate(samples, k)
+    coordinate = samples.symbols[k]
     if np.ptp(g) < NEGLIGIBLE_RANGE * max(float(np.ptp(one.integ()(unit))) for one in slopes):
         return Template(coordinate, {}), 0.0
     values = np.column_stack([np.ones_like(g), g])
-    found = members(FunctionSpan.of(nodes, weights, values, max(100.0 * samples.noise, 1e-9)), families)
-    if found is None:
+    functions = members(FunctionSpan.of(nodes, weights, values, max(100.0 * samples.noise, 1e-9)), families)
+    if functions is None:
         return None
-    one = next(one for one in found if X in one.expression.free_symbols)
+    one = next(one for one in functions if X in one.expression.free_symbols)
     column = evaluate(one.numeric, {X: nodes})
     factor = float(np.linalg.lstsq(np.column_stack([column, np.ones_like(column)]), g, rcond=None)[0][0])
     return Template(one.expression.xreplace({X: coordinate}), one.values), factor
-
-
-def _coordinate(samples: Samples, k: int) -> Symbol:
-    return sympy.Symbol(samples.coordinates[k], real=True)
 
 
 def _inner_slopes(samples: Samples, points: Array) -> list[Legendre] | None:

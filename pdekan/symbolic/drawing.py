@@ -9,15 +9,13 @@ from itertools import pairwise
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from scipy.stats import qmc
 from sympy import Expr
 
+from pdekan.domains.quadrature import Array
 from pdekan.output.network_figure import PRODUCT, SUM, Drawing, Edge
 from pdekan.symbolic.expressions import symbol
 from pdekan.symbolic.templates import evaluate
-
-Array = NDArray[np.float64]
 
 CURVE_POINTS = 120  # of an activation
 SAMPLES = 512  # points at which nodes are evaluated for their ranges

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import sympy
 import torch
-from numpy.typing import NDArray
 from sympy import Expr
 
 from pdekan.ansatz.unknowns import inner_network
+from pdekan.domains.quadrature import Array
 from pdekan.networks.base import Network
 from pdekan.networks.importance import layer_traces
 from pdekan.networks.kan import KAN
@@ -25,8 +25,6 @@ from pdekan.symbolic.sampling import Samples, gauss
 from pdekan.symbolic.spans import FunctionSpan, X, members, ranked
 from pdekan.symbolic.symbols import FAMILIES, Family
 from pdekan.symbolic.templates import Template, combination, constant, evaluate
-
-Array = NDArray[np.float64]
 
 MAX_SYMBOL_COST = 3.2  # of the families for single edges: no products of two
 SYMBOLS = tuple(family for family in FAMILIES if family.cost <= MAX_SYMBOL_COST)
@@ -119,8 +117,7 @@ def _coordinate(samples: Samples, k: int, first: LayerTrace) -> _Variable:
     points = samples.scattered()[:, k]
     scale = float((raw[1] - raw[0]) / (points[1] - points[0]))
     shift = float(raw[0]) - scale * float(points[0])
-    name = sympy.Symbol(samples.coordinates[k], real=True)
-    return _Variable(Template(name, {}), scale, shift, float(raw.min()), float(raw.max()))
+    return _Variable(Template(samples.symbols[k], {}), scale, shift, float(raw.min()), float(raw.max()))
 
 
 @torch.no_grad()
@@ -161,10 +158,10 @@ def _edge(
     order = np.argsort(x)
     x, phi, weights = x[order], phi[order], weights[order]
     one = np.ones_like(phi)
-    found = members(FunctionSpan.of(x, weights, np.column_stack([one, phi]) if is_sum else phi[:, None], noise), families)
-    if found is None:
+    functions = members(FunctionSpan.of(x, weights, np.column_stack([one, phi]) if is_sum else phi[:, None], noise), families)
+    if functions is None:
         return None
-    member = next((each for each in found if X in each.expression.free_symbols), None)
+    member = next((each for each in functions if X in each.expression.free_symbols), None)
     if member is None:
         return None
     column = evaluate(member.numeric, {X: x})

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sympy
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from sympy import Expr, Symbol
 
+from pdekan.domains.quadrature import Array
 from pdekan.fields.functions import stacked
 from pdekan.fields.jets import Jet
 from pdekan.problems.problem import Problem
@@ -20,8 +20,6 @@ from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import Term, terms, units
 from pdekan.symbolic.sampling import Samples
 from pdekan.symbolic.templates import ON_JETS, Template, evaluate
-
-Array = NDArray[np.float64]
 
 # Weight of equations and conditions relative to data with noise: no misfit of the data may be traded for a residual.
 EQUATION_WEIGHT = 1e8
@@ -47,31 +45,29 @@ class Polished:
 def to_samples(template: Template, samples: Samples) -> tuple[Template, float]:
     """The template nearest to the samples, and its distance from them, relative to their size."""
     points = samples.scattered()
-    environment = dict(zip((sympy.Symbol(name, real=True) for name in samples.coordinates), points.T, strict=True))
-    wanted = samples.value(points)
-    size = float(np.sqrt((wanted**2).mean())) or 1.0
+    environment = dict(zip(samples.symbols, points.T, strict=True))
+    target = samples.value(points)
+    size = float(np.sqrt((target**2).mean())) or 1.0
     names = list(template.values)
     slopes = [sympy.diff(template.expression, name) for name in names]
 
     def values(expression: Expr, numbers: Array) -> Array:
         with np.errstate(all="ignore"):
-            found = np.asarray(evaluate(expression, environment | dict(zip(names, numbers, strict=True))), dtype=float)
-        return np.asarray(np.broadcast_to(_bounded(found), wanted.shape))
+            result = np.asarray(evaluate(expression, environment | dict(zip(names, numbers, strict=True))), dtype=float)
+        return np.asarray(np.broadcast_to(_bounded(result), target.shape))
 
     def residual(numbers: Array) -> Array:
-        return np.asarray((values(template.expression, numbers) - wanted) / (size * np.sqrt(len(wanted))))
+        return np.asarray((values(template.expression, numbers) - target) / (size * np.sqrt(len(target))))
 
     start = np.array([template.values[name] for name in names])
     if not names:
         return template, float(np.linalg.norm(residual(start)))
 
     def jacobian(numbers: Array) -> Array:
-        return np.asarray(np.column_stack([values(slope, numbers) for slope in slopes]) / (size * np.sqrt(len(wanted))))
+        return np.asarray(np.column_stack([values(slope, numbers) for slope in slopes]) / (size * np.sqrt(len(target))))
 
-    found = least_squares(
-        residual, start, jacobian, method="lm", x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=60
-    )
-    return template.at(dict(zip(names, found.x.tolist(), strict=True))), float(np.linalg.norm(found.fun))
+    fit = least_squares(residual, start, jacobian, method="lm", x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=60)
+    return template.at(dict(zip(names, fit.x.tolist(), strict=True))), float(np.linalg.norm(fit.fun))
 
 
 def to_problem(
@@ -90,17 +86,17 @@ def to_problem(
     if not len(start):
         return Polished(templates, parameters, rows.misfit(start), {})
     scale = rows.scales(start)
-    found = least_squares(
+    fit = least_squares(
         lambda scaled: rows(scale * scaled), start / scale, jac="3-point", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=40
     )
-    numbers, jacobian = scale * found.x, found.jac / scale
+    numbers, jacobian = scale * fit.x, fit.jac / scale
     names = [*(c for one in templates.values() for c in one.values), *parameters]
     values = dict(zip(names, numbers.tolist(), strict=True))
     return Polished(
         {name: one.at(values) for name, one in templates.items()},
         {name: values[name] for name in parameters},
         rows.misfit(numbers),
-        dict(zip(names, _standard_errors(jacobian, found.fun, numbers).tolist(), strict=True)),
+        dict(zip(names, _standard_errors(jacobian, fit.fun, numbers).tolist(), strict=True)),
     )
 
 
@@ -168,8 +164,8 @@ class _Rows:
 
     def _jet(self, expression: Expr, term: Term, values: Mapping[Symbol, float]) -> Jet:
         coordinates = {name: term.frame.coordinate(term.points, i) for i, name in enumerate(term.frame.coordinates)}
-        found = evaluate(expression, coordinates | dict(values), ON_JETS)
-        return found if isinstance(found, Jet) else term.frame.constant(float(found), term.points)
+        result = evaluate(expression, coordinates | dict(values), ON_JETS)
+        return result if isinstance(result, Jet) else term.frame.constant(float(result), term.points)
 
 
 def _bounded(values: Array) -> Array:

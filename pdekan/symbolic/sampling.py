@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import sympy
 from scipy.stats import qmc
 
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
+from pdekan.domains.quadrature import Array
 from pdekan.solutions.solution import Solution
+from pdekan.symbolic.expressions import symbol
 
-Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
 NODES = 64  # Gauss points of an interval
@@ -45,6 +46,11 @@ class Samples:
     def dimension(self) -> int:
         """How many coordinates there are."""
         return len(self.coordinates)
+
+    @property
+    def symbols(self) -> tuple[sympy.Symbol, ...]:
+        """The coordinates as symbols."""
+        return tuple(symbol(name) for name in self.coordinates)
 
     def axis(self, k: int) -> tuple[Array, Array]:
         """Gauss points along coordinate k, and weights that sum to one."""

@@ -174,11 +174,11 @@ def _edge_by_edge(
 
 
 def _verified(
-    problem: Problem, templates: Mapping[str, Template], found: Mapping[str, float], tick: Callable[[str], None]
+    problem: Problem, templates: Mapping[str, Template], values: Mapping[str, float], tick: Callable[[str], None]
 ) -> tuple[dict[str, Expr], dict[str, Expr], Verdict] | None:
     """Formulas, parameters and verdict after constants are adjusted to the problem and recognised; None if rejected."""
     tick("constants")
-    polished = polishing.to_problem(problem, templates, {symbol(name): value for name, value in found.items()})
+    polished = polishing.to_problem(problem, templates, {symbol(name): value for name, value in values.items()})
     if polished.misfit > MAX_MISFIT:
         return None
     parameters = {name: _rounded(value, polished.errors[name]) for name, value in polished.parameters.items()}

@@ -8,14 +8,13 @@ from typing import cast
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from sympy import Expr
 
+from pdekan.domains.quadrature import Array
 from pdekan.symbolic.symbols import FAMILIES, Family
 from pdekan.symbolic.templates import Template, constant, evaluate
 
-Array = NDArray[np.float64]
 X = sympy.Symbol("x", real=True)
 
 # Sines are of the angle between a function and the span. A function is a candidate up to the larger of MAX_SINE and
@@ -84,7 +83,7 @@ def members(span: FunctionSpan, families: Sequence[Family] = FAMILIES) -> list[T
 
     Step by step, the simplest family with a member in the span modulo the functions found before.
     """
-    found: list[Template] = []
+    basis: list[Template] = []
     known = np.zeros((len(span.points), 0))
     while known.shape[1] < span.rank:
         fit = _best(span, known, families)
@@ -93,9 +92,9 @@ def members(span: FunctionSpan, families: Sequence[Family] = FAMILIES) -> list[T
         for row in fit.coefficients[: span.rank - known.shape[1]]:
             template = _member(fit, row, span)
             column = np.sqrt(span.weights) * values_at(template, span.points)
-            found.append(template)
+            basis.append(template)
             known, _ = np.linalg.qr(np.column_stack([known, column / np.linalg.norm(column)]))
-    return found
+    return basis
 
 
 def _best(span: FunctionSpan, known: Array, families: Sequence[Family]) -> _Fit | None:

@@ -14,16 +14,14 @@ from itertools import combinations, product
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
+from pdekan.domains.quadrature import Array
 from pdekan.symbolic.sampling import Samples
 from pdekan.symbolic.spans import FunctionSpan, X, members
 from pdekan.symbolic.symbols import FAMILIES, Family
 from pdekan.symbolic.templates import Template, constant, evaluate
 from pdekan.symbolic.unwrapping import IDENTITY, Unwrapping, nested_member
-
-Array = NDArray[np.float64]
 
 # The box is halved at most MAX_HALVINGS times while the error of F⁻¹(u) is above MAX_ERROR, in at most so many dimensions.
 MAX_ERROR, MAX_HALVINGS, MAX_HALVED_DIMENSIONS = 1e-5, 3, 3
@@ -41,7 +39,6 @@ def separated(
 
     nested: the functions of one variable may be compositions.
     """
-    coordinates = [sympy.Symbol(name, real=True) for name in samples.coordinates]
     samples = _accurate_part(samples, unwrapping)
     with np.errstate(all="ignore"):
         lines = [samples.lines(k, unwrapping.inverse) for k in range(samples.dimension)]
@@ -58,10 +55,10 @@ def separated(
         tried.add(chosen)
         functions: list[list[Template]] = []
         for k, (values, rank) in enumerate(zip(lines, chosen, strict=True)):
-            found = _along(samples, k, values, rank, families, nested)
-            if found is None:
+            along = _along(samples, k, values, rank, families, nested)
+            if along is None:
                 break
-            functions.append([Template(one.expression.xreplace({X: coordinates[k]}), one.values) for one in found])
+            functions.append([Template(one.expression.xreplace({X: samples.symbols[k]}), one.values) for one in along])
         else:
             template = _combined(samples, functions, unwrapping)
             if template is not None:
@@ -74,8 +71,8 @@ def _noise(samples: Samples, unwrapping: Unwrapping, off: float) -> float:
     with np.errstate(all="ignore"):
         v = unwrapping.inverse(u)
         change = unwrapping.inverse(u + off) - v
-    found = float(np.sqrt((change**2).mean() / max((v**2).mean(), 1e-300)))
-    return max(samples.noise, found) if math.isfinite(found) else 1.0
+    error = float(np.sqrt((change**2).mean() / max((v**2).mean(), 1e-300)))
+    return max(samples.noise, error) if math.isfinite(error) else 1.0
 
 
 def _accurate_part(samples: Samples, unwrapping: Unwrapping) -> Samples:
@@ -119,8 +116,7 @@ def _along(
 def _combined(samples: Samples, functions: Sequence[Sequence[Template]], unwrapping: Unwrapping) -> Template | None:
     """The combination of products of functions of one variable that is nearest to the samples, without negligible terms."""
     points = samples.scattered()
-    names = [sympy.Symbol(name, real=True) for name in samples.coordinates]
-    environment = dict(zip(names, points.T, strict=True))
+    environment = dict(zip(samples.symbols, points.T, strict=True))
     with np.errstate(all="ignore"):
         values = unwrapping.inverse(samples.value(points))
     if not np.isfinite(values).all():

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from sympy import Expr
 
-Array = NDArray[np.float64]
+from pdekan.domains.quadrature import Array
+
 # start values of the constants of a family on the interval [lower, upper]: an array for each
 Starts = Callable[[float, float], Sequence[Array]]
 

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import scipy.special
 import sympy
-from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
 from pdekan.fields.functions import ELEMENTARY
 
-Array = NDArray[np.float64]
 Functions = Mapping[str, Callable[..., Any]]
 
 ON_ARRAYS: Functions = {

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from sympy import Expr
 
+from pdekan.domains.quadrature import Array
 from pdekan.symbolic.spans import FunctionSpan, members, values_at
 from pdekan.symbolic.symbols import Family
 from pdekan.symbolic.templates import Template, combination
 
-Array = NDArray[np.float64]
 Change = Callable[[Array], Array]
 
 
