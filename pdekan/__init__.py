@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from pdekan.domains.mesh_file import mesh
     from pdekan.domains.shapes import annulus, disk, ellipse, polygon
     from pdekan.errors.norms import Errors
-    from pdekan.fields.jets import Derivatives, Frame, Jet, acos, asin, atan, atan2, cos, cosh, erf, exp, log, log10, product
-    from pdekan.fields.jets import sign, sin, sinh, sqrt, tan, tanh, total, where
+    from pdekan.fields.functions import acos, asin, atan, atan2, cos, cosh, erf, exp, log, log10, product
+    from pdekan.fields.functions import sign, sin, sinh, sqrt, tan, tanh, total, where
+    from pdekan.fields.jets import Derivatives, Frame, Jet
     from pdekan.networks.base import ModuleNetwork, Network
     from pdekan.networks.kan import KAN
     from pdekan.networks.mlp import MLP
@@ -67,8 +68,8 @@ _HOMES = {
     "domains.mesh_file": "mesh",
     "domains.shapes": "annulus disk ellipse polygon",
     "errors.norms": "Errors",
-    "fields.jets": "Derivatives Frame Jet acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt"
-    " tan tanh total where",
+    "fields.functions": "acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh total where",
+    "fields.jets": "Derivatives Frame Jet",
     "fields.operators": "d div dot dt dx dy dz grad laplacian normal",
     "networks.base": "ModuleNetwork Network",
     "networks.kan": "KAN",

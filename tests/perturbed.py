@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pdekan.fields.jets import Derivatives, Frame, Jet, sin, stacked
+from pdekan.fields.functions import sin, stacked
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Found, Solution

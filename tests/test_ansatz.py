@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from pdekan.ansatz.unknowns import Ansatz, bare, found, network_outputs, regions, wrapped
+from pdekan.ansatz.unknowns import Ansatz, build_ansatz, inner_network, network_outputs, parameter_values, regions
 from pdekan.domains.box import box
 from pdekan.domains.shapes import disk
-from pdekan.fields.jets import Derivatives, Frame, Jet, sin
+from pdekan.fields.functions import sin
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.fields.operators import laplacian
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
@@ -183,13 +184,13 @@ def test_parameters_stay_between_their_bounds_wherever_training_goes() -> None:
     assert ansatz.scalars is not None
     for s in (-30.0, -3.0, 0.0, 3.0, 30.0):
         ansatz.scalars.data.fill_(s)
-        value = ansatz.found()
+        value = ansatz.parameter_values()
         assert list(value) == ["k", "m", "q", "f"]
         assert 0.5 <= value["k"] <= 3.0
         assert value["m"] >= -1.0
         assert value["q"] <= 2.0
         assert value["f"] == s
-        assert found(ansatz) == value
+        assert parameter_values(ansatz) == value
 
 
 def test_slopes_of_parameters_agree_with_finite_differences() -> None:
@@ -201,15 +202,15 @@ def test_slopes_of_parameters_agree_with_finite_differences() -> None:
         for sign in (1.0, -1.0):
             ansatz.scalars.data = s.clone()
             ansatz.scalars.data[k] += sign * h
-            ends.append(ansatz.found()[name])
+            ends.append(ansatz.parameter_values()[name])
         ansatz.scalars.data = s.clone()
-        assert float(ansatz.slopes()[k].detach()) == pytest.approx((ends[0] - ends[1]) / (2.0 * h), rel=1e-8)
+        assert float(ansatz.parameter_slopes()[k].detach()) == pytest.approx((ends[0] - ends[1]) / (2.0 * h), rel=1e-8)
 
 
 def test_training_begins_at_the_initial_values() -> None:
     ansatz = Ansatz(CASES["all"], MLP((2, 3, 8), DOMAIN.lower, DOMAIN.upper))
     for name, parameter in PARAMETERS.items():
-        assert ansatz.found()[name] == pytest.approx(parameter.initial, rel=1e-14)
+        assert ansatz.parameter_values()[name] == pytest.approx(parameter.initial, rel=1e-14)
     assert not ansatz.factors[0].detach().any()
 
 
@@ -223,12 +224,12 @@ def test_an_initial_value_that_is_not_between_the_bounds_is_refused(bounds: tupl
 def test_another_network_keeps_parameters_and_factors(name: str) -> None:
     problem = CASES[name]
     ansatz = ansatz_for(problem, mlp=False)
-    inner = bare(ansatz)
+    inner = inner_network(ansatz)
     assert isinstance(inner, KAN)
-    other = ansatz.around(inner.refined((5, 4), (4, 6)))
+    other = ansatz.with_network(inner.refined((5, 4), (4, 6)))
     assert sum(p.numel() for p in other.parameters()) > sum(p.numel() for p in ansatz.parameters())
     torch.testing.assert_close(other(POINTS), ansatz(POINTS), rtol=1e-10, atol=1e-10)
-    assert other.found() == ansatz.found()
+    assert other.parameter_values() == ansatz.parameter_values()
     for old, new in zip(ansatz.factors, other.factors, strict=True):
         assert torch.equal(old, new)
         new.data += 1.0  # of its own: the first keeps what it had
@@ -246,14 +247,14 @@ def test_state_goes_out_and_in(name: str) -> None:
 
 def test_a_problem_that_needs_no_ansatz_has_none() -> None:
     network = MLP((2, 3, 2), DOMAIN.lower, DOMAIN.upper)
-    assert wrapped(PLAIN, network) is network
-    assert bare(network) is network
-    assert found(network) == {}
+    assert build_ansatz(PLAIN, network) is network
+    assert inner_network(network) is network
+    assert parameter_values(network) == {}
     for problem in CASES.values():
         inner = MLP((2, 3, network_outputs(problem)), DOMAIN.lower, DOMAIN.upper)
-        outer = wrapped(problem, inner)
+        outer = build_ansatz(problem, inner)
         assert isinstance(outer, Ansatz)
-        assert bare(outer) is inner
+        assert inner_network(outer) is inner
         assert outer.outputs == len(problem.sought)
 
 
@@ -265,7 +266,7 @@ def test_a_network_with_another_number_of_outputs_is_refused() -> None:
 def test_what_is_enriched_cannot_be_exact() -> None:
     problem = replace(CASES["lifting"], enrichments=(Enrichment(as_field(lambda x: x), "u"),))
     with pytest.raises(ProblemError, match="u is enriched: its conditions cannot be exact"):
-        wrapped(problem, MLP((2, 3, 2), DOMAIN.lower, DOMAIN.upper))
+        build_ansatz(problem, MLP((2, 3, 2), DOMAIN.lower, DOMAIN.upper))
 
 
 def test_points_in_a_region_too_small_to_be_known_have_rows_that_fit_their_values() -> None:
@@ -287,6 +288,6 @@ def test_an_equation_that_is_linear_for_the_initial_parameter_alone_is_not_taken
     problem = Problem(
         box(x=(0, 1)), lambda u, k: -laplacian(u) + k * u**3, 1.0, (dirichlet(0.0),), parameters={"k": Parameter(0.0)}
     )
-    ansatz = random_(wrapped(problem, MLP((1, 3, 1), (0.0,), (1.0,))))
+    ansatz = random_(build_ansatz(problem, MLP((1, 3, 1), (0.0,), (1.0,))))
     assert not Objective(problem, ansatz, terms(problem, Sampling(3, 3, 0, 0))).affine
-    assert np.isfinite(list(found(ansatz).values())).all()
+    assert np.isfinite(list(parameter_values(ansatz).values())).all()

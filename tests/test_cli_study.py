@@ -165,17 +165,17 @@ def test_another_study_needs_force_and_leaves_no_figure_behind(workplace: Path, 
     assert command("study", "squares", "--output", "out") == 0
     (workplace / "out" / "notes.png").write_text("mine")
     assert command("study", "squares", "--output", "out") == 2
-    bare = replace(SQUARES, findings=lambda rows: replace(SQUARES.findings(rows), pictures=()))
-    monkeypatch.setitem(EXPERIMENTS, "squares", bare)
+    inner_network = replace(SQUARES, findings=lambda rows: replace(SQUARES.findings(rows), pictures=()))
+    monkeypatch.setitem(EXPERIMENTS, "squares", inner_network)
     assert command("study", "squares", "--output", "out", "--force") == 0
     assert files(workplace / "out") == ["notes.png", "study.h5", "study.jsonl", "summary.json", "table.md"]
 
 
 def test_plot_draws_again_from_the_file_alone(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("study", "squares", "--output", "out") == 0
-    (workplace / "bare").mkdir()
-    os.rename("out/study.h5", "bare/study.h5")
+    (workplace / "inner_network").mkdir()
+    os.rename("out/study.h5", "inner_network/study.h5")
     capsys.readouterr()
-    assert command("plot", "bare", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["files"] == {"squares": "bare/squares.png"}
-    assert Path("bare/squares.png").read_bytes() == Path("out/squares.png").read_bytes()
+    assert command("plot", "inner_network", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["files"] == {"squares": "inner_network/squares.png"}
+    assert Path("inner_network/squares.png").read_bytes() == Path("out/squares.png").read_bytes()

@@ -15,7 +15,7 @@ from pdekan.domains.box import box, hypercube
 from pdekan.domains.quadrature import Quadrature
 from pdekan.domains.shapes import disk
 from pdekan.fem.applicability import check
-from pdekan.fields.jets import exp, sin
+from pdekan.fields.functions import exp, sin
 from pdekan.fields.operators import dt, laplacian
 from pdekan.problem_files.loader import json_schema
 from pdekan.problem_files.parser import Scope, parse

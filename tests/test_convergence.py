@@ -14,7 +14,7 @@ from pdekan import splines
 from pdekan.domains.box import box
 from pdekan.domains.quadrature import gauss
 from pdekan.errors.norms import Errors, measure
-from pdekan.fields.jets import exp, sin
+from pdekan.fields.functions import exp, sin
 from pdekan.fields.operators import dx, laplacian
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton

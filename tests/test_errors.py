@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pdekan.domains.box import Box, box, hypercube
 from pdekan.domains.quadrature import Quadrature
 from pdekan.errors.norms import GAUSS_POINTS, Errors, measure, measure_on_rule
-from pdekan.fields.jets import Jet, exp, product, sin
+from pdekan.fields.functions import exp, product, sin
+from pdekan.fields.jets import Jet
 from pdekan.fields.operators import laplacian
 from pdekan.networks.base import ModuleNetwork
 from pdekan.problems.problem import Problem

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from pdekan.fields.jets import ELEMENTARY, Derivatives, Frame, Jet, MissingDerivative
+from pdekan.fields.functions import ELEMENTARY
+from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
 from pdekan.problem_files.parser import Expression, ExpressionError, Kind, Scope, dependency_order, parse
 
 POINTS = torch.rand((40, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1.6 + 0.1

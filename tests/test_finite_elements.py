@@ -26,7 +26,8 @@ from pdekan.fem.meshes import fitted_mesh
 from pdekan.fem.solver import levels
 from pdekan.fem.spaces import FiniteElementFunction, LagrangeSpace
 from pdekan.fem.weak_form import coefficients, is_affine
-from pdekan.fields.jets import Derivatives, Jet, atan2, cos, exp, sin
+from pdekan.fields.functions import atan2, cos, exp, sin
+from pdekan.fields.jets import Derivatives, Jet
 from pdekan.fields.operators import d, div, dx, dy, grad, laplacian, normal
 from pdekan.problems.conditions import dirichlet, neumann, robin
 from pdekan.problems.formulas import EXACT, ProblemError, as_field

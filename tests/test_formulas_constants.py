@@ -9,7 +9,7 @@ import pytest
 import sympy
 from sympy import E, Rational, exp, log, pi, sqrt
 
-from pdekan.symbolic.constants import recognise, recognised
+from pdekan.symbolic.constants import recognise
 
 SIMPLE = [
     pi, 2 * pi, -3 * pi / 2, pi**2, pi**2 / 4, 17 * pi**2, 1 / pi, 4 / pi**2, sqrt(2), sqrt(2) / 2, sqrt(6) / 4,
@@ -72,9 +72,3 @@ def test_double_precision_is_the_best_there_is() -> None:
 def test_what_is_no_number_is_refused(value: float, off: float) -> None:
     with pytest.raises(ValueError, match="finite number"):
         recognise(value, off)
-
-
-def test_a_substitution_for_symbols_with_standard_errors() -> None:
-    a, b = sympy.symbols("c0 c1")
-    found = recognised({a: 2.0 * math.pi + 2e-9, b: 0.5234871}, {a: 1e-9, b: 1e-9})
-    assert found == {a: 2 * pi, b: sympy.Float(0.5234871)}

@@ -45,7 +45,7 @@ def sampled(kan: KAN) -> Samples:
 
 def test_every_edge_is_named() -> None:
     found = {
-        (one.layer, one.source, one.target): one.found[0][0]
+        (one.layer, one.source, one.target): one.matches[0][0]
         for one in candidates(network(), sampled(network()).scattered(), FEW)
     }
     assert found == {

@@ -12,18 +12,18 @@ import sympy
 from perturbed import perturbed
 
 from pdekan.domains.box import box
-from pdekan.fields import jets
+from pdekan.fields import functions
 from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
 from pdekan.symbolic import search
 from pdekan.symbolic.compositions import composed
+from pdekan.symbolic.expressions import symbol
 from pdekan.symbolic.polishing import to_problem, to_samples
 from pdekan.symbolic.sampling import Samples, inner_box, samples
 from pdekan.symbolic.search import find, simplest
 from pdekan.symbolic.structures import separated
-from pdekan.symbolic.symbolic import symbol
 from pdekan.symbolic.symbols import FAMILIES
 from pdekan.symbolic.templates import Template, constant, evaluate
 from pdekan.symbolic.unwrapping import UNWRAPPINGS
@@ -143,7 +143,7 @@ def test_values_with_noise_are_fitted_to_within_it() -> None:
     generator = np.random.default_rng(0)
     x = np.linspace(0.0, 2.0, 200)[:, None]
     noisy = Measurements(x, {"u": 2.0 * np.sin(3.0 * x[:, 0]) + 0.01 * generator.standard_normal(200)}, 0.01)
-    problem = Problem(box(x=(0, 2)), data=(noisy,), exact=lambda x: 2.0 * jets.sin(3.0 * x))
+    problem = Problem(box(x=(0, 2)), data=(noisy,), exact=lambda x: 2.0 * functions.sin(3.0 * x))
     found = find(perturbed(problem, 1e-4), families=FEW, seconds=60.0)
     assert found is not None
     assert found.verdict.kind == "numerical"

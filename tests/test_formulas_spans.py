@@ -9,7 +9,7 @@ import pytest
 import sympy
 from numpy.typing import NDArray
 
-from pdekan.symbolic.spans import Space, X, _descended, members
+from pdekan.symbolic.spans import FunctionSpan, X, _minimised, members
 from pdekan.symbolic.symbols import FAMILIES, symbol
 from pdekan.symbolic.templates import evaluate
 
@@ -18,14 +18,14 @@ Function = Callable[[Array], Array]
 ERROR = 1e-8
 
 
-def space(functions: list[Function], lower: float, upper: float, error: float = ERROR) -> Space:
+def space(functions: list[Function], lower: float, upper: float, error: float = ERROR) -> FunctionSpan:
     """The span of random mixtures of functions with errors, on 64 Gauss points."""
     nodes, weights = np.polynomial.legendre.leggauss(64)
     x = lower + 0.5 * (nodes + 1.0) * (upper - lower)
     random = np.random.default_rng(0)
     values = np.column_stack([f(x) + 0.0 * x for f in functions]) @ random.normal(size=(len(functions), len(functions)))
     values += error * random.normal(size=values.shape) * np.abs(values).max()
-    return Space.of(x, 0.5 * weights, values, 10.0 * error)
+    return FunctionSpan.of(x, 0.5 * weights, values, 10.0 * error)
 
 
 CASES: dict[str, tuple[list[Function], float, float, list[str]]] = {
@@ -81,6 +81,6 @@ def test_a_descent_does_not_depend_on_the_signs_of_singular_vectors() -> None:
     here = space([lambda x: 1.0 + 0.5 * np.sin(2 * np.pi * x)], 0.0, 1.0, error=1e-10)
     none = np.zeros((64, 0))
     for start in (5.8, 6.0, 6.2, 6.4, 6.6, 6.8):
-        theta, sine = _descended(family, here, none, here.basis, np.array([start]), 40)
+        theta, sine = _minimised(family, here, none, here.basis, np.array([start]), 40)
         assert theta[0] == pytest.approx(2 * np.pi, rel=1e-6)
         assert sine < 1e-7

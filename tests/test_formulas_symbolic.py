@@ -13,7 +13,7 @@ from pdekan.problem_files.interpreter import OPERATIONS
 from pdekan.problem_files.parser import Scope, parse
 from pdekan.problems.conditions import neumann
 from pdekan.problems.formulas import Constant, Difference, PythonField
-from pdekan.symbolic.symbolic import NotSymbolic, Space, applied, derivative, number, symbol
+from pdekan.symbolic.expressions import Coordinates, NotSymbolic, applied, derivative, number, symbol
 from pdekan.symbolic.writing import read
 
 SCOPE = Scope(("x", "y", "t"), "r", ("u", "v"))
@@ -45,7 +45,7 @@ def test_every_operation_gives_what_jets_give(text: str) -> None:
     expression = parse(text, SCOPE)
     expected = expression({**jets, **fields}).value.numpy()
 
-    space = Space(SCOPE.coordinates, "r", tuple(number(n) for n in NORMAL))
+    space = Coordinates(SCOPE.coordinates, "r", tuple(number(n) for n in NORMAL))
     forms = {name: read(formula, SCOPE.coordinates) for name, formula in (("u", U), ("v", V))}
     found = applied(expression, {**space.names, **forms}, space)
     values = [float(found.subs(dict(zip(space.symbols, point, strict=True)))) for point in points().tolist()]
@@ -81,7 +81,7 @@ def test_numbers_are_what_is_written(text: str, form: sympy.Expr) -> None:
 
 def test_numbers_reach_functions_and_parameters_as_they_are_written() -> None:
     scope = Scope(("x",), parameters={"k": 0.3}, functions={"rate": parse("k*pi", Scope(("x",), parameters={"k": 0.3}))})
-    space = Space(("x",))
+    space = Coordinates(("x",))
     assert applied(parse("sin(rate*x)", scope), space.names, space) == sympy.sin(3 * sympy.pi * symbol("x") / 10)
 
 
@@ -92,12 +92,12 @@ def test_a_huge_power_of_a_fraction_is_not_written_out() -> None:
 
 
 def test_laplacian_and_divergence_leave_time_out() -> None:
-    space = Space(("x", "t"))
+    space = Coordinates(("x", "t"))
     assert applied(parse("laplacian(t**4*x**2)", Scope(("x", "t"))), space.names, space) == 2 * symbol("t") ** 4
 
 
 def test_fields_of_python_that_conditions_are_made_of() -> None:
-    space = Space(("x", "y"), None, (sympy.Integer(-1), sympy.Integer(0)))
+    space = Coordinates(("x", "y"), None, (sympy.Integer(-1), sympy.Integer(0)))
     names = {**space.names, "u": symbol("x") ** 2 * symbol("y")}
     slope = neumann(0.0).operator
     assert slope is not None
@@ -106,7 +106,7 @@ def test_fields_of_python_that_conditions_are_made_of() -> None:
 
 
 def test_what_has_no_symbolic_form_is_refused() -> None:
-    space = Space(("x",))
+    space = Coordinates(("x",))
     with pytest.raises(NotSymbolic, match="PythonField"):
         applied(PythonField(lambda x: x, ("x",)), space.names, space)
     with pytest.raises(NotSymbolic, match="boundary"):
@@ -119,6 +119,6 @@ def test_what_has_no_symbolic_form_is_refused() -> None:
 
 def test_many_coordinates_as_a_vector() -> None:
     domain = hypercube(6, 0.0, 1.0)
-    space = Space(domain.coordinates, domain.vector)
+    space = Coordinates(domain.coordinates, domain.vector)
     found = applied(parse("laplacian(sum(x**2))", Scope(domain.coordinates, domain.vector)), space.names, space)
     assert found == 12

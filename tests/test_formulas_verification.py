@@ -19,8 +19,8 @@ from pdekan.problem_files.parser import Expression, Scope, parse
 from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
+from pdekan.symbolic.expressions import Coordinates, NotSymbolic, applied, symbol
 from pdekan.symbolic.residuals import SymbolicResiduals
-from pdekan.symbolic.symbolic import NotSymbolic, Space, applied, symbol
 from pdekan.symbolic.vanishing import vanishes
 from pdekan.symbolic.verification import Verdict, verify
 from pdekan.symbolic.writing import text
@@ -37,7 +37,7 @@ OTHERS = {"sine_gordon_breather": "numerical", "soliton_pair": "numerical"}
 
 
 def of_file(problem: Problem) -> dict[str, sympy.Expr]:
-    space = Space(problem.domain.coordinates, problem.domain.vector)
+    space = Coordinates(problem.domain.coordinates, problem.domain.vector)
     return {name: applied(field, space.names, space) for name, field in problem.exact_fields.items()}
 
 

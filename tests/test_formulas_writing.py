@@ -33,7 +33,7 @@ from sympy import (
 )
 
 from pdekan.problem_files.parser import ExpressionError
-from pdekan.symbolic.symbolic import NotSymbolic, symbol
+from pdekan.symbolic.expressions import NotSymbolic, symbol
 from pdekan.symbolic.writing import latex, python_source, read, text
 
 x, y = symbol("x"), symbol("y")

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import pdekan as pk
-from pdekan.ansatz.unknowns import Ansatz, bare
+from pdekan.ansatz.unknowns import Ansatz, inner_network
 from pdekan.domains.box import Box
 from pdekan.networks.base import ModuleNetwork
-from pdekan.networks.grading import counts, equidistributing, spread
+from pdekan.networks.grading import equidistribute, lengths_per_axis, to_physical
 from pdekan.networks.kan import KAN
 from pdekan.problem_files.loader import loads
 from pdekan.problems.formulas import ProblemError
@@ -88,7 +88,7 @@ def test_axes_are_spread_out_where_the_solution_is_steep_and_nowhere_else() -> N
     grading = None
     for _ in range(3):  # differences see a front that is thinner than their steps only step by step
         axes = [lengths(problem, network, grading, k) for k in range(2)]
-        grading = equidistributing(axes)
+        grading = equidistribute(axes)
         assert grading is not None
     nodes, found = axes[0]
     steepest = int(found.argmin())
@@ -96,7 +96,7 @@ def test_axes_are_spread_out_where_the_solution_is_steep_and_nowhere_else() -> N
     # the mean fourth power of cos y over [1, 4] is 0.386; half the range of u is 1
     assert float(found[steepest]) == pytest.approx((WIDTH / 0.386**0.25) ** RULE.power, rel=0.4)
     even = torch.linspace(-1.0, 1.0, 11, dtype=torch.float64)
-    assert torch.allclose(spread(even[:, None].expand(-1, 2), grading)[0][:, 1], even, atol=1e-12)
+    assert torch.allclose(to_physical(even[:, None].expand(-1, 2), grading)[0][:, 1], even, atol=1e-12)
 
 
 def test_a_layer_is_found_that_even_knots_do_not_find() -> None:
@@ -113,7 +113,7 @@ def test_a_smooth_solution_is_trained_as_without() -> None:
     problem = loads(text, "smooth.toml")
     on = pk.solve(problem)
     off = pk.solve(replace(problem, training=replace(problem.training, adapt=False)))
-    network = bare(on.network)
+    network = inner_network(on.network)
     assert isinstance(network, KAN)
     assert network.grading is None
     assert torch.equal(*(torch.cat([p.reshape(-1) for p in one.network.parameters()]) for one in (on, off)))
@@ -124,7 +124,7 @@ def test_graded_solutions_are_stored_and_gone_on_with(tmp_path: Path) -> None:
     solution = pk.solve(problem)
     solution.save(tmp_path / "solution.vtkhdf")
     loaded = pk.load_solution(tmp_path / "solution.vtkhdf")
-    network = bare(loaded.network)
+    network = inner_network(loaded.network)
     assert isinstance(network, KAN)
     assert network.grading is not None
     points = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)[:, None].numpy()
@@ -136,7 +136,7 @@ def test_graded_solutions_are_stored_and_gone_on_with(tmp_path: Path) -> None:
 def front_grading() -> Tensor:
     """Of a front across x, and of nothing along y."""
     nodes = torch.linspace(-1.0, 1.0, 801, dtype=torch.float64)
-    grading = equidistributing([(nodes, (WIDTH**2 + nodes**2).sqrt()), (nodes, torch.ones_like(nodes))])
+    grading = equidistribute([(nodes, (WIDTH**2 + nodes**2).sqrt()), (nodes, torch.ones_like(nodes))])
     assert grading is not None
     return grading
 
@@ -145,7 +145,7 @@ def test_a_stage_is_sized_for_the_lengths_that_fit_along_an_axis() -> None:
     grading, free = front_grading(), loads(PLANE, "plane.toml")
     fixed = replace(free, network=NetworkOptions(hidden=(6,)))
     small = Stage("kan", (6,), (3, 9), (1, 6))
-    intervals = (1, math.ceil(RULE.intervals * float(counts(grading).max())))
+    intervals = (1, math.ceil(RULE.intervals * float(lengths_per_axis(grading).max())))
     assert sized(free, small, grading) == replace(small, hidden=(RULE.hidden,), intervals=intervals)
     assert sized(fixed, small, grading) == replace(small, intervals=intervals)
     large = Stage("kan", (24,), (9, 9), (4, 500))
@@ -162,10 +162,10 @@ def test_plane_waves_can_represent_the_function_of_another_network() -> None:
     stage = sized(loads(PLANE, "plane.toml"), Stage("kan", (8,), (3, 9), (1, 6)), grading)
     after = plane_waves(before, stage, grading, points, torch.Generator().manual_seed(1))
     assert (after.widths, after.intervals) == ((2, *stage.hidden, 1), stage.intervals)
-    after.imitate(before(points).detach(), points)
+    after.project(before(points).detach(), points)
     said, meant = (network(others).detach() for network in (after, before))
     torch.testing.assert_close(said, meant, rtol=0.0, atol=1e-4 * float(meant.abs().max()))
-    lines = after.spline_layers[0].whole("coefficients").detach()
+    lines = after.spline_layers[0].dense("coefficients").detach()
     slopes = lines.diff(dim=-1).abs().sum(-1)  # from end to end
     assert float((slopes - (lines[..., -1] - lines[..., 0]).abs()).max()) < 0.5
     # along y little changes: most waves go along x
@@ -187,7 +187,7 @@ def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_validation_points(m
     problem = replace(layer(seconds=20), network=NetworkOptions(hidden=(8,), degree=9, intervals=12))
     trainer = Trainer(problem)
     nodes = torch.linspace(-1.0, 1.0, 801, dtype=torch.float64)
-    grading = equidistributing([(nodes, (0.001**2 + (nodes - 1.0) ** 2).sqrt())])
+    grading = equidistribute([(nodes, (0.001**2 + (nodes - 1.0) ** 2).sqrt())])
     monkeypatch.setattr(Validation, "residuals", residuals)
     stage = replace(stages(problem)[0], count=len(stages(problem)))
     training = StageTraining(trainer.training, stage, replace(trainer.state, grading=grading))
@@ -207,7 +207,7 @@ def test_an_initial_guess_in_graded_coordinates_is_trained_from_the_first_stage_
     state = Trainer(problem, resume=guess).state
     assert state.first == 0
     assert state.best is not None
-    network = bare(state.best.network)
+    network = inner_network(state.best.network)
     assert isinstance(network, KAN)
     wide = replace(state.best, network=network.widened((40,), torch.Generator().manual_seed(0)))
     stage = sized(problem, stages(problem)[0], state.grading)
@@ -231,8 +231,8 @@ def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:
     assert grading is not None
     moved = regraded(network, grading)
     assert isinstance(moved, Ansatz)
-    assert moved.found() == network.found()
-    inner = bare(moved)
+    assert moved.parameter_values() == network.parameter_values()
+    inner = inner_network(moved)
     assert isinstance(inner, KAN)
     assert inner.grading is not None
     assert torch.equal(inner.grading, grading)
@@ -241,7 +241,7 @@ def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (('type = "box"\nx = [0.0, 2.0]\ny = [1.0, 4.0]', 'type = "disk"\ncenter = [0, 0]\nradius = 1'), "type ellipse"),
+        (('type = "box"\nx = [0.0, 2.0]\ny = [1.0, 4.0]', 'type = "disk"\ncenter = [0, 0]\nradius = 1'), "type disk"),
         (("y = [1.0, 4.0]", "y = [1.0, 4.0]\nz = [0, 1]\nw = [0, 1]"), "4 coordinates"),
         (("[equation]", '[network]\nkind = "mlp"\n[equation]'), "kind mlp"),
     ],

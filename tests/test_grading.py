@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from pdekan import splines
 from pdekan.domains.box import box
 from pdekan.fields.jets import Derivatives, Frame
-from pdekan.networks.grading import DEGREE, coarseness, counts, equidistributing, graded, inverse, limited, spread
+from pdekan.networks.grading import (
+    MAP_DEGREE,
+    coarseness,
+    computational_jet,
+    equidistribute,
+    lengths_per_axis,
+    limit_slopes,
+    to_computational,
+    to_physical,
+)
 from pdekan.networks.kan import KAN
 from pdekan.residuals.collocation import Sampling, moved
 
@@ -20,8 +29,8 @@ STEEP = 4.0
 
 def sinh_map(steepness: float = STEEP, intervals: int = 12) -> torch.Tensor:
     """A grading close to x = sinh(aξ)/sinh a, whose inverse is known."""
-    t = splines.sample_points(DEGREE, intervals)
-    row = splines.fit(t, torch.sinh(steepness * t) / math.sinh(steepness), DEGREE, intervals)
+    t = splines.sample_points(MAP_DEGREE, intervals)
+    row = splines.fit(t, torch.sinh(steepness * t) / math.sinh(steepness), MAP_DEGREE, intervals)
     return row[None]
 
 
@@ -37,7 +46,7 @@ def front(width: float, place: float = 0.0) -> list[float]:
 
 
 def graded_kan(seed: int = 0) -> KAN:
-    grading = equidistributing(lengths(front(0.02, 0.3), [1.0] * 9))
+    grading = equidistribute(lengths(front(0.02, 0.3), [1.0] * 9))
     network = KAN([2, 3, 2], 5, 4, lower=[0.0, 1.0], upper=[2.0, 4.0], grading=grading)
     network.initialise(torch.Generator().manual_seed(seed))
     return network.requires_grad_(False)
@@ -51,7 +60,7 @@ def points(n: int, seed: int = 0) -> torch.Tensor:
 def test_inverse_and_its_derivatives_are_those_of_asinh() -> None:
     grading = sinh_map()
     x = torch.linspace(-1.0, 1.0, 201, dtype=torch.float64)[:, None]
-    xi = graded(Frame(("x",)).position(x), grading)
+    xi = computational_jet(Frame(("x",)).position(x), grading)
     size = math.sinh(STEEP)
     root = torch.sqrt(1.0 + (size * x) ** 2)
     assert torch.allclose(xi.value, torch.asinh(size * x) / STEEP, atol=1e-9)
@@ -64,48 +73,48 @@ def test_inverse_and_its_derivatives_are_those_of_asinh() -> None:
 @given(st.floats(0.003, 0.1), st.floats(-1.0, 1.0))
 @settings(max_examples=10, deadline=None)
 def test_inverse_undoes_the_map_wherever_the_front_is(width: float, place: float) -> None:
-    grading = equidistributing(lengths(front(width, place)))
+    grading = equidistribute(lengths(front(width, place)))
     assert grading is not None
     xi = torch.linspace(-1.05, 1.05, 301, dtype=torch.float64)[:, None]
-    x, slope = spread(xi, grading, 1)
+    x, slope = to_physical(xi, grading, 1)
     assert float(slope.min()) > 0.0
-    assert torch.allclose(inverse(x, grading), xi, atol=1e-12)
-    ends = spread(torch.tensor([[-1.0], [1.0]], dtype=torch.float64), grading)[0]
+    assert torch.allclose(to_computational(x, grading), xi, atol=1e-12)
+    ends = to_physical(torch.tensor([[-1.0], [1.0]], dtype=torch.float64), grading)[0]
     assert torch.allclose(ends, torch.tensor([[-1.0], [1.0]], dtype=torch.float64), atol=1e-14)
 
 
 def test_map_equidistributes_the_reciprocal_of_the_length() -> None:
     width = 0.05
-    grading = equidistributing(lengths(front(width)))
+    grading = equidistribute(lengths(front(width)))
     assert grading is not None
     xi = torch.linspace(-0.9, 0.9, 101, dtype=torch.float64)[:, None]
-    slope = spread(xi, grading, 1)[1]
+    slope = to_physical(xi, grading, 1)[1]
     half = math.asinh(1.0 / width)
     exact = width * half * torch.cosh(half * xi)
     assert float((slope / exact).log().abs().max()) < 0.3
 
 
 def test_axes_that_are_even_enough_stay_as_they_are() -> None:
-    assert equidistributing(lengths([0.4, 0.5, 1.0, 0.4], [2.0, 3.0])) is None
-    grading = equidistributing(lengths(front(0.01), [0.4, 0.5, 0.4]))
+    assert equidistribute(lengths([0.4, 0.5, 1.0, 0.4], [2.0, 3.0])) is None
+    grading = equidistribute(lengths(front(0.01), [0.4, 0.5, 0.4]))
     assert grading is not None
     xi = torch.linspace(-1.0, 1.0, 21, dtype=torch.float64)[:, None].expand(-1, 2)
-    assert torch.allclose(spread(xi, grading)[0][:, 1], xi[:, 1], atol=1e-13)
+    assert torch.allclose(to_physical(xi, grading)[0][:, 1], xi[:, 1], atol=1e-13)
 
 
 @given(st.lists(st.floats(1e-4, 5.0), min_size=2, max_size=40))
 @settings(max_examples=50, deadline=None)
 def test_limited_lengths_are_the_largest_that_grow_slowly(values: list[float]) -> None:
     ((nodes, given_lengths),) = lengths(values)
-    found = limited(nodes, given_lengths)
+    found = limit_slopes(nodes, given_lengths)
     assert bool((found <= given_lengths).all())
     assert float(found.max()) <= 1.0
     assert bool((found.diff().abs() <= nodes.diff() * (1.0 + 1e-12)).all())
-    assert torch.allclose(limited(nodes, found), found, rtol=1e-12)
+    assert torch.allclose(limit_slopes(nodes, found), found, rtol=1e-12)
 
 
 def test_moved_rules_still_integrate() -> None:
-    grading = equidistributing(lengths(front(0.02, 0.3), front(0.1)))
+    grading = equidistribute(lengths(front(0.02, 0.3), front(0.1)))
     assert grading is not None
     domain = box(x=(0.0, 2.0), y=(1.0, 4.0))
     inside = moved(domain.interior(24, 8, 0, 0), domain, grading)
@@ -120,32 +129,32 @@ def test_moved_rules_still_integrate() -> None:
 
 def test_counts_are_integrals_of_the_density() -> None:
     for widths in ((0.01, 0.02), (0.1, 0.05)):
-        axes = [(nodes, limited(nodes, front_)) for nodes, front_ in lengths(*(front(width) for width in widths))]
-        grading = equidistributing(axes)
+        axes = [(nodes, limit_slopes(nodes, front_)) for nodes, front_ in lengths(*(front(width) for width in widths))]
+        grading = equidistribute(axes)
         assert grading is not None
         wanted = [float(torch.trapezoid(1.0 / length, nodes)) for nodes, length in axes]
-        assert counts(grading).tolist() == pytest.approx(wanted, rel=0.1)
-    grading = equidistributing(lengths(front(0.01), [1.0] * 9))
+        assert lengths_per_axis(grading).tolist() == pytest.approx(wanted, rel=0.1)
+    grading = equidistribute(lengths(front(0.01), [1.0] * 9))
     assert grading is not None
-    assert counts(grading)[1] == 2.0
-    assert counts(grading, 0.5)[1] == 0.5
+    assert lengths_per_axis(grading)[1] == 2.0
+    assert lengths_per_axis(grading, 0.5)[1] == 0.5
 
 
 def test_points_lie_along_every_axis_in_proportion_to_its_lengths() -> None:
-    grading = equidistributing(lengths(front(0.01), [1.0] * 9))
+    grading = equidistribute(lengths(front(0.01), [1.0] * 9))
     assert grading is not None
     domain = box(x=(0.0, 2.0), y=(0.0, 2.0))
     inside = Sampling(16, 4, 0, 0, grading).inside(domain)
     assert len(inside.points) == pytest.approx(64**2, rel=0.1)
     along = [len(np.unique(inside.points[:, k].round(9))) for k in range(2)]
-    assert along[0] / along[1] == pytest.approx(float(counts(grading)[0] / counts(grading)[1]), rel=0.1)
+    assert along[0] / along[1] == pytest.approx(float(lengths_per_axis(grading)[0] / lengths_per_axis(grading)[1]), rel=0.1)
     assert inside.weights.sum() == pytest.approx(4.0, rel=1e-6)
     start = Sampling(16, 4, 0, 0, grading).on(domain, "y-", 0, 0)
     assert set(start.points[:, 0].round(9)) == set(inside.points[:, 0].round(9))
 
 
 def test_coarseness_is_how_much_denser_the_other_grading_is() -> None:
-    fine, coarse = (equidistributing(lengths(front(width))) for width in (0.01, 0.1))
+    fine, coarse = (equidistribute(lengths(front(width))) for width in (0.01, 0.1))
     assert fine is not None
     assert coarse is not None
     assert coarseness(fine, fine) == pytest.approx(1.0, abs=1e-9)
@@ -199,7 +208,7 @@ def test_regraded_network_says_about_the_same(base: str) -> None:
             t = splines.greville(layer.degree, layer.intervals)
             layer.coefficients.copy_(0.4 * torch.sin(t + torch.arange(layer.outputs)[:, None]).expand_as(layer.coefficients))
     at = 2.0 * torch.rand(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) - 1.0
-    grading = equidistributing(lengths(front(0.05, -0.2), front(0.1)))
+    grading = equidistribute(lengths(front(0.05, -0.2), front(0.1)))
     moved_network = plain.regraded(grading)
     assert moved_network.grading is not None
     assert plain.grading is None

@@ -21,9 +21,9 @@ def fitted(network: KAN, layer: int, i: int, o: int, values: Tensor) -> None:
     one = network.spline_layers[layer]
     t = splines.sample_points(one.degree, one.intervals)
     with torch.no_grad():
-        coefficients = one.whole("coefficients").clone()
+        coefficients = one.dense("coefficients").clone()
         coefficients[i, o] = splines.fit(t, values, one.degree, one.intervals)
-        one.put("coefficients", coefficients)
+        one.set_dense("coefficients", coefficients)
 
 
 def known(product: bool = False) -> tuple[KAN, Tensor]:

@@ -13,24 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pdekan.fields import jets
-from pdekan.fields.jets import (
-    ELEMENTARY,
-    Derivatives,
-    Frame,
-    Jet,
-    MissingDerivative,
-    atan2,
-    composed,
-    cos,
-    exp,
-    log,
-    product,
-    sin,
-    tanh,
-    total,
-    where,
-)
+from pdekan.fields import functions
+from pdekan.fields.functions import ELEMENTARY, atan2, composed, cos, exp, log, product, sin, tanh, total, where
+from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
 from pdekan.fields.operators import d, div, dot, dt, dx, dy, dz, grad, hessian, laplacian, normal
 
 LEVELS = list(Derivatives)
@@ -267,7 +252,7 @@ def test_what_acts_on_vectors_refuses_scalars_and_the_other_way_round() -> None:
 def test_pair_is_symmetric_bilinear_and_pair_pullback_its_adjoint(coordinates: tuple[str, ...], level: Derivatives) -> None:
     frame, n = Frame(coordinates, level), len(coordinates)
     g, h, k = (random_like((7, 3, n), seed) for seed in range(3))
-    weight = random_like((7, 3, frame.seconds), 3)
+    weight = random_like((7, 3, frame.second_count), 3)
     close(frame.pair(g, h), frame.pair(h, g))
     close(frame.pair(g, 2.0 * h - k), 2.0 * frame.pair(g, h) - frame.pair(g, k))
     # ⟨w, g ⊙ h⟩ = ⟨pullback(w, g), h⟩ for all h
@@ -286,7 +271,7 @@ def test_frames_know_space_from_time_and_change_level() -> None:
     frame = Frame(("x", "t", "y"))
     assert frame.space == [0, 2]
     assert frame.dimension == 3
-    assert [frame.at(level).seconds for level in LEVELS] == [0, 0, 1, 3, 6]
+    assert [frame.at(level).second_count for level in LEVELS] == [0, 0, 1, 3, 6]
 
 
 # Operators: u and k of two space coordinates and time; the reference differentiates plain tensors
@@ -505,7 +490,7 @@ def test_cosine_is_not_sine() -> None:
         "erf",
         "sign",
     ):
-        assert getattr(jets, name) is ELEMENTARY[name]
+        assert getattr(functions, name) is ELEMENTARY[name]
         assert repr(ELEMENTARY[name]) == f"pdekan.{name}"
 
 

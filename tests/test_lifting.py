@@ -17,7 +17,8 @@ from pdekan.domains.box import box, hypercube
 from pdekan.domains.combinations import difference, union
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.shapes import annulus, disk, polygon
-from pdekan.fields.jets import Derivatives, Jet, cos, exp, sin, where
+from pdekan.fields.functions import cos, exp, sin, where
+from pdekan.fields.jets import Derivatives, Jet
 from pdekan.fields.operators import laplacian
 from pdekan.problems.conditions import Condition, dirichlet, initial
 from pdekan.problems.formulas import EXACT, ProblemError

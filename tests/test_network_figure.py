@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from figure_files import written_inches
+from hidden_nodes import hidden_ranges
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 
@@ -148,7 +149,7 @@ def test_a_solutions_picture_shows_its_activations_over_the_values_they_take() -
         expected = first.activations(first.bases(x, 0))[0][:, edge.source, edge.target]
         np.testing.assert_allclose(edge.y, expected.numpy(), rtol=1e-12, atol=1e-14)
     grid = torch.cartesian_prod(torch.linspace(0, 2, 80, dtype=torch.float64), torch.linspace(-1, 1, 80, dtype=torch.float64))
-    for edge, (low, high) in zip(drawn.edges[1], zip(*trained.hidden_ranges(grid)[0], strict=True), strict=True):
+    for edge, (low, high) in zip(drawn.edges[1], zip(*hidden_ranges(trained, grid)[0], strict=True), strict=True):
         assert edge.x[0] == pytest.approx(float(low), abs=0.15)
         assert edge.x[-1] == pytest.approx(float(high), abs=0.15)
     assert second.edges == len(drawn.edges[1]) == 3

@@ -8,15 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hidden_nodes import hidden_ranges
 from scipy.integrate import dblquad, quad
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan import splines
-from pdekan.ansatz.unknowns import network_outputs, wrapped
+from pdekan.ansatz.unknowns import build_ansatz, network_outputs
 from pdekan.domains.box import box, hypercube
 from pdekan.domains.shapes import disk
-from pdekan.fields.jets import Derivatives, Frame, Jet, cos, exp, log, sin, stacked, where
+from pdekan.fields.functions import cos, exp, log, sin, stacked, where
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.fields.operators import div, dot, dt, dx, dy, grad, laplacian, normal
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.evaluation import evaluate
@@ -107,7 +109,7 @@ def network_for(problem: Problem, base: str = "none", mlp: bool = False, module:
     else:
         network = KAN((domain.dimension, 3, outputs), (5, 6), (2, 4), base, domain.lower, domain.upper)
     network.initialise(torch.Generator().manual_seed(0))
-    return wrapped(problem, ModuleNetwork(network, domain.dimension, outputs) if module else network)
+    return build_ansatz(problem, ModuleNetwork(network, domain.dimension, outputs) if module else network)
 
 
 def objective_for(
@@ -252,7 +254,7 @@ def test_normalising_parameters_normalises_the_network() -> None:
     network = objective.load(objective.normalise(theta))
     assert isinstance(network, KAN)
     points = torch.cat([term.points for term in objective.terms])
-    low, high = network.hidden_ranges(points)[0]
+    low, high = hidden_ranges(network, points)[0]
     assert low.tolist() == pytest.approx([-0.97] * 3)
     assert high.tolist() == pytest.approx([0.97] * 3)
 

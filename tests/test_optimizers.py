@@ -16,10 +16,9 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan.networks.kan import KAN
-from pdekan.optimizers import gauss_newton
 from pdekan.optimizers.adam import Adam
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
-from pdekan.optimizers.gauss_newton import GaussNewton
+from pdekan.optimizers.gauss_newton import GaussNewton, _Reflections
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree, column_lengths, damped_step, project
 from pdekan.optimizers.ssbroyden import SSBroyden, scaling, update
@@ -204,7 +203,7 @@ def test_gauss_newton_solves_a_linear_problem_at_once() -> None:
 def test_the_ridge_is_tikhonovs() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((30, 6), (30,)))
-    outcome = GaussNewton(floor=0.5).minimise(
+    outcome = GaussNewton(min_ridge=0.5).minimise(
         Written(lambda theta: a @ theta - b, 6), torch.ones(6, dtype=torch.float64), 20, silent
     )
     expected = torch.linalg.solve(a.T @ a + 0.5 * torch.eye(6, dtype=torch.float64), a.T @ b)
@@ -213,23 +212,20 @@ def test_the_ridge_is_tikhonovs() -> None:
 
 @pytest.mark.parametrize("panel", [1, 3, 7, 8, 100])
 @pytest.mark.parametrize("rows", [1, 4, 20])
-def test_a_triangle_with_rows_below_is_factorised_panel_by_panel(
-    panel: int, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_triangle_with_rows_below_is_factorised_panel_by_panel(panel: int, rows: int) -> None:
     """Against all of it at once: the same RᵀR, the same least-squares solution by NumPy, and columns keep their lengths."""
-    monkeypatch.setattr(gauss_newton, "PANEL", panel)
     generator = torch.Generator().manual_seed(rows)
     triangle = torch.randn(7, 7, generator=generator, dtype=torch.float64).triu()
     below = torch.randn(rows, 7, generator=generator, dtype=torch.float64)
     columns = torch.randn(7 + rows, 2, generator=generator, dtype=torch.float64)
     given = below.clone(), triangle.clone()
-    reflections = gauss_newton._Reflections.of(triangle, below)
+    reflections = _Reflections.of(triangle, below, panel)
     torch.testing.assert_close((below, triangle), given, rtol=0.0, atol=0.0)  # neither is overwritten
     whole = torch.cat([triangle, below])
     found = reflections.triangle
     assert torch.equal(found, found.triu())
     torch.testing.assert_close(found.T @ found, whole.T @ whole)
-    turned = reflections.turned(columns.clone())
+    turned = reflections.applied(columns.clone())
     solution = np.linalg.lstsq(whole.numpy(), columns.numpy(), rcond=None)[0]
     torch.testing.assert_close(torch.linalg.solve_triangular(found, turned[:7], upper=True), torch.as_tensor(solution))
     torch.testing.assert_close(turned.norm(dim=0), columns.norm(dim=0))
@@ -274,7 +270,7 @@ def in_units(problem: Written, units: Tensor) -> Written:
 def test_gauss_newton_steps_never_raise_the_cost_and_the_watch_sees_them_all() -> None:
     recorder = Recorder()
     problem = exponentials(noise=0.05)
-    outcome = GaussNewton(floor=1e-20).minimise(problem, tensor(0.2, 5.0, 0.0, 0.0), 60, recorder)
+    outcome = GaussNewton(min_ridge=1e-20).minimise(problem, tensor(0.2, 5.0, 0.0, 0.0), 60, recorder)
     losses = [step.loss for step in recorder.steps]
     assert [step.taken for step in recorder.steps] == list(range(outcome.steps + 1))  # the first is the linear part's alone
     assert losses == sorted(losses, reverse=True)
@@ -334,7 +330,7 @@ def test_gauss_newton_with_a_singular_jacobian(affine: bool) -> None:
         )
 
     problem, start = Written(residual, 3, affine), tensor(0.1, 0.2, 0.3, 0.0, 0.0, 0.0)
-    outcome = GaussNewton(floor=1e-14).minimise(problem, start, 100, silent)
+    outcome = GaussNewton(min_ridge=1e-14).minimise(problem, start, 100, silent)
     assert_sound(problem, start, outcome)
     assert float(outcome.theta[0] + outcome.theta[1]) == pytest.approx(1.3, abs=1e-5)
     assert float(outcome.theta[3] + outcome.theta[4]) == pytest.approx(3.0, abs=1e-4)
@@ -429,7 +425,7 @@ def test_column_lengths_are_those_of_the_columns() -> None:
 @pytest.mark.parametrize("affine", [True, False])
 def test_products_of_a_projected_state_are_those_of_the_projected_jacobian(affine: bool) -> None:
     problem, ridge = exponentials(noise=0.05, affine=affine), 1e-3
-    state = project(problem, tensor(0.2, 5.0, 0.3, 0.4), ridge)
+    state = project(problem, tensor(0.2, 5.0, 0.3, 0.4), ridge, max_linear=2)
     assert state is not None
     residual, jacobian = problem.rows(state.theta)
     columns = torch.cat([jacobian, torch.zeros(2, 4, dtype=torch.float64)])
@@ -457,13 +453,12 @@ def test_matrix_free_finds_the_minimum_that_scipy_finds(linear: int, affine: boo
     assert outcome.loss == pytest.approx(2.0 * scipys.cost, rel=1e-7)
 
 
-def test_matrix_free_takes_all_entries_alike_where_the_linear_ones_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pdekan.optimizers.matrix_free.PROJECTED", 1)
+def test_matrix_free_takes_all_entries_alike_where_the_linear_ones_are_too_many() -> None:
     problem, start = exponentials(), tensor(0.2, 5.0, 0.0, 0.0)
-    state = project(problem, start, 1e-6)
+    state = project(problem, start, 1e-6, max_linear=1)
     assert state is not None
     assert state.linear == 0
-    outcome = MatrixFree(patience=12).minimise(problem, start, 100, silent)
+    outcome = MatrixFree(patience=12, max_linear=1).minimise(problem, start, 100, silent)
     assert_sound(problem, start, outcome)
     assert outcome.theta.tolist() == pytest.approx([0.7, 3.0, 2.0, -1.0], rel=1e-4)
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pdekan.fields.jets import Derivatives, Frame, cos, exp, sin
+from pdekan.fields.functions import cos, exp, sin
+from pdekan.fields.jets import Derivatives, Frame
 from pdekan.problem_files.loader import load_problem
 from pdekan.problems.formulas import as_field
 

@@ -11,7 +11,8 @@ import pytest
 from pdekan.domains.box import box
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.shapes import annulus, disk, polygon
-from pdekan.fields.jets import Jet, cos, exp, sin
+from pdekan.fields.functions import cos, exp, sin
+from pdekan.fields.jets import Jet
 from pdekan.fields.operators import div, dot, dt, dx, grad, laplacian
 from pdekan.problem_files.well_posedness import contradictions, warnings
 from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pdekan as pk
-from pdekan.ansatz.unknowns import Ansatz, bare
+from pdekan.ansatz.unknowns import Ansatz, inner_network
 from pdekan.networks.kan import KAN
 from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.formulas import ProblemError
@@ -50,7 +50,7 @@ def solved(text: str, **training: Any) -> Solution:
 
 
 def kan(solution: Solution) -> KAN:
-    network = bare(solution.network)
+    network = inner_network(solution.network)
     assert isinstance(network, KAN)
     return network
 
@@ -178,7 +178,7 @@ def test_what_cannot_be_pruned_is_refused(sine: Solution) -> None:
     slabs = slabs.replace('"-laplacian(u)"', '"dt(u) - laplacian(u)"')
     slabs = slabs.replace('type = "dirichlet"', 'type = "dirichlet"\non = ["x-", "x+"]')
     slabs = slabs.replace("[exact]", '[[conditions]]\ntype = "initial"\nvalue = "exact"\n[exact]')
-    with pytest.raises(ProblemError, match="Slabs; what can be pruned is a KAN trained for all of time at once"):
+    with pytest.raises(ProblemError, match="PiecewiseInTime; what can be pruned is a KAN trained for all of time at once"):
         prune(solve(loads(slabs)))
     rod = load_problem("composite_rod", ["network.hidden=[2]", "training.steps=1", "training.points=100"])
     with pytest.raises(ProblemError, match="region between interfaces; what can be pruned is a KAN"):

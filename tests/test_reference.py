@@ -22,7 +22,7 @@ from pdekan.domains.quadrature import Array
 from pdekan.errors.norms import measure
 from pdekan.errors.reference_solutions import FiniteElementReference, richardson_errors
 from pdekan.fem import solver
-from pdekan.fields.jets import exp, sin
+from pdekan.fields.functions import exp, sin
 from pdekan.fields.operators import laplacian
 from pdekan.networks.base import ModuleNetwork
 from pdekan.output.samples import OutputError

@@ -17,7 +17,7 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan.domains.box import box
 from pdekan.domains.quadrature import gauss
-from pdekan.fields.jets import cos, exp, sin
+from pdekan.fields.functions import cos, exp, sin
 from pdekan.fields.operators import dt, dx, laplacian, normal
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.kan import KAN

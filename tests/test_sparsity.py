@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 import pdekan as pk
-from pdekan.ansatz.unknowns import wrapped
+from pdekan.ansatz.unknowns import build_ansatz
 from pdekan.networks.base import Network
 from pdekan.networks.importance import importance
 from pdekan.networks.kan import KAN
@@ -45,7 +45,7 @@ def start(base: str = "none", pruned: tuple[tuple[tuple[int, int], ...], ...] | 
 
 def sparse(network: Network, enforce: str = "weak", strength: float = 1e-2, block: int | None = None) -> tuple[Sparse, Tensor]:
     stated = problem(enforce)
-    network = wrapped(stated, network)
+    network = build_ansatz(stated, network)
     objective = Objective(stated, network, terms(stated, Sampling(2, 4, 0, 0), torch.device("cpu")), None, block)
     theta = parameters_to_vector(network.parameters()).detach()
     return Sparse(objective, network, 2.0 * ONE, strength), theta

@@ -335,9 +335,9 @@ def test_cluster_that_is_no_use_or_is_left_or_goes_away(tmp_path: Path, start: C
     given = sleepers(tmp_path, 6, 0.3)
     given[3]["seconds"] = 2.0
     tasks = [Task(task) for task in given]
-    (tmp_path / "bare" / "pdekan").mkdir(parents=True)
-    (tmp_path / "bare" / "pdekan" / "__init__.py").touch()
-    worker = start("worker", address, "--no-nanny", "--no-dashboard", PYTHONPATH=str(tmp_path / "bare"))
+    (tmp_path / "inner_network" / "pdekan").mkdir(parents=True)
+    (tmp_path / "inner_network" / "pdekan" / "__init__.py").touch()
+    worker = start("worker", address, "--no-nanny", "--no-dashboard", PYTHONPATH=str(tmp_path / "inner_network"))
     with pytest.raises(StudyError, match=r"worker cannot run .*No module named 'pdekan\.studies'"):
         run(trainings.sleep, tasks, tmp_path, scheduler=address, watch=patient)
     assert worker.poll() is None  # it could have been of use to others

@@ -15,7 +15,8 @@ import pytest
 from pdekan import cli
 from pdekan.domains.box import box
 from pdekan.domains.shapes import disk
-from pdekan.fields.jets import Jet, sin, where
+from pdekan.fields.functions import sin, where
+from pdekan.fields.jets import Jet
 from pdekan.fields.operators import div, dx, grad, laplacian, normal
 from pdekan.problem_files.loader import load_problem
 from pdekan.problems.conditions import dirichlet, interface, mean, neumann

@@ -13,7 +13,7 @@ import pdekan as pk
 from pdekan.ansatz.time_slabs import Carried, breaks, slab
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.kan import KAN
-from pdekan.networks.piecewise import Slabs
+from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problem_files.loader import loads
 from pdekan.problems.conditions import dirichlet, initial
 from pdekan.problems.formulas import ProblemError
@@ -59,7 +59,7 @@ def net(seed: int, outputs: int = 1) -> KAN:
 
 def test_each_network_speaks_for_its_part_of_time() -> None:
     parts = [net(k) for k in range(3)]
-    together = Slabs(parts, (0.25, 0.7), column=1)
+    together = PiecewiseInTime(parts, (0.25, 0.7), column=1)
     x = torch.rand(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     frame = Frame(("x", "t"), Derivatives.FULL)
     jet = together.jet(x, frame)
@@ -109,7 +109,7 @@ def test_a_wave_is_solved_slab_by_slab() -> None:
     solution = pk.solve(WAVE)
     assert solution.errors is not None
     assert solution.errors["u"].l2_relative < 1e-3
-    assert isinstance(solution.network, Slabs)
+    assert isinstance(solution.network, PiecewiseInTime)
     assert len(solution.network.parts) == 2
     steps = solution.history["step"]
     assert (np.diff(steps) >= 0).all()
@@ -156,7 +156,7 @@ def test_an_interrupted_march_goes_on_with_the_slab_it_was_in() -> None:
     assert half.stage == 0
     whole = pk.solve(problem, resume=half)
     assert whole.status == "converged"
-    assert isinstance(whole.network, Slabs)
+    assert isinstance(whole.network, PiecewiseInTime)
     assert len(whole.network.parts) == 3
     assert whole.errors is not None
     assert whole.errors["u"].l2_relative < 1e-4

@@ -11,9 +11,10 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.ansatz.unknowns import found, wrapped
+from pdekan.ansatz.unknowns import build_ansatz, parameter_values
 from pdekan.domains.box import box
-from pdekan.fields.jets import Jet, sin
+from pdekan.fields.functions import sin
+from pdekan.fields.jets import Jet
 from pdekan.fields.operators import laplacian
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
@@ -38,10 +39,10 @@ def splines(degree: int, intervals: int) -> KAN:
 
 def fitted(problem: Problem, network: KAN, weights: Weights | None = None) -> tuple[dict[str, float], dict[str, float]]:
     """Parameters at the minimum, and their standard errors."""
-    objective = Objective(problem, wrapped(problem, network), terms(problem, Sampling(4, 8, 0, 0)), weights)
+    objective = Objective(problem, build_ansatz(problem, network), terms(problem, Sampling(4, 8, 0, 0)), weights)
     theta = parameters_to_vector(objective.network.parameters()).detach()
     outcome = GaussNewton(patience=4).minimise(objective, theta, 60, lambda _: None)
-    return found(objective.load(outcome.theta)), standard_errors(objective)
+    return parameter_values(objective.load(outcome.theta)), standard_errors(objective)
 
 
 def a_line(

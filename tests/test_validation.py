@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pdekan.domains.box import box, hypercube
 from pdekan.errors.norms import measure
-from pdekan.fields.jets import sin
+from pdekan.fields.functions import sin
 from pdekan.fields.operators import laplacian
 from pdekan.networks.base import ModuleNetwork
 from pdekan.problems.conditions import dirichlet

@@ -11,7 +11,7 @@ import torch
 import pdekan as pk
 from pdekan import dirichlet, dt, initial, laplacian, log, sin
 from pdekan.ansatz.time_slabs import breaks, slab
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.fields.jets import Jet
 from pdekan.networks.kan import KAN
 from pdekan.problems.options import TrainingOptions
@@ -84,7 +84,7 @@ def laplace(**options: float) -> Problem:
 
 
 def kan(solution: Solution) -> KAN:
-    network = bare(solution.network)
+    network = inner_network(solution.network)
     assert isinstance(network, KAN)
     return network
 
@@ -95,7 +95,7 @@ def test_plane_waves_are_solved_for_and_smaller_networks_are_skipped() -> None:
     assert kan(solution).widths == (2, 20, 1)
     assert solution.errors is not None
     assert solution.errors["u"].l2_relative < 1e-4
-    lines = kan(solution).spline_layers[0].whole("coefficients")
+    lines = kan(solution).spline_layers[0].dense("coefficients")
     assert lines.shape[-1] == 2  # inner functions are linear
     steps = solution.history["step"]
     assert (np.diff(steps) > 0).all()
@@ -171,13 +171,13 @@ def test_waves_are_projected_only_where_one_linear_solve_does_not_replace_them(
     linear: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     projections: list[int] = []
-    project = KAN.imitate
+    project = KAN.project
 
     def counted(self: KAN, values: torch.Tensor, points: torch.Tensor) -> None:
         projections.append(self.widths[1])
         project(self, values, points)
 
-    monkeypatch.setattr(KAN, "imitate", counted)
+    monkeypatch.setattr(KAN, "project", counted)
     problem = laplace()
     solved(problem if linear else replace(problem, equation=lambda u: laplacian(u) + 1e-6 * u**2))
     assert projections == ([] if linear else [16, 20])

@@ -19,7 +19,8 @@ import torch
 from pdekan.domains.base import DomainError
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
-from pdekan.fields.jets import Derivatives, Frame, Jet, stacked
+from pdekan.fields.functions import stacked
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.problems.conditions import ValueCondition
 from pdekan.problems.formulas import EXACT, Environment, Field, ProblemError, RightHandSide
 from pdekan.problems.problem import Problem

@@ -11,7 +11,8 @@ import torch
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.cylinder import Cylinder
-from pdekan.fields.jets import TIME, Frame, Jet, composed
+from pdekan.fields.functions import composed
+from pdekan.fields.jets import TIME, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.problems.formulas import Environment, Field, ProblemError
 from pdekan.problems.problem import Problem

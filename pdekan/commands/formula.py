@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
 from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
 from pdekan.networks.kan import KAN
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _edges(solution: Solution, as_json: bool) -> int:
     """Print the functions of the library that each edge of the network may be."""
-    kan = bare(solution.network)
+    kan = inner_network(solution.network)
     if not isinstance(kan, KAN):
         raise UsageError(f"--edges: the network is a {type(kan).__name__}; only the edges of a KAN are functions")
     points = solution.domain.interior(16, 3, 2048, 0).points
@@ -74,7 +74,7 @@ def _edges(solution: Solution, as_json: bool) -> int:
                 "layer": one.layer,
                 "from": one.source,
                 "to": one.target,
-                "families": [[name, sine] for name, sine, _ in one.found],
+                "families": [[name, sine] for name, sine, _ in one.matches],
             }
             for one in edges
         ]
@@ -82,7 +82,7 @@ def _edges(solution: Solution, as_json: bool) -> int:
         return DONE
     table = Table("layer", "from", "to", "may be (sine of the angle to it)", box=None, pad_edge=False)
     for one in edges:
-        named = ", ".join(f"{name} ({sine:.0e})" for name, sine, _ in one.found) or "nothing that the library has"
+        named = ", ".join(f"{name} ({sine:.0e})" for name, sine, _ in one.matches) or "nothing that the library has"
         table.add_row(str(one.layer), str(one.source), str(one.target), named)
     console().print(table)
     return DONE

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
 from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
 from pdekan.networks.kan import KAN
@@ -59,7 +59,7 @@ def _line(progress: Progress) -> ProgressLine:
 
 
 def _kan(solution: Solution) -> KAN:
-    kan = bare(solution.network)
+    kan = inner_network(solution.network)
     assert isinstance(kan, KAN)
     return kan
 

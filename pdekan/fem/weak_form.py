@@ -78,7 +78,7 @@ def _linearised(
     frame = Frame(problem.domain.coordinates, level, normals)
     target = problem.right_hand_side(value, operator, points, level, normals)
     points = points.requires_grad_()
-    second = u.new_zeros(*u.shape, frame.seconds)
+    second = u.new_zeros(*u.shape, frame.second_count)
     leaves = [u.requires_grad_(), slope.requires_grad_(), second.requires_grad_()]
     jet = Jet(frame, u, slope if level >= Derivatives.GRADIENT else None, second if level >= Derivatives.SUMMED else None)
     sought = {name: jet[k] for k, name in enumerate(problem.unknowns)}
@@ -148,7 +148,7 @@ def _is_linear_in_second(problem: Problem, operator: Field, points: Array, norma
 
     def at(size: float) -> Tensor:
         n, d = x.shape
-        bent = Jet(frame, x.new_full((n,), 0.3), x.new_full((n, d), 0.7), x.new_full((n, frame.seconds), size))
+        bent = Jet(frame, x.new_full((n,), 0.3), x.new_full((n, d), 0.7), x.new_full((n, frame.second_count), size))
         try:
             return operator(problem.environment(x, level, normal, dict.fromkeys(problem.unknowns, bent))).value
         except MissingDerivative as error:

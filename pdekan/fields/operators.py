@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pdekan.fields.jets import Derivatives, Jet, MissingDerivative, total
+from pdekan.fields.functions import total
+from pdekan.fields.jets import Derivatives, Jet, MissingDerivative
 
 
 def d(u: Jet, coordinate: str) -> Jet:

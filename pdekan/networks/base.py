@@ -1,9 +1,9 @@
-"""What the trainer asks of a network: its jet at points, and its Jacobian row by row; any torch module as a network."""
+"""Networks: their jets at points and the rows of their Jacobians; any torch module as a network."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -14,23 +14,20 @@ from torch.func import functional_call, grad, jacrev, vmap
 
 from pdekan.fields.jets import Derivatives, Frame, Jet
 
-# Numbers of the Jacobian that a module's rows are worked out for at a time; autograd holds a few dozen times as many.
-CHUNK = 2**20
-
 
 class NoJacobian(ValueError):  # noqa: N818 - reads as what it is
-    """A module cannot be differentiated point by point; the message says why, and what to train it with."""
+    """A network has no Jacobian by rows; the message gives the reason and the optimizers that need none."""
 
 
 class Trace(Protocol):
-    """A network evaluated at n points, ready to be differentiated by its parameters."""
+    """A network evaluated at n points, with what its derivatives by the parameters need."""
 
     @property
     def jet(self) -> Jet:
         """The output, with m components."""
 
     def rows(self, cotangent: Jet) -> Tensor:
-        """Derivative ``(n, P)`` by the flat parameters of Σ_i ⟨cotangent_i, jet_i⟩, row i from point i alone."""
+        """Derivatives ``(n, P)`` of ⟨cotangent_i, jet_i⟩ by the flat parameters, row i for point i."""
 
 
 class Network(nn.Module, ABC):
@@ -55,22 +52,22 @@ class Network(nn.Module, ABC):
 
     @property
     def homogeneous(self) -> bool:
-        """Whether the outputs vanish with the parameters that they depend on linearly."""
+        """Whether the outputs vanish where the trailing, linear parameters are zero."""
         return True
 
     def prepare(self, points: Tensor, frame: Frame) -> Jet | object:
-        """What does not change while points stay: worked out once, then passed to `trace`."""
+        """What depends on the points alone: computed once, then passed to `trace`. Raises NoJacobian."""
         raise NoJacobian(f"{type(self).__name__} has no Jacobian by rows; choose optimizer lbfgs or adam")
 
     def trace(self, prepared: object, only_linear: bool = False) -> Trace:
-        """Evaluate at prepared points, keeping what the Jacobian's rows need.
+        """The network evaluated at prepared points.
 
-        only_linear: of the rows, only the trailing columns of the parameters in which the network is linear.
+        only_linear: its rows have only the trailing columns, of the parameters that the outputs depend on linearly.
         """
         raise NoJacobian(f"{type(self).__name__} has no Jacobian by rows; choose optimizer lbfgs or adam")
 
     def normalise(self, points: Tensor, lazily: bool = False) -> None:
-        """Bring hidden nodes back to the range that the network is made for; nothing to do for most.
+        """Map hidden nodes to the range that their activations are defined on; by default there is nothing to do.
 
         lazily: only those that have left it, or fill less than half of it.
         """
@@ -80,8 +77,27 @@ class Network(nn.Module, ABC):
         return {"kind": "module", "inputs": self.inputs, "outputs": self.outputs}
 
 
+class BoxNetwork(Network):
+    """A network of widths [inputs, hidden…, outputs] on the box lower … upper, which is mapped to [-1, 1].
+
+    Raises ValueError for widths that make no network.
+    """
+
+    def __init__(self, widths: Sequence[int], lower: Sequence[float] | None, upper: Sequence[float] | None) -> None:
+        super().__init__()
+        if len(widths) < 2 or min(widths) < 1:
+            raise ValueError(f"widths {list(widths)}: a network needs inputs, outputs and at least one node in each layer")
+        self.widths = tuple(widths)
+        self.inputs, self.outputs = self.widths[0], self.widths[-1]
+        self.lower: Tensor
+        self.upper: Tensor
+        for name, corner, default in (("lower", lower, -1.0), ("upper", upper, 1.0)):
+            values = [default] * self.inputs if corner is None else list(corner)
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
+
+
 def to_unit_box(points: Tensor, frame: Frame, lower: Tensor, upper: Tensor) -> Jet:
-    """The coordinates of points ``(n, d)``, mapped from the box lower … upper to [-1, 1], as one field with d components."""
+    """The coordinates of points ``(n, d)``, mapped from the box lower … upper to [-1, 1], as a field with d components."""
     scale = 2.0 / (upper - lower)
     position = frame.position(points)
     gradient = None if position.gradient is None else torch.diag(scale).expand(position.gradient.shape)
@@ -91,18 +107,19 @@ def to_unit_box(points: Tensor, frame: Frame, lower: Tensor, upper: Tensor) -> J
 class ModuleNetwork(Network):
     """A float64 copy of any `torch.nn.Module` from ``(n, inputs)`` to ``(n, outputs)``, differentiated by nested autograd.
 
-    For the Jacobian's rows every point must be mapped by itself. `prepare` raises NoJacobian for modules whose output at a
-    point depends on the other points or on chance, or that `torch.func.vmap` cannot take apart.
+    entries_at_once: entries of the Jacobian that are computed together; autograd holds a few dozen times as many numbers.
+    For the Jacobian's rows the output at a point must not depend on the other points. `prepare` raises NoJacobian where it
+    does, where it is random, and where `torch.func.vmap` does not know an operation of the module.
     """
 
-    def __init__(self, module: nn.Module, inputs: int, outputs: int = 1) -> None:
+    def __init__(self, module: nn.Module, inputs: int, outputs: int = 1, entries_at_once: int = 2**20) -> None:
         super().__init__()
         self.module = deepcopy(module).double()
-        self.inputs, self.outputs = inputs, outputs
+        self.inputs, self.outputs, self.entries_at_once = inputs, outputs, entries_at_once
 
     @property
     def linear_parameters(self) -> int:
-        """The last layer's, where the module is an `nn.Sequential` that ends with an `nn.Linear` of its own."""
+        """Those of the last layer of an `nn.Sequential` that is an `nn.Linear` whose parameters no other layer shares."""
         layers = list(self.module) if type(self.module) is nn.Sequential else []
         if not layers or type(layers[-1]) is not nn.Linear:
             return 0
@@ -112,13 +129,13 @@ class ModuleNetwork(Network):
         return sum(p.numel() for p in layers[-1].parameters()) if alone else 0
 
     def prepare(self, points: Tensor, frame: Frame) -> tuple[Tensor, Frame]:
-        few = points[:3]
+        sample = points[:3]
         try:
-            one_by_one = self.forward(few), vmap(_at_a_point(self.module), (None, 0))(self._constants(), few)
+            together, one_by_one = self.forward(sample), vmap(_at_a_point(self.module), (None, 0))(self._constants(), sample)
         except (RuntimeError, ValueError, NotImplementedError) as error:
-            raise self._refusal(str(error).split("\n")[0]) from error
-        if not torch.allclose(*one_by_one, rtol=1e-9, atol=1e-12, equal_nan=True):
-            raise self._refusal("its output at a point depends on the points beside it, or on chance")
+            raise self._no_jacobian(str(error).split("\n")[0]) from error
+        if not torch.allclose(together, one_by_one, rtol=1e-9, atol=1e-12, equal_nan=True):
+            raise self._no_jacobian("its output at a point depends on the points beside it, or on chance")
         return points, frame
 
     @torch.no_grad()
@@ -127,11 +144,11 @@ class ModuleNetwork(Network):
         return ModuleTrace(self.jet(points, frame).each(Tensor.detach), self, points, only_linear)
 
     def _constants(self) -> dict[str, Tensor]:
-        """Parameters and buffers, cut off from autograd; copies of buffers, which a module may write to."""
+        """Parameters and buffers without autograd's graph; copies of buffers, which a module may write to."""
         parameters = {name: p.detach() for name, p in self.module.named_parameters()}
         return parameters | {name: b.clone() for name, b in self.module.named_buffers()}
 
-    def _refusal(self, reason: str) -> NoJacobian:
+    def _no_jacobian(self, reason: str) -> NoJacobian:
         name = type(self.module).__name__
         return NoJacobian(
             f"{name} cannot be differentiated point by point, as gauss-newton does ({reason}); choose optimizer lbfgs or adam"
@@ -149,15 +166,15 @@ class ModuleNetwork(Network):
         return Jet(frame, value, gradient, second)
 
     def _second(self, gradient: Tensor, x: Tensor, frame: Frame) -> Tensor:
-        wanted = frame.space if frame.level is Derivatives.SUMMED else range(self.inputs)
+        columns = frame.space if frame.level is Derivatives.SUMMED else range(self.inputs)
         outputs = []
         for m in range(self.outputs):
-            hessian = {k: _slope(gradient[:, m, k], x) for k in wanted}
+            hessian = {k: _slope(gradient[:, m, k], x) for k in columns}
             if frame.level is Derivatives.FULL:
                 i, j = frame.packed
                 outputs.append(torch.stack([hessian[a][:, b] for a, b in zip(i, j, strict=True)], dim=-1))
                 continue
-            diagonal = torch.stack([hessian[k][:, k] for k in wanted], dim=-1)
+            diagonal = torch.stack([hessian[k][:, k] for k in columns], dim=-1)
             outputs.append(diagonal.sum(-1, keepdim=True) if frame.level is Derivatives.SUMMED else diagonal)
         return torch.stack(outputs, dim=1)
 
@@ -172,38 +189,38 @@ class ModuleTrace:
     only_linear: bool
 
     def rows(self, cotangent: Jet) -> Tensor:
-        """Rows of the Jacobian by reverse mode over reverse mode, a few points at a time so that memory stays bounded.
+        """Rows of the Jacobian by reverse mode over reverse mode, some points at a time so that memory stays bounded.
 
-        Raises NoJacobian where a derivative of the module is not known to `torch.func`.
+        Raises NoJacobian where `torch.func` does not know a derivative of the module.
         """
         network, frame = self.network, self.jet.frame
         constants = network._constants()
-        wanted = {name: constants.pop(name) for name, _ in network.module.named_parameters()}
+        variables = {name: constants.pop(name) for name, _ in network.module.named_parameters()}
         if self.only_linear:
-            wanted, rest = _trailing(wanted, network.linear_parameters)
+            variables, rest = _trailing(variables, network.linear_parameters)
             constants |= rest
-        if not wanted:
+        if not variables:
             return self.points.new_zeros(len(self.points), 0)
         module = _at_a_point(network.module)
 
         def pairing(parameters: dict[str, Tensor], constants: dict[str, Tensor], x: Tensor, weights: list[Tensor]) -> Tensor:
             """⟨cotangent, jet⟩ at one point."""
-            together = parameters | constants
-            total = (weights[0] * module(together, x)).sum()
+            state = parameters | constants
+            total = (weights[0] * module(state, x)).sum()
             if len(weights) > 1:
                 first = jacrev(module, 1)
-                total = total + (weights[1] * first(together, x)).sum()
+                total = total + (weights[1] * first(state, x)).sum()
             if len(weights) > 2:
-                total = total + (weights[2] * _kept(jacrev(first, 1)(together, x), frame)).sum()
+                total = total + (weights[2] * _kept_second(jacrev(first, 1)(state, x), frame)).sum()
             return total
 
         weights = [part for part in (cotangent.value, cotangent.gradient, cotangent.second) if part is not None]
-        chunk = max(1, CHUNK // sum(p.numel() for p in wanted.values()))
+        chunk = max(1, network.entries_at_once // sum(p.numel() for p in variables.values()))
         differentiate = vmap(grad(pairing), (None, None, 0, 0), chunk_size=chunk)
         try:
-            slopes = differentiate(wanted, constants, self.points, weights)
+            slopes = differentiate(variables, constants, self.points, weights)
         except (RuntimeError, NotImplementedError) as error:
-            raise network._refusal(str(error).split("\n")[0]) from error
+            raise network._no_jacobian(str(error).split("\n")[0]) from error
         return torch.cat([slope.reshape(len(self.points), -1) for slope in slopes.values()], dim=1)
 
 
@@ -226,8 +243,8 @@ def _trailing(parameters: dict[str, Tensor], count: int) -> tuple[dict[str, Tens
     return {name: p for name, p in parameters.items() if name not in rest}, rest
 
 
-def _kept(hessian: Tensor, frame: Frame) -> Tensor:
-    """Of a Hessian ``(m, d, d)`` what a frame keeps, ``(m, s)``."""
+def _kept_second(hessian: Tensor, frame: Frame) -> Tensor:
+    """The second derivatives ``(m, s)`` that a frame keeps of a Hessian ``(m, d, d)``."""
     if frame.level is Derivatives.FULL:
         i, j = frame.packed
         return hessian[:, i, j]

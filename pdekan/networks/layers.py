@@ -11,14 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import accumulate
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from pdekan import splines
+from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Frame, Jet
+from pdekan.fields.pullbacks import product_pullback
 
-# an edge of a layer, from one of its inputs to one of its outputs
+# an edge of a layer: the indices of its input and its output
 Edge = tuple[int, int]
 
 
@@ -27,7 +30,7 @@ class SplineLayer(nn.Module):
 
     With base "silu", φ = w_b silu + w_s Σ c B (arXiv:2404.19756, eq. 2.10). coefficients: ``(inputs, outputs, n)``.
     pruned: edges (i, o) without parameters, constant 0 into a sum and 1 into a product; where there are any, the parameters are
-    those of the other edges, coefficients ``(edges, n)``. Raises ValueError for edges that there are not.
+    those of the other edges, coefficients ``(edges, n)``. Raises ValueError for pruned edges that are not in the layer.
     """
 
     def __init__(
@@ -70,11 +73,11 @@ class SplineLayer(nn.Module):
 
     @property
     def linear_parameters(self) -> int:
-        """How many trailing parameters of the layer its output is linear in, with the others held; of sum nodes only."""
+        """How many trailing parameters the outputs depend on linearly, in a layer of sum nodes."""
         return self.coefficients.numel() + (self.base_weight.numel() if self.base == "silu" else 0)
 
-    def whole(self, name: str) -> Tensor:
-        """A parameter as ``(inputs, outputs, …)``, with what makes pruned edges the constants that they are."""
+    def dense(self, name: str) -> Tensor:
+        """A parameter as ``(inputs, outputs, …)``, with entries for pruned edges that make them constant."""
         values: Tensor = getattr(self, name)
         if not self.pruned:
             return values
@@ -84,8 +87,8 @@ class SplineLayer(nn.Module):
         return filled.index_put((self.kept,), values)
 
     @torch.no_grad()
-    def put(self, name: str, values: Tensor) -> None:
-        """Set a parameter from ``(inputs, outputs, …)``, whatever is said there of pruned edges."""
+    def set_dense(self, name: str, values: Tensor) -> None:
+        """Set a parameter from ``(inputs, outputs, …)``; entries of pruned edges are ignored."""
         getattr(self, name).copy_(values[self.kept] if self.pruned else values)
 
     def bases(self, x: Tensor, derivatives: int) -> Bases:
@@ -95,43 +98,43 @@ class SplineLayer(nn.Module):
 
     def activations(self, bases: Bases) -> list[Tensor]:
         """φ and its derivatives ``(n, inputs, outputs)``, as many as the bases hold."""
-        spline = bases.local.combine(self.whole("coefficients"))
+        spline = bases.local.combine(self.dense("coefficients"))
         if bases.base is None:
             return spline
-        pairs, of_spline, of_base = zip(spline, bases.base, strict=True), self.whole("spline_weight"), self.whole("base_weight")
+        pairs, of_spline, of_base = zip(spline, bases.base, strict=True), self.dense("spline_weight"), self.dense("base_weight")
         return [of_spline * phi + of_base * base[..., None] for phi, base in pairs]
 
     def nodes(self, phi: list[Tensor], x: Jet) -> Jet:
         """The nodes' jets from the activations' values and derivatives ``(n, inputs, outputs)``."""
         if not self.products:
             return _sums(phi, x)
-        multiplied = reduce(operator.mul, _edges([part[..., self.sums :] for part in phi], x))
+        multiplied = reduce(operator.mul, _edge_jets([part[..., self.sums :] for part in phi], x))
         if not self.sums:
             return multiplied
-        return _joined([_sums([part[..., : self.sums] for part in phi], x), multiplied], dim=1)
+        return concatenated([_sums([part[..., : self.sums] for part in phi], x), multiplied], dim=1)
 
     def forward(self, x: Jet) -> Jet:
         """The nodes' jets from the inputs'."""
-        return self.nodes(self.activations(self.bases(x.value, orders(x.frame))), x)
+        return self.nodes(self.activations(self.bases(x.value, highest_derivative(x.frame))), x)
 
     @torch.no_grad()
     def rescale_outputs(self, scale: Tensor, shift: Tensor) -> None:
         """Replace the outputs y by scale · y + shift ``(outputs,)``, exactly: B-splines sum to one.
 
-        A product node's scale has to be positive, its shift zero.
+        A product node's scale must be positive, its shift zero.
         """
         edges = self.kept.sum(0)  # into every node
         factor = scale.repeat(self.inputs, 1)
         factor[:, self.sums :] = factor[:, self.sums :] ** (1.0 / edges[self.sums :])
-        share = (shift / edges).expand(self.inputs, -1)
+        shift_of_edge = (shift / edges).expand(self.inputs, -1)
         if self.base == "silu":
-            self.put("base_weight", self.whole("base_weight") * factor)
-            share = share / self.whole("spline_weight")
-        self.put("coefficients", self.whole("coefficients") * factor[..., None] + share[..., None])
+            self.set_dense("base_weight", self.dense("base_weight") * factor)
+            shift_of_edge = shift_of_edge / self.dense("spline_weight")
+        self.set_dense("coefficients", self.dense("coefficients") * factor[..., None] + shift_of_edge[..., None])
 
     @torch.no_grad()
     def substitute_inputs(self, scale: Tensor, shift: Tensor) -> None:
-        """Change the activations so that they take scale · x + shift ``(inputs,)`` where they took x; a least-squares fit."""
+        """Replace the activations φ(x) by φ((x - shift) / scale) ``(inputs,)``; a least-squares fit."""
         self.refit((self.sample_points()[:, None] - shift) / scale)
 
     def sample_points(self) -> Tensor:
@@ -139,14 +142,14 @@ class SplineLayer(nn.Module):
         return splines.sample_points(self.degree, self.intervals).to(self.coefficients.detach())
 
     @torch.no_grad()
-    def refit(self, old: Tensor) -> None:
-        """Change the activations so that they say at `sample_points` what they said at old ``(n, inputs)``: least squares."""
+    def refit(self, x: Tensor) -> None:
+        """Fit activations with the values at `sample_points` that these have at x ``(n, inputs)``: least squares."""
         t = self.sample_points()
-        target = self.activations(self.bases(old, 0))[0]
+        target = self.activations(self.bases(x, 0))[0]
         if self.base == "silu":
-            target = (target - self.whole("base_weight") * _silu(t)[0][:, None, None]) / self.whole("spline_weight")
+            target = (target - self.dense("base_weight") * _silu(t)[0][:, None, None]) / self.dense("spline_weight")
         fitted = splines.fit(t, target, self.degree, self.intervals)
-        self.put("coefficients", fitted.permute(1, 2, 0))
+        self.set_dense("coefficients", fitted.permute(1, 2, 0))
 
 
 @dataclass(frozen=True)
@@ -157,13 +160,13 @@ class Bases:
     base: list[Tensor] | None
 
 
-def orders(frame: Frame) -> int:
-    """The highest derivative of an activation that a jet's composition takes."""
+def highest_derivative(frame: Frame) -> int:
+    """The order of the highest derivative of an activation that a layer's jets depend on."""
     return min(int(frame.level), 2)
 
 
 def _squared_gradient(x: Jet) -> Tensor:
-    """∂x ⊙ ∂x, worked out once where all points share the gradient, as those of the coordinates do."""
+    """∂x ⊙ ∂x, computed once where all points share the gradient, as they do for coordinates."""
     gradient = x.gradient
     assert gradient is not None
     if len(gradient) > 1 and gradient.stride(0) == 0:
@@ -182,57 +185,33 @@ def _sums(phi: list[Tensor], x: Jet) -> Jet:
     return Jet(x.frame, phi[0].sum(1), gradient, second)
 
 
-def _edges(phi: list[Tensor], x: Jet) -> list[Jet]:
-    """φ_io(x_i) as a jet with as many components as there are nodes, for every input i."""
+def _edge_jets(phi: list[Tensor], x: Jet) -> list[Jet]:
+    """φ_io(x_i) as a jet with a component for every node o, for every input i."""
     gradient = second = None
     if x.gradient is not None:
         gradient = phi[1][..., None] * x.gradient[:, :, None]
     if x.gradient is not None and x.second is not None:
         pair = _squared_gradient(x)
         second = phi[2][..., None] * pair[:, :, None] + phi[1][..., None] * x.second[:, :, None]
-    together = Jet(x.frame, phi[0], gradient, second)
-    return [together.each(lambda part, i=i: part[:, i]) for i in range(phi[0].shape[1])]  # type: ignore[misc]
-
-
-def _joined(jets: list[Jet], dim: int) -> Jet:
-    """Jets side by side along an axis."""
-    parts = zip(*((jet.value, jet.gradient, jet.second) for jet in jets), strict=True)
-    value, gradient, second = (None if part[0] is None else torch.cat(part, dim) for part in parts)
-    assert value is not None
-    return Jet(jets[0].frame, value, gradient, second)
+    edges = Jet(x.frame, phi[0], gradient, second)
+    return [edges.each(lambda part, i=i: part[:, i]) for i in range(phi[0].shape[1])]  # type: ignore[misc]
 
 
 def _cotangents_of_factors(factors: list[Jet], cotangent: Jet) -> Jet:
-    """Derivative of ⟨cotangent, Π_i factor_i⟩ by every factor's jet, ``(n, inputs, nodes, …)``.
-
-    With R the product of all others, ∂(Rf) = f ∂R + R ∂f and ∂²(Rf) = f ∂²R + 2 ∂R ⊙ ∂f + R ∂²f.
-    """
+    """Derivative of ⟨cotangent, Π_i factor_i⟩ by every factor's jet, ``(n, inputs, nodes, …)``."""
     one = cotangent.frame.constant(1.0, cotangent.value).each(lambda part: part[:, None])
     before = list(accumulate(factors[:-1], operator.mul, initial=one))
     after = list(accumulate(factors[:0:-1], operator.mul, initial=one))[::-1]
-    pulled = [_pulled(cotangent, a * b) for a, b in zip(before, after, strict=True)]
-    return _joined([jet.each(lambda part: part[:, None]) for jet in pulled], dim=1)
-
-
-def _pulled(cotangent: Jet, rest: Jet) -> Jet:
-    """Derivative of ⟨cotangent, rest · f⟩ by the jet of f."""
-    value, gradient, second = cotangent.value * rest.value, None, None
-    if cotangent.gradient is not None and rest.gradient is not None:
-        value = value + (cotangent.gradient * rest.gradient).sum(-1)
-        gradient = cotangent.gradient * rest.value[..., None]
-        if cotangent.second is not None and rest.second is not None:
-            value = value + (cotangent.second * rest.second).sum(-1)
-            gradient = gradient + 2.0 * cotangent.frame.pair_pullback(cotangent.second, rest.gradient)
-            second = cotangent.second * rest.value[..., None]
-    return Jet(cotangent.frame, value, gradient, second)
+    others = (a * b for a, b in zip(before, after, strict=True))
+    return concatenated([product_pullback(cotangent, rest).each(lambda part: part[:, None]) for rest in others], dim=1)
 
 
 @dataclass(frozen=True)
 class EdgeCotangent:
     """Derivative of ⟨cotangent, output⟩ by the edges' jets.
 
-    by_edge: ``(n, inputs, o, …)``, or with 1 in place of inputs where all edges into a node share it. factors: the same by
-    φ, φ', φ'' as numbers ``(n, inputs or 1, o)``, as far as they matter.
+    by_edge: ``(n, inputs, o, …)``, or with 1 in place of inputs where all edges into a node share it. factors: derivatives by
+    the numbers φ, φ', φ'' ``(n, inputs or 1, o)``, up to the order that the jets keep.
     """
 
     by_edge: Jet
@@ -254,7 +233,7 @@ class EdgeCotangent:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """A layer evaluated at a jet, ready for derivatives by its parameters and by its inputs."""
+    """A layer evaluated at a jet, with what derivatives by its parameters and by its inputs need."""
 
     layer: SplineLayer
     x: Jet
@@ -277,12 +256,12 @@ class LayerTrace:
         if not layer.products:
             return EdgeCotangent.of(shared, self.x)
         sums = layer.sums
-        edges = _edges([part[..., sums:] for part in self.phi], self.x)
+        edges = _edge_jets([part[..., sums:] for part in self.phi], self.x)
         multiplied = _cotangents_of_factors(edges, cotangent.each(lambda part: part[:, sums:]))
         if not sums:
             return EdgeCotangent.of(multiplied, self.x)
         added = shared.each(lambda part: part[:, :, :sums].expand(n, inputs, *(-1,) * (part.ndim - 2)))
-        return EdgeCotangent.of(_joined([added, multiplied], dim=2), self.x)
+        return EdgeCotangent.of(concatenated([added, multiplied], dim=2), self.x)
 
     def rows(self, cotangent: EdgeCotangent, only_linear: bool = False) -> Tensor:
         """Derivative by the layer's flat parameters ``(n, p)``."""
@@ -291,14 +270,13 @@ class LayerTrace:
         for factor, part in zip(factors[1:], local.pieces[1:], strict=False):
             piece.addcmul_(factor[..., None], part[:, :, None])
         layer = self.layer
-        spline = splines.LocalBasis(local.index[:, :, None], [], local.count).spread(piece)
+        spline = splines.LocalBasis(local.index[:, :, None], [], local.count).scatter(piece)
         if layer.pruned:
             spline = spline[:, layer.kept]
         if self.bases.base is None:
             return spline.reshape(n, -1)
         pairs = zip(factors, self.bases.base, strict=False)
-        base = sum(factor * silu[..., None] for factor, silu in pairs)
-        assert isinstance(base, Tensor)
+        base = cast("Tensor", sum(factor * silu[..., None] for factor, silu in pairs))
         if layer.pruned:
             base = base[:, layer.kept]
         linear = [base.reshape(n, -1), (layer.spline_weight[..., None] * spline).reshape(n, -1)]
@@ -310,8 +288,7 @@ class LayerTrace:
     def pullback(self, cotangent: EdgeCotangent) -> Jet:
         """Derivative of ⟨cotangent, output⟩ by the input's jet."""
         phi, frame, by_edge = self.phi, self.x.frame, cotangent.by_edge
-        value = sum((factor * phi[r + 1]).sum(2) for r, factor in enumerate(cotangent.factors))
-        assert isinstance(value, Tensor)
+        value = cast("Tensor", sum((factor * phi[r + 1]).sum(2) for r, factor in enumerate(cotangent.factors)))
         gradient = second = None
         if by_edge.gradient is not None:
             gradient = torch.einsum("nio,niod->nid", phi[1], by_edge.gradient)

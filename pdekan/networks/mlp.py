@@ -11,33 +11,25 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from pdekan.fields.jets import Frame, Jet, tanh
-from pdekan.networks.base import Network, to_unit_box
+from pdekan.fields.functions import tanh
+from pdekan.fields.jets import Frame, Jet
+from pdekan.fields.pullbacks import composition_pullback
+from pdekan.networks.base import BoxNetwork, to_unit_box
 
 
-class MLP(Network):
+class MLP(BoxNetwork):
     """tanh network of widths [inputs, hidden…, outputs] on the box lower … upper, which is mapped to [-1, 1].
 
-    Parameters start at zero; `initialise` gives a start to train from. Raises ValueError for sizes that do not fit together.
+    Parameters are zero until `initialise` draws them. Raises ValueError for widths that make no network.
     """
 
     def __init__(
         self, widths: Sequence[int], lower: Sequence[float] | None = None, upper: Sequence[float] | None = None
     ) -> None:
-        super().__init__()
-        if len(widths) < 2 or min(widths) < 1:
-            raise ValueError(f"widths {list(widths)}: a network needs inputs, outputs and at least one node in each layer")
-        self.widths = tuple(widths)
-        self.inputs, self.outputs = self.widths[0], self.widths[-1]
+        super().__init__(widths, lower, upper)
         self.layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, a, b, dtype=torch.float64) for a, b in pairwise(self.widths))
         for parameter in self.parameters():  # torch's own initialisation would draw from the global generator
             nn.init.zeros_(parameter)
-        self.lower: Tensor
-        self.upper: Tensor
-        a = torch.tensor([-1.0] * self.inputs if lower is None else list(lower), dtype=torch.float64)
-        b = torch.tensor([1.0] * self.inputs if upper is None else list(upper), dtype=torch.float64)
-        self.register_buffer("lower", a)
-        self.register_buffer("upper", b)
 
     @property
     def linear_layers(self) -> list[nn.Linear]:
@@ -50,7 +42,7 @@ class MLP(Network):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
-        """Xavier's normal weights, zero biases but in the first layer, whose tanh are spread over the box."""
+        """Xavier's normal weights and zero biases; in the first layer random ones that spread the tanh over the box."""
         for k, layer in enumerate(self.linear_layers):
             spread = (2.0 / (layer.in_features + layer.out_features)) ** 0.5
             layer.weight.copy_(spread * torch.randn(layer.weight.shape, generator=generator, dtype=torch.float64))
@@ -70,14 +62,12 @@ class MLP(Network):
 
     @torch.no_grad()
     def trace(self, prepared: object, only_linear: bool = False) -> MLPTrace:
-        x = prepared
-        assert isinstance(x, Jet)
-        inputs, outputs = [], []
+        inputs, outputs = [cast("Jet", prepared)], list[Jet]()
         for layer in self.linear_layers:
-            inputs.append(x if layer is self.linear_layers[0] else tanh(x))
+            if outputs:
+                inputs.append(tanh(outputs[-1]))
             outputs.append(_linear(layer, inputs[-1]))
-            x = outputs[-1]
-        return MLPTrace(x, self.linear_layers, inputs, outputs, only_linear)
+        return MLPTrace(self.linear_layers, inputs, outputs, only_linear)
 
     def architecture(self) -> dict[str, Any]:
         return {"kind": "mlp", "widths": list(self.widths)}
@@ -98,11 +88,15 @@ def _linear(layer: nn.Linear, x: Jet) -> Jet:
 class MLPTrace:
     """An MLP evaluated at points; see `base.Trace`. inputs, outputs: jets before and after each layer's W x + b."""
 
-    jet: Jet
     layers: list[nn.Linear]
     inputs: list[Jet]
     outputs: list[Jet]
     only_linear: bool
+
+    @property
+    def jet(self) -> Jet:
+        """The output, with one component a node of the last layer."""
+        return self.outputs[-1]
 
     def rows(self, cotangent: Jet) -> Tensor:
         """Rows of the Jacobian, layer by layer from the last to the first (reverse mode on jets)."""
@@ -116,24 +110,13 @@ class MLPTrace:
             blocks.insert(0, torch.cat([rows.reshape(n, -1), cotangent.value], dim=1))
             if self.only_linear or k == 0:
                 break
-            weight = self.layers[k].weight
-            back = cotangent.each(partial(torch.einsum, "oi,no...->ni...", weight))
-            cotangent = _tanh_pullback(self.outputs[k - 1], back)
+            back = cotangent.each(partial(torch.einsum, "oi,no...->ni...", self.layers[k].weight))
+            cotangent = composition_pullback(back, _tanh_derivatives(self.outputs[k - 1].value), self.outputs[k - 1])
         return torch.cat(blocks, dim=1)
 
 
-def _tanh_pullback(z: Jet, cotangent: Jet) -> Jet:
-    """Derivative of ⟨cotangent, tanh(z)⟩ by the jet of z, elementwise."""
-    frame, y = z.frame, torch.tanh(z.value)
+def _tanh_derivatives(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The first three derivatives of tanh at z."""
+    y = torch.tanh(z)
     f1 = 1.0 - y**2
-    f2, f3 = -2.0 * y * f1, f1 * (6.0 * y**2 - 2.0)
-    value, gradient, second = f1 * cotangent.value, None, None
-    if cotangent.gradient is not None and z.gradient is not None:
-        value = value + f2 * (cotangent.gradient * z.gradient).sum(-1)
-        gradient = f1[..., None] * cotangent.gradient
-        if cotangent.second is not None and z.second is not None:
-            pair = frame.pair(z.gradient, z.gradient)
-            value = value + f2 * (cotangent.second * z.second).sum(-1) + f3 * (cotangent.second * pair).sum(-1)
-            gradient = gradient + 2.0 * f2[..., None] * frame.pair_pullback(cotangent.second, z.gradient)
-            second = f1[..., None] * cotangent.second
-    return Jet(frame, value, gradient, second)
+    return f1, -2.0 * y * f1, f1 * (6.0 * y**2 - 2.0)

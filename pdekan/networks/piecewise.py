@@ -1,19 +1,21 @@
-"""Networks for parts of time, one after the other."""
+"""A network for each interval of time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Frame, Jet
 from pdekan.networks.base import Network
 
 
-class Slabs(Network):
-    """The first network up to breaks[0], the second from there to breaks[1], …, the last without end.
+class PiecewiseInTime(Network):
+    """The first network up to breaks[0], the second from there to breaks[1], …, the last from the last break on.
 
     breaks: increasing times, one fewer than networks; column: that of time among the coordinates.
     """
@@ -34,18 +36,9 @@ class Slabs(Network):
         return {"kind": "slabs", "breaks": list(self.breaks), "column": self.column, "networks": networks}
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
-        place = torch.bucketize(points[:, self.column].contiguous(), points.new_tensor(self.breaks))
-        order, pieces = [], []
-        for k, network in enumerate(self.parts):
-            rows = torch.nonzero(place == k)[:, 0]
-            if len(rows):
-                order.append(rows)
-                pieces.append(network.jet(points[rows], Frame(frame.coordinates, frame.level)))
-        back = torch.argsort(torch.cat(order))
-
-        def together(parts: list[Tensor | None]) -> Tensor | None:
-            known = [part for part in parts if part is not None]
-            return torch.cat(known)[back] if known else None
-
-        value = torch.cat([piece.value for piece in pieces])[back]
-        return Jet(frame, value, together([p.gradient for p in pieces]), together([p.second for p in pieces]))
+        interval = torch.bucketize(points[:, self.column].contiguous(), points.new_tensor(self.breaks))
+        rows = [torch.nonzero(interval == k)[:, 0] for k in range(len(self.parts))]
+        inner = replace(frame, normal=None)
+        jets = [network.jet(points[own], inner) for network, own in zip(self.parts, rows, strict=True) if len(own)]
+        original_order = torch.argsort(torch.cat(rows))
+        return replace(concatenated(jets).each(lambda part: part[original_order]), frame=frame)

@@ -12,7 +12,7 @@ from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 
 @dataclass(frozen=True)
 class Adam:
-    """Options of the method: the learning rate goes from first to last over the steps; the watch sees every `burst` steps."""
+    """Options of Adam: the learning rate falls from first to last; the watch is called every `burst` steps."""
 
     first: float = 1e-2
     last: float = 1e-4

@@ -1,4 +1,4 @@
-"""What every optimizer is given and gives back; none of them knows what a network or an equation is."""
+"""The protocol of the optimizers: least-squares problems, steps, watches and outcomes, without networks or equations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Products(Protocol):
         """r at the point."""
 
     def linear(self) -> Tensor:
-        """The trailing columns ``(n, linear)`` of J, of the entries that the model is linear in."""
+        """The trailing columns ``(n, linear)`` of J, of the linear entries of θ."""
 
     def forward(self, v: Tensor) -> Tensor:
         """J v ``(n,)``."""
@@ -27,28 +27,28 @@ class Products(Protocol):
 
 
 class LeastSquares(Protocol):
-    """Minimise ‖r(θ)‖² over θ ``(P,)``."""
+    """The problem of minimising ‖r(θ)‖² over θ ``(P,)``; the network is linear in the trailing entries of θ."""
 
     @property
     def linear(self) -> int:
-        """How many trailing entries of θ the model is linear in."""
+        """The number of linear entries of θ."""
 
     @property
     def affine(self) -> bool:
-        """Whether r is affine in those entries, so that one linear solve finds the best of them."""
+        """Whether r is affine in the linear entries, so that one linear solve minimises over them."""
 
     @property
     def roomy(self) -> bool:
-        """Whether all rows come in one block, so that there is room to keep what was worked out of them."""
+        """Whether all rows come in one block, so that there is memory to keep its factorisation."""
 
     def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
         """Residual ``(n,)`` and Jacobian ``(n, P)``, or only its trailing linear columns."""
 
     def blocks(self, theta: Tensor, only_linear: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same, some rows at a time."""
+        """Residual and Jacobian as `rows` returns them, some rows at a time."""
 
     def products(self, theta: Tensor) -> Products:
-        """Residual and Jacobian at θ without forming the Jacobian."""
+        """Residual at θ and products with the Jacobian there, without forming it."""
 
     def loss(self, theta: Tensor) -> float:
         """‖r‖²."""
@@ -57,7 +57,7 @@ class LeastSquares(Protocol):
         """‖r‖² and its gradient ``(P,)``."""
 
     def normalise(self, theta: Tensor, lazily: bool = False) -> Tensor:
-        """An equivalent, better scaled θ: equal but for the linear entries, which are to be solved for again.
+        """A θ with better scaled hidden nodes, of about the same function; its linear entries must be solved for again.
 
         lazily: θ itself, unless it is badly scaled.
         """
@@ -65,21 +65,21 @@ class LeastSquares(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """Parameters that a step, or a burst of them, led to, the loss there, and how many steps were taken so far."""
+    """Parameters after one or more steps, the loss there, and the number of steps so far."""
 
     theta: Tensor
     loss: float
     taken: int = 0
 
 
-# called after every accepted step, and before the first by those that solve for a linear part then; returns a reason to stop,
-# or None to go on
+# called after accepted steps, and by optimizers that begin with a solve for the linear entries after that; returns a reason to
+# stop, or None
 Watch = Callable[[Step], str | None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where an optimizer ended and why: "stalled", "steps", "singular", or what its watch said."""
+    """The result of an optimizer; reason is "stalled", "steps", "singular", "diverged", or that of its watch."""
 
     theta: Tensor
     loss: float

@@ -13,10 +13,15 @@ from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 
 @dataclass(frozen=True)
 class LBFGS:
-    """Options of the method: iterations are taken in bursts, after each of which the watch looks."""
+    """Options of L-BFGS: iterations come in bursts, and the watch is called after each.
+
+    It restarts after a burst that gains less than `min_gain` of the loss, and stalls after `patience` of these in a row.
+    """
 
     history: int = 50
     burst: int = 20
+    min_gain: float = 1e-6
+    patience: int = 3
 
     def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
         """Minimise from theta ``(P,)`` with at most `steps` iterations; the best finite point is kept."""
@@ -30,15 +35,15 @@ class LBFGS:
             optimizer.param_groups[0]["max_iter"] = min(self.burst, steps - done)
             done += _burst(problem, leaf, optimizer)
             loss = problem.loss_and_gradient(leaf.detach())[0]
-            idle = 0 if loss < (1.0 - 1e-6) * best_loss else idle + 1
+            idle = 0 if loss < (1.0 - self.min_gain) * best_loss else idle + 1
             if loss < best_loss:
                 best, best_loss = leaf.detach().clone(), loss
                 reason = watch(Step(best, best_loss, done))
                 if reason is not None:
                     return Outcome(best, best_loss, done, reason)
-            if idle == 3:
+            if idle == self.patience:
                 return Outcome(best, best_loss, done, "stalled")
-            if idle:  # stuck or not finite: forget the curvature, bring hidden nodes to their range, go on from the best
+            if idle:  # no progress, or not finite: drop the curvature and continue from the best point, normalised
                 leaf, optimizer = self._restart(problem.normalise(best))
         return Outcome(best, best_loss, done, "steps")
 
@@ -56,7 +61,7 @@ class LBFGS:
 
 
 def _burst(problem: LeastSquares, leaf: Tensor, optimizer: torch.optim.LBFGS) -> int:
-    """As many iterations as the optimizer takes at a time; returns their number, at least one."""
+    """One call of torch's optimizer; returns the number of its iterations, at least one."""
 
     def closure() -> float:
         loss, leaf.grad = problem.loss_and_gradient(leaf.detach())

@@ -1,7 +1,7 @@
 """Levenberg-Marquardt without the Jacobian: steps by damped LSMR from products J v and Jᵀ w alone.
 
 For networks of many parameters, where J ``(n, P)`` is too large to factorise or to keep. Write θ = (a, c) with c the entries
-that the model is linear in. As in `gauss_newton` the best c for every a is found by an orthogonal solve, its n × |c| matrix
+that the model is linear in. As in `gauss_newton` the best c for every a follows from an orthogonal solve, its n × |c| matrix
 being small, and steps are taken on a: with Q an orthonormal basis of that matrix's columns and D the lengths of J's columns,
 s = D⁻¹ z solves
 
@@ -10,7 +10,7 @@ s = D⁻¹ z solves
 by LSMR (Fong and Saunders, SIAM J. Sci. Comput. 33 (2011) 2950-2971; SciPy's), which needs one product with J and one with Jᵀ
 an iteration and stops early: an inexact Newton step (Dembo, Eisenstat and Steihaug, SIAM J. Numer. Anal. 19 (1982) 400-408).
 λ follows the ratio of the actual to the predicted decrease (as in Madsen, Nielsen and Tingleff, Methods for Non-Linear Least
-Squares Problems, 2nd ed., 2004, section 3.2). Where the linear entries are many, or there are none, c is a part of a.
+Squares Problems, 2nd ed., 2004, section 3.2). Where there are more than `max_linear` linear entries, or none, c is a part of a.
 """
 
 from __future__ import annotations
@@ -27,23 +27,19 @@ from torch import Tensor
 
 from pdekan.optimizers.base import LeastSquares, Outcome, Products, Step, Watch
 
-# More linear entries than these are not projected out: their n × |c| matrix would be what this method is to avoid.
-PROJECTED = 3000
-# The part of the predicted decrease from which on a step is taken.
-ACCEPTED = 1e-4
-
 
 @dataclass(frozen=True)
 class MatrixFree:
     """Options of the method.
 
-    ridges: on the linear entries, one after the other, each until a step gains less than `gain` of the cost. damping: the
-    first λ, relative to columns of length one. forcing: LSMR stops when its gradient has fallen to this part. iterations:
-    of LSMR in a step, at most. probes: random vectors for the columns' lengths. trials: rejected steps before giving up on
-    a ridge. patience: stalled after so many steps in a row that gain less than `least`.
-
-    The ridges start lower than those of `GaussNewton`, steps being dear: with 1e-6 a KAN of 103 000 parameters ends its first
-    step at a loss of 2e-6, with 1e-9 at 2e-8. Small networks gain from larger ones.
+    ridges: on the linear entries, one after the other, each until a step gains less than `ridge_gain` of the cost. They start
+    lower than those of `GaussNewton`, as steps are expensive: with 1e-6 a KAN of 103 000 parameters ends its first step at a
+    loss of 2e-6, with 1e-9 at 2e-8; small networks gain from larger ones.
+    damping: the first λ, relative to columns of length one. forcing: LSMR stops when its gradient has fallen to this part.
+    iterations: of LSMR in a step, at most. probes: random vectors for the columns' lengths. trials: rejected steps in a row
+    that end a ridge. acceptance: a step is accepted if its decrease is more than this part of the predicted one. The method
+    stalls after `patience` steps in a row that gain less than `min_gain` of the cost.
+    max_linear: more linear entries are not eliminated: their n × |c| matrix would need as much memory as the Jacobian.
     """
 
     ridges: tuple[float, ...] = (1e-9, 1e-12, 1e-15)
@@ -51,16 +47,19 @@ class MatrixFree:
     forcing: float = 0.1
     iterations: int = 100
     probes: int = 8
-    gain: float = 0.1
-    least: float = 0.02
+    ridge_gain: float = 0.1
+    min_gain: float = 0.02
     trials: int = 8
     patience: int = 3
+    acceptance: float = 1e-4
+    max_linear: int = 3000
 
     def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
         """Minimise from theta ``(P,)`` with at most `steps` accepted steps; the result is never worse, and never NaN."""
         start = problem.products(theta).residual
         best = Step(theta, _finite_or_inf(float(start @ start)))
-        state = project(problem, problem.normalise(theta), self.ridges[0]) or project(problem, theta, self.ridges[0])
+        ridge = self.ridges[0]
+        state = self._project(problem, problem.normalise(theta), ridge) or self._project(problem, theta, ridge)
         if state is None:
             return Outcome(theta, math.inf, 0, "singular")
         generator = torch.Generator().manual_seed(0)
@@ -71,16 +70,16 @@ class MatrixFree:
             if trial is not None:
                 state, taken = trial, taken + 1
                 best = min(best, Step(state.theta, state.loss, taken), key=lambda step: step.loss)
-                wish = watch(Step(best.theta, best.loss, taken))
-                if wish is not None:
-                    reason = wish
+                stop = watch(Step(best.theta, best.loss, taken))
+                if stop is not None:
+                    reason = stop
                     break
             if level < len(self.ridges) - 1 and state.linear:
-                if gain < self.gain:
+                if gain < self.ridge_gain:
                     level += 1
-                    state = project(problem, state.theta, self.ridges[level]) or state
+                    state = self._project(problem, state.theta, self.ridges[level]) or state
                 continue
-            idle = idle + 1 if gain < self.least else 0
+            idle = idle + 1 if gain < self.min_gain else 0
             if trial is None or idle == self.patience:
                 reason = "stalled"
                 break
@@ -98,16 +97,19 @@ class MatrixFree:
         for _ in range(self.trials):
             step, predicted = damped_step(state, lengths, damping, self.forcing, self.iterations)
             theta = torch.cat([state.theta[:inner] + step, state.theta[inner:]])
-            trial = project(problem, problem.normalise(theta) if state.linear else theta, ridge)
+            trial = self._project(problem, problem.normalise(theta) if state.linear else theta, ridge)
             ratio = -1.0 if trial is None or predicted <= 0.0 else (state.cost - trial.cost) / predicted
-            if ratio > ACCEPTED:
+            if ratio > self.acceptance:
                 return trial, damping * max(1.0 / 5.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3)
             damping, growth = damping * growth, 2.0 * growth
         return None, damping
 
+    def _project(self, problem: LeastSquares, theta: Tensor, ridge: float) -> State | None:
+        return project(problem, theta, ridge, self.max_linear)
+
 
 class LinearMap(Protocol):
-    """What steps are worked out from."""
+    """The products that a step is computed from."""
 
     @property
     def residual(self) -> Tensor: ...
@@ -144,7 +146,7 @@ def damped_step(products: LinearMap, lengths: Tensor, damping: float, forcing: f
 
 @dataclass(frozen=True)
 class State:
-    """Parameters, the last `linear` of which are at their best, and products with the inner columns of (1 - QQᵀ) J.
+    """Parameters, the last `linear` of which minimise the cost, and products with the inner columns of (1 - QQᵀ) J.
 
     residual and q, an orthonormal basis of the linear columns, include the ridge's rows.
     """
@@ -170,9 +172,9 @@ class State:
         return self.products.adjoint(w[: len(self.products.residual)])[: len(self.theta) - self.linear]
 
 
-def project(problem: LeastSquares, theta: Tensor, ridge: float) -> State | None:
-    """Solve for the linear entries of theta, by one Gauss-Newton step; None where the numbers do not stay finite."""
-    if not 0 < problem.linear <= PROJECTED:
+def project(problem: LeastSquares, theta: Tensor, ridge: float, max_linear: int) -> State | None:
+    """Solve for the linear entries of theta, by one Gauss-Newton step; None where the result is not finite."""
+    if not 0 < problem.linear <= max_linear:
         products = problem.products(theta)
         loss = float(products.residual @ products.residual)
         q = products.residual.new_zeros(len(products.residual), 0)
@@ -201,10 +203,10 @@ def _at(problem: LeastSquares, theta: Tensor, ridge: float, q: Tensor) -> State 
 
 
 def column_lengths(products: LinearMap, probes: int, generator: torch.Generator) -> Tensor:
-    """About the lengths ``(P,)`` of J's columns: E[(Jᵀz)²] over random signs z is their square.
+    """Estimates of the lengths ``(P,)`` of J's columns: E[(Jᵀz)²] over random signs z is their square.
 
     (Bekas, Kokiopoulou and Saad, Appl. Numer. Math. 57 (2007) 1214-1229, for the diagonal of JᵀJ.) At least a thousandth
-    of the mean, so that a column that no probe has seen is not divided by nothing.
+    of the mean, so that no length is zero.
     """
     squares = torch.zeros(())
     for _ in range(probes):

@@ -30,22 +30,22 @@ from torch import Tensor
 
 from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
 
-# Restarts in a row that gain less than GAIN of the loss before the method gives up.
-RESTARTS, GAIN = 3, 1e-6
-
 
 @dataclass(frozen=True)
 class SSBroyden:
-    """Options of the method; the watch sees every `burst` steps.
+    """Options of the method; the watch is called every `burst` steps.
 
     decrease, curvature: the constants c_1 and c_2 of the strong Wolfe conditions (Nocedal and Wright, Numerical Optimization,
-    2006, eq. 3.7). trials: points a line search may try in each of its two phases.
+    2006, eq. 3.7). trials: points a line search may try in each of its two phases. It stalls after `patience` restarts in a row
+    that gain less than `min_gain` of the loss.
     """
 
     burst: int = 20
     decrease: float = 1e-4
     curvature: float = 0.9
     trials: int = 25
+    min_gain: float = 1e-6
+    patience: int = 3
 
     def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
         """Minimise ‖r‖² from theta ``(P,)`` with at most `steps` steps; the result is never worse, and never NaN."""
@@ -58,36 +58,36 @@ class SSBroyden:
         best = point if not best.finite or point.loss < best.loss else best
         taken, idle, reason = 0, 0, "steps"
         while taken < steps:
-            before, inverse, fresh = best.loss, _identity(point), True
+            before, inverse, first = best.loss, _identity(point), True
             while taken < steps:
-                after = self._searched(problem, point, inverse, fresh)
+                after = self._searched(problem, point, inverse, first)
                 if after is None:
                     break
-                update(inverse, after.theta - point.theta, after.gradient - point.gradient, point.gradient, fresh)
-                point, taken, fresh = after, taken + 1, False
+                update(inverse, after.theta - point.theta, after.gradient - point.gradient, point.gradient, first)
+                point, taken, first = after, taken + 1, False
                 best = point if point.loss < best.loss else best
                 if taken % self.burst == 0:
-                    wish = watch(Step(best.theta, best.loss, taken))
-                    if wish is not None:
-                        return Outcome(best.theta, best.loss, taken, wish)
+                    stop = watch(Step(best.theta, best.loss, taken))
+                    if stop is not None:
+                        return Outcome(best.theta, best.loss, taken, stop)
                 if not bool(torch.isfinite(inverse).all()):
                     break
-            idle = idle + 1 if best.loss >= (1.0 - GAIN) * before else 0
-            if taken < steps and idle == RESTARTS:
+            idle = idle + 1 if best.loss >= (1.0 - self.min_gain) * before else 0
+            if taken < steps and idle == self.patience:
                 reason = "stalled"
                 break
-            # stuck, as where a node has left the knots and the loss jumps: forget the curvature, go on from a like place
+            # as where a node has left the knots and the loss jumps: drop the curvature, continue from a rescaled point
             point = _rescaled(problem, best)
         if taken % self.burst:
             reason = watch(Step(best.theta, best.loss, taken)) or reason
         return Outcome(best.theta, best.loss, taken, reason)
 
-    def _searched(self, problem: LeastSquares, point: _Point, inverse: Tensor, fresh: bool) -> _Point | None:
+    def _searched(self, problem: LeastSquares, point: _Point, inverse: Tensor, first: bool) -> _Point | None:
         """The point that a line search along -Hg accepts; None where it finds none that is finite and lower."""
         direction = -(inverse @ point.gradient)
         tried = {0.0: point}
-        # a loss before this one, made up: such that the first length tried down a gradient moves the point by about one
-        before = point.loss + 0.5 * float(point.gradient.norm()) if fresh else None
+        # SciPy's first step length follows from the loss before: this one makes a first step down the gradient about one long
+        before = point.loss + 0.5 * float(point.gradient.norm()) if first else None
 
         def at(length: float) -> _Point:
             if length not in tried:
@@ -95,8 +95,8 @@ class SSBroyden:
             return tried[length]
 
         # SciPy searches over the length alone, so that vectors stay where they are
-        with warnings.catch_warnings(action="ignore"):  # the search says in a warning, too, that it found nothing
-            found = line_search(
+        with warnings.catch_warnings(action="ignore"):  # SciPy warns where it finds no point
+            length, *_, slope = line_search(
                 lambda x: at(float(x[0])).loss,
                 lambda x: (at(float(x[0])).gradient @ direction).reshape(1).cpu().numpy(),
                 np.zeros(1),
@@ -107,10 +107,9 @@ class SSBroyden:
                 c2=self.curvature,
                 maxiter=self.trials,
             )
-        if found[0] is not None and found[5] is not None:
-            after = at(float(found[0]))
-        else:  # as where a wall crosses the line; any lower point is welcome
-            after = min(tried.values(), key=lambda one: one.loss)
+        # without a result, as where the loss is discontinuous along the line, the lowest point tried is accepted
+        failed = length is None or slope is None
+        after = min(tried.values(), key=lambda one: one.loss) if failed else at(float(length))
         return after if after.finite and after.loss < point.loss else None
 
 
@@ -123,15 +122,15 @@ def update(inverse: Tensor, step: Tensor, change: Tensor, gradient: Tensor, firs
     curvature = float(change @ step)
     if not curvature > 0.0:
         return
-    along = inverse @ change
-    size = float(change @ along)
-    # sᵀH⁻¹s = -α gᵀs with s = -αHg: α is read off where it is best known, along the gradient
+    h_y = inverse @ change
+    y_h_y = float(change @ h_y)
+    # sᵀH⁻¹s = -α gᵀs with s = -αHg, which gives α
     direction = inverse @ gradient
     length = -float(step @ direction) / float(direction @ direction)
-    tau, phi = scaling(-length * float(gradient @ step) / curvature, size / curvature, len(step), first)
-    v = step / curvature - along / size
-    inverse.mul_(1.0 / tau).addr_(along, along, alpha=-1.0 / (size * tau))
-    inverse.addr_(v, v, alpha=phi * size / tau).addr_(step, step, alpha=1.0 / curvature)
+    tau, phi = scaling(-length * float(gradient @ step) / curvature, y_h_y / curvature, len(step), first)
+    v = step / curvature - h_y / y_h_y
+    inverse.mul_(1.0 / tau).addr_(h_y, h_y, alpha=-1.0 / (y_h_y * tau))
+    inverse.addr_(v, v, alpha=phi * y_h_y / tau).addr_(step, step, alpha=1.0 / curvature)
 
 
 def scaling(b: float, h: float, parameters: int, first: bool = False) -> tuple[float, float]:
@@ -152,7 +151,7 @@ def scaling(b: float, h: float, parameters: int, first: bool = False) -> tuple[f
 
 @dataclass(frozen=True)
 class _Point:
-    """Parameters with the loss and its gradient; the loss is infinite where it is no number."""
+    """Parameters with the loss and its gradient; the loss is infinite where it is NaN."""
 
     theta: Tensor
     loss: float
@@ -169,19 +168,19 @@ class _Point:
 
 
 def _rescaled(problem: LeastSquares, point: _Point) -> _Point:
-    """The point with hidden nodes back in their range, and its linear entries solved for where that lowers the loss."""
-    found = [_Point.at(problem, problem.normalise(point.theta))]
-    if problem.linear and found[0].finite:
-        residual, a = problem.rows(found[0].theta, only_linear=True)
+    """The normalised point, with its linear entries solved for where that lowers the loss."""
+    normalised = _Point.at(problem, problem.normalise(point.theta))
+    candidates = [normalised]
+    if problem.linear and normalised.finite:
+        residual, a = problem.rows(normalised.theta, only_linear=True)
         change = torch.zeros_like(point.theta)
         change[-problem.linear :] = -_least_squares(a, residual)
-        found.append(_Point.at(problem, found[0].theta + change))
-    finite = [one for one in found if one.finite]
-    return min(finite, key=lambda one: one.loss) if finite else point
+        candidates.append(_Point.at(problem, normalised.theta + change))
+    return min((one for one in candidates if one.finite), key=lambda one: one.loss, default=point)
 
 
 def _least_squares(a: Tensor, b: Tensor) -> Tensor:
-    """The shortest x with ‖a x - b‖ least, by a singular value decomposition; columns may depend on each other."""
+    """The shortest x that minimises ‖a x - b‖, by a singular value decomposition; columns may be linearly dependent."""
     u, s, vt = torch.linalg.svd(a, full_matrices=False)
     keep = s > 1e-12 * s.max()
     shortest: Tensor = vt[keep].T @ ((u[:, keep].T @ b) / s[keep])

@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from pdekan.fields.jets import ELEMENTARY, Jet, MissingDerivative, atan2, product, total, where
+from pdekan.fields.functions import ELEMENTARY, atan2, product, total, where
+from pdekan.fields.jets import Jet, MissingDerivative
 from pdekan.fields.operators import d, div, dot, grad, laplacian, normal
 from pdekan.problem_files.lexer import ExpressionError
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from pdekan.fields.jets import Derivatives, MissingDerivative, sin
+from pdekan.fields.functions import sin
+from pdekan.fields.jets import Derivatives, MissingDerivative
 from pdekan.problem_files.parser import ExpressionError
 from pdekan.problem_files.samples import Rule, Sample, Trial, rules, samples
 from pdekan.problem_files.well_posedness import Key, contradictions

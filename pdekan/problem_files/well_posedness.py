@@ -15,7 +15,8 @@ from pdekan.domains.base import Domain
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import appended
-from pdekan.fields.jets import TIME, Derivatives, Frame, Jet, sin
+from pdekan.fields.functions import sin
+from pdekan.fields.jets import TIME, Derivatives, Frame, Jet
 from pdekan.fields.operators import normal
 from pdekan.problem_files.samples import Sample, Trial, samples
 from pdekan.problems.conditions import ValueCondition

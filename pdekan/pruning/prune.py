@@ -15,7 +15,7 @@ from typing import cast
 
 import torch
 
-from pdekan.ansatz.unknowns import bare, found, regions, rewrapped
+from pdekan.ansatz.unknowns import inner_network, parameter_values, regions, replace_inner_network
 from pdekan.networks.base import Network
 from pdekan.networks.importance import Importance, importance
 from pdekan.networks.kan import KAN
@@ -113,7 +113,8 @@ def prune(
 
 def check(solution: Solution) -> Problem:
     """The problem of a solution that can be pruned. Raises ProblemError for others, and says which can."""
-    network, allowed = bare(solution.network), "what can be pruned is a KAN trained for all of time at once, without interfaces"
+    network = inner_network(solution.network)
+    allowed = "what can be pruned is a KAN trained for all of time at once, without interfaces"
     if not isinstance(network, KAN):
         raise ProblemError(f"the network is a {type(network).__name__}; {allowed}")
     if solution.problem is None:
@@ -158,7 +159,7 @@ class _Search:
         while not self.retraining.stopped:
             if self.sparse is None:
                 self.trying = "sparsifying"
-                self.sparse = cast("KAN", bare(sparsified(self.retraining, self.best.network)))
+                self.sparse = cast("KAN", inner_network(sparsified(self.retraining, self.best.network)))
             sparse = self.sparse
             ranked = candidates(sparse, importance(sparse, self.retraining.points))
             gone = self._first_that_can_go(sparse, ranked, min(most, _negligible(ranked)), what)
@@ -178,7 +179,9 @@ class _Search:
             except ValueError:  # a hidden layer would have no node
                 continue
             # many together are given up early: half of them may do
-            trial = self.retraining.trained(rewrapped(self.best.network, left.network), self.bound, patient=count == 1)
+            trial = self.retraining.trained(
+                replace_inner_network(self.best.network, left.network), self.bound, patient=count == 1
+            )
             if trial.relative <= self.bound:
                 self._keep(trial, _counted(count, what))
                 return count
@@ -207,7 +210,7 @@ class _Search:
         with self.retraining.clock.paused():
             quick = self.history.quick_errors(best.network)
         steps, spent = before.iterations + self.retraining.steps, before.seconds + self.retraining.clock.spent
-        self.history.append(steps, spent, before.stage, best.loss, best.residuals, quick, found(best.network))
+        self.history.append(steps, spent, before.stage, best.loss, best.residuals, quick, parameter_values(best.network))
 
     def _watched(self, relative: float, spent: float) -> str | None:
         if self.watch is None:

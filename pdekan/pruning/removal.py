@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pdekan.networks.importance import evaluated
+from pdekan.networks.importance import layer_traces
 from pdekan.networks.kan import KAN
 
 # layer of edges, input, output
@@ -31,7 +31,7 @@ def without(network: KAN, edges: Iterable[Place], points: Tensor) -> Removed:
     A hidden node that nothing enters is constant and one that nothing leaves is idle: they go too, with their edges. Raises
     ValueError where that leaves no node in a hidden layer, and KeyError for edges that the network does not have.
     """
-    layers, traces = network.spline_layers, evaluated(network, points)
+    layers, traces = network.spline_layers, layer_traces(network, points)
     kept = [layer.kept.clone() for layer in layers]
     for k, i, o in edges:
         if not bool(kept[k][i, o]):
@@ -45,11 +45,11 @@ def without(network: KAN, edges: Iterable[Place], points: Tensor) -> Removed:
     remaining = [mask[places[k]][:, places[k + 1]] for k, mask in enumerate(kept)]
     products = [sum(o >= layer.sums for o in nodes[k + 1]) for k, layer in enumerate(layers[:-1])]
     pruned = [[(i, o) for i, o in (~mask).nonzero().tolist()] for mask in remaining]
-    smaller = network.like(widths, network.degree, network.intervals, products, pruned)
+    smaller = network.resized(widths, network.degree, network.intervals, products, pruned)
     for k, (old, new) in enumerate(zip(layers, smaller.spline_layers, strict=True)):
         lost = old.kept & ~kept[k]
         mean, sums = traces[k].phi[0].mean(0), old.sums
-        values = {name: old.whole(name).clone() for name, _ in old.named_parameters()}
+        values = {name: old.dense(name).clone() for name, _ in old.named_parameters()}
         heirs = kept[k].int().argmax(0)  # the first edge that is left into every node
         columns = torch.arange(old.outputs, device=points.device)
         factor = torch.where(lost, mean, 1.0).prod(0)
@@ -61,7 +61,7 @@ def without(network: KAN, edges: Iterable[Place], points: Tensor) -> Removed:
         coefficients = values["coefficients"]
         coefficients[heirs, columns] = coefficients[heirs, columns] * factor[:, None] + shift[:, None]  # B-splines sum to one
         for name, value in values.items():
-            new.put(name, value[places[k]][:, places[k + 1]])
+            new.set_dense(name, value[places[k]][:, places[k + 1]])
     return Removed(smaller, nodes)
 
 

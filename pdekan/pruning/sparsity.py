@@ -18,10 +18,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.domains.quadrature import gauss
 from pdekan.networks.base import Network
-from pdekan.networks.importance import evaluated
+from pdekan.networks.importance import layer_traces
 from pdekan.networks.kan import KAN
 from pdekan.networks.layers import SplineLayer
 from pdekan.optimizers.base import Products
@@ -43,7 +43,7 @@ def root(layer: SplineLayer) -> Tensor:
     )
     weights = 0.5 * weights  # which sum to two
     bases = layer.bases(nodes[:, None], 0)
-    functions = bases.local.spread(bases.local.pieces[0])[:, 0]
+    functions = bases.local.scatter(bases.local.pieces[0])[:, 0]
     if bases.base is not None:
         functions = torch.cat([functions, bases.base[0]], dim=1)
     centred = functions - weights @ functions
@@ -62,7 +62,7 @@ def functions(layer: SplineLayer) -> Tensor:
 @torch.no_grad()
 def sizes(network: KAN, points: Tensor) -> Tensor:
     """Standard deviations ``(outputs,)`` of the outputs at points ``(n, d)``, one where there is none."""
-    spread = evaluated(network, points)[-1].output.value.std(0, correction=0)
+    spread = layer_traces(network, points)[-1].output.value.std(0, correction=0)
     return torch.where(spread > 0.0, spread, 1.0)
 
 
@@ -101,10 +101,10 @@ class Sparse:
     def __init__(self, objective: Objective, network: Network, outputs: Tensor, strength: float) -> None:
         self.objective, self.outputs = objective, outputs
         with torch.no_grad():
-            present = norms(cast("KAN", bare(network)), outputs)
+            present = norms(cast("KAN", inner_network(network)), outputs)
             sloped = slopes(present)
             factors = [(0.5 * strength * w / n.clamp_min(SMALLEST)).sqrt() for w, n in zip(sloped, present, strict=True)]
-        kan = cast("KAN", bare(objective.network))
+        kan = cast("KAN", inner_network(objective.network))
         factors[-1] = factors[-1] / outputs[_ends(kan.spline_layers[-1])]
         # R of every edge times its factor, (edges, functions, functions)
         self._roots = [f[:, None, None] * root(layer) for f, layer in zip(factors, kan.spline_layers, strict=True)]
@@ -125,7 +125,7 @@ class Sparse:
     @torch.no_grad()
     def penalty_rows(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """The penalty's rows ``(m,)`` and their Jacobian ``(m, P)``."""
-        kan = cast("KAN", bare(self.objective.load(theta)))
+        kan = cast("KAN", inner_network(self.objective.load(theta)))
         residuals, jacobians = [], []
         for layer, roots in zip(kan.spline_layers, self._roots, strict=True):
             rows = (roots @ functions(layer)[..., None])[..., 0]
@@ -239,7 +239,7 @@ class Sparsification:
 def sparsified(retraining: Retraining, network: Network, how: Sparsification = Sparsification()) -> Network:
     """The network trained with the penalty beside its loss."""
     objective, theta, clock = retraining.timed(network), flat(network), retraining.clock
-    outputs = sizes(cast("KAN", bare(network)), retraining.points)
+    outputs = sizes(cast("KAN", inner_network(network)), retraining.points)
     zero = theta.clone()
     zero[len(theta) - objective.linear :] = 0.0
     before, end = _penalty(network, outputs), clock.spent + how.share * (clock.budget - clock.spent)
@@ -256,4 +256,4 @@ def sparsified(retraining: Retraining, network: Network, how: Sparsification = S
 
 
 def _penalty(network: Network, outputs: Tensor) -> float:
-    return penalty(norms(cast("KAN", bare(network)), outputs))
+    return penalty(norms(cast("KAN", inner_network(network)), outputs))

@@ -11,7 +11,7 @@ from torch import Tensor
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Quadrature
-from pdekan.networks.grading import counts, spread
+from pdekan.networks.grading import lengths_per_axis, to_physical
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Sampling:
     def _along(self) -> list[int]:
         """Cells along every axis: in proportion to how many lengths fit along it."""
         assert self.grading is not None
-        lengths = counts(self.grading)
+        lengths = lengths_per_axis(self.grading)
         mean = float(lengths.log().mean().exp())
         return [max(1, round(self.cells * float(one) / mean)) for one in lengths]
 
@@ -52,7 +52,7 @@ def moved(rule: Quadrature, domain: Box, grading: Tensor) -> Quadrature:
     """A rule on a box, or on a face of it, moved from ξ to x(ξ), with weights times x'(ξ)."""
     a, b = np.asarray(domain.lower), np.asarray(domain.upper)
     unit = torch.as_tensor(2.0 * (rule.points - a) / (b - a) - 1.0)
-    x, slope = (part.numpy() for part in spread(unit, grading.cpu(), 1))
+    x, slope = (part.numpy() for part in to_physical(unit, grading.cpu(), 1))
     points = a + 0.5 * (b - a) * (x + 1.0)
     if rule.normals is not None:
         across = rule.normals != 0.0

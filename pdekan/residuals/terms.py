@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Quadrature
-from pdekan.fields.jets import Derivatives, Frame, Jet, stacked
+from pdekan.fields.functions import stacked
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import EXACT, Environment, Field, Formula, ProblemError, PythonField, RightHandSide, itself
 from pdekan.problems.parameters import Measurements, Parameter, with_known_value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from pdekan.ansatz.unknowns import Ansatz, bare
-from pdekan.networks.importance import evaluated, importance
+from pdekan.ansatz.unknowns import Ansatz, inner_network
+from pdekan.networks.importance import importance, layer_traces
 from pdekan.networks.kan import KAN
 from pdekan.networks.layers import LayerTrace
 from pdekan.output.network_figure import PRODUCT, SUM, Drawing, Edge
@@ -20,20 +20,20 @@ CURVE = 120  # points on a curve
 
 def can_be_drawn(solution: Solution) -> bool:
     """Whether the network is a KAN."""
-    return isinstance(bare(solution.network), KAN)
+    return isinstance(inner_network(solution.network), KAN)
 
 
 @torch.no_grad()
 def drawing(solution: Solution, title: str = "") -> Drawing:
     """The drawing of a solution's KAN over the domain. Raises OutputError for another network."""
-    kan, domain = bare(solution.network), solution.domain
+    kan, domain = inner_network(solution.network), solution.domain
     if not isinstance(kan, KAN):
         raise OutputError(f"the network is a {type(kan).__name__}; what can be drawn is a KAN")
     rule = domain.interior(*RULES.get(domain.dimension, SCATTERED))
     points = torch.as_tensor(rule.points, dtype=torch.float64, device=kan.lower.device)
     # activations that are large and cancel each other have scores above 1: a layer's are then relative to its largest
     scores = [one / one.max().clamp_min(1.0) for one in importance(kan, points).edges]
-    layers = zip(evaluated(kan, points), scores, strict=True)
+    layers = zip(layer_traces(kan, points), scores, strict=True)
     nodes = [(SUM,) * layer.sums + (PRODUCT,) * layer.products for layer in kan.spline_layers]
     return Drawing(domain.coordinates, _outputs(solution), tuple(nodes), tuple(_edges(*one) for one in layers), title)
 
@@ -54,5 +54,5 @@ def _outputs(solution: Solution) -> tuple[str, ...]:
     problem = solution.problem if isinstance(solution.network, Ansatz) else None
     exact = set() if problem is None else {c.unknown for c in problem.conditions if c.is_exact}
     names = [f"N({name})" if name in exact else name for name in solution.unknowns]
-    regions = bare(solution.network).outputs // len(names)
+    regions = inner_network(solution.network).outputs // len(names)
     return tuple(name if regions == 1 else f"{name}, {r + 1}" for r in range(regions) for name in names)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.networks.kan import KAN
 from pdekan.output.record import finite
 from pdekan.solutions.solution import Solution
@@ -16,7 +16,7 @@ from pdekan.solutions.solution import Solution
 
 def of_solution(solution: Solution) -> dict[str, Any]:
     """The summary of a solution as JSON, without its files; None for numbers that are not finite."""
-    network, errors = bare(solution.network), solution.errors
+    network, errors = inner_network(solution.network), solution.errors
     summary: dict[str, Any] = finite(
         {
             "schema": 1,

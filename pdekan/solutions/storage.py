@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from pdekan.ansatz.time_slabs import breaks, slab
-from pdekan.ansatz.unknowns import wrapped
+from pdekan.ansatz.unknowns import build_ansatz
 from pdekan.domains.storage import restored, stored
 from pdekan.errors.norms import Errors
 from pdekan.networks import kinds
 from pdekan.networks.base import Network
-from pdekan.networks.piecewise import Slabs
+from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.output import vtkhdf
 from pdekan.output.record import Record, finite
 from pdekan.output.samples import OutputError
@@ -99,7 +99,7 @@ def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[A
     if architecture["kind"] == "slabs":
         network: Network = _slabs(architecture, problem)
     else:
-        network = _bare(architecture) if problem is None else wrapped(problem, _bare(architecture))
+        network = _bare(architecture) if problem is None else build_ansatz(problem, _bare(architecture))
     try:
         network.load_state_dict({name: torch.as_tensor(values) for name, values in parameters.items()})
     except RuntimeError:
@@ -110,15 +110,15 @@ def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[A
     return network
 
 
-def _slabs(architecture: Mapping[str, Any], problem: Problem | None) -> Slabs:
+def _slabs(architecture: Mapping[str, Any], problem: Problem | None) -> PiecewiseInTime:
     networks: list[Network] = []
     times = None if problem is None else breaks(problem)
     for k, part in enumerate(architecture["networks"]):
         network = _bare(part)
         if problem is not None and times is not None:
-            network = wrapped(slab(problem, times, k, networks[-1] if networks else None, 1.0), network)
+            network = build_ansatz(slab(problem, times, k, networks[-1] if networks else None, 1.0), network)
         networks.append(network)
-    return Slabs(networks, architecture["breaks"], architecture["column"])
+    return PiecewiseInTime(networks, architecture["breaks"], architecture["column"])
 
 
 def _bare(architecture: Mapping[str, Any]) -> Network:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pdekan import splines
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.domains.box import box
 from pdekan.networks.kan import KAN
 from pdekan.output.findings import Colour, Columns, ColumnsByName, Curve, Findings, Panel, Picture
@@ -85,7 +85,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     seconds, network = 0.0, product(configuration["intervals"])
     if configuration["way"] == "learned":
         solution = solver.solve(_problem(function, configuration))
-        seconds, trained = solution.seconds, bare(solution.network)
+        seconds, trained = solution.seconds, inner_network(solution.network)
         assert isinstance(trained, KAN)
         network = trained
     axis = function.lower + (function.upper - function.lower) * (np.arange(TEST_POINTS) + 0.5) / TEST_POINTS

@@ -15,7 +15,7 @@ from pdekan.studies.experiment import Experiment, result
 from pdekan.studies.regression import Target, kan_paper_example, rms
 from pdekan.studies.rows import Row, Task
 from pdekan.symbolic import search
-from pdekan.symbolic.symbolic import symbol
+from pdekan.symbolic.expressions import symbol
 from pdekan.symbolic.templates import evaluate
 from pdekan.training import solver
 from pdekan.training.threads import threads

@@ -6,29 +6,25 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import sympy
 from numpy.polynomial.legendre import Legendre, legvander
-from numpy.typing import NDArray
-from sympy import Symbol
 
-from pdekan.symbolic.sampling import Samples
-from pdekan.symbolic.spans import Space, X, members
+from pdekan.domains.quadrature import Array
+from pdekan.symbolic.sampling import Samples, gauss
+from pdekan.symbolic.spans import FunctionSpan, X, members
 from pdekan.symbolic.symbols import FAMILIES, Family
-from pdekan.symbolic.templates import Template, constant, evaluate
-from pdekan.symbolic.unwrapping import NOTHING, nested_member
+from pdekan.symbolic.templates import Template, combination, evaluate
+from pdekan.symbolic.unwrapping import IDENTITY, nested_member
 
-Array = NDArray[np.float64]
-
-SLOPE_DEGREE, OUTER_DEGREE = 12, 40  # of the polynomials that stand for inner derivatives and for the outer function
-STRUCTURED = 1e-6  # of singular values, the least to the largest: below it there is an inner sum
-SMALL_PART = 1e-6  # of an inner sum that counts as none
+SLOPE_DEGREE, OUTER_DEGREE = 12, 40  # of the polynomials for the inner derivatives and for the outer function
+MAX_MISFIT = 1e-6  # relative: of the linear equations for inner derivatives, and of the polynomial for the outer function
+NEGLIGIBLE_RANGE = 1e-6  # of an inner function, relative to the largest
 
 
 def composed(samples: Samples, families: Sequence[Family] = FAMILIES, nested: bool = False) -> Iterator[Template]:
     """F(g_1(x_1) + … + g_d(x_d)), the network [d, 1, 1] of arXiv:2404.19756, figure 2.4.
 
     Its gradient is F' · (g_1', …, g_d'), so that ∂_1 u · g_j'(x_j) - ∂_j u · g_1'(x_1) = 0 for every j: linear equations for
-    the derivatives of all g at once, here polynomials, whose solution is a singular vector.
+    the derivatives of all g together, here polynomials; their solution is a singular vector.
     """
     if samples.dimension < 2:
         return
@@ -42,46 +38,37 @@ def composed(samples: Samples, families: Sequence[Family] = FAMILIES, nested: bo
         if part is None:
             return
         template, factor = part
-        parts.append((template, factor, factor * evaluate(template.numeric, {_coordinate(samples, k): points[:, k]})))
+        parts.append((template, factor, factor * evaluate(template.numeric, {samples.symbols[k]: points[:, k]})))
     largest = max(parts, key=lambda part: float(np.ptp(part[2])))[1]  # its factor is one: F has a scale of its own
-    inner: list[Template] = []
-    z = np.zeros(len(points))
-    for template, factor, column in parts:
-        if factor == 0.0:
-            continue
-        name, value = constant(factor / largest)
-        inner.append(template if factor == largest else Template(name * template.expression, dict(template.values) | value))
-        z = z + column / largest
+    parts = [part for part in parts if part[1] != 0.0]
+    functions, factors, columns = zip(*parts, strict=True)
+    z = sum((column / largest for column in columns), start=np.zeros(len(points)))
+    units = [k for k, factor in enumerate(factors) if factor == largest]
+    inner = combination(functions, [factor / largest for factor in factors], units)
     outer = _outer(z, samples.value(points), samples.noise, families, nested)
-    if outer is None:
-        return
-    total = sum((one.expression for one in inner), start=sympy.Integer(0))
-    constants = {c: v for one in (*inner, outer) for c, v in one.values.items()}
-    yield Template(outer.expression.xreplace({X: total}), constants)
+    if outer is not None:
+        expression = outer.expression.xreplace({X: inner.expression})
+        yield Template(expression, {**inner.values, **outer.values})
 
 
 def _inner(
     samples: Samples, k: int, slope: Legendre, slopes: Sequence[Legendre], families: Sequence[Family]
 ) -> tuple[Template, float] | None:
-    """The inner function of coordinate k as a factor times a member of the library; factor 0 for one that hardly varies."""
+    """The inner function of coordinate k as a factor times a member of the library; factor 0 for a negligible one."""
     nodes, weights = samples.axis(k)
     unit = 2.0 * (nodes - samples.lower[k]) / (samples.upper[k] - samples.lower[k]) - 1.0
     g = slope.integ()(unit)
-    coordinate = _coordinate(samples, k)
-    if np.ptp(g) < SMALL_PART * max(float(np.ptp(one.integ()(unit))) for one in slopes):
+    coordinate = samples.symbols[k]
+    if np.ptp(g) < NEGLIGIBLE_RANGE * max(float(np.ptp(one.integ()(unit))) for one in slopes):
         return Template(coordinate, {}), 0.0
     values = np.column_stack([np.ones_like(g), g])
-    found = members(Space.of(nodes, weights, values, max(100.0 * samples.noise, 1e-9)), families)
-    if found is None:
+    functions = members(FunctionSpan.of(nodes, weights, values, max(100.0 * samples.noise, 1e-9)), families)
+    if functions is None:
         return None
-    one = next(one for one in found if X in one.expression.free_symbols)
+    one = next(one for one in functions if X in one.expression.free_symbols)
     column = evaluate(one.numeric, {X: nodes})
     factor = float(np.linalg.lstsq(np.column_stack([column, np.ones_like(column)]), g, rcond=None)[0][0])
     return Template(one.expression.xreplace({X: coordinate}), one.values), factor
-
-
-def _coordinate(samples: Samples, k: int) -> Symbol:
-    return sympy.Symbol(samples.coordinates[k], real=True)
 
 
 def _inner_slopes(samples: Samples, points: Array) -> list[Legendre] | None:
@@ -101,7 +88,7 @@ def _inner_slopes(samples: Samples, points: Array) -> list[Legendre] | None:
         blocks.append(block)
     matrix = np.concatenate(blocks) / math.sqrt(len(points))
     _, sizes, directions = np.linalg.svd(matrix, full_matrices=False)
-    if sizes[-1] > max(STRUCTURED, 1e3 * samples.noise) * sizes[0]:
+    if sizes[-1] > max(MAX_MISFIT, 1e3 * samples.noise) * sizes[0]:
         return None
     return [Legendre(directions[-1][k * count : (k + 1) * count]) for k in range(d)]
 
@@ -111,20 +98,16 @@ def _outer(z: Array, u: Array, noise: float, families: Sequence[Family], nested:
     low, high = float(z.min()), float(z.max())
     curve = Legendre.fit(z, u, OUTER_DEGREE, domain=[low, high])
     misfit = np.sqrt(np.mean((curve(z) - u) ** 2) / np.mean(u**2))
-    if misfit > max(STRUCTURED, 1e3 * noise):
+    if misfit > max(MAX_MISFIT, 1e3 * noise):
         return None
-    nodes, weights = np.polynomial.legendre.leggauss(64)
-    nodes = low + 0.5 * (nodes + 1.0) * (high - low)
+    nodes, weights = gauss(low, high)
     values = curve(nodes)
     noise = max(10.0 * noise, misfit)
-    found = members(Space.of(nodes, 0.5 * weights, values[:, None], noise), families)
-    if found is None:
+    alone = FunctionSpan.of(nodes, weights, values[:, None], noise)
+    functions = members(alone, families)
+    if functions is None:
         both = np.column_stack([np.ones_like(values), values])
-        found = members(Space.of(nodes, 0.5 * weights, both, noise), families)
-    if found is None and nested:
-        found = nested_member(Space.of(nodes, 0.5 * weights, values[:, None], noise), families)
-    if found is None:
-        return None
-    basis = np.column_stack([np.broadcast_to(evaluate(one.numeric, {X: nodes}), values.shape) for one in found])
-    factors = np.linalg.lstsq(basis, values, rcond=None)[0]
-    return NOTHING.around(found, factors)
+        functions = members(FunctionSpan.of(nodes, weights, both, noise), families)
+    if functions is None and nested:
+        functions = nested_member(alone, families)
+    return None if functions is None else IDENTITY.fit(functions, nodes, values)

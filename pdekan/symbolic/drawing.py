@@ -1,4 +1,4 @@
-"""A formula as the network that it is: functions of one variable on the edges, sums and products at the nodes."""
+"""A formula drawn as a network: functions of one variable on the edges, sums and products at the nodes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from itertools import pairwise
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from scipy.stats import qmc
 from sympy import Expr
 
+from pdekan.domains.quadrature import Array
 from pdekan.output.network_figure import PRODUCT, SUM, Drawing, Edge
-from pdekan.symbolic.symbolic import symbol
+from pdekan.symbolic.expressions import symbol
 from pdekan.symbolic.templates import evaluate
 
-Array = NDArray[np.float64]
-
-CURVE = 120  # points of an activation
-POINTS = 512  # over which the values that nodes take are looked at
-SHORT = 12  # characters of a symbol; longer ones are called by their outermost function
+CURVE_POINTS = 120  # of an activation
+SAMPLES = 512  # points at which nodes are evaluated for their ranges
+MAX_LABEL = 12  # characters of a label; where a function is longer, its name is the label
 Z = sympy.Symbol("z", real=True)
 
 
@@ -35,7 +33,7 @@ class _Node:
 
     @property
     def height(self) -> int:
-        """The row that it is in."""
+        """The row of the node, 0 for coordinates."""
         return 1 + max((child.height for _, child in self.below), default=-1)
 
 
@@ -47,7 +45,7 @@ def drawing(expressions: Mapping[str, Expr], coordinates: Sequence[str], lower: 
     rows: list[list[_Node]] = [inputs] + [[] for _ in range(height)]
     for top in tops:
         _place(_raised(top, height), rows)
-    unit = qmc.Sobol(len(coordinates), rng=np.random.default_rng(0)).random_base2(int(math.log2(POINTS)))
+    unit = qmc.Sobol(len(coordinates), rng=np.random.default_rng(0)).random_base2(int(math.log2(SAMPLES)))
     points = lower + unit * (upper - lower)
     environment = {symbol(name): points[:, k] for k, name in enumerate(coordinates)}
     layers = []
@@ -60,7 +58,7 @@ def drawing(expressions: Mapping[str, Expr], coordinates: Sequence[str], lower: 
 
 
 def _sum(expression: Expr, inputs: Sequence[_Node]) -> _Node:
-    """The node that adds the terms of an expression up: those of one coordinate on one edge, the others from nodes below."""
+    """The sum of an expression's terms: those of one coordinate on one edge, the others as nodes below."""
     node = _Node(SUM, expression)
     terms = [one for term in sympy.Add.make_args(expression) for one in sympy.Add.make_args(_distributed(term))]
     for own, part in _grouped(terms, sympy.Add):
@@ -78,7 +76,7 @@ def _sum(expression: Expr, inputs: Sequence[_Node]) -> _Node:
 
 
 def _product(expression: Expr, inputs: Sequence[_Node]) -> _Node:
-    """The node that multiplies the factors of an expression."""
+    """The product of an expression's factors."""
     node = _Node(PRODUCT, expression)
     for own, part in _grouped(sympy.Mul.make_args(expression), sympy.Mul):
         if len(own) <= 1:
@@ -91,7 +89,7 @@ def _product(expression: Expr, inputs: Sequence[_Node]) -> _Node:
 
 
 def _constant_factor(term: Expr) -> tuple[Expr, Expr]:
-    """The part of a product that does not vary, and the rest."""
+    """The constant factor of a product, and the rest."""
     return term.as_independent(*term.free_symbols, as_Add=False) if term.free_symbols else (term, sympy.Integer(1))
 
 
@@ -102,7 +100,7 @@ def _distributed(term: Expr) -> Expr:
 
 
 def _grouped(parts: Sequence[Expr], join: type) -> list[tuple[frozenset[Expr], Expr]]:
-    """Parts that depend on the same single coordinate together, those that depend on none with the first, others alone."""
+    """Parts joined by the coordinates that they depend on; constants join the group of fewest coordinates."""
     groups: dict[frozenset[Expr], list[Expr]] = {}
     for part in parts:
         groups.setdefault(frozenset(part.free_symbols), []).append(part)
@@ -130,7 +128,7 @@ def _edge_to(expression: Expr, own: frozenset[Expr], inputs: Sequence[_Node]) ->
 
 
 def _raised(node: _Node, height: int) -> _Node:
-    """The node in a row of its own height, with edges that reach no lower than the row below: others pass through nodes."""
+    """The node in the row `height`, with identity nodes on the edges to lower rows than the one below."""
     while node.height < height:
         node = _Node(SUM, node.value, [(Z, node)])
     node.below = [(g, _raised(child, height - 1) if height > 1 else child) for g, child in node.below]
@@ -148,17 +146,17 @@ def _place(node: _Node, rows: list[list[_Node]]) -> None:
 
 def _edge(g: Expr, child: _Node, source: int, target: int, environment: Mapping[Expr, Array]) -> Edge:
     with np.errstate(all="ignore"):
-        values = np.broadcast_to(evaluate(child.value, environment), (POINTS,))
+        values = np.broadcast_to(evaluate(child.value, environment), (SAMPLES,))
         values = values[np.isfinite(values)]
-        x = np.linspace(values.min(), values.max(), CURVE) if len(values) else np.zeros(CURVE)
+        x = np.linspace(values.min(), values.max(), CURVE_POINTS) if len(values) else np.zeros(CURVE_POINTS)
         y = np.broadcast_to(evaluate(g, {Z: x}), x.shape).astype(float)
     return Edge(source, target, x, np.nan_to_num(y), 1.0, _name(g))
 
 
 def _name(g: Expr) -> str:
-    """What an edge is called."""
+    """The label of an edge."""
     text = str(sympy.N(g, 3) if g.atoms(sympy.Float) else g).replace("**", "^").replace("*", "").replace("pi", "π")
-    if len(text) <= SHORT:
+    if len(text) <= MAX_LABEL:
         return text
     inner = [one for one in sympy.preorder_traversal(g) if one.is_Function]
     return str(inner[0].func.__name__) if inner else "polynomial"

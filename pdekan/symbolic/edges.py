@@ -1,8 +1,8 @@
-"""The edges of a trained KAN as functions of the library, one by one: what the network itself has found.
+"""The edges of a trained KAN as functions of the library, one by one.
 
-As symbolic regression in arXiv:2404.19756, section 2.5.1, but for what comes after: the constants of all edges are then
-adjusted together. Hidden nodes have a scale and a shift that no formula needs: here the largest edge into a sum has the factor
-one, and sums have no constant.
+As symbolic regression in arXiv:2404.19756, section 2.5.1, but here the constants of all edges are adjusted together afterwards.
+The scales and shifts of hidden nodes are redundant in a formula: the largest edge into a sum has the factor one, and sums have
+no constant.
 """
 
 from __future__ import annotations
@@ -13,41 +13,38 @@ from dataclasses import dataclass
 import numpy as np
 import sympy
 import torch
-from numpy.typing import NDArray
-from sympy import Expr, Symbol
+from sympy import Expr
 
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
+from pdekan.domains.quadrature import Array
 from pdekan.networks.base import Network
-from pdekan.networks.importance import evaluated
+from pdekan.networks.importance import layer_traces
 from pdekan.networks.kan import KAN
 from pdekan.networks.layers import Edge, LayerTrace
-from pdekan.symbolic.sampling import Samples
-from pdekan.symbolic.spans import Space, X, members, ranked
+from pdekan.symbolic.sampling import Samples, gauss
+from pdekan.symbolic.spans import FunctionSpan, X, members, ranked
 from pdekan.symbolic.symbols import FAMILIES, Family
-from pdekan.symbolic.templates import Template, constant, evaluate
+from pdekan.symbolic.templates import Template, combination, constant, evaluate
 
-Array = NDArray[np.float64]
-
-SYMBOL_COST = 3.2  # of the families that an edge is named of: no products of two
-SYMBOLS = tuple(family for family in FAMILIES if family.cost <= SYMBOL_COST)
-MOST_EDGES = 24  # of a network that is read edge by edge; larger ones are not sparse enough to be a formula
-CURVE = 64  # Gauss points over the values that an edge takes
-EDGE_NOISE = 100.0  # errors of an edge, in those of the solution
+MAX_SYMBOL_COST = 3.2  # of the families for single edges: no products of two
+SYMBOLS = tuple(family for family in FAMILIES if family.cost <= MAX_SYMBOL_COST)
+MAX_EDGES = 24  # of a network that is read edge by edge; larger ones are not sparse enough to be a formula
+EDGE_NOISE = 100.0  # relative error of an edge, in relative errors of the solution
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What an edge may be: names of families, the sine of the angle to each, and the member; see `spans.ranked`."""
+    """Functions for an edge: names of families, the sine of the angle to each, and the member; see `spans.ranked`."""
 
     layer: int
     source: int
     target: int
-    found: tuple[tuple[str, float, Template], ...]
+    matches: tuple[tuple[str, float, Template], ...]
 
 
 @dataclass(frozen=True)
 class _Variable:
-    """A node as a formula. raw = scale · value + shift is what the network computes there, from lower to upper."""
+    """A node as a formula; the network's value there is scale · formula + shift, from lower to upper."""
 
     template: Template
     scale: float
@@ -66,31 +63,31 @@ def candidates(kan: KAN, points: Array, families: Sequence[Family] = SYMBOLS, co
 
 
 def nearest(trace: LayerTrace, layer: int, edge: Edge, families: Sequence[Family] = SYMBOLS, count: int = 3) -> Candidates:
-    """The same for one edge of a layer that was evaluated at points."""
+    """The families that are nearest to one edge of a layer that was evaluated at points."""
     x = trace.x.value[:, edge[0]]
-    nodes, weights = _gauss(float(x.min()), float(x.max()))
+    nodes, weights = gauss(float(x.min()), float(x.max()))
     phi = _activation(trace, *edge, nodes)
-    space = Space.of(nodes, weights, np.column_stack([np.ones_like(phi), phi]), 1e-9)
-    found = ranked(space, np.ones((len(nodes), 1)), families)
-    return Candidates(layer, *edge, tuple(found[:count]))
+    span = FunctionSpan.of(nodes, weights, np.column_stack([np.ones_like(phi), phi]), 1e-9)
+    matches = ranked(span, np.ones((len(nodes), 1)), families)
+    return Candidates(layer, *edge, tuple(matches[:count]))
 
 
 @torch.no_grad()
 def traces(kan: KAN, points: Array) -> list[LayerTrace]:
     """The layers of a KAN evaluated at points ``(n, d)``."""
-    return evaluated(kan, torch.as_tensor(points, dtype=torch.float64))
+    return layer_traces(kan, torch.as_tensor(points, dtype=torch.float64))
 
 
 def readable(network: Network) -> KAN | None:
     """The network, if it can be a formula edge by edge: a KAN of splines alone, of few edges; else None."""
-    kan = bare(network)
+    kan = inner_network(network)
     if not isinstance(kan, KAN) or kan is not network or kan.base != "none" or kan.grading is not None:
         return None
-    return kan if sum(layer.edges for layer in kan.spline_layers) <= MOST_EDGES else None
+    return kan if sum(layer.edges for layer in kan.spline_layers) <= MAX_EDGES else None
 
 
 def of_network(network: Network, unknown: int, samples: Samples, families: Sequence[Family] = FAMILIES) -> Iterator[Template]:
-    """The formula of one output of a small KAN, edge by edge; none where an edge is nothing that the library has."""
+    """The formula of one output of a small KAN, edge by edge; none where an edge is not in the library."""
     kan = readable(network)
     if kan is None:
         return
@@ -114,19 +111,13 @@ def _activation(trace: LayerTrace, i: int, o: int, x: Array) -> Array:
     return np.asarray(layer.activations(layer.bases(arguments, 0))[0][:, i, o].numpy())
 
 
-def _gauss(lower: float, upper: float) -> tuple[Array, Array]:
-    nodes, weights = np.polynomial.legendre.leggauss(CURVE)
-    return lower + 0.5 * (nodes + 1.0) * (upper - lower), 0.5 * weights
-
-
 def _coordinate(samples: Samples, k: int, first: LayerTrace) -> _Variable:
-    """A coordinate, which the network maps to its knots' range."""
+    """A coordinate, mapped by the network to the knots' range."""
     raw = first.x.value[:, k]
     points = samples.scattered()[:, k]
     scale = float((raw[1] - raw[0]) / (points[1] - points[0]))
     shift = float(raw[0]) - scale * float(points[0])
-    name = sympy.Symbol(samples.coordinates[k], real=True)
-    return _Variable(Template(name, {}), scale, shift, float(raw.min()), float(raw.max()))
+    return _Variable(Template(samples.symbols[k], {}), scale, shift, float(raw.min()), float(raw.max()))
 
 
 @torch.no_grad()
@@ -150,30 +141,27 @@ def _node(
         product: Expr = sympy.Mul(*(one.expression for one, _, _ in parts))
         values = {c: v for one, _, _ in parts for c, v in one.values.items()}
         return _Variable(Template(product, values), float(np.prod([factor for _, factor, _ in parts])), 0.0, lower, upper)
-    largest = max((factor for _, factor, _ in parts), key=abs)
-    total: Expr = sympy.Integer(0)
-    constants: dict[Symbol, float] = {}
-    for one, factor, _ in parts:
-        name, value = constant(factor / largest)
-        constants |= dict(one.values) | ({} if factor == largest else value)
-        total = total + (one.expression if factor == largest else name * one.expression)
-    return _Variable(Template(total, constants), largest, sum(shift for _, _, shift in parts), lower, upper)
+    functions, factors, shifts = zip(*parts, strict=True)
+    largest = max(factors, key=abs)
+    units = [k for k, factor in enumerate(factors) if factor == largest]
+    template = combination(functions, [factor / largest for factor in factors], units)
+    return _Variable(template, largest, sum(shifts), lower, upper)
 
 
 def _edge(
     trace: LayerTrace, i: int, o: int, below: _Variable, is_sum: bool, noise: float, families: Sequence[Family]
 ) -> tuple[Template, float, float] | None:
     """An edge as factor · g(variable) + shift, of a product without the shift."""
-    nodes, weights = _gauss(below.lower, below.upper)
+    nodes, weights = gauss(below.lower, below.upper)
     phi = _activation(trace, i, o, nodes)
     x = (nodes - below.shift) / below.scale
     order = np.argsort(x)
     x, phi, weights = x[order], phi[order], weights[order]
     one = np.ones_like(phi)
-    found = members(Space.of(x, weights, np.column_stack([one, phi]) if is_sum else phi[:, None], noise), families)
-    if found is None:
+    functions = members(FunctionSpan.of(x, weights, np.column_stack([one, phi]) if is_sum else phi[:, None], noise), families)
+    if functions is None:
         return None
-    member = next((each for each in found if X in each.expression.free_symbols), None)
+    member = next((each for each in functions if X in each.expression.free_symbols), None)
     if member is None:
         return None
     column = evaluate(member.numeric, {X: x})

@@ -1,4 +1,4 @@
-"""A formula as plain data: text, LaTeX, SymPy's own form, a Python module, and the verdict line by line."""
+"""Formulas as plain data: text, LaTeX, SymPy's representation, a Python module, and the verdict line by line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pdekan.symbolic.search import Formula
 from pdekan.symbolic.writing import latex, python_source, read, text
 
 SCHEMA = 1
-WORDS = {
+MEANINGS = {
     "exact": "exact: it satisfies the equations and conditions symbolically",
     "numerical": "to 1e-12 numerically: at every point looked at, but not shown symbolically",
 }
@@ -20,15 +20,15 @@ FITTED = "fits the data to within what is stated below; there is no equation to 
 
 
 def plain(formula: Formula, coordinates: Sequence[str], has_equations: bool = True) -> dict[str, Any]:
-    """All of a formula as JSON holds it; `python` is the source of a module with a function for every unknown.
+    """A formula as JSON; `python` is the source of a module with a function for every unknown.
 
-    has_equations: whether it was verified against any, not against data alone.
+    has_equations: whether the formula was verified against equations, not against data alone.
     """
     known = formula.substituted
     return {
         "schema": SCHEMA,
         "verdict": formula.verdict.kind,
-        "meaning": WORDS[formula.verdict.kind] if has_equations else FITTED,
+        "meaning": MEANINGS[formula.verdict.kind] if has_equations else FITTED,
         "text": {name: text(one) for name, one in formula.expressions.items()},
         "latex": {name: latex(one) for name, one in formula.expressions.items()},
         "srepr": {name: str(sympy.srepr(one)) for name, one in known.items()},
@@ -40,5 +40,5 @@ def plain(formula: Formula, coordinates: Sequence[str], has_equations: bool = Tr
 
 
 def expressions(stored: Mapping[str, Any], coordinates: Sequence[str]) -> dict[str, sympy.Expr]:
-    """The SymPy expressions of a formula that was stored, parameters put in."""
+    """The SymPy expressions of a stored formula, with the values of the parameters."""
     return {name: read(one, coordinates) for name, one in stored["srepr"].items()}

@@ -15,12 +15,12 @@ from pdekan.domains.quadrature import Array
 from pdekan.problems.formulas import EXACT, Field, RightHandSide
 from pdekan.problems.places import NEAR_BOUNDARY, Across, Faces, Inside, OppositeFaces, Place, Requirement
 from pdekan.problems.problem import Equation, Problem
+from pdekan.symbolic.expressions import Coordinates, Names, NotSymbolic, applied, number, symbol
 from pdekan.symbolic.surfaces import Surface, surface
-from pdekan.symbolic.symbolic import Names, NotSymbolic, Space, applied, number, symbol
 from pdekan.symbolic.vanishing import branches, cased, vanishes
 
 ASIDE = 1e-9  # of the domain's size: distance from a face at which the case that holds there is determined
-LONGEST = 60  # operations of the longest integrand for which an antiderivative is sought
+MAX_LENGTH = 60  # operations of the longest integrand for which an antiderivative is sought
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class SymbolicResiduals:
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     @property
-    def space(self) -> Space:
+    def space(self) -> Coordinates:
         domain = self.problem.domain
-        return Space(domain.coordinates, domain.vector)
+        return Coordinates(domain.coordinates, domain.vector)
 
     @property
     def size(self) -> float:
@@ -100,7 +100,7 @@ class SymbolicResiduals:
             if not within.any():
                 continue
             places, normals, free = places[within], normals[within], free[within]
-            sides = self._sides(one, Space(self.space.coordinates, self.space.vector, side.normal))
+            sides = self._sides(one, Coordinates(self.space.coordinates, self.space.vector, side.normal))
             apart = [places + ASIDE * self.size * normals, places - ASIDE * self.size * normals]
             found += self._difference(sides, [side, side], apart, places, free)
         return found
@@ -111,7 +111,12 @@ class SymbolicResiduals:
         residual = self._residual(one.operator, one.value, self.space) if isinstance(one.place, Inside) else None
         if residual == 0:
             return []
-        if residual is None or not isinstance(domain, Box) or residual.has(sympy.Piecewise) or residual.count_ops() > LONGEST:
+        if (
+            residual is None
+            or not isinstance(domain, Box)
+            or residual.has(sympy.Piecewise)
+            or residual.count_ops() > MAX_LENGTH
+        ):
             raise NotSymbolic("this mean has no closed form")
         total = sympy.expand(residual)
         for name, a, b in zip(domain.coordinates, domain.lower, domain.upper, strict=True):
@@ -127,7 +132,7 @@ class SymbolicResiduals:
         guesses = {name: number(one.initial) for name, one in self.problem.parameters.items()}
         return guesses | {name: applied(f, self.space.names, self.space) for name, f in self.problem.exact_fields.items()}
 
-    def _residual(self, operator: Field, value: Field | RightHandSide | None, space: Space) -> sympy.Expr:
+    def _residual(self, operator: Field, value: Field | RightHandSide | None, space: Coordinates) -> sympy.Expr:
         names: Mapping[str, sympy.Expr] = {**space.names, **self.formula}
         left = applied(operator, names, space)
         if value is None:
@@ -136,14 +141,14 @@ class SymbolicResiduals:
             return left - applied(operator, {**space.names, **self._exact()}, space)
         return left - applied(value, names, space)
 
-    def _sides(self, one: Requirement, space: Space) -> tuple[sympy.Expr, sympy.Expr]:
+    def _sides(self, one: Requirement, space: Coordinates) -> tuple[sympy.Expr, sympy.Expr]:
         """The expressions on the two sides of a jump, the value on the first; one from the exact solution jumps itself."""
         outer = self._residual(one.operator, one.value, space)
         return outer, outer if one.value is EXACT else self._residual(one.operator, None, space)
 
     def _face(self, one: Requirement, face: str, points: Array) -> Iterator[Piece]:
         side = _known(surface(self.problem.domain, face))
-        space = Space(self.space.coordinates, self.space.vector, side.normal)
+        space = Coordinates(self.space.coordinates, self.space.vector, side.normal)
         residual = cased(self._residual(one.operator, one.value, space))
         if residual == 0 or (len(self.problem.domain.faces) > 20 and vanishes(residual)):
             return

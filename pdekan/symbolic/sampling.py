@@ -1,4 +1,4 @@
-"""What a search sees of a trained solution: one unknown on a box inside the domain, along lines and at scattered points."""
+"""Samples of a trained solution: one unknown on a box inside the domain, along lines and at scattered points."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import sympy
 from scipy.stats import qmc
 
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
+from pdekan.domains.quadrature import Array
 from pdekan.solutions.solution import Solution
+from pdekan.symbolic.expressions import symbol
 
-Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
-NODES = 64  # Gauss points along a line
+NODES = 64  # Gauss points of an interval
 LINES = 48  # parallel to each axis
-SCATTERED = 2048
-INSIDE = 0.95  # of the largest cube that is known to lie inside of a curved domain
+SCATTERED = 2048  # quasi-random points
+INNER_CUBE = 0.95  # half diagonal of the cube inside a curved domain, relative to the largest distance from the boundary
+
+
+def gauss(lower: float, upper: float) -> tuple[Array, Array]:
+    """Gauss points of an interval, and weights that sum to one."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return lower + 0.5 * (nodes + 1.0) * (upper - lower), 0.5 * weights
 
 
 @dataclass(frozen=True)
 class Samples:
-    """A function on a box. value, gradient: of points ``(n, d)``. noise: its error relative to its size, about."""
+    """A function on a box. value, gradient: of points ``(n, d)``. noise: estimate of its error relative to its size."""
 
     coordinates: tuple[str, ...]
     lower: Array
@@ -40,10 +47,14 @@ class Samples:
         """How many coordinates there are."""
         return len(self.coordinates)
 
+    @property
+    def symbols(self) -> tuple[sympy.Symbol, ...]:
+        """The coordinates as symbols."""
+        return tuple(symbol(name) for name in self.coordinates)
+
     def axis(self, k: int) -> tuple[Array, Array]:
         """Gauss points along coordinate k, and weights that sum to one."""
-        nodes, weights = np.polynomial.legendre.leggauss(NODES)
-        return self.lower[k] + 0.5 * (nodes + 1.0) * (self.upper[k] - self.lower[k]), 0.5 * weights
+        return gauss(self.lower[k], self.upper[k])
 
     def scattered(self, count: int = SCATTERED, shift: int = 0) -> Array:
         """Quasi-random points ``(count, d)``."""
@@ -51,17 +62,17 @@ class Samples:
         unit = sequence.random_base2(math.ceil(math.log2(count)))[:count]
         return np.asarray(self.lower + unit * (self.upper - self.lower))
 
-    def lines(self, k: int, change: Callable[[Array], Array]) -> Array:
-        """Values ``(nodes, lines)`` along lines parallel to axis k through scattered points, changed by a function."""
+    def lines(self, k: int, transform: Callable[[Array], Array]) -> Array:
+        """Transformed values ``(nodes, lines)`` along lines parallel to axis k through scattered points."""
         nodes, _ = self.axis(k)
         starts = self.scattered(LINES if self.dimension > 1 else 1, shift=k + 1)
         points = np.repeat(starts[None], len(nodes), axis=0)
         points[:, :, k] = nodes[:, None]
-        return change(self.value(points.reshape(-1, self.dimension))).reshape(len(nodes), len(starts))
+        return transform(self.value(points.reshape(-1, self.dimension))).reshape(len(nodes), len(starts))
 
 
 def samples(solution: Solution, unknown: int, noise: float) -> Samples:
-    """An unknown of a solution on the box of its domain, or on a cube inside of it."""
+    """An unknown of a solution on `inner_box` of its domain."""
     lower, upper = inner_box(solution.domain)
     several = len(solution.unknowns) > 1
 
@@ -82,5 +93,5 @@ def inner_box(domain: Domain) -> tuple[Array, Array]:
         return np.array(domain.lower), np.array(domain.upper)
     points = domain.interior(16, 4, 4096, 0).points
     distances = domain.distance(points)
-    centre, reach = points[np.argmax(distances)], INSIDE * distances.max() / np.sqrt(domain.dimension)
-    return centre - reach, centre + reach
+    centre, half = points[np.argmax(distances)], INNER_CUBE * distances.max() / np.sqrt(domain.dimension)
+    return centre - half, centre + half

@@ -1,4 +1,4 @@
-"""The search for a closed form of a trained solution: structures, constants, recognition, and the verdict of the problem."""
+"""The search for a closed form of a trained solution: structures, constants, recognition, verification."""
 
 from __future__ import annotations
 
@@ -19,31 +19,30 @@ from pdekan.solutions.solution import Solution
 from pdekan.symbolic import polishing
 from pdekan.symbolic.compositions import composed
 from pdekan.symbolic.constants import recognise
-from pdekan.symbolic.edges import SYMBOL_COST, of_network, readable
+from pdekan.symbolic.edges import MAX_SYMBOL_COST, of_network, readable
+from pdekan.symbolic.expressions import NotSymbolic, number, symbol
 from pdekan.symbolic.sampling import Samples, samples
 from pdekan.symbolic.snapping import snapped
 from pdekan.symbolic.structures import separated
-from pdekan.symbolic.symbolic import NotSymbolic, number, symbol
 from pdekan.symbolic.symbols import FAMILIES, Family
 from pdekan.symbolic.templates import Template
-from pdekan.symbolic.unwrapping import NOTHING, UNWRAPPINGS
+from pdekan.symbolic.unwrapping import IDENTITY, UNWRAPPINGS
 from pdekan.symbolic.verification import Verdict, verify
 from pdekan.training.retraining import Retraining
 
-# The errors that a solution is taken to have, relative to its size, as multiples of its relative residual: few first.
-NOISES = (1.0, 30.0)
-LEAST_NOISE, MOST_NOISE = 1e-9, 3e-3
-NEAR = 20.0  # a template is dropped where it is farther from the samples than this many times their error
-PLAUSIBLE = 1e-8  # relative residual, its constants adjusted to the problem, above which a template solves nothing
-MANY, EACH = 40, 3  # templates that are tried of a single unknown, and of each of several
-RARE = 16.0  # exponentials of closed forms are as much rarer than closed forms: errors count for so much more
-LONG = 400  # operations of a formula above which it is not simplified
+# The search is repeated for these estimates of the solution's relative error, in relative residuals, within the bounds.
+ERROR_FACTORS, MIN_ERROR, MAX_ERROR = (1.0, 30.0), 1e-9, 3e-3
+MAX_DISTANCE = 20.0  # of a template from the samples, in their errors
+MAX_MISFIT = 1e-8  # relative residual of a template whose constants are adjusted to the problem
+MAX_TEMPLATES, MAX_TEMPLATES_EACH = 40, 3  # that are tried of a single unknown, and of each of several
+EXPONENTIAL_PENALTY = 16.0  # factor of the error of a logarithm: exponentials of closed forms are rarer than closed forms
+MAX_OPERATIONS = 400  # of a formula that is simplified
 NONE = "no closed form found"
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A closed form of every unknown and parameter, with the verdict of the problem on it, which is not "rejected".
+    """A closed form of every unknown and parameter, with the verdict of its verification, which is not "rejected".
 
     expressions: in coordinates, and in parameters where constants are multiples of one. parameters: closed forms, or numbers
     rounded within their standard errors. seconds: of the search.
@@ -56,24 +55,24 @@ class Formula:
 
     @property
     def substituted(self) -> dict[str, Expr]:
-        """The expressions in coordinates alone."""
+        """The expressions with the values of the parameters."""
         return _substituted(self.expressions, self.parameters)
 
 
-# told what is being tried; a reason, such as "interrupted", ends the search
+# called with what is tried next; a reason, such as "interrupted", ends the search
 Watcher = Callable[[str], str | None]
 
 
 class _EndedError(Exception):
-    """Time is out, or the watcher ends the search."""
+    """The time is up, or the watcher ends the search."""
 
 
 def find(
     solution: Solution, families: Sequence[Family] = FAMILIES, seconds: float = 120.0, watch: Watcher | None = None
 ) -> Formula | None:
-    """The closed form of a solution, or None where none is found that its problem accepts.
+    """The closed form of a solution, or None where none is found that solves its problem.
 
-    Raises ProblemError for a solution whose problem is not known.
+    Raises ProblemError for a solution without its problem.
     """
     if solution.problem is None:
         raise ProblemError(
@@ -87,25 +86,25 @@ def find(
 
     problem = solution.problem
     try:
-        for noise in _noises(solution):
-            for templates in _together(solution, noise, families, tick):
-                found = _judged(problem, templates, {name: one.value for name, one in solution.found.items()}, tick)
-                if found is not None:
-                    return Formula(*found, time.monotonic() - started)
+        for noise in _errors(solution):
+            for templates in _near_to_all(solution, noise, families, tick):
+                accepted = _verified(problem, templates, {name: one.value for name, one in solution.found.items()}, tick)
+                if accepted is not None:
+                    return Formula(*accepted, time.monotonic() - started)
     except _EndedError:
         pass
     return None
 
 
-def _noises(solution: Solution) -> Iterator[float]:
-    """Relative errors that the solution may have; what noise in the data makes of them no residual says."""
-    for factor in NOISES:
-        yield min(MOST_NOISE, max(LEAST_NOISE, factor * solution.relative_residual))
+def _errors(solution: Solution) -> Iterator[float]:
+    """Estimates of the solution's relative error; that from noise in the data does not show in the residual."""
+    for factor in ERROR_FACTORS:
+        yield min(MAX_ERROR, max(MIN_ERROR, factor * solution.relative_residual))
     if solution.problem is not None and any(one.noise for one in solution.problem.data):
-        yield MOST_NOISE
+        yield MAX_ERROR
 
 
-def _together(
+def _near_to_all(
     solution: Solution, noise: float, families: Sequence[Family], tick: Callable[[str], None]
 ) -> Iterator[dict[str, Template]]:
     """Templates of all unknowns that are near to the samples."""
@@ -114,14 +113,14 @@ def _together(
         for k, name in enumerate(solution.unknowns)
     ]
     known: list[list[Template]] = [[] for _ in each]
-    for _ in range(EACH if len(each) > 1 else MANY):
-        fresh = [next(one, None) for one in each]
-        if all(one is None for one in fresh):
+    for _ in range(MAX_TEMPLATES_EACH if len(each) > 1 else MAX_TEMPLATES):
+        latest = [next(one, None) for one in each]
+        if all(one is None for one in latest):
             return
-        for old, new in zip(known, fresh, strict=True):
+        for old, new in zip(known, latest, strict=True):
             old += [] if new is None else [new]
         for chosen in product(*known):
-            if any(one is new for one, new in zip(chosen, fresh, strict=True)):
+            if any(one is new for one, new in zip(chosen, latest, strict=True)):
                 yield dict(zip(solution.unknowns, chosen, strict=True))
 
 
@@ -134,13 +133,13 @@ def _near(
         tick(what)
         for template in _finite(candidates):
             adjusted, misfit = polishing.to_samples(template, sampled)
-            if misfit <= NEAR * sampled.noise:
+            if misfit <= MAX_DISTANCE * sampled.noise:
                 yield adjusted
             tick(what)
 
 
 def _finite(candidates: Iterator[Template]) -> Iterator[Template]:
-    """Candidates until one cannot be made because values are not finite."""
+    """Candidates until values that are not finite end them."""
     with suppress(np.linalg.LinAlgError):
         yield from candidates
 
@@ -148,42 +147,42 @@ def _finite(candidates: Iterator[Template]) -> Iterator[Template]:
 def _structures(
     solution: Solution, unknown: int, sampled: Samples, families: Sequence[Family], tick: Callable[[str], None]
 ) -> Iterator[tuple[Iterator[Template], str]]:
-    """Searches, the likely and quick ones first."""
+    """Searches with their descriptions, by likelihood and cost."""
     yield separated(sampled, families), "sums of products"
     yield of_network(solution.network, unknown, sampled, families), "the network's edges"
     yield composed(sampled, families), "functions of sums"
     for unwrapping in UNWRAPPINGS:
-        if unwrapping is not NOTHING:
+        if unwrapping is not IDENTITY:
             yield separated(sampled, families, unwrapping), f"{unwrapping.name} of sums of products"
     yield _edge_by_edge(solution, unknown, sampled, families, tick), "the network's edges, one at a time"
     yield composed(sampled, families, nested=True), "functions of functions of sums"
-    for unwrapping in UNWRAPPINGS:  # of which the first is none
+    for unwrapping in UNWRAPPINGS:
         yield separated(sampled, families, unwrapping, nested=True), f"{unwrapping.name} of products of functions of functions"
 
 
 def _edge_by_edge(
     solution: Solution, unknown: int, sampled: Samples, families: Sequence[Family], tick: Callable[[str], None]
 ) -> Iterator[Template]:
-    """The formula of the network whose edges were made functions of the library, where that can be read edge by edge."""
+    """The formula of a small network after its edges were replaced by functions of the library one at a time."""
     kan, problem = readable(solution.network), solution.problem
     if kan is None or problem is None:
         return
     objective = Retraining(problem, kan).objective(kan)
-    symbols = [one for one in families if one.cost <= SYMBOL_COST]
+    symbols = [one for one in families if one.cost <= MAX_SYMBOL_COST]
     network, _ = snapped(kan, objective, sampled.scattered(), symbols, tick)
     yield from of_network(network, unknown, sampled, families)
 
 
-def _judged(
-    problem: Problem, templates: Mapping[str, Template], found: Mapping[str, float], tick: Callable[[str], None]
+def _verified(
+    problem: Problem, templates: Mapping[str, Template], values: Mapping[str, float], tick: Callable[[str], None]
 ) -> tuple[dict[str, Expr], dict[str, Expr], Verdict] | None:
-    """Constants adjusted to the problem, recognised, and verified; None where the problem rejects the result."""
+    """Formulas, parameters and verdict after constants are adjusted to the problem and recognised; None if rejected."""
     tick("constants")
-    polished = polishing.to_problem(problem, templates, {symbol(name): value for name, value in found.items()})
-    if polished.misfit > PLAUSIBLE:
+    polished = polishing.to_problem(problem, templates, {symbol(name): value for name, value in values.items()})
+    if polished.misfit > MAX_MISFIT:
         return None
     parameters = {name: _rounded(value, polished.errors[name]) for name, value in polished.parameters.items()}
-    if parameters:  # the other constants are adjusted to their closed forms
+    if parameters:  # the other constants are adjusted again, with their closed forms
         polished = polishing.to_problem(problem, polished.templates, {}, parameters)
     named = {name.name: value for name, value in parameters.items()}
     tick("verification")
@@ -199,7 +198,7 @@ def _judged(
 
 
 def _substituted(formula: Mapping[str, Expr], parameters: Mapping[str, Expr]) -> dict[str, Expr]:
-    """The expressions with parameters put in."""
+    """The expressions with the values of the parameters."""
     values = {symbol(name): value for name, value in parameters.items()}
     return {name: one.xreplace(values) for name, one in formula.items()}
 
@@ -214,7 +213,7 @@ def _rounded(value: float, error: float) -> Expr:
 
 
 def _closed(template: Template, errors: Mapping[Symbol, float], parameters: Mapping[Symbol, Expr], closed: bool) -> Expr:
-    """The template with its constants put in, as closed forms or as they are, and simplified."""
+    """The template with its constants as simplified closed forms, or as numbers."""
     if not closed:
         return template.numeric
     values = {name: _recognised(value, errors[name], parameters) for name, value in template.values.items()}
@@ -222,15 +221,16 @@ def _closed(template: Template, errors: Mapping[Symbol, float], parameters: Mapp
 
 
 def _recognised(value: float, error: float, parameters: Mapping[Symbol, Expr]) -> Expr:
-    """A constant as a closed form, as one times a parameter or its root, or as the number that it is.
+    """A constant as a closed form, as one times a parameter or its root, or as a number.
 
-    Errors are of a linear model that rounding blurs: they may be larger than they say, if what is found is simple enough.
+    Standard errors come from a linear model and are sometimes too small because of round-off: larger ones are tried too, for
+    which a closed form must be simpler.
     """
-    for off in (3.0 * error, 100.0 * error, 3000.0 * error):
-        form = recognise(value, off)
+    for uncertainty in (3.0 * error, 100.0 * error, 3000.0 * error):
+        form = recognise(value, uncertainty)
         if form is not None:
             return form
-    exponent = recognise(math.log(abs(value)), RARE * 3.0 * error / abs(value))
+    exponent = recognise(math.log(abs(value)), EXPONENTIAL_PENALTY * 3.0 * error / abs(value))
     if exponent is not None:
         return sympy.sign(value) * sympy.exp(exponent)
     for name, known in parameters.items():
@@ -243,8 +243,8 @@ def _recognised(value: float, error: float, parameters: Mapping[Symbol, Expr]) -
 
 
 def simplest(expression: Expr) -> Expr:
-    """The shortest of what SymPy makes of an expression."""
-    if expression.count_ops() > LONG:
+    """The shortest result of SymPy's simplifications of an expression."""
+    if expression.count_ops() > MAX_OPERATIONS:
         return expression
     powers, simplified = sympy.powsimp(expression, deep=True), sympy.simplify(expression)
     tried = (expression, powers, sympy.factor_terms(expression), sympy.trigsimp(powers), simplified, sympy.factor(simplified))

@@ -97,12 +97,12 @@ def snapped(
     theta = parameters_to_vector(network.parameters()).detach().clone()
     best, bound = network, MAX_FACTOR**2 * problem.loss(theta)
     snaps: list[Snap] = []
-    ranked = [one for one in candidates(network, points, families) if one.found]
-    for edge in sorted(ranked, key=lambda one: one.found[0][1]):
+    ranked = [one for one in candidates(network, points, families) if one.matches]
+    for edge in sorted(ranked, key=lambda one: one.matches[0][1]):
         tick(f"edge {edge.source} to {edge.target} of layer {edge.layer}")
         trace = traces(best, points)[edge.layer]
-        named = [one for one in families if one.name in [name for name, _, _ in edge.found]]
-        for _, sine, member in nearest(trace, edge.layer, (edge.source, edge.target), named).found:
+        named = [one for one in families if one.name in [name for name, _, _ in edge.matches]]
+        for _, sine, member in nearest(trace, edge.layer, (edge.source, edge.target), named).matches:
             if sine > MAX_SINE:
                 break
             trial = [*snaps, _snap(best, trace, edge, member, snaps)]
@@ -130,7 +130,7 @@ def _snap(network: KAN, trace: LayerTrace, edge: Candidates, member: Template, o
     index = int(layer.kept.reshape(-1)[: edge.source * layer.outputs + edge.target].sum())
     g = np.broadcast_to(evaluate(member.numeric, {X: nodes}), nodes.shape)
     columns = [g, np.ones_like(g)] if edge.target < layer.sums else [g]
-    phi = (design @ layer.whole("coefficients")[place]).numpy()
+    phi = (design @ layer.dense("coefficients")[place]).numpy()
     (a, scale), *offset = (constant(one) for one in np.linalg.lstsq(np.column_stack(columns), phi, rcond=None)[0])
     expression, values = a * member.expression, scale | dict(member.values)
     if offset and not any((one.layer, one.target) == (edge.layer, edge.target) for one in others):

@@ -1,4 +1,4 @@
-"""Faces of domains as expressions: positions and outward normals by parameters, with the domain's numbers as decimals."""
+"""Faces of domains as expressions: positions and outward normals by parameters, with exact decimal numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Array
 from pdekan.domains.shapes import Ellipse
 from pdekan.fields.jets import TIME
-from pdekan.symbolic.symbolic import Vector, number, symbol
+from pdekan.symbolic.expressions import Vector, number, symbol
 
 Span = tuple[float, float]
 TURN, RISE = sympy.Symbol("turn", real=True), sympy.Symbol("rise", real=True)
@@ -27,9 +27,9 @@ TURN, RISE = sympy.Symbol("turn", real=True), sympy.Symbol("rise", real=True)
 
 @dataclass(frozen=True)
 class Surface:
-    """A face: `position` says what coordinates are on it; those that it leaves out are free.
+    """A face: `position` has the expressions of coordinates on it; the other coordinates are free.
 
-    normal: a component for every coordinate. spans: intervals of the parameters that positions depend on, one for each piece.
+    normal: a component for every coordinate. spans: intervals of the parameters of the position, one for each piece.
     """
 
     coordinates: tuple[str, ...]
@@ -39,15 +39,15 @@ class Surface:
 
     @property
     def free(self) -> tuple[sympy.Symbol, ...]:
-        """What an expression on the face depends on: parameters, and free coordinates."""
+        """The variables of expressions on the face: parameters and free coordinates."""
         return (*self.spans, *(s for s in map(symbol, self.coordinates) if s not in self.position))
 
     def on(self, expression: sympy.Expr) -> sympy.Expr:
-        """An expression in the coordinates, on the face."""
+        """An expression in the coordinates as one in the free variables."""
         return expression.xreplace(dict(self.position))
 
     def sample(self, points: Array, generator: np.random.Generator) -> Array:
-        """Values ``(n, len(free))`` of what is free: random parameters, coordinates as in points ``(n, d)`` of the domain."""
+        """Values ``(n, len(free))``: random parameters, and the free coordinates of points ``(n, d)``."""
         columns = []
         for one in self.free:
             if one in self.spans:
@@ -58,11 +58,11 @@ class Surface:
         return np.stack(columns, axis=1) if columns else np.zeros((len(points), 0))
 
     def at(self, free: Array) -> tuple[Array, Array]:
-        """Points and normals ``(n, d)`` for values ``(n, len(free))`` of what is free."""
-        where = [self.position.get(s, s) for s in map(symbol, self.coordinates)]
-        function = sympy.lambdify(list(self.free), [where, list(self.normal)], modules="math")
-        found = np.array([function(*row) for row in free.tolist()], dtype=float)
-        return found[:, 0], found[:, 1]
+        """Points and normals ``(n, d)`` for values ``(n, len(free))`` of the free variables."""
+        position = [self.position.get(s, s) for s in map(symbol, self.coordinates)]
+        function = sympy.lambdify(list(self.free), [position, list(self.normal)], modules="math")
+        both = np.array([function(*row) for row in free.tolist()], dtype=float)
+        return both[:, 0], both[:, 1]
 
 
 def surface(domain: Domain, face: str) -> Surface | None:
@@ -94,7 +94,7 @@ def _sphere(ball: Ball) -> Surface:
 
 
 def _curve(domain: Planar, face: str) -> Surface | None:
-    """The curve of all arcs of that name: they are pieces of one line or ellipse, run through in one direction."""
+    """The curve of all arcs of a name: pieces of one line or ellipse in one direction."""
     pieces = [arc for arc in domain.arcs if arc.name == face]
     first = pieces[0]
     shape, name = domain, face
@@ -125,7 +125,7 @@ def _curve(domain: Planar, face: str) -> Surface | None:
 
 
 def _around(shape: Planar, arc: EllipseArc) -> Vector:
-    """center + u cos t + v sin t, with axes from the angle that an ellipse was given."""
+    """center + u cos t + v sin t, with the axes of an ellipse from its angle."""
     if isinstance(shape, Ellipse):
         (a, b), angle = (number(r) for r in shape.radii), number(shape.angle)
         c, s = sympy.cos(angle), sympy.sin(angle)

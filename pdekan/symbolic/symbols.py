@@ -1,4 +1,4 @@
-"""The library of symbols: families of functions of one variable that an edge may turn out to be."""
+"""The library: families of functions of one variable for the edges of a formula."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from sympy import Expr
 
-Array = NDArray[np.float64]
-# where to look for the constants of a family on the interval [lower, upper]: a grid of starts, one axis a constant
+from pdekan.domains.quadrature import Array
+
+# start values of the constants of a family on the interval [lower, upper]: an array for each
 Starts = Callable[[float, float], Sequence[Array]]
 
-HIGHEST_POWER = 4
+MAX_POWER = 4
 
 
 @dataclass(frozen=True)
 class Family:
     """All combinations a_1 g_1(x; θ) + … + a_m g_m(x; θ) of a few functions that share constants θ.
 
-    columns: the functions of x and θ, as formulas. starts: one grid of values for each of θ. cost: how complicated a member
-    is; of two that fit, the cheaper one is taken.
+    columns: the functions of x and θ, as formulas. starts: start values for each of θ. cost: the complexity of a member; of two
+    that fit, the one of lower cost is taken.
     """
 
     name: str
@@ -33,29 +33,28 @@ class Family:
     cost: float
 
     def grid(self, lower: float, upper: float) -> Array:
-        """Starts for all constants together ``(g, len(θ))``."""
+        """The grid of start values of all constants ``(g, len(θ))``."""
         axes = self.starts(lower, upper)
         return np.array(list(product(*axes))) if axes else np.zeros((1, 0))
 
 
 def symbol(name: str, function: Callable[[Any], Expr], cost: float = 3.0) -> Family:
-    """The family a·g(b x + c) of a function g, with the constant beside it; g takes and gives SymPy expressions."""
+    """The family a·g(b x + c) of a function g of SymPy expressions; a constant may be added to its members."""
     return Family(name, lambda x, b, c: (function(b * x + c),), _slopes_and_centres, cost)
 
 
 def _slopes(lower: float, upper: float, largest: float = 80.0, count: int = 24) -> Array:
-    """Slopes b of b x, from hardly a change over the interval to a steep one, of both signs."""
+    """Slopes b of b x, of both signs: changes over the interval from 0.3 to `largest`."""
     positive = np.geomspace(0.3, largest, count) / (upper - lower)
     return np.concatenate([-positive[::-1], positive])
 
 
 def _frequencies(lower: float, upper: float) -> Array:
-    """Angular frequencies, from a tenth of a wave over the interval to 25 of them."""
+    """Angular frequencies, from a tenth of a wave to 25 waves over the interval."""
     return np.arange(0.6, 160.0, 0.4) / (upper - lower)
 
 
 def _slopes_and_centres(lower: float, upper: float) -> Sequence[Array]:
-    # b and c of b x + c are asked for as b and the centre -c/b by `_centred`
     slopes = np.geomspace(0.5, 300.0, 30) / (upper - lower)
     return slopes, np.linspace(lower - (upper - lower), upper + (upper - lower), 61)
 
@@ -70,21 +69,17 @@ def _powers(lower: float, upper: float) -> Array:
     return np.array([-4.0, -3.0, -2.5, -2.0, -1.5, -1.0, -2 / 3, -0.5, -1 / 3, 1 / 3, 0.5, 2 / 3, 1.5, 2.5])
 
 
-def _exponential(x: Expr, b: Expr) -> Expr:
-    return sympy.exp(b * x)
-
-
 def _monomial(k: int) -> Family:
     return Family(f"x**{k}" if k else "constant", lambda x: (x**k,), lambda a, b: (), 0.2 * k)
 
 
 FAMILIES: tuple[Family, ...] = (
-    *(_monomial(k) for k in range(HIGHEST_POWER + 1)),
-    Family("polynomial", lambda x: tuple(x**k for k in range(HIGHEST_POWER + 1)), lambda a, b: (), 1.0),
+    *(_monomial(k) for k in range(MAX_POWER + 1)),
+    Family("polynomial", lambda x: tuple(x**k for k in range(MAX_POWER + 1)), lambda a, b: (), 1.0),
     Family("sin", lambda x, b: (sympy.sin(b * x),), lambda a, b: (_frequencies(a, b),), 1.5),
     Family("cos", lambda x, b: (sympy.cos(b * x),), lambda a, b: (_frequencies(a, b),), 1.5),
     Family("sine", lambda x, b: (sympy.sin(b * x), sympy.cos(b * x)), lambda a, b: (_frequencies(a, b),), 2.0),
-    Family("exp", lambda x, b: (_exponential(x, b),), lambda a, b: (_slopes(a, b),), 2.0),
+    Family("exp", lambda x, b: (sympy.exp(b * x),), lambda a, b: (_slopes(a, b),), 2.0),
     Family("sinh", lambda x, b: (sympy.sinh(b * x), sympy.cosh(b * x)), lambda a, b: (_slopes(a, b)[24:],), 2.5),
     Family("abs", lambda x, c: (sympy.Abs(x - c),), lambda a, b: (np.linspace(a, b, 65)[1:-1],), 2.5),
     Family("log", lambda x, c: (sympy.log(x - c),), lambda a, b: (_offsets(a, b)[0],), 3.0),
@@ -103,7 +98,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("atan", lambda x, b, c: (sympy.atan(b * (x - c)),), _slopes_and_centres, 3.0),
     Family(
         "polynomial × exp",
-        lambda x, b: tuple(x**k * _exponential(x, b) for k in range(3)),
+        lambda x, b: tuple(x**k * sympy.exp(b * x) for k in range(3)),
         lambda a, b: (_slopes(a, b, 30.0, 40),),
         4.0,
     ),
@@ -113,7 +108,7 @@ FAMILIES: tuple[Family, ...] = (
         lambda a, b: (_frequencies(a, b)[:150],),
         4.5,
     ),
-    Family("line + exp", lambda x, b: (1 + 0 * x, x, _exponential(x, b)), lambda a, b: (_slopes(a, b, 1000.0, 60),), 3.0),
+    Family("line + exp", lambda x, b: (1 + 0 * x, x, sympy.exp(b * x)), lambda a, b: (_slopes(a, b, 1000.0, 60),), 3.0),
     Family(
         "line + sine",
         lambda x, b: (1 + 0 * x, x, sympy.sin(b * x), sympy.cos(b * x)),
@@ -122,7 +117,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "exp × sine",
-        lambda x, a, b: (_exponential(x, a) * sympy.sin(b * x), _exponential(x, a) * sympy.cos(b * x)),
+        lambda x, a, b: (sympy.exp(a * x) * sympy.sin(b * x), sympy.exp(a * x) * sympy.cos(b * x)),
         lambda a, b: (_slopes(a, b, 30.0, 12), _frequencies(a, b)[:100]),
         5.0,
     ),

@@ -1,20 +1,20 @@
-"""Templates: formulas whose constants are still numbers to be adjusted, and their values on arrays and on jets."""
+"""Templates: formulas with constants that are adjusted numerically, and their values on arrays and on jets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
 import scipy.special
 import sympy
-from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
-from pdekan.fields.jets import ELEMENTARY
+from pdekan.fields.functions import ELEMENTARY
 
-Array = NDArray[np.float64]
 Functions = Mapping[str, Callable[..., Any]]
 
 ON_ARRAYS: Functions = {
@@ -28,13 +28,13 @@ ON_JETS: Functions = ELEMENTARY | {"Abs": ELEMENTARY["abs"]}
 
 @dataclass(frozen=True)
 class Template:
-    """A formula in coordinates and constants, with the constants' present values."""
+    """A formula in coordinates and constants, with the constants' values."""
 
     expression: Expr
     values: Mapping[Symbol, float]
 
     def at(self, values: Mapping[Symbol, float]) -> Template:
-        """The same formula with other constants; those that it does not contain are left out."""
+        """The same formula with other values of the constants that it contains."""
         return Template(self.expression, {c: float(values[c]) for c in self.values if c in self.expression.free_symbols})
 
     @property
@@ -49,19 +49,25 @@ def constant(value: float) -> tuple[Symbol, dict[Symbol, float]]:
     return symbol, {symbol: float(value)}
 
 
+def combination(functions: Sequence[Template], factors: Sequence[float], without: Collection[int] = ()) -> Template:
+    """Σ c_k g_k with new constants c_k of the values of factors; the functions `without` have no constant."""
+    total: Expr = sympy.Integer(0)
+    constants: dict[Symbol, float] = {}
+    for k, (one, factor) in enumerate(zip(functions, factors, strict=True)):
+        name, value = constant(factor)
+        total = total + (one.expression if k in without else name * one.expression)
+        constants |= dict(one.values) | ({} if k in without else value)
+    return Template(total, constants)
+
+
 def evaluate(expression: Expr, environment: Mapping[str, Any], functions: Functions = ON_ARRAYS) -> Any:
-    """The value of a formula where names stand for arrays, jets or numbers, nan where it is not real; equal parts once.
+    """The value of a formula for arrays, jets or numbers by name, nan where it is not real; equal parts are computed once.
 
     Raises KeyError for a function or a name that is not known.
     """
-    known: dict[Expr, Any] = {}
 
+    @cache
     def value(part: Expr) -> Any:
-        if part not in known:
-            known[part] = _value(part)
-        return known[part]
-
-    def _value(part: Expr) -> Any:
         if part.is_Number or part.is_NumberSymbol:
             return float(part)
         if part.is_Symbol:
@@ -70,27 +76,20 @@ def evaluate(expression: Expr, environment: Mapping[str, Any], functions: Functi
         if part.is_Add:
             return sum(arguments[1:], arguments[0])
         if part.is_Mul:
-            return _product(arguments)
+            return reduce(operator.mul, arguments)
         if part.is_Pow:
             return _power(*arguments)
-        known_functions = ON_ARRAYS if all(isinstance(one, float) for one in arguments) else functions
+        on_numbers = all(isinstance(one, float) for one in arguments)
         with np.errstate(all="ignore"):
-            return known_functions[type(part).__name__](*arguments)
+            return (ON_ARRAYS if on_numbers else functions)[type(part).__name__](*arguments)
 
     return value(expression)
-
-
-def _product(factors: list[Any]) -> Any:
-    product = factors[0]
-    for factor in factors[1:]:
-        product = product * factor
-    return product
 
 
 def _power(base: Any, exponent: Any) -> Any:
     if isinstance(base, float) and isinstance(exponent, float):
         with np.errstate(all="ignore"):
-            return float(np.power(base, exponent))  # which is nan or inf where Python's would be complex, or raise
+            return float(np.power(base, exponent))  # nan or inf where Python's is complex or raises
     if isinstance(exponent, float) and exponent == int(exponent):
-        exponent = int(exponent)  # of a negative base, too
+        exponent = int(exponent)  # also defined for a negative base
     return base**exponent

@@ -1,4 +1,4 @@
-"""Outer functions: u = F(v) is searched for as v = F⁻¹(u), where that is simpler."""
+"""Outer functions F: a search for u = F(v) is one for v = F⁻¹(u)."""
 
 from __future__ import annotations
 
@@ -7,43 +7,40 @@ from dataclasses import dataclass
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
-from sympy import Expr, Symbol
+from sympy import Expr
 
-from pdekan.symbolic.spans import Space, X, members
+from pdekan.domains.quadrature import Array
+from pdekan.symbolic.spans import FunctionSpan, members, values_at
 from pdekan.symbolic.symbols import Family
-from pdekan.symbolic.templates import Template, constant, evaluate
+from pdekan.symbolic.templates import Template, combination
 
-Array = NDArray[np.float64]
 Change = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class Unwrapping:
-    """An outer function F and its inverse: u = F(v) is searched for as v = F⁻¹(u)."""
+    """An outer function F and its inverse."""
 
     name: str
     inverse: Change
     forward: Callable[[Expr], Expr]
 
-    def around(self, functions: Sequence[Template], factors: Array) -> Template:
-        """F of a combination of functions, with no constant that a factor in front of F makes redundant."""
-        largest = int(np.argmax(np.abs(factors)))
-        total: Expr = sympy.Integer(0)
-        constants: dict[Symbol, float] = {}
-        for k, (one, factor) in enumerate(zip(functions, factors, strict=True)):
-            if self.name.endswith("exp") and one.expression == 1:
-                continue
-            name, value = constant(factor / factors[largest] if self.name.startswith("power") else factor)
-            if self.name.startswith("power") and k == largest:
-                total, constants = total + one.expression, constants | dict(one.values)
-            else:
-                total, constants = total + name * one.expression, constants | dict(one.values) | value
-        return Template(self.forward(total), constants)
+    def fit(self, functions: Sequence[Template], x: Array, values: Array) -> Template:
+        """F of the combination of functions of X that is nearest to values ``(n,)`` at x.
 
-
-def _same(u: Array) -> Array:
-    return u
+        It has no constant that a factor of F makes redundant.
+        """
+        basis = np.column_stack([values_at(one, x) for one in functions])
+        factors = np.linalg.lstsq(basis, values, rcond=None)[0]
+        without: tuple[int, ...] = ()
+        if self.name.endswith("exp"):  # exp(v + c) is a multiple of exp(v)
+            kept = [k for k, one in enumerate(functions) if one.expression != 1]
+            functions, factors = [functions[k] for k in kept], factors[kept]
+        elif self.name.startswith("power"):  # (c v)^p is a multiple of v^p
+            without = (int(np.argmax(np.abs(factors))),)
+            factors = factors / factors[without[0]]
+        inner = combination(functions, factors.tolist(), without)
+        return Template(self.forward(inner.expression), inner.values)
 
 
 def _rational(power: float) -> Expr:
@@ -58,9 +55,9 @@ def _logarithms(rate: float) -> Unwrapping:
     return Unwrapping(f"log/{rate:g}", lambda u: np.exp(rate * u), lambda v: sympy.log(v) / _rational(rate))
 
 
-NOTHING = Unwrapping("itself", _same, lambda v: v)
+IDENTITY = Unwrapping("itself", lambda u: u, lambda v: v)
 UNWRAPPINGS: tuple[Unwrapping, ...] = (
-    NOTHING,
+    IDENTITY,
     Unwrapping("exp", np.log, sympy.exp),
     Unwrapping("-exp", lambda u: np.log(-u), lambda v: -sympy.exp(v)),
     *(_powers(p) for p in (-1.0, 2.0, -2.0, -0.5, 0.5, 3.0, -3.0)),
@@ -71,9 +68,9 @@ UNWRAPPINGS: tuple[Unwrapping, ...] = (
 )
 
 
-def nested_member(space: Space, families: Sequence[Family]) -> list[Template] | None:
+def nested_member(span: FunctionSpan, families: Sequence[Family]) -> list[Template] | None:
     """A function of one coordinate as a multiple of F(g): exp(sin(x)), 1/(1 + x²), …"""
-    values = space.basis[:, 0] / np.sqrt(space.weights)
+    values = span.basis[:, 0] / np.sqrt(span.weights)
     values = values / values[np.argmax(np.abs(values))]
     for unwrapping in UNWRAPPINGS[1:]:
         with np.errstate(all="ignore"):
@@ -81,10 +78,8 @@ def nested_member(space: Space, families: Sequence[Family]) -> list[Template] | 
         if not np.isfinite(inner).all() or np.ptp(inner) < 1e-6 * np.abs(inner).max():
             continue
         both = np.column_stack([inner, np.ones_like(inner)])
-        found = members(Space.of(space.points, space.weights, both, space.noise * 10.0), families)
-        if found is None:
+        functions = members(FunctionSpan.of(span.points, span.weights, both, span.noise * 10.0), families)
+        if functions is None:
             continue
-        basis = np.column_stack([np.broadcast_to(evaluate(one.numeric, {X: space.points}), inner.shape) for one in found])
-        factors = np.linalg.lstsq(basis, inner, rcond=None)[0]
-        return [unwrapping.around(found, factors)]
+        return [unwrapping.fit(functions, span.points, inner)]
     return None

@@ -1,7 +1,6 @@
-"""Whether an expression is zero: at points to many digits first, then by rewriting it until nothing is left.
+"""Whether an expression is zero: numerically to many digits, and symbolically by rewriting it.
 
-Every way of rewriting has a size up to which it is tried: none takes more than a second or so there, and nothing has to be
-interrupted.
+Every rewriting is applied to expressions up to a size at which it takes about a second, so that none has to be interrupted.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 from pdekan.domains.quadrature import Array
 
 DIGITS = 40
-LONG = 4_000  # terms: what is longer when multiplied out is left as it is
-_WAVES = (sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.tanh)
-SURELY = 1e-25  # relative, at DIGITS digits: what is larger is not zero
+MAX_TERMS = 4_000  # of an expression that is multiplied out
+MAX_ZERO = 1e-25  # relative, at DIGITS digits: larger values are not zero
+_CIRCULAR = (sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.tanh)
 
 
 def values(expression: sympy.Expr, symbols: Sequence[sympy.Symbol], points: Sequence[Sequence[float]]) -> Array:
@@ -31,32 +30,31 @@ def values(expression: sympy.Expr, symbols: Sequence[sympy.Symbol], points: Sequ
 
 def _real(function: Callable[..., mpmath.mpf], point: Sequence[float]) -> float:
     try:
-        found = function(*map(mpmath.mpf, point))
+        value = function(*map(mpmath.mpf, point))
     except (ZeroDivisionError, ValueError, OverflowError):
         return math.nan
-    if abs(mpmath.im(found)) > SURELY * (1 + abs(mpmath.re(found))):
+    if abs(mpmath.im(value)) > MAX_ZERO * (1 + abs(mpmath.re(value))):
         return math.nan
-    return float(mpmath.re(found))
+    return float(mpmath.re(value))
 
 
 def vanishes(expression: sympy.Expr) -> bool:
-    """Whether the expression is found to be zero; False where it is not, or nothing that is tried tells."""
+    """Whether one of the rewritings gives zero; False may also mean that none decides."""
     if expression == 0:
         return True
-    for most, rewrite in _STEPS:
-        if expression.count_ops() > most:
+    for max_operations, rewrite in _STEPS:
+        if expression.count_ops() > max_operations:
             continue
         try:
-            found = rewrite(expression)
+            if rewrite(expression) == 0:
+                return True
         except (ValueError, TypeError, NotImplementedError, ZeroDivisionError, sympy.PolynomialError):
-            continue  # some rewritings do not know some functions
-        if found == 0:
-            return True
+            continue  # the rewriting is not defined for a function
     return False
 
 
 def _length(expression: sympy.Expr) -> float:
-    """How many terms it has at most when it is multiplied out."""
+    """An upper bound of the number of terms after multiplying out."""
     if expression.is_Add:
         return sum(map(_length, expression.args))
     if expression.is_Mul:
@@ -68,8 +66,8 @@ def _length(expression: sympy.Expr) -> float:
 
 
 def _expanded(expression: sympy.Expr) -> sympy.Expr:
-    """The expression multiplied out. Raises ValueError where that is long."""
-    if _length(expression) > LONG:
+    """The expression multiplied out. Raises ValueError for more than MAX_TERMS terms."""
+    if _length(expression) > MAX_TERMS:
         raise ValueError("too long")
     return sympy.expand(expression)
 
@@ -79,8 +77,8 @@ def _numerator(expression: sympy.Expr) -> sympy.Expr:
 
 
 def _algebraic(expression: sympy.Expr) -> sympy.Expr:
-    """The numerator, by exponentials, as a polynomial in them and in roots, from which powers gⁿ of roots are replaced."""
-    rational, roots = _rooted(expression.rewrite(_WAVES, sympy.exp))
+    """The numerator as a polynomial in exponentials and roots, with the n-th powers of n-th roots replaced."""
+    rational, roots = _rooted(expression.rewrite(_CIRCULAR, sympy.exp))
     left = _numerator(rational)
     for root, base, n in reversed(roots):
         base_up, base_down = sympy.fraction(sympy.together(base))
@@ -95,7 +93,7 @@ def _algebraic(expression: sympy.Expr) -> sympy.Expr:
 
 
 def _rooted(expression: sympy.Expr) -> tuple[sympy.Expr, list[tuple[sympy.Symbol, sympy.Expr, int]]]:
-    """The expression with a symbol for every n-th root of a sum, and these symbols with bases and n, inner ones first."""
+    """The expression with symbols for n-th roots of sums, and the symbols with their bases and n, inner ones first."""
     roots: list[tuple[sympy.Symbol, sympy.Expr, int]] = []
     while True:
         powers = [p for p in expression.atoms(sympy.Pow) if p.exp.is_Rational and not p.exp.is_Integer and not p.base.is_number]
@@ -114,7 +112,7 @@ def _logarithms(expression: sympy.Expr) -> sympy.Expr:
     return joined.replace(sympy.log, lambda a: sympy.log(sympy.radsimp(sympy.simplify(a))))
 
 
-# What is tried, from cheap to dear, each up to a number of operations.
+# the largest number of operations that a rewriting is applied to, and the rewriting, by cost
 _STEPS: tuple[tuple[int, Callable[[sympy.Expr], sympy.Expr]], ...] = (
     (20_000, _expanded),
     (1_500, _algebraic),
@@ -129,7 +127,7 @@ _STEPS: tuple[tuple[int, Callable[[sympy.Expr], sympy.Expr]], ...] = (
 def branches(
     expression: sympy.Expr, symbols: Sequence[sympy.Symbol], points: Array
 ) -> Iterator[tuple[sympy.Expr, NDArray[np.bool_]]]:
-    """The expressions without cases that an expression with cases is, each with the points ``(n, d)`` where it is that."""
+    """The cases of an expression, each without conditions and with the points ``(n, d)`` where it holds, as a mask ``(n,)``."""
     expression = cased(expression)
     conditions = sorted({c for p in expression.atoms(sympy.Piecewise) for _, c in p.args if c != sympy.true}, key=str)
     if not conditions:
@@ -142,13 +140,13 @@ def branches(
 
 
 def cased(expression: sympy.Expr) -> sympy.Expr:
-    """The expression with cases in place of absolute values, signs, minima and maxima."""
+    """The expression with absolute values, signs, minima and maxima written as cases."""
     kinks = (sympy.Abs, sympy.sign, sympy.Min, sympy.Max)
     return expression.rewrite(kinks, sympy.Piecewise) if expression.has(*kinks) else expression
 
 
 def _decided(expression: sympy.Expr, truth: Mapping[sympy.Basic, bool]) -> sympy.Expr:
-    """The expression with its conditions replaced by whether they hold."""
+    """The expression of the case in which the conditions have given truth values."""
     if isinstance(expression, sympy.Piecewise):
         for value, condition in expression.args:
             if condition == sympy.true or truth[condition]:

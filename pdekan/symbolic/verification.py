@@ -18,17 +18,18 @@ import torch
 from torch import Tensor
 
 from pdekan.domains.quadrature import Array
-from pdekan.fields.jets import Jet, stacked
+from pdekan.fields.functions import stacked
+from pdekan.fields.jets import Jet
 from pdekan.problem_files.parser import Scope, parse
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Equation, Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import Term, terms, units
+from pdekan.symbolic.expressions import NotSymbolic, number, symbol
 from pdekan.symbolic.regularity import kink, singular
 from pdekan.symbolic.residuals import Piece, SymbolicResiduals
-from pdekan.symbolic.symbolic import NotSymbolic, number, symbol
-from pdekan.symbolic.vanishing import SURELY, cased, values, vanishes
+from pdekan.symbolic.vanishing import MAX_ZERO, cased, values, vanishes
 from pdekan.symbolic.writing import rewritten, text
 
 TINY = 1e-150  # added to sizes, which may be zero
@@ -176,7 +177,7 @@ class _TermChecker:
         except NotSymbolic as error:
             return self.found(term, False, worst, at, limit, str(error))
         many, where = self.to_many_digits(expressions, float(size.square().mean().sqrt()))
-        zero = many <= SURELY and all(vanishes(piece.expression) for piece in expressions)
+        zero = many <= MAX_ZERO and all(vanishes(piece.expression) for piece in expressions)
         if worst > LIMIT or many > worst:  # round-off is all that many digits may take away
             worst, at = many, at if where is None else torch.as_tensor(where)
         return self.found(term, zero, worst, at, LIMIT)

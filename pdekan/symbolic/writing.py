@@ -1,4 +1,4 @@
-"""A formula as text: in the grammar of problem files, in LaTeX, as SymPy's own text, and as a Python function."""
+"""Formulas as text: in the grammar of problem files, in LaTeX, as SymPy's representation, and as a Python function."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sympy.printing.str import StrPrinter
 
 from pdekan.problem_files.lexer import ExpressionError
 from pdekan.problem_files.parser import Scope, parse
-from pdekan.symbolic.symbolic import NotSymbolic, Space, applied, symbol
+from pdekan.symbolic.expressions import Coordinates, NotSymbolic, applied, symbol
 
-# functions that formulas have no name for, and what they are written as instead
+# functions that the grammar has no name for, and those that they are written with
 _REWRITTEN: tuple[tuple[type[sympy.Function], type[sympy.Function]], ...] = (
     (sympy.cot, sympy.tan), (sympy.sec, sympy.cos), (sympy.csc, sympy.sin), (sympy.coth, sympy.tanh), (sympy.sech, sympy.cosh),
     (sympy.csch, sympy.sinh), (sympy.asinh, sympy.log), (sympy.acosh, sympy.log), (sympy.atanh, sympy.log),
@@ -28,7 +28,7 @@ _FUNCTIONS = {
     sympy.erf: "erf", sympy.Abs: "abs", sympy.sign: "sign", sympy.Min: "min", sympy.Max: "max",
 }  # fmt: skip
 _RELATIONS = {sympy.Lt: "<", sympy.Le: "<=", sympy.Gt: ">", sympy.Ge: ">=", sympy.Eq: "==", sympy.Ne: "!="}
-# what SymPy's own text is made of
+# the names and classes in SymPy's representation
 _ATOMS = {"pi": sympy.pi, "E": sympy.E, "true": sympy.true, "false": sympy.false}
 _CLASSES: dict[str, Callable[..., sympy.Expr]] = {
     cls.__name__: cls
@@ -38,7 +38,7 @@ _SYMPY = re.compile(r"\s*(Add|Mul|Pow|Symbol|Integer|Rational|Float|Piecewise|E$
 
 
 class _Grammar(StrPrinter):  # type: ignore[misc]
-    """Writes what `pdekan.problem_files.parser.parse` reads; SymPy calls a method by the name of the class that it prints."""
+    """Writes the grammar that `problem_files.parser.parse` reads; SymPy calls the method of the class that it prints."""
 
     def _print_Function(self, expr: sympy.Function) -> str:
         name: str | None = _FUNCTIONS.get(expr.func)
@@ -98,7 +98,7 @@ class _Grammar(StrPrinter):  # type: ignore[misc]
 
 
 class _Python(SciPyPrinter):  # type: ignore[misc]
-    """SymPy's own, with the constants of NumPy."""
+    """SymPy's printer with NumPy's constants."""
 
     def _print_Pi(self, expr: object) -> str:
         return "numpy.pi"
@@ -108,12 +108,12 @@ class _Python(SciPyPrinter):  # type: ignore[misc]
 
 
 def text(expression: sympy.Expr) -> str:
-    """The expression in the grammar of problem files, to be put under [exact]. Raises NotSymbolic for what that lacks."""
+    """The expression in the grammar of problem files, as under [exact]. Raises NotSymbolic for what has no form there."""
     return str(_Grammar().doprint(rewritten(expression)))
 
 
 def rewritten(expression: sympy.Expr) -> sympy.Expr:
-    """The same expression by functions that formulas have names for."""
+    """The same expression with functions that the grammar has names for."""
     for old, new in _REWRITTEN:
         if expression.has(old):
             expression = expression.rewrite(old, new)
@@ -126,9 +126,9 @@ def latex(expression: sympy.Expr) -> str:
 
 
 def python_source(formula: Mapping[str, sympy.Expr], coordinates: Sequence[str]) -> str:
-    """A module with a function of NumPy arrays for every unknown, and nothing else that it needs but NumPy and SciPy.
+    """A module with a function of NumPy arrays for every unknown, which imports at most functools, NumPy and SciPy.
 
-    The functions take the coordinates, broadcast them, and give float64 arrays. Raises NotSymbolic for what has no such form.
+    The functions broadcast the coordinates and return float64 arrays. Raises NotSymbolic for what has no such form.
     """
     printer = _Python({"fully_qualified_modules": True, "strict": False})
     functions = [_function(printer, name, expression, coordinates) for name, expression in formula.items()]
@@ -151,18 +151,18 @@ def _function(printer: SciPyPrinter, name: str, expression: sympy.Expr, coordina
 
 
 def read(written: str, coordinates: Sequence[str], vector: str | None = None) -> sympy.Expr:
-    """The expression of a formula's text, or of SymPy's own (`sympy.srepr`).
+    """The expression of a text in the grammar, or of SymPy's representation (`sympy.srepr`).
 
-    Raises ExpressionError for what is neither, NotSymbolic for what is not real.
+    Raises ExpressionError for other texts, NotSymbolic for complex numbers.
     """
     if _SYMPY.match(written):
         return _rebuilt(ast.parse(written, mode="eval").body)
-    space = Space(tuple(coordinates), vector)
-    return applied(parse(written, Scope(space.coordinates, vector)), space.names, space)
+    frame = Coordinates(tuple(coordinates), vector)
+    return applied(parse(written, Scope(frame.coordinates, vector)), frame.names, frame)
 
 
 def _rebuilt(node: ast.expr) -> sympy.Expr:
-    """What a tree of SymPy's own text says; only the classes listed are called, and text goes to names and numbers alone."""
+    """The expression of a syntax tree; only the classes listed are called, and with text only as names and numbers."""
     match node:
         case ast.Name(id=name) if name in _ATOMS:
             return _ATOMS[name]

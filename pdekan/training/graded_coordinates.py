@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pdekan.ansatz.unknowns import Ansatz, bare
+from pdekan.ansatz.unknowns import Ansatz, inner_network
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
-from pdekan.networks.grading import LONGEST, coarseness, counts, equidistributing, interpolated, spread
+from pdekan.networks.grading import MAX_LENGTH, coarseness, equidistribute, interpolate, lengths_per_axis, to_physical
 from pdekan.networks.kan import KAN
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
@@ -22,7 +22,7 @@ from pdekan.training.schedule import Stage, is_open
 
 @dataclass(frozen=True)
 class GradingRule:
-    """When coordinates are graded, and what networks in them need.
+    """When coordinates are computational_jet, and what networks in them need.
 
     along: points along an axis between which slopes are taken; neighbours are 1/60 of the axis apart in its own coordinates. A
     thinner front is located in several gradings, each of which resolves it better (three for a front of width 0.01 in
@@ -61,11 +61,11 @@ def check(problem: Problem) -> None:
 
 def needed(problem: Problem, network: Network, rule: GradingRule = RULE) -> Tensor | None:
     """The grading ``(d, n)`` that a network's function needs where it is too steep for its own, else None."""
-    inner = bare(network)
+    inner = inner_network(network)
     if not isinstance(inner, KAN):
         return None
     given = None if inner.grading is None else inner.grading.cpu()
-    wanted = equidistributing([lengths(problem, network, given, k, rule) for k in range(problem.domain.dimension)])
+    wanted = equidistribute([lengths(problem, network, given, k, rule) for k in range(problem.domain.dimension)])
     return None if wanted is None or (given is not None and coarseness(given, wanted) < rule.denser) else wanted
 
 
@@ -76,7 +76,7 @@ def sized(problem: Problem, stage: Stage, grading: Tensor | None, rule: GradingR
     """
     if grading is None or stage.kind != "kan":
         return stage
-    intervals = math.ceil(rule.intervals * float(counts(grading).max()))
+    intervals = math.ceil(rule.intervals * float(lengths_per_axis(grading).max()))
     hidden = tuple(max(n, rule.hidden) for n in stage.hidden) if is_open(problem) else stage.hidden
     return replace(stage, hidden=hidden, intervals=(*stage.intervals[:-1], max(stage.intervals[-1], intervals)))
 
@@ -99,11 +99,11 @@ def plane_waves(network: KAN, stage: Stage, grading: Tensor | None, points: Tens
 
 def regraded(network: Network, grading: Tensor) -> Network:
     """A network of about the same function in other coordinates."""
-    inner = bare(network)
+    inner = inner_network(network)
     if not isinstance(inner, KAN):
         return network
     moved = inner.regraded(grading)
-    return network.around(moved) if isinstance(network, Ansatz) else moved
+    return network.with_network(moved) if isinstance(network, Ansatz) else moved
 
 
 @torch.no_grad()
@@ -128,12 +128,12 @@ def lengths(
     mean = slope.square().sum(-1).square().reshape(rule.along - 1, -1).mean(1)
     middle = 0.5 * (columns[k][1:] + columns[k][:-1])
     nodes = _nodes(rule.nodes, True, grading, k)
-    found = interpolated(nodes.clamp(middle[0], middle[-1]), middle, mean.clamp_min(1e-12) ** -0.25)
-    return nodes, found.clamp_max(LONGEST) ** rule.power
+    found = interpolate(nodes.clamp(middle[0], middle[-1]), middle, mean.clamp_min(1e-12) ** -0.25)
+    return nodes, found.clamp_max(MAX_LENGTH) ** rule.power
 
 
 def _nodes(count: int, ends: bool, grading: Tensor | None, k: int) -> Tensor:
     """Points of [-1, 1] evenly laid in graded coordinates, with the ends or as midpoints of so many cells."""
     steps = torch.arange(count, dtype=torch.float64)
     xi = 2.0 * steps / (count - 1) - 1.0 if ends else (2.0 * steps + 1.0) / count - 1.0
-    return xi if grading is None else spread(xi[:, None], grading[k : k + 1])[0][:, 0]
+    return xi if grading is None else to_physical(xi[:, None], grading[k : k + 1])[0][:, 0]

@@ -85,7 +85,7 @@ class SizedGaussNewton(Method):
     def optimizer(self, parameters: int, rows: int, seconds: float, final: bool) -> Optimizer[LeastSquares]:
         if not self.is_dense(parameters, rows, seconds):
             return MatrixFree()
-        return GaussNewton() if final else GaussNewton(least=self.early, patience=self.early_steps)
+        return GaussNewton() if final else GaussNewton(min_gain=self.early, patience=self.early_steps)
 
     def for_waves(self, relative: float) -> GaussNewton:
         """What solves for the last layer of plane waves.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pdekan.ansatz.unknowns import found
+from pdekan.ansatz.unknowns import parameter_values
 from pdekan.errors import norms
 from pdekan.errors.norms import Errors
 from pdekan.errors.reference_solutions import ReferenceSolution
@@ -102,4 +102,4 @@ def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Ref
 
 def with_errors(network: Network, standard_errors: Mapping[str, float]) -> dict[str, Found]:
     """The values of the trainable parameters, with their standard errors where known."""
-    return {name: Found(value, standard_errors.get(name)) for name, value in found(network).items()}
+    return {name: Found(value, standard_errors.get(name)) for name, value in parameter_values(network).items()}

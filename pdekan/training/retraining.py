@@ -10,7 +10,7 @@ from typing import cast
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.ansatz.unknowns import bare
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.base import LeastSquares, Step
@@ -41,7 +41,7 @@ class Retrained:
 
     @property
     def kan(self) -> KAN:
-        return cast("KAN", bare(self.network))
+        return cast("KAN", inner_network(self.network))
 
 
 class Retraining:
@@ -58,7 +58,7 @@ class Retraining:
         seconds: float = math.inf,
         callback: Callable[[float, float], str | None] = lambda relative, seconds: None,
     ) -> None:
-        kan = cast("KAN", bare(network))
+        kan = cast("KAN", inner_network(network))
         self.problem, self.method = problem, METHODS["gauss-newton"]
         self.stage = Stage("kan", kan.widths[1:-1], kan.degree, kan.intervals, kan.base, kan.products, kan.outputs)
         fitted, validated = split_measurements(problem)

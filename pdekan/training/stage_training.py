@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.ansatz.unknowns import found
+from pdekan.ansatz.unknowns import parameter_values
 from pdekan.errors.norms import Errors
 from pdekan.networks.base import Network
 from pdekan.optimizers.base import LeastSquares, Optimizer, Outcome, Step
@@ -197,7 +197,7 @@ class StageTraining:
         """Write a row of the history, and return what the callback says."""
         training, state, stage = self.training, self.state, self.stage
         taken, errors = state.steps + step.taken + stage.waves, training.history.quick_errors(network)
-        training.history.append(taken, seconds, stage.index, step.loss, residuals, errors, found(network))
+        training.history.append(taken, seconds, stage.index, step.loss, residuals, errors, parameter_values(network))
         if training.callback is None:
             return None
         candidate = Candidate(network, stage, residuals)

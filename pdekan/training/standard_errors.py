@@ -40,7 +40,7 @@ def standard_errors(objective: Objective) -> dict[str, float]:
     noise = _noise(objective, residual, orthogonal)
     if noise is None:
         return {}
-    slopes = network.slopes()
+    slopes = network.parameter_slopes()
     found = {}
     for k, name in enumerate(network.problem.parameters):
         unit = torch.zeros(len(theta), 1).to(scaled)

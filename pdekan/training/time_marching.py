@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from pdekan.ansatz.time_slabs import breaks, slab
-from pdekan.ansatz.unknowns import bare, wrapped
+from pdekan.ansatz.unknowns import build_ansatz, inner_network
 from pdekan.fields.jets import TIME
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
-from pdekan.networks.piecewise import Slabs
+from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
@@ -75,16 +75,15 @@ def extrapolated(part: Problem, before: Solution) -> Solution | None:
     None for networks that cannot be moved, for plane waves, for which small networks are a better start, and for networks so
     large that too few of their steps fit into the seconds of the slab.
     """
-    last = before.network.parts[-1] if isinstance(before.network, Slabs) else before.network
-    network = deepcopy(bare(last))
+    last = before.network.parts[-1] if isinstance(before.network, PiecewiseInTime) else before.network
+    network = deepcopy(inner_network(last))
     if not isinstance(network, (KAN, MLP)) or _is_of_waves(part, network) or _is_slow(part, network, before):
         return None
     network.lower.copy_(torch.tensor(part.domain.lower))
     network.upper.copy_(torch.tensor(part.domain.upper))
     empty = {name: values[:0] for name, values in before.history.items()}
-    return replace(
-        before, domain=part.domain, network=wrapped(part, network), stage=before.stage, iterations=0, seconds=0.0, history=empty
-    )
+    ansatz = build_ansatz(part, network)
+    return replace(before, domain=part.domain, network=ansatz, stage=before.stage, iterations=0, seconds=0.0, history=empty)
 
 
 def _is_of_waves(part: Problem, network: KAN | MLP) -> bool:
@@ -110,7 +109,7 @@ def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:
     """The networks of the slabs that an earlier run finished."""
     network = resume.network
     count = resume.stage + 1
-    if not isinstance(network, Slabs) or list(network.breaks) != list(times[1 : len(network.parts)]):
+    if not isinstance(network, PiecewiseInTime) or list(network.breaks) != list(times[1 : len(network.parts)]):
         raise ProblemError("the run to resume was not made with the same slabs of time; start a new one")
     if count == len(times) - 1:
         raise ProblemError("every slab of the run to resume was solved; start a new one, with more seconds or other options")
@@ -169,7 +168,7 @@ class EarlierSlabs:
         """All slabs as one solution."""
         parts = [*self.solved, last]
         networks = [*self.networks, last.network]
-        network = Slabs(networks, self.times[1 : len(networks)], self.column)
+        network = PiecewiseInTime(networks, self.times[1 : len(networks)], self.column)
         unsolved = last.status == "interrupted"
         k, worst = max(enumerate(parts), key=lambda pair: (STATUSES.index(pair[1].status), pair[1].relative_residual))
         errors, reference = measured(self.problem, network) if measure and not unsolved else ({}, None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pdekan.ansatz.unknowns import bare, wrapped
+from pdekan.ansatz.unknowns import build_ansatz, inner_network
 from pdekan.errors.norms import Errors
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
@@ -67,7 +67,7 @@ class Trainer:
         self, problem: Problem, given: Network | None = None, setup: Setup = Setup(), resume: Solution | None = None
     ) -> None:
         self.problem, self.setup = problem, setup
-        given = None if given is None else wrapped(problem, given)
+        given = None if given is None else build_ansatz(problem, given)
         self.method = setup.method or METHODS[problem.training.optimizer]
         goal = Goal.of(problem, given)
         starts = 1 if resume is not None or given is not None else problem.training.starts or 1
@@ -128,7 +128,7 @@ class Trainer:
             return state
         problem, schedule = self.problem, self.strategy.schedule(self.problem)
         network = resume.network.to(self.training.device)
-        inner = bare(network)
+        inner = inner_network(network)
         grading = inner.grading if isinstance(inner, KAN) else None
         widest = max((sized(problem, stage, grading) for stage in schedule), key=lambda stage: stage.hidden)
         warm_start.check_resumable(problem, resume, widest)

@@ -7,7 +7,7 @@ from typing import cast
 
 import torch
 
-from pdekan.ansatz.unknowns import bare, rewrapped, wrapped
+from pdekan.ansatz.unknowns import build_ansatz, inner_network, replace_inner_network
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
@@ -23,7 +23,7 @@ from pdekan.training.state import State
 
 def sampling(problem: Problem, stage: Stage, network: Network) -> Sampling:
     """The points that a stage is trained on, in the coordinates of its network."""
-    points, inner = training_points(problem, stage, problem.training.seed), bare(network)
+    points, inner = training_points(problem, stage, problem.training.seed), inner_network(network)
     return replace(points, grading=inner.grading) if isinstance(inner, KAN) else points
 
 
@@ -41,20 +41,20 @@ def first_network(
     generator = torch.Generator().manual_seed(problem.training.seed + stage.start)
     if best is None:
         return _random(problem, stage, state, generator, device)
-    network = bare(best)
+    network = inner_network(best)
     if not isinstance(network, KAN):
         return best
     if stage.waves or _replaces_inner(network, stage, state):
-        return rewrapped(best, _plane_waves(problem, network, stage, state, generator, projected))
-    network = cast("KAN", bare(_regraded(best, state)))
+        return replace_inner_network(best, _plane_waves(problem, network, stage, state, generator, projected))
+    network = cast("KAN", inner_network(_regraded(best, state)))
     if network.widths[1:-1] != stage.hidden:
         network = network.widened(stage.hidden, generator)
-    return rewrapped(best, network.refined(stage.degree, stage.intervals))
+    return replace_inner_network(best, network.refined(stage.degree, stage.intervals))
 
 
 def is_smaller(stage: Stage, state: State) -> bool:
     """Whether a stage has fewer nodes than the best network so far, which it could not take over."""
-    network = None if state.network is None else bare(state.network)
+    network = None if state.network is None else inner_network(state.network)
     if not isinstance(network, KAN) or (state.extrapolated and _replaces_inner(network, stage, state)):
         return False
     return any(new < old for new, old in zip(stage.hidden, network.widths[1:-1], strict=True))
@@ -70,7 +70,7 @@ def _random(problem: Problem, stage: Stage, state: State, generator: torch.Gener
     else:
         network = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products)
     network.initialise(generator)
-    return _regraded(wrapped(problem, network).to(device), state)
+    return _regraded(build_ansatz(problem, network).to(device), state)
 
 
 def _replaces_inner(network: KAN, stage: Stage, state: State) -> bool:
@@ -93,13 +93,13 @@ def _plane_waves(
     waves = graded_coordinates.plane_waves(network, stage, state.grading, points, generator)
     if projected:
         with torch.no_grad():
-            waves.imitate(network(points), points)
+            waves.project(network(points), points)
     return waves
 
 
 def _regraded(network: Network, state: State) -> Network:
     """The network in the coordinates of the state."""
-    inner = bare(network)
+    inner = inner_network(network)
     if state.grading is None or not isinstance(inner, KAN):
         return network
     same = inner.grading is not None and torch.equal(inner.grading, state.grading)
@@ -119,7 +119,7 @@ def check_resumable(problem: Problem, resume: Solution, widest: Stage) -> None:
     """Raises ProblemError where the network of an earlier solution fits neither the problem nor the widest stage."""
     if (resume.domain, resume.unknowns) != (problem.domain, problem.unknowns):
         raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
-    network = bare(resume.network)
+    network = inner_network(resume.network)
     if widest.kind == "given":
         return
     kind = "kan" if isinstance(network, KAN) else "mlp" if isinstance(network, MLP) else "module"

@@ -71,7 +71,7 @@ class Variant:
 
 def fixed(ridge: float) -> GaussNewton:
     """Gauss-Newton with a ridge independent of the loss."""
-    return GaussNewton(ridge=0.0, floor=ridge)
+    return GaussNewton(ridge=0.0, min_ridge=ridge)
 
 
 VARIANTS = (

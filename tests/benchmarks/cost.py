@@ -41,7 +41,7 @@ from pdekan.training.solver import solve
 TABLE = Path(__file__).with_suffix(".md")
 ALLOWED = 3.0  # iterations may cost so many factorisations
 # damped so much that every step is accepted, and with a ridge that stays
-CAUTIOUS = GaussNewton(ridge=0.0, floor=1e-12, damping=100.0, down=1.0, least=-1.0)
+CAUTIOUS = GaussNewton(ridge=0.0, min_ridge=1e-12, damping=100.0, down=1.0, min_gain=-1.0)
 NETWORKS = {
     "[2,10,1]": ("poisson_kan_paper", stage((10,), (9, 9), (1, 32))),
     "[3,10,10,1]": ("poisson_3d", stage((10, 10), (7, 7, 7), (3, 3, 3))),

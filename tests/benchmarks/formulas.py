@@ -20,8 +20,8 @@ import torch
 from origin import origin
 
 from pdekan.problem_files.loader import load_problem
+from pdekan.symbolic.expressions import symbol
 from pdekan.symbolic.search import NONE, find
-from pdekan.symbolic.symbolic import symbol
 from pdekan.symbolic.templates import evaluate
 from pdekan.symbolic.writing import text
 from pdekan.training.solver import solve

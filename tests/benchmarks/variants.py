@@ -14,7 +14,7 @@ from pdekan.domains.quadrature import Quadrature, sobol
 from pdekan.fields.jets import Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.optimizers.base import LeastSquares
-from pdekan.optimizers.gauss_newton import GaussNewton, _damped, _project, _State
+from pdekan.optimizers.gauss_newton import GaussNewton, _damped, _State
 from pdekan.residuals.least_squares import Objective
 
 
@@ -89,7 +89,7 @@ class Unscaled(GaussNewton):
             return None, damping
         scale = torch.full_like(reduced.scale, float(reduced.scale.max()))
         for _ in range(self.trials):
-            trial = _tried(problem, state, ridge, _damped(reduced.projected / scale, reduced.residual, damping) / scale)
+            trial = _tried(self, problem, state, ridge, _damped(reduced.projected / scale, reduced.residual, damping) / scale)
             if trial is not None and trial.cost < state.cost:
                 return trial, damping / self.down
             damping *= self.up
@@ -108,7 +108,7 @@ class GainRatio(GaussNewton):
         for _ in range(self.trials):
             scaled = reduced.projected / reduced.scale
             step = _damped(scaled, reduced.residual, damping)
-            trial = _tried(problem, state, ridge, step / reduced.scale)
+            trial = _tried(self, problem, state, ridge, step / reduced.scale)
             if trial is not None and trial.cost < state.cost:
                 left = scaled @ step + reduced.residual
                 predicted = float(reduced.residual @ reduced.residual - left @ left)
@@ -142,7 +142,7 @@ class Geodesic(GaussNewton):
             curvature = (ahead - 2.0 * kept.residual + behind) / self.width**2
             correction = _correction(reduced, kept.jacobian.T @ curvature, damping)
             if float((correction * reduced.scale).norm()) < self.most * float((step * reduced.scale).norm()):
-                trial = _tried(problem, state, ridge, step + 0.5 * correction)
+                trial = _tried(self, problem, state, ridge, step + 0.5 * correction)
                 if trial is not None and trial.cost < state.cost:
                     return trial, damping / self.down
             damping *= self.up
@@ -220,11 +220,11 @@ def _reduced(problem: LeastSquares | Kept, state: _State, ridge: float) -> _Redu
     return _Reduced(projected, triangle[problem.linear : -1, -1], scale, triangle)
 
 
-def _tried(problem: LeastSquares, state: _State, ridge: float, step: Tensor) -> _State | None:
+def _tried(optimizer: GaussNewton, problem: LeastSquares, state: _State, ridge: float, step: Tensor) -> _State | None:
     """The state after a step of the inner parameters."""
     theta = state.theta.clone()
     theta[: len(step)] += step
-    return _project(problem, problem.normalise(theta), ridge)
+    return optimizer._project(problem, problem.normalise(theta), ridge)
 
 
 def _residual(problem: LeastSquares, theta: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Formulas of a problem, run on SymPy expressions: the same programs that run on jets, with derivatives in closed form.
+"""Formulas of a problem evaluated on SymPy expressions: the programs that run on jets, with derivatives in closed form.
 
-Numbers are what their decimals say: 0.01 is 1/100, pi is π. Where a jet takes the derivative of the branch that is chosen, so
-does this: |x|'' is 0, not a delta.
+Decimal numbers are exact: 0.01 is 1/100, pi is π. Derivatives of cases are those of the case that holds, as on jets: |x|'' is
+0, not a delta.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Names = Mapping[str, sympy.Expr | Vector]
 
 
 class NotSymbolic(ValueError):  # noqa: N818 - reads as what it is
-    """A formula that has no symbolic form: a function of Python's, or one that is not real."""
+    """A formula has no symbolic form: a Python function, or one that is not real."""
 
 
 @dataclass(frozen=True)
-class Space:
+class Coordinates:
     """The coordinates that derivatives refer to, and the outward normal on a boundary, one component each."""
 
     coordinates: tuple[str, ...]
@@ -45,12 +45,12 @@ class Space:
 
     @property
     def names(self) -> dict[str, sympy.Expr | Vector]:
-        """What formulas see: the coordinates, and their vector."""
-        seen: dict[str, sympy.Expr | Vector] = dict(zip(self.coordinates, self.symbols, strict=True))
-        return seen if self.vector is None else {**seen, self.vector: self.symbols}
+        """The names that formulas may contain: the coordinates, and their vector."""
+        names: dict[str, sympy.Expr | Vector] = dict(zip(self.coordinates, self.symbols, strict=True))
+        return names if self.vector is None else {**names, self.vector: self.symbols}
 
     @property
-    def within(self) -> list[str]:
+    def space(self) -> list[str]:
         """The coordinates of space."""
         return [name for name in self.coordinates if name != TIME]
 
@@ -61,51 +61,51 @@ def symbol(name: str) -> sympy.Symbol:
 
 
 def number(value: float) -> sympy.Rational:
-    """The fraction that the shortest decimal of a number is: 0.1 is 1/10. Raises ValueError for what is not finite."""
+    """The shortest decimal of a number as a fraction: 0.1 is 1/10. Raises ValueError for a number that is not finite."""
     exact = Fraction(repr(float(value)))
     return sympy.Rational(exact.numerator, exact.denominator)
 
 
-def applied(field: Field, names: Names, space: Space) -> sympy.Expr:
+def applied(field: Field, names: Names, coordinates: Coordinates) -> sympy.Expr:
     """A scalar formula with expressions for its names. Raises NotSymbolic where it has no symbolic form."""
     if isinstance(field, Expression):
-        value = run(field.steps, names, space)
+        value = run(field.steps, names, coordinates)
         if not isinstance(value, tuple):
             return value
     if isinstance(field, Constant):
         return number(field.number)
     if isinstance(field, Difference):
-        return applied(field.first, names, space) - applied(field.second, names, space)
+        return applied(field.first, names, coordinates) - applied(field.second, names, coordinates)
     if isinstance(field, Partial):
         return derivative(_scalar(names[field.unknown]), field.coordinate)
     if isinstance(field, PythonField) and field.function is itself:
         return _scalar(names[field.names[0]])
     if isinstance(field, PythonField) and field.function is normal:
-        return _normal(_scalar(names[field.names[0]]), space)
+        return _normal(_scalar(names[field.names[0]]), coordinates)
     raise NotSymbolic(f"{type(field).__name__} has no symbolic form")
 
 
-def run(steps: Sequence[Step], names: Names, space: Space) -> sympy.Expr | Vector:
-    """A program's last result on expressions. Raises NotSymbolic for a name that is not given, and what is not real."""
+def run(steps: Sequence[Step], names: Names, coordinates: Coordinates) -> sympy.Expr | Vector:
+    """The last result of a program on expressions. Raises NotSymbolic for a name that is not given, and for complex numbers."""
     results: list[Value] = []
     for step in steps:
         try:
-            results.append(_result(step, [results[place] for place in step.arguments], names, space))
-        except TypeError as error:  # SymPy's, for a comparison of complex numbers
+            results.append(_result(step, [results[place] for place in step.arguments], names, coordinates))
+        except TypeError as error:  # SymPy raises it for a comparison of complex numbers
             raise NotSymbolic(str(error)) from None
     final: sympy.Expr | Vector = results[-1]
     return final
 
 
 def derivative(u: sympy.Expr, name: str) -> sympy.Expr:
-    """∂u/∂name; of what jumps, away from the jumps. Raises NotSymbolic where SymPy knows none."""
-    found = u.diff(symbol(name)).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
-    if found.has(sympy.Derivative, sympy.Subs):
+    """∂u/∂name; without the deltas of jumps. Raises NotSymbolic where SymPy knows none."""
+    slope = u.diff(symbol(name)).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
+    if slope.has(sympy.Derivative, sympy.Subs):
         raise NotSymbolic(f"no derivative of {u} by {name} is known")
-    return found
+    return slope
 
 
-def _result(step: Step, arguments: list[Value], names: Names, space: Space) -> Value:
+def _result(step: Step, arguments: list[Value], names: Names, coordinates: Coordinates) -> Value:
     match step.operation:
         case "number":
             return number(float(step.value or 0.0))
@@ -116,10 +116,10 @@ def _result(step: Step, arguments: list[Value], names: Names, space: Space) -> V
         case "derivative":
             return derivative(arguments[0], str(step.value))
         case name if name in _DIFFERENTIAL:
-            return _DIFFERENTIAL[name](*arguments, space)
-        case name if name in _WHOLE:
-            return _WHOLE[name](*arguments)
-    function = _CONSTANTS.get(step.operation) or _EACH[step.operation]
+            return _DIFFERENTIAL[name](*arguments, coordinates)
+        case name if name in _ON_VECTORS:
+            return _ON_VECTORS[name](*arguments)
+    function = _CONSTANTS.get(step.operation) or _ON_SCALARS[step.operation]
     return _each(function, arguments) if step.kind is not Kind.CONDITION else function(*arguments)
 
 
@@ -137,18 +137,19 @@ def _scalar(value: sympy.Expr | Vector) -> sympy.Expr:
     return value
 
 
-def _gradient(u: sympy.Expr, space: Space) -> Vector:
-    return tuple(derivative(u, name) for name in space.within)
+def _gradient(u: sympy.Expr, coordinates: Coordinates) -> Vector:
+    return tuple(derivative(u, name) for name in coordinates.space)
 
 
-def _divergence(v: Vector, space: Space) -> sympy.Expr:
-    return sympy.Add(*(derivative(part, name) for part, name in zip(v, space.within, strict=True)))
+def _divergence(v: Vector, coordinates: Coordinates) -> sympy.Expr:
+    return sympy.Add(*(derivative(part, name) for part, name in zip(v, coordinates.space, strict=True)))
 
 
-def _normal(u: sympy.Expr, space: Space) -> sympy.Expr:
-    if space.normal is None:
+def _normal(u: sympy.Expr, coordinates: Coordinates) -> sympy.Expr:
+    if coordinates.normal is None:
         raise NotSymbolic("normal(u) is defined on a boundary only")
-    return sympy.Add(*(n * derivative(u, name) for n, name in zip(space.normal, space.coordinates, strict=True) if n != 0))
+    components = zip(coordinates.normal, coordinates.coordinates, strict=True)
+    return sympy.Add(*(n * derivative(u, name) for n, name in components if n != 0))
 
 
 def _absolute(a: sympy.Expr) -> sympy.Expr:
@@ -160,7 +161,7 @@ def _sign(a: sympy.Expr) -> sympy.Expr:
 
 
 def _power(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
-    # a fraction to the power of a million would be written out
+    # SymPy would write out a fraction to the power of a million
     return sympy.Pow(a, b, evaluate=not (a.is_Rational and b.is_Rational and abs(b) > MAX_EXPONENT))
 
 
@@ -173,8 +174,8 @@ def _extreme(relation: Callable[[Any, Any], Any]) -> Callable[..., sympy.Expr]:
 
 
 _CONSTANTS: dict[str, Callable[[], sympy.Expr]] = {"pi": lambda: sympy.pi, "e": lambda: sympy.E}
-# vectors as they are
-_WHOLE: dict[str, Callable[..., Value]] = {
+# functions of whole vectors
+_ON_VECTORS: dict[str, Callable[..., Value]] = {
     "sum": lambda v: sympy.Add(*v),
     "prod": lambda v: sympy.Mul(*v),
     "dot": lambda a, b: sympy.Add(*(p * q for p, q in zip(a, b, strict=True))),
@@ -182,11 +183,11 @@ _WHOLE: dict[str, Callable[..., Value]] = {
 _DIFFERENTIAL: dict[str, Callable[..., Value]] = {
     "grad": _gradient,
     "div": _divergence,
-    "laplacian": lambda u, space: _divergence(_gradient(u, space), space),
+    "laplacian": lambda u, coordinates: _divergence(_gradient(u, coordinates), coordinates),
     "normal": _normal,
 }
-# scalars, or each component
-_EACH: dict[str, Callable[..., Value]] = {
+# functions of scalars, or of each component of vectors
+_ON_SCALARS: dict[str, Callable[..., Value]] = {
     "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan, "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan,
     "sinh": sympy.sinh, "cosh": sympy.cosh, "tanh": sympy.tanh, "exp": sympy.exp, "log": sympy.log, "sqrt": sympy.sqrt,
     "log10": lambda a: sympy.log(a) / sympy.log(10), "erf": sympy.erf, "atan2": sympy.atan2,
