@@ -233,7 +233,7 @@ def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (('type = "box"\nx = [0.0, 2.0]\ny = [1.0, 4.0]', 'type = "disk"\ncenter = [0, 0]\nradius = 1'), "type ellipse"),
+        (('type = "box"\nx = [0.0, 2.0]\ny = [1.0, 4.0]', 'type = "disk"\ncenter = [0, 0]\nradius = 1'), "type disk"),
         (("y = [1.0, 4.0]", "y = [1.0, 4.0]\nz = [0, 1]\nw = [0, 1]"), "4 coordinates"),
         (("[equation]", '[network]\nkind = "mlp"\n[equation]'), "kind mlp"),
     ],
