@@ -20,6 +20,7 @@ from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.box import box, hypercube
 from pdekan.domains.combinations import difference, intersection, union
 from pdekan.domains.cylinder import Cylinder
+from pdekan.domains.registry import DOMAINS
 from pdekan.domains.shapes import annulus, disk, ellipse, polygon
 from pdekan.domains.storage import restored, stored
 from pdekan.domains.triangulation import triangulation
@@ -301,6 +302,30 @@ def test_a_cylinder_is_its_base_at_all_times() -> None:
     points = np.random.default_rng(0).uniform(-1, 3, (500, 3))
     np.testing.assert_allclose(tall.distance(points), box(x=(0, 1), y=(0, 2), t=(0, 1)).distance(points), atol=1e-14)
     assert restored(stored(domain)) == domain
+
+
+def test_the_stored_form_is_that_of_files_written_before() -> None:
+    here = {"center": [0.0, 1.0], "radii": [2.0, 2.0], "angle": 0.0, "coordinates": ["x", "y"], "type": "ellipse"}
+    square = {"corner": [0.0, 0.0], "opposite": [1.0, 1.0], "coordinates": ["x", "y"], "type": "rectangle"}
+    whole = {"kind": "union", "parts": [here, square], "coordinates": ["x", "y"], "type": "combination"}
+    in_time = {"base": whole, "start": 0.0, "end": 1.0, "type": "cylinder"}
+    domain = Cylinder(union(disk((0, 1), 2), box(x=(0, 1), y=(0, 1))), 0.0, 1.0)
+    assert stored(domain) == in_time
+    assert restored(in_time) == domain
+
+
+@pytest.mark.parametrize("name", ["disk", "annulus", "ball", "union", "intersection", "difference", "box", "ellipse"])
+def test_messages_name_the_type_that_a_problem_file_has(name: str) -> None:
+    made: dict[str, Domain] = {
+        "ball": ball(),
+        "box": box(x=(0, 1)),
+        "union": union(NEAR, FAR),
+        "disk": disk(),
+        "annulus": annulus(),
+    }
+    made |= {"intersection": intersection(NEAR, FAR), "difference": difference(NEAR, FAR), "ellipse": ellipse((0, 0), (1, 2))}
+    assert name in DOMAINS
+    assert made[name].type_name == name
 
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {

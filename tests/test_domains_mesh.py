@@ -115,6 +115,12 @@ def test_a_mesh_comes_back_from_json(domain: Mesh) -> None:
     np.testing.assert_array_equal(again.interior(1, 4, 0, 0).points, domain.interior(1, 4, 0, 0).points)
 
 
+def test_a_group_may_be_named_type() -> None:
+    """The key that tells a stored domain from a dictionary."""
+    domain = Mesh(RING.points, RING.cells, {"type": RING.facets["outer"][:3]})
+    assert restored(json.loads(json.dumps(stored(domain)))).faces == ("type", "outer")
+
+
 # two triangles; the same number stands for a group of lines and for one of triangles
 OLD = """$MeshFormat
 2.2 0 8

@@ -102,10 +102,6 @@ class Rectangle(Planar):
     corner: Point
     opposite: Point
 
-    @property
-    def type_name(self) -> str:
-        return "box"
-
     def _outline(self) -> list[Arc]:
         (a, b), (c, d), (x, y) = self.corner, self.opposite, self.coordinates
         corners = [(a, b), (c, b), (c, d), (a, d)]
