@@ -42,7 +42,7 @@ SQUARES = Experiment("squares", "Squares of numbers", "that squares grow", "Eucl
 def stand_in(train: Train, dashboard: str | None = None) -> Callable[..., list[Row]]:
     """The engine's `run`, one task after the other."""
 
-    def run(_: Train, tasks: Sequence[Task], directory: Path, *, watch: engine.StudyWatcher, **__: Any) -> list[Row]:
+    def run(_: Train, tasks: Sequence[Task], directory: Path, *, watch: engine.StudyCallback, **__: Any) -> list[Row]:
         rows: list[Row] = []
         path = directory / "study.jsonl"
         if path.exists():

@@ -313,7 +313,7 @@ def test_resuming_with_other_options_is_refused(workplace: Path, capsys: pytest.
 def test_an_interrupt_before_the_first_row_leaves_a_study_to_resume(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*arguments: Any, watch: engine.StudyWatcher, **others: Any) -> list[Row]:
+    def interrupted(*arguments: Any, watch: engine.StudyCallback, **others: Any) -> list[Row]:
         def struck(progress: engine.StudyProgress) -> str | None:
             os.kill(os.getpid(), signal.SIGINT)
             return watch(progress)

@@ -134,7 +134,7 @@ def test_where_all_fail_the_exit_code_says_so(
 def test_an_interrupted_study_goes_on_where_it_was(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*arguments: Any, watch: engine.StudyWatcher, **others: Any) -> list[Row]:
+    def interrupted(*arguments: Any, watch: engine.StudyCallback, **others: Any) -> list[Row]:
         def struck(progress: engine.StudyProgress) -> str | None:
             if progress.done == 2:
                 os.kill(os.getpid(), signal.SIGINT)

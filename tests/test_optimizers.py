@@ -44,7 +44,7 @@ class Written:
     residual: Residual
     linear: int = 0
     affine: bool = True
-    roomy: bool = False
+    in_one_block: bool = False
 
     def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
         leaf = theta.clone().requires_grad_()
@@ -58,7 +58,7 @@ class Written:
 
     def blocks(self, theta: Tensor, only_linear: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
         residual, jacobian = self.rows(theta, only_linear)
-        half = 0 if self.roomy else len(residual) // 2  # in two, as a problem that does not fit in memory would come
+        half = 0 if self.in_one_block else len(residual) // 2  # in two, as a problem that does not fit in memory would come
         if half:
             yield residual[:half], jacobian[:half]
         yield residual[half:], jacobian[half:]
@@ -116,12 +116,12 @@ def silent(step: Step) -> None:
     return None
 
 
-def exponentials(noise: float = 0.0, affine: bool = True, roomy: bool = False) -> Written:
+def exponentials(noise: float = 0.0, affine: bool = True, in_one_block: bool = False) -> Written:
     """Fit c_1 exp(-a_1 t) + c_2 exp(-a_2 t); θ = (a_1, a_2, c_1, c_2). The data come from a = (0.7, 3), c = (2, -1)."""
     t = torch.linspace(0.0, 4.0, 60, dtype=torch.float64)
     data = 2.0 * torch.exp(-0.7 * t) - torch.exp(-3.0 * t)
     data = data + noise * torch.randn(60, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return Written(lambda theta: torch.exp(-t[:, None] * theta[:2]) @ theta[2:] - data, 2, affine, roomy)
+    return Written(lambda theta: torch.exp(-t[:, None] * theta[:2]) @ theta[2:] - data, 2, affine, in_one_block)
 
 
 def rosenbrock(linear: int = 0) -> Written:
@@ -139,9 +139,9 @@ def assert_sound(problem: Written, start: Tensor, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("roomy", [True, False])
-def test_gauss_newton_finds_the_rates_of_a_sum_of_exponentials(affine: bool, roomy: bool) -> None:
-    problem, start = exponentials(affine=affine, roomy=roomy), tensor(0.2, 5.0, 0.0, 0.0)
+@pytest.mark.parametrize("in_one_block", [True, False])
+def test_gauss_newton_finds_the_rates_of_a_sum_of_exponentials(affine: bool, in_one_block: bool) -> None:
+    problem, start = exponentials(affine=affine, in_one_block=in_one_block), tensor(0.2, 5.0, 0.0, 0.0)
     outcome = GaussNewton(RIDGE).minimise(problem, start, 100, silent)
     assert_sound(problem, start, outcome)
     assert outcome.theta.tolist() == pytest.approx([0.7, 3.0, 2.0, -1.0], rel=1e-6)
@@ -170,8 +170,8 @@ def test_gauss_newton_ends_at_a_stationary_point_of_the_full_problem(affine: boo
 def test_what_is_kept_of_the_linear_columns_changes_no_step(affine: bool) -> None:
     """With room for it, the factorisation of a trial serves the next step; without, it is worked out again, in blocks."""
     kept, anew = Recorder(), Recorder()
-    for roomy, recorder in ((True, kept), (False, anew)):
-        GaussNewton().minimise(exponentials(0.05, affine, roomy), tensor(0.2, 5.0, 0.0, 0.0), 8, recorder)
+    for in_one_block, recorder in ((True, kept), (False, anew)):
+        GaussNewton().minimise(exponentials(0.05, affine, in_one_block), tensor(0.2, 5.0, 0.0, 0.0), 8, recorder)
     assert len(kept.steps) >= 5
     for first, second in zip(kept.steps, anew.steps, strict=True):
         np.testing.assert_allclose(first.theta.numpy(), second.theta.numpy(), rtol=1e-8)

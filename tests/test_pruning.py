@@ -16,7 +16,7 @@ from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
-from pdekan.pruning.prune import Progress, _batches, edges, prune
+from pdekan.pruning.prune import PruningProgress, _batches, edges, prune
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training.solver import solve
 
@@ -61,7 +61,7 @@ def sine() -> Solution:
 
 
 def test_four_nodes_become_the_two_that_the_solution_takes(sine: Solution, tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[PruningProgress] = []
     pruned = prune(sine, tolerance=1e-4, watch=lambda progress: seen.append(progress))
     assert kan(pruned.before).widths == (2, 4, 1)
     after = pruned.after

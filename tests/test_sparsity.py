@@ -123,7 +123,7 @@ def test_it_is_a_least_squares_problem_like_the_objective(block: int | None) -> 
     assert loss == pytest.approx(problem.loss(theta), rel=1e-9)
     torch.testing.assert_close(gradient, 2.0 * residual @ jacobian, rtol=1e-8, atol=1e-10)
     blocks = list(problem.blocks(theta, only_linear=True))
-    assert problem.roomy == (len(blocks) == 1)
+    assert problem.in_one_block == (len(blocks) == 1)
     columns = torch.cat([one for _, one in blocks])
     torch.testing.assert_close(columns, jacobian[:, -problem.linear :], rtol=1e-12, atol=1e-14)
     products = problem.products(theta)

@@ -15,7 +15,7 @@ from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
 from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
 from pdekan.networks.kan import KAN
 from pdekan.pruning import prune
-from pdekan.pruning.prune import Progress, Pruned
+from pdekan.pruning.prune import Pruned, PruningProgress
 from pdekan.runs import directory as runs
 from pdekan.runs import summary
 from pdekan.runs.network_drawing import drawing
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         title = solution.name if solution.problem is None else solution.problem.title or solution.name
         with interruptible(STOPPING) as interrupted, progress_display(title) as show:
 
-            def watch(progress: Progress) -> str | None:
+            def watch(progress: PruningProgress) -> str | None:
                 show(_line(progress))
                 return "interrupted" if interrupted() else None
 
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     return DONE if pruned.after.status == "converged" else NOT_CONVERGED
 
 
-def _line(progress: Progress) -> ProgressLine:
+def _line(progress: PruningProgress) -> ProgressLine:
     detail = f"{sum(progress.hidden)} nodes, {progress.edges} edges; {progress.trying}: residual"
     return ProgressLine(progress.seconds, progress.seconds / progress.budget, f"{detail} {progress.relative_residual:.1e}")
 

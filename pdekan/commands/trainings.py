@@ -77,7 +77,7 @@ def _directory(options: argparse.Namespace, name: str, tasks: Sequence[Task]) ->
     return runs.fresh_directory(name) if options.output is None else folder.claim(options.output, options.force), []
 
 
-def _watcher(show: ShowProgress, interrupted: Callable[[], bool], score: Score, earlier: Sequence[Row]) -> engine.StudyWatcher:
+def _watcher(show: ShowProgress, interrupted: Callable[[], bool], score: Score, earlier: Sequence[Row]) -> engine.StudyCallback:
     """Shows the progress of a study: the dashboard's address once, and after every row the lowest error of each kind."""
     best: dict[str, float] = {}
     dashboard_noted = False

@@ -38,7 +38,7 @@ class LeastSquares(Protocol):
         """Whether r is affine in the linear entries, so that one linear solve minimises over them."""
 
     @property
-    def roomy(self) -> bool:
+    def in_one_block(self) -> bool:
         """Whether all rows come in one block, so that there is memory to keep its factorisation."""
 
     def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:

@@ -137,7 +137,7 @@ class GaussNewton:
             reflections = _Reflections.of(triangle, jacobian, self.panel)
             column = reflections.applied(torch.cat([right, residual])[:, None])[:, 0]
             triangle, right, predicted = reflections.triangle, column[:linear], predicted + _squared(column[linear:])
-            reflections = reflections if problem.roomy else None
+            reflections = reflections if problem.in_one_block else None
         step = torch.linalg.solve_triangular(triangle, -right[:, None], upper=True)[:, 0]
         cost = predicted + _squared(right)
         if not (math.isfinite(cost) and bool(torch.isfinite(step).all())):

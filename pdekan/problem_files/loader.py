@@ -212,16 +212,11 @@ class _Resolver:
                 raise ProblemError("is a vector; a scalar is needed (dot, div, sum and prod make one)")
             mentioned = [name for name in self.unknowns if name in expression.names]
             if of_unknown and not mentioned:
-                raise ProblemError(f"does not mention {self._in_words()}")
+                raise ProblemError(f"does not mention {_one_of(self.unknowns)}")
             if not of_unknown and mentioned:
                 raise ProblemError(f"depends on the unknown {mentioned[0]}; move that to the operator")
             found.append(expression)
         return found[0] if found else 0.0  # a number stands in where a fault was noted, which check() raises
-
-    def _in_words(self) -> str:
-        if len(self.unknowns) == 1:
-            return f"the unknown {self.unknowns[0]}"
-        return f"any of the unknowns {', '.join(self.unknowns)}"
 
     def right(self, text: str, keyword: str, scope: Scope, *path: str | int) -> Expression | RightHandSide | float:
         """A right-hand side: a formula, or by its keyword what the exact solution says."""
@@ -254,7 +249,7 @@ class _Resolver:
         formulas = {name: text for name, text in self.file.exact.items() if name != REFERENCE}
         for name in formulas:
             if name not in (*self.unknowns, *self.trainable):
-                self.source.add(("exact", name), f"is no unknown; {self._known()}")
+                self.source.add(("exact", name), f"is no unknown; {_listed(self.unknowns)}")
         found = {
             name: self.formula(text, scope, "exact", name, of_unknown=False)
             for name, text in formulas.items()
@@ -271,17 +266,12 @@ class _Resolver:
             self.source.add(("exact", REFERENCE), "stands where no formula is known; leave it out, or the formulas")
         return name if name == ELEMENTS else str(self.folder / name)
 
-    def _known(self) -> str:
-        if len(self.unknowns) == 1:
-            return f"the unknown is {self.unknowns[0]}"
-        return f"the unknowns are {', '.join(self.unknowns)}"
-
     def unknown(self, name: str | None, *path: str | int) -> str:
         """An unknown that a table names; where there is only one it need not."""
         if name is None and len(self.unknowns) > 1:
-            self.source.add(path, f'needs unknown = "…"; {self._known()}')
+            self.source.add(path, f'needs unknown = "…"; {_listed(self.unknowns)}')
         elif name is not None and name not in self.unknowns:
-            self.source.add((*path, "unknown"), f"{name!r} is no unknown; {self._known()}")
+            self.source.add((*path, "unknown"), f"{name!r} is no unknown; {_listed(self.unknowns)}")
         return name or self.unknowns[0]
 
     def enrichment(self, k: int, table: schema.Enrichment, scope: Scope) -> Enrichment:
@@ -315,3 +305,11 @@ class _Resolver:
         if table.operator is not None:
             operator = as_field(self.formula(table.operator, scope, *place, "operator", of_unknown=True))
         return kind.of(Statement(on, right_hand_side(value), operator, unknown, table.enforce))
+
+
+def _one_of(unknowns: Sequence[str]) -> str:
+    return f"the unknown {unknowns[0]}" if len(unknowns) == 1 else f"any of the unknowns {', '.join(unknowns)}"
+
+
+def _listed(unknowns: Sequence[str]) -> str:
+    return f"the unknown is {unknowns[0]}" if len(unknowns) == 1 else f"the unknowns are {', '.join(unknowns)}"

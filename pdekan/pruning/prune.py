@@ -50,7 +50,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Progress:
+class PruningProgress:
     """What a watcher sees after every step. trying: in words; relative_residual: of the network that is being tried."""
 
     seconds: float
@@ -62,7 +62,7 @@ class Progress:
 
 
 # called after every step; a reason, such as "interrupted", stops the pruning
-Watcher = Callable[[Progress], str | None]
+PruningCallback = Callable[[PruningProgress], str | None]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def prune(
     factor: float = FACTOR,
     tolerance: float | None = None,
     seconds: float = SECONDS,
-    watch: Watcher | None = None,
+    watch: PruningCallback | None = None,
 ) -> Pruned:
     """Take nodes and edges away from a KAN while its relative residual stays within factor times that of the solution.
 
@@ -128,7 +128,13 @@ class _Search:
     """One pruning: the best network so far, and how it came about."""
 
     def __init__(
-        self, problem: Problem, solution: Solution, factor: float, tolerance: float, seconds: float, watch: Watcher | None
+        self,
+        problem: Problem,
+        solution: Solution,
+        factor: float,
+        tolerance: float,
+        seconds: float,
+        watch: PruningCallback | None,
     ) -> None:
         self.problem, self.solution, self.watch = problem, solution, watch
         self.retraining = Retraining(problem, solution.network, seconds, self._watched)
@@ -217,7 +223,7 @@ class _Search:
             return None
         kan = self.best.kan
         budget = self.retraining.clock.budget
-        return self.watch(Progress(spent, budget, kan.widths[1:-1], edges(kan), self.trying, relative))
+        return self.watch(PruningProgress(spent, budget, kan.widths[1:-1], edges(kan), self.trying, relative))
 
     def _finished(self, reason: str) -> Solution:
         """The solution that the best network makes."""

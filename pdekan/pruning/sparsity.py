@@ -119,8 +119,8 @@ class Sparse:
         return self.objective.affine
 
     @property
-    def roomy(self) -> bool:
-        return self.objective.roomy
+    def in_one_block(self) -> bool:
+        return self.objective.in_one_block
 
     @torch.no_grad()
     def penalty_rows(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,7 +153,7 @@ class Sparse:
         residual, jacobian = self.penalty_rows(theta)
         if only_linear:
             jacobian = jacobian[:, len(theta) - self.linear :]
-        if not self.roomy:
+        if not self.in_one_block:
             yield from self.objective.blocks(theta, only_linear)
             yield residual, jacobian
             return

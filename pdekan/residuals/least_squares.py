@@ -57,7 +57,7 @@ class Objective:
         self._fixed = self.affine and self.network.homogeneous
         self._groups = _grouped([len(term.target) for term in self.terms], block)
         self._points = torch.cat([term.points for term in terms])
-        self.roomy = len(self._groups) == 1
+        self.in_one_block = len(self._groups) == 1
         self._prepared: dict[int, object] = {}
         self._slopes: dict[int, tuple[Tensor, Jet]] = {}
 
@@ -108,7 +108,7 @@ class Objective:
         if k in self._prepared:
             return self._prepared[k]
         prepared = self.network.prepare(self.terms[k].points, self.terms[k].frame)
-        if self.roomy:
+        if self.in_one_block:
             self._prepared[k] = prepared
         return prepared
 

@@ -56,7 +56,7 @@ class StudyProgress:
 
 
 # called at the start, after every row and about every half second; a reason, such as "interrupted", ends the study
-StudyWatcher = Callable[[StudyProgress], str | None]
+StudyCallback = Callable[[StudyProgress], str | None]
 
 
 def run(
@@ -66,7 +66,7 @@ def run(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
-    watch: StudyWatcher | None = None,
+    watch: StudyCallback | None = None,
 ) -> list[Row]:
     """Train every task without a row in ``directory/study.jsonl``, append a row for each, and return all in order.
 
@@ -134,7 +134,7 @@ CALL = _called_by_name()
 class _Study:
     """One call of `run`: the pending tasks and the reports to the watcher."""
 
-    def __init__(self, train: Train, tasks: Sequence[Task], file: RowFile, watch: StudyWatcher | None) -> None:
+    def __init__(self, train: Train, tasks: Sequence[Task], file: RowFile, watch: StudyCallback | None) -> None:
         self._name, self._file, self._watch = _name(train), file, watch
         self._keys = {task.key for task in tasks}
         self.pending = deque({task.key: task for task in tasks if task.key not in file.rows}.values())

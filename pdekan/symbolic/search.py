@@ -60,15 +60,15 @@ class Formula:
 
 
 # called with what is tried next; a reason, such as "interrupted", ends the search
-Watcher = Callable[[str], str | None]
+SearchCallback = Callable[[str], str | None]
 
 
 class _EndedError(Exception):
-    """The time is up, or the watcher ends the search."""
+    """The time is up, or the callback ends the search."""
 
 
 def find(
-    solution: Solution, families: Sequence[Family] = FAMILIES, seconds: float = 120.0, watch: Watcher | None = None
+    solution: Solution, families: Sequence[Family] = FAMILIES, seconds: float = 120.0, watch: SearchCallback | None = None
 ) -> Formula | None:
     """The closed form of a solution, or None where none is found that solves its problem.
 
