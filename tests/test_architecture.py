@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,14 @@ def test_the_map_in_contributing_is_that_of_the_docstrings() -> None:
     for name in ORDER:
         subject, _ = declared(name)
         assert f"| `{name}` | {subject} |\n" in text
+
+
+def test_files_that_contributing_names_exist() -> None:
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)*\w+\.py)`", text)
+    assert len(named) > 20
+    for name in named:
+        assert (ROOT / name).exists() or (ROOT.parent / name).exists(), f"CONTRIBUTING.md names {name}, which does not exist"
 
 
 @every_file

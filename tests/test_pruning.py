@@ -18,6 +18,7 @@ from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.pruning.prune import PruningProgress, _batches, edges, prune
 from pdekan.solutions.solution import Solution, load_solution
+from pdekan.training.retraining import Retraining, flat
 from pdekan.training.solver import solve
 
 SINE = """\
@@ -188,3 +189,13 @@ def test_what_cannot_be_pruned_is_refused(sine: Solution) -> None:
 def test_what_is_negligible_is_tried_together_then_less_of_it_then_one_after_the_other() -> None:
     assert list(_batches(6, 5)) == [(0, 5), (0, 3), (0, 2), (0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]
     assert list(_batches(2, 1)) == [(0, 1), (1, 1)]
+
+
+def test_without_time_nothing_is_trained_and_networks_are_still_validated(sine: Solution) -> None:
+    assert sine.problem is not None
+    retraining = Retraining(sine.problem, sine.network, seconds=0.0)
+    with retraining.clock.running():
+        left = retraining.trained(sine.network, 0.0)
+    assert retraining.stopped == "budget"
+    assert left.relative == retraining.validated(sine.network).relative
+    assert torch.equal(flat(left.network), flat(sine.network))

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
 from pdekan.residuals.validation import Residuals, Validation
 from pdekan.solutions.solution import Solution
-from pdekan.training.optimizer_choice import SizedGaussNewton
+from pdekan.training.optimizer_choice import METHODS, SizedGaussNewton
 from pdekan.training.progress import Progress
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
@@ -687,6 +687,18 @@ class SteepestDescent:
             if (reason := watch(Step(theta, loss, taken))) is not None:
                 return Outcome(theta, loss, taken, reason)
         return Outcome(theta, loss, steps, self.ended)
+
+
+def test_every_name_of_an_optimizer_in_files_is_resolved() -> None:
+    names = get_args(get_type_hints(TrainingOptions)["optimizer"])
+    assert set(names) == set(METHODS)
+
+
+def test_the_words_of_a_callback_are_never_taken_for_a_reason_of_the_solver() -> None:
+    for words in Reason:
+        solution = solve(LINE, network=TINY, watch=lambda progress, words=words: str(words))
+        assert solution.status == "interrupted"
+        assert solution.reason.startswith(f"{words};")
 
 
 def test_an_optimizer_is_an_object() -> None:
