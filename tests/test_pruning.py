@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import pdekan as pk
 from pdekan.ansatz.unknowns import Ansatz, inner_network
