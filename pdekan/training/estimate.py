@@ -1,0 +1,235 @@
+"""A posteriori error estimates: the solution is compared with one in a richer space, found by linear least squares.
+
+The richer network v starts as the projection of the solution u; only its last layer is solved for, on points of its own. Where
+the residual of v is well below that of u, so is its error, and ‖u - v‖ is the error of u (the saturation assumption: Bank and
+Weiser, Math. Comp. 44 (1985) 283-301). The same rows A tell by how much a residual may be amplified: G = max ‖e‖ / ‖A e‖ over
+the richer space, with ‖e‖ relative to the solution's size and A e the weighted residuals of e. Where the conditions do not
+determine the solution, or determine it badly, G is huge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from pdekan.ansatz.unknowns import inner_network, replace_inner_network
+from pdekan.errors.estimate import Estimate
+from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.networks.base import Network
+from pdekan.networks.evaluation import evaluate
+from pdekan.networks.kan import KAN
+from pdekan.networks.piecewise import PiecewiseInTime
+from pdekan.optimizers.gauss_newton import GaussNewton
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import Term, terms
+from pdekan.residuals.validation import SMALL, Validation
+from pdekan.training.clock import Clock
+from pdekan.training.fit import fit
+from pdekan.training.memory import block
+from pdekan.training.points import training_points, validation_points
+from pdekan.training.schedule import Stage
+
+METHOD = "comparison with a richer space"
+# Gauss rules of the norms, by dimension: cells and points an axis in each; above, quasi-random points.
+RULES, SCATTERED = {1: (61, 6, 0), 2: (19, 5, 0), 3: (6, 4, 0)}, (1, 1, 4096)
+# Relative to the largest column: below it coefficients count as redundant. Steps of the power iteration.
+REDUNDANT, ITERATIONS = 1e-10, 30
+
+
+@dataclass(frozen=True)
+class EstimateRule:
+    """How richer spaces are chosen.
+
+    splines: intervals of degree 9 in one dimension. waves: plane waves in two. added: nodes that are added to a trained network
+    in more dimensions, relative to its own. saturation: v is taken where its residual is so many times that of u; with 0.3 the
+    estimate is off by that factor at most if errors are proportional to residuals. seconds, share: the time allowed, absolute
+    and relative to that of training.
+    """
+
+    splines: tuple[int, ...] = (48, 192, 768)
+    waves: tuple[int, ...] = (16, 24, 32, 40, 48, 56)
+    added: tuple[float, ...] = (0.5, 1.5)
+    saturation: float = 0.3
+    seconds: float = 2.0
+    share: float = 0.5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A solution beside one in a richer space.
+
+    estimates: by unknown. reliable: whether the richer solution's residual is small enough. amplification: G above.
+    """
+
+    estimates: dict[str, Estimate]
+    reliable: bool
+    amplification: float
+
+
+def refusal(problem: Problem, network: Network) -> str | None:
+    """Why there is no estimate for a problem, or None where there is one."""
+    if problem.parameters or problem.data:
+        return "parameters and data: see the standard errors"
+    if isinstance(network, PiecewiseInTime):
+        return "slabs of time: the error is not estimated across them"
+    return None
+
+
+def compared(
+    problem: Problem, network: Network, relative: float, seconds: float, rule: EstimateRule = EstimateRule()
+) -> Comparison | None:
+    """The comparison with the first richer space that is rich enough, or the richest one for which there is time.
+
+    relative: the solution's residual on validation points; seconds: of its training. None where not even one could be solved.
+    """
+    clock = Clock(0.0, max(rule.seconds, rule.share * seconds))
+    best: tuple[float, Network] | None = None
+    amplification, last = math.nan, (0.0, 1)
+    with clock.running():
+        for richer, stage in _richer(problem, network, rule):
+            parameters, began = sum(p.numel() for p in richer.parameters()), clock.spent
+            if best is not None and clock.spent + last[0] * (parameters / last[1]) ** 3 > clock.budget:
+                break
+            objective = _objective(problem, richer, stage, Clock(0.0, math.inf) if best is None else clock)
+            theta = parameters_to_vector(richer.parameters()).detach()
+            ridge = 1e-12 * min(1.0, relative**2)
+            outcome = fit(objective, GaussNewton(ridge=ridge), theta, 0, lambda step: None)
+            solved = objective.load(outcome.theta)
+            if math.isnan(amplification):
+                amplification = _amplification(objective, outcome.theta, solved)
+            residual = _validation(problem, stage, solved).residuals(solved).relative
+            if best is None or residual < best[0]:
+                best = residual, solved
+            last = clock.spent - began, parameters
+            if residual <= rule.saturation * relative:
+                break
+    if best is None or not math.isfinite(best[0]):
+        return None
+    reliable = best[0] <= rule.saturation * relative
+    return Comparison(_differences(problem, network, best[1]), reliable, amplification)
+
+
+def _richer(problem: Problem, network: Network, rule: EstimateRule) -> Iterator[tuple[Network, Stage]]:
+    """Networks of richer and richer spaces, as projections of a solution, with the stages that have their sizes."""
+    inner, d = inner_network(network), problem.domain.dimension
+    generator = torch.Generator().manual_seed(problem.training.seed + 7919)
+    plain = Stage("kan", (), outputs=inner.outputs, waves=True)
+    stages = {
+        1: [replace(plain, degree=(9,), intervals=(n,)) for n in rule.splines],
+        2: [replace(plain, hidden=(n,), degree=(1, 9), intervals=(1, n)) for n in rule.waves],
+    }
+    for stage in stages.get(d, []):
+        yield replace_inner_network(network, _projected(problem, inner, stage, generator)), stage
+    if d <= 2 or not isinstance(inner, KAN) or any(inner.products):
+        return
+    for more in rule.added:
+        hidden = tuple(n + math.ceil(more * n) for n in inner.widths[1:-1])
+        degree, intervals = (*inner.degree[:-1], max(9, inner.degree[-1])), (*inner.intervals[:-1], 2 * inner.intervals[-1])
+        wider = inner.widened(hidden, generator).refined(degree, intervals)
+        yield replace_inner_network(network, wider), Stage("kan", hidden, degree, intervals, outputs=inner.outputs)
+
+
+def _projected(problem: Problem, inner: Network, stage: Stage, generator: torch.Generator) -> KAN:
+    """A network of splines or plane waves, as the projection of another one on its training points."""
+    domain, grading = problem.domain, inner.grading if isinstance(inner, KAN) else None
+    widths = stage.widths(domain.dimension)
+    richer = KAN(widths, stage.degree, stage.intervals, "none", domain.lower, domain.upper, grading=grading)
+    richer.initialise(generator)
+    richer.to(next(inner.parameters()).device)
+    points = _sampling(problem, stage, richer).inside(domain).points
+    x = torch.as_tensor(points, device=next(inner.parameters()).device)
+    with torch.no_grad():
+        richer.normalise(x)
+        richer.project(evaluate(inner, x, Frame(domain.coordinates, Derivatives.VALUE)).value, x)
+    return richer
+
+
+def _sampling(problem: Problem, stage: Stage, network: Network) -> Sampling:
+    """Training points of a stage, in the coordinates of its network, from another seed than those of training."""
+    points, inner = training_points(problem, stage, problem.training.seed + 1), inner_network(network)
+    return replace(points, grading=inner.grading) if isinstance(inner, KAN) else points
+
+
+def _objective(problem: Problem, network: Network, stage: Stage, clock: Clock) -> Objective:
+    device = next(network.parameters()).device
+    rows = block(sum(p.numel() for p in network.parameters()), stage, problem.domain.dimension, problem.training.memory)
+    fitted = terms(problem, _sampling(problem, stage, network), device)
+    return Objective(problem, network, fitted, problem.training.weights, rows, clock.check)
+
+
+def _validation(problem: Problem, stage: Stage, network: Network) -> Validation:
+    device = next(network.parameters()).device
+    return Validation.of(problem, validation_points(_sampling(problem, stage, network)), device)
+
+
+@torch.no_grad()
+def _differences(problem: Problem, network: Network, richer: Network) -> dict[str, Estimate]:
+    """Norms of u - v over the domain, relative to those of v, by unknown."""
+    u, v, weights = _both(problem, network, richer)
+    estimates = {}
+    for k, name in enumerate(problem.unknowns):
+        assert u.gradient is not None
+        assert v.gradient is not None
+        l2, size = (float(weights @ one**2) ** 0.5 for one in (u.value[:, k] - v.value[:, k], v.value[:, k]))
+        slopes = (u.gradient[:, k] - v.gradient[:, k], v.gradient[:, k])
+        h1, steepness = (float(weights @ one.square().sum(1)) ** 0.5 for one in slopes)
+        estimates[name] = Estimate(l2, _ratio(l2, size), h1, _ratio(h1, steepness), METHOD)
+    return estimates
+
+
+def _both(problem: Problem, network: Network, richer: Network) -> tuple[Jet, Jet, Tensor]:
+    """Two networks and quadrature weights on the same points."""
+    domain = problem.domain
+    rule = domain.interior(*RULES.get(domain.dimension, SCATTERED), 104729)
+    points = torch.as_tensor(rule.points, device=next(network.parameters()).device)
+    frame = Frame(domain.coordinates, Derivatives.GRADIENT)
+    u, v = (evaluate(one, points, frame) for one in (network, richer))
+    return u, v, torch.as_tensor(rule.weights, device=points.device)
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b > 0.0 else math.nan
+
+
+@torch.no_grad()
+def _amplification(objective: Objective, theta: Tensor, network: Network) -> float:
+    """G = max ‖M c‖ / ‖A c‖ over the last layer's coefficients c, by power iteration with the triangle of A = QR.
+
+    M: values of the unknowns at the first term's points, weighted, relative to their size there. A small multiple of the
+    identity below A keeps coefficients finite that represent the same function.
+    """
+    jacobian = objective.rows(theta, only_linear=True)[1]
+    identity = torch.eye(jacobian.shape[1]).to(jacobian)
+    triangle = torch.linalg.qr(torch.cat([jacobian, REDUNDANT * jacobian.norm(dim=0).max() * identity]), mode="r").R
+    values = _values(objective.terms[0], network, jacobian.shape[1])
+    x = torch.linalg.vector_norm(values, dim=0) + 1e-300
+    size = 0.0
+    for _ in range(ITERATIONS):
+        x = torch.linalg.solve_triangular(triangle, (x / x.norm())[:, None], upper=True)
+        y = values.T @ (values @ x)
+        x = torch.linalg.solve_triangular(triangle.T, y, upper=False)[:, 0]
+        size = float(x.norm())
+    return math.sqrt(size)
+
+
+def _values(term: Term, network: Network, parameters: int) -> Tensor:
+    """Derivatives ``(n · U, P)`` of the unknowns' values by the last layer's coefficients, weighted and relative."""
+    frame = Frame(term.frame.coordinates, Derivatives.VALUE)
+    trace = network.trace(network.prepare(term.points, frame), only_linear=True)
+    value = trace.jet.value
+    share = term.point_share
+    sizes = (share @ value**2).sqrt()
+    sizes = torch.maximum(sizes, SMALL * sizes.max()).clamp_min(1e-300)
+    parts = []
+    for k in range(value.shape[1]):
+        cotangent = torch.zeros_like(value)
+        cotangent[:, k] = share.sqrt() / sizes[k]
+        parts.append(trace.rows(Jet(frame, cotangent)))
+    return torch.cat(parts)
