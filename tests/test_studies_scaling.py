@@ -217,9 +217,9 @@ def test_a_training_has_one_thread_and_leaves_the_number_as_it_was(monkeypatch: 
     seen: list[int] = []
     real = solver.solve
 
-    def watched(problem: Problem) -> Any:
+    def watched(problem: Problem, **options: Any) -> Any:
         seen.append(torch.get_num_threads())
-        return real(problem)
+        return real(problem, **options)
 
     monkeypatch.setattr(solver, "solve", watched)
     with solver.threads(2):
@@ -233,7 +233,7 @@ def test_long_histories_keep_their_ends_and_are_even_on_a_logarithmic_axis(monke
     count = 3000
     column = np.arange(float(count))
     long = replace(solution, history=dict.fromkeys(solution.history, column) | {"loss": column**2})
-    monkeypatch.setattr(solver, "solve", lambda _: long)
+    monkeypatch.setattr(solver, "solve", lambda *_, **__: long)
     history = scaling.train({"problem": FILE})["history"]
     kept = np.array(history["step"])
     assert set(map(len, history.values())) == {len(kept)}

@@ -65,7 +65,7 @@ def solved(
     """The solution of a short ladder, and the places of the stages that were trained."""
     target = problem.training.tolerance or TARGET
     strategy = Recorded(Ladder(stages, target, method, waves=rule), [])
-    return pk.solve(problem, strategy=strategy, optimizer=method, resume=resume), strategy.places
+    return pk.solve(problem, strategy=strategy, optimizer=method, resume=resume, estimate=False), strategy.places
 
 
 def potential(x: Jet, y: Jet) -> Jet:

@@ -16,6 +16,7 @@ from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
 from pdekan.training.memory import memory
 from pdekan.training.schedule import is_open, stages
+from pdekan.training.uniqueness import refuse_undetermined
 
 EXACT = 1e-6  # relative residual below which an exact solution satisfies an equation or condition
 
@@ -29,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     complete = all(name in problem.exact_fields for name in problem.unknowns)
     mismatch = exact_residuals(problem) if complete else {}
     reference_files.check_reference(problem)
+    refuse_undetermined(problem)
     residuals = {".".join(map(str, place)): value for place, value in mismatch.items()}
     wrong = {place: value for place, value in residuals.items() if not value < EXACT}
     answer = _checked(problem) | {"exact_residuals": residuals, "warnings": warnings(problem)}

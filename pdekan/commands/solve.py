@@ -24,7 +24,13 @@ from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training import solver
 from pdekan.training.progress import Progress
 
-STATUS_CODES = {"converged": DONE, "interrupted": RESUMABLE, "stalled": NOT_CONVERGED, "budget": NOT_CONVERGED}
+STATUS_CODES = {
+    "converged": DONE,
+    "interrupted": RESUMABLE,
+    "stalled": NOT_CONVERGED,
+    "budget": NOT_CONVERGED,
+    "unreliable": NOT_CONVERGED,
+}
 STOPPING = "stopping after this step; the run will be written"
 
 
@@ -42,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         directory, earlier = runs.output_directory(options.output, problem.name, options.force), None
     try:
-        solution = _train(problem, directory, earlier, options.device)
+        solution = _train(problem, directory, earlier, options)
     except BaseException:
         runs.remove_if_empty(directory)
         raise
@@ -62,7 +68,7 @@ def _earlier(problem: Problem, directory: Path) -> Solution:
     return solution
 
 
-def _train(problem: Problem, directory: Path, earlier: Solution | None, device: str) -> Solution:
+def _train(problem: Problem, directory: Path, earlier: Solution | None, options: argparse.Namespace) -> Solution:
     """Train with progress and checkpoints; a signal ends the training after a step."""
     checkpoint = runs.Checkpoints(directory)
     with interruptible(STOPPING) as interrupted, progress_display(problem.title or problem.name) as show:
@@ -72,7 +78,7 @@ def _train(problem: Problem, directory: Path, earlier: Solution | None, device: 
             checkpoint(progress)
             return "interrupted" if interrupted() else None
 
-        return solver.solve(problem, resume=earlier, device=device, watch=watch)
+        return solver.solve(problem, resume=earlier, device=options.device, watch=watch, estimate=not options.no_estimate)
 
 
 def _check_device(device: str) -> None:
@@ -103,7 +109,7 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
     for name, one in solution.found.items():
         spread = "" if one.standard_error is None else f" ± {one.standard_error:.2g} (standard error)"
         rows.append((f"found {name}", f"{one.value:.8g}{spread}"))
-    for row in (*rows, *_error_rows(solution, summary["reference"]), ("run", summary["run"])):
+    for row in (*rows, *_estimate_rows(solution), *_error_rows(solution, summary["reference"]), ("run", summary["run"])):
         table.add_row(*row)
     console().print(table)
 
@@ -118,6 +124,19 @@ def _network(architecture: dict[str, Any]) -> str:
     if architecture["kind"] == "kan":
         sizes += f", degree {_by_layer(architecture['degree'])}, intervals {_by_layer(architecture['intervals'])}"
     return slabs + sizes
+
+
+def _estimate_rows(solution: Solution) -> list[tuple[str, str]]:
+    """The estimated errors of every unknown with their method, or the reason why there are none."""
+    if solution.estimate is None:
+        return [("estimated error", f"none: {solution.estimate_reason}")]
+    return [
+        (
+            "estimated error" + (f" {name}" if len(solution.estimate) > 1 else ""),
+            f"L2 {one.l2_relative:.2e}, H1 seminorm {one.h1_seminorm_relative:.2e} (relative, by {one.method})",
+        )
+        for name, one in solution.estimate.items()
+    ]
 
 
 def _error_rows(solution: Solution, reference: str | None) -> list[tuple[str, str]]:

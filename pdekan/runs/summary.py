@@ -16,7 +16,7 @@ from pdekan.solutions.solution import Solution
 
 def of_solution(solution: Solution) -> dict[str, Any]:
     """The summary of a solution as JSON, without its files; None for numbers that are not finite."""
-    network, errors = inner_network(solution.network), solution.errors
+    network, errors, estimate = inner_network(solution.network), solution.errors, solution.estimate
     summary: dict[str, Any] = finite(
         {
             "schema": 1,
@@ -36,6 +36,8 @@ def of_solution(solution: Solution) -> dict[str, Any]:
             "tolerance": solution.tolerance,
             "errors": None if errors is None else {name: asdict(one) for name, one in errors.items()},
             "reference": None if solution.reference is None else solution.reference.name,
+            "estimate": None if estimate is None else {name: asdict(one) for name, one in estimate.items()},
+            "estimate_reason": solution.estimate_reason,
             "bound": None,  # printed for programs that read it; no bound of the error is computed
             "parameters_found": {name: asdict(one) for name, one in solution.found.items()},
         }

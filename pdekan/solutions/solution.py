@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pdekan.domains.base import Domain
+from pdekan.errors.estimate import Estimate
 from pdekan.errors.norms import Errors
 from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame
@@ -39,14 +40,16 @@ class Found:
 class Solution:
     """A trained network with the result of its training.
 
-    status: "converged", "stalled", "budget" or "interrupted"; reason: the same in a sentence. residual, condition_residual,
-    data_residual: root mean squares on points that training has not seen, the last None without data; relative_residual: the
-    largest of them, each relative to the size of its equation's terms, which the tolerance applies to. errors: by
+    status: "converged", "unreliable", "stalled", "budget" or "interrupted"; reason: the same in a sentence. residual,
+    condition_residual, data_residual: root mean squares on points that training has not seen, the last None without data;
+    relative_residual: the largest of them, each relative to the size of its equation's terms. tolerance: of the estimated
+    relative L2 error where an estimate is reliable, else of the relative residual. errors: by
     unknown, or None without an exact solution. history: columns step, seconds, stage, loss, residual (relative),
     equation_residual, condition_residual and, where known, l2_mean_square, h1_mean_square of all unknowns together, and a
     column for each parameter. found: the parameters.
     problem: None for a loaded solution whose problem was stated in Python. reference: what the errors were measured against in
-    place of formulas, None for a loaded solution. formula: the closed form that was found, see `symbolic.report`.
+    place of formulas, None for a loaded solution. formula: the closed form that was found, see `symbolic.report`. estimate: the
+    estimated errors by unknown, or None for a reason, see `training.estimate`.
     """
 
     domain: Domain
@@ -71,6 +74,8 @@ class Solution:
     found: Mapping[str, Found] = field(default_factory=dict)
     reference: ReferenceSolution | None = None
     formula: Mapping[str, Any] | None = None
+    estimate: Mapping[str, Estimate] | None = None
+    estimate_reason: str | None = None
 
     def __call__(self, points: ArrayLike) -> Array:
         """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``."""

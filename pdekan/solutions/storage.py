@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pdekan.ansatz.time_slabs import breaks, slab
 from pdekan.ansatz.unknowns import build_ansatz
 from pdekan.domains.storage import restored, stored
+from pdekan.errors.estimate import Estimate
 from pdekan.errors.norms import Errors
 from pdekan.networks import kinds
 from pdekan.networks.base import Network
@@ -34,9 +35,12 @@ RESIDUALS = ("residual", "condition_residual", "relative_residual")
 def record(solution: Mapping[str, Any]) -> Record:
     """What `load` needs to restore the fields of a solution, given by their names."""
     network, problem, errors = solution["network"], solution["problem"], solution["errors"]
+    estimate = solution["estimate"]
     outcome = {name: solution[name] for name in (*PLAIN, *RESIDUALS, "data_residual")} | {
         "network": network.architecture(),
         "parameters_found": {name: asdict(one) for name, one in solution["found"].items()},
+        "estimate": None if estimate is None else {name: asdict(one) for name, one in estimate.items()},
+        "estimate_reason": solution["estimate_reason"],
     }
     config = {
         "domain": stored(solution["domain"]),
@@ -76,7 +80,7 @@ def _fields(record: Record, file: str) -> dict[str, Any]:
     if record.problem_text is not None:
         data = [_measurements(one) for one in config.get("data", [])]
         problem = loader.loads(record.problem_text, f"{file} (stored problem)", domain=domain, data=data)
-    errors = record.errors
+    errors, estimate = record.errors, outcome.get("estimate")
     return {
         **{name: outcome[name] for name in PLAIN},
         **{name: _or_infinite(outcome[name]) for name in RESIDUALS},
@@ -91,7 +95,13 @@ def _fields(record: Record, file: str) -> dict[str, Any]:
         "environment": record.environment,
         "found": {name: one | {"value": _or_infinite(one["value"])} for name, one in outcome["parameters_found"].items()},
         "formula": record.formula,
+        "estimate": None if estimate is None else {name: Estimate(**_or_nan(values)) for name, values in estimate.items()},
+        "estimate_reason": outcome.get("estimate_reason"),
     }
+
+
+def _or_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: math.nan if value is None else value for name, value in values.items()}
 
 
 def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]], problem: Problem | None) -> Network:

@@ -87,7 +87,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
         seed=configuration["seed"],
     )
     network = regression.network(configuration)
-    solution = solver.solve(goal.problem(), network=network, training=options, watch=watch)
+    solution = solver.solve(goal.problem(), network=network, training=options, watch=watch, estimate=False)
     early = solution if watch.spent <= EARLY_SECONDS else watch.early
     return {
         "error": _relative(goal, solution),

@@ -107,7 +107,7 @@ def tasks(trials: Iterable[Trial]) -> list[Task]:
 def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker does: solve a problem file's text on one thread; what `Run` says of it afterwards."""
     with threads(1):
-        solution = solver.solve(loads(configuration["problem"], "the study's problem"))
+        solution = solver.solve(loads(configuration["problem"], "the study's problem"), estimate=False)
     assert solution.errors is not None
     errors = solution.errors[solution.unknowns[0]]
     history = _history(solution)

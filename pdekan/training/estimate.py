@@ -4,7 +4,8 @@ The richer network v starts as the projection of the solution u; only its last l
 the residual of v is well below that of u, so is its error, and ‖u - v‖ is the error of u (the saturation assumption: Bank and
 Weiser, Math. Comp. 44 (1985) 283-301). The same rows A tell by how much a residual may be amplified: G = max ‖e‖ / ‖A e‖ over
 the richer space, with ‖e‖ relative to the solution's size and A e the weighted residuals of e. Where the conditions do not
-determine the solution, or determine it badly, G is huge.
+determine the solution, or determine it badly, G is huge. Where no richer space lowers the residual enough, G times the
+residual stands for the error: an upper bound within the space, usually far above it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.ansatz.unknowns import inner_network, replace_inner_network
+from pdekan.ansatz.unknowns import build_ansatz, inner_network, network_outputs, replace_inner_network
 from pdekan.errors.estimate import Estimate
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
@@ -25,6 +26,7 @@ from pdekan.networks.evaluation import evaluate
 from pdekan.networks.kan import KAN
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.optimizers.gauss_newton import GaussNewton
+from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective
@@ -36,7 +38,7 @@ from pdekan.training.memory import block
 from pdekan.training.points import training_points, validation_points
 from pdekan.training.schedule import Stage
 
-METHOD = "comparison with a richer space"
+COMPARISON, AMPLIFIED = "comparison with a richer space", "amplified residual"
 # Gauss rules of the norms, by dimension: cells and points an axis in each; above, quasi-random points.
 RULES, SCATTERED = {1: (61, 6, 0), 2: (19, 5, 0), 3: (6, 4, 0)}, (1, 1, 4096)
 # Relative to the largest column: below it coefficients count as redundant. Steps of the power iteration.
@@ -47,30 +49,45 @@ REDUNDANT, ITERATIONS = 1e-10, 30
 class EstimateRule:
     """How richer spaces are chosen.
 
-    splines: intervals of degree 9 in one dimension. waves: plane waves in two. added: nodes that are added to a trained network
-    in more dimensions, relative to its own. saturation: v is taken where its residual is so many times that of u; with 0.3 the
-    estimate is off by that factor at most if errors are proportional to residuals. seconds, share: the time allowed, absolute
-    and relative to that of training.
+    splines: intervals of degree 9 in one dimension. waves: plane waves in two, of which the first ones come before the others.
+    added: nodes that are added to the network itself, relative to its own. saturation: v is taken where its residual is so many
+    times that of u; with 0.3 the estimate is off by that factor at most if errors are proportional to residuals. seconds,
+    share: the time allowed, absolute and relative to that of training, of which the larger counts; the first space has no
+    limit. trial: splines in one dimension and waves in two of the space that is tried before training.
     """
 
     splines: tuple[int, ...] = (48, 192, 768)
     waves: tuple[int, ...] = (16, 24, 32, 40, 48, 56)
+    first_waves: int = 2
     added: tuple[float, ...] = (0.5, 1.5)
     saturation: float = 0.3
-    seconds: float = 2.0
+    seconds: float = 4.0
     share: float = 0.5
+    trial: tuple[int, ...] = (24, 20)
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A solution beside one in a richer space.
 
-    estimates: by unknown. reliable: whether the richer solution's residual is small enough. amplification: G above.
+    estimates: by unknown. reliable: whether the richer solution's residual is small enough. difference: the largest relative
+    L2 norm of u - v. amplification: G above.
     """
 
     estimates: dict[str, Estimate]
     reliable: bool
+    difference: float
     amplification: float
+
+    @property
+    def worst(self) -> float:
+        """The largest relative L2 error of all unknowns; infinite where one is not a number."""
+        return _largest(self.estimates)
+
+
+def _largest(estimates: dict[str, Estimate]) -> float:
+    worst = max(one.l2_relative for one in estimates.values())
+    return worst if math.isfinite(worst) else math.inf
 
 
 def refusal(problem: Problem, network: Network) -> str | None:
@@ -91,19 +108,21 @@ def compared(
     """
     clock = Clock(0.0, max(rule.seconds, rule.share * seconds))
     best: tuple[float, Network] | None = None
-    amplification, last = math.nan, (0.0, 1)
+    size, weighted, last = math.nan, math.nan, (0.0, 1)
     with clock.running():
         for richer, stage in _richer(problem, network, rule):
             parameters, began = sum(p.numel() for p in richer.parameters()), clock.spent
-            if best is not None and clock.spent + last[0] * (parameters / last[1]) ** 3 > clock.budget:
+            if best is not None and clock.spent + last[0] * (parameters / last[1]) ** 2 > clock.budget:
                 break
-            objective = _objective(problem, richer, stage, Clock(0.0, math.inf) if best is None else clock)
-            theta = parameters_to_vector(richer.parameters()).detach()
-            ridge = 1e-12 * min(1.0, relative**2)
-            outcome = fit(objective, GaussNewton(ridge=ridge), theta, 0, lambda step: None)
-            solved = objective.load(outcome.theta)
-            if math.isnan(amplification):
-                amplification = _amplification(objective, outcome.theta, solved)
+            fitted = terms(problem, _sampling(problem, stage, richer), next(richer.parameters()).device)
+            try:
+                objective = _objective(problem, richer, stage, fitted, Clock(0.0, math.inf) if best is None else clock)
+            except ProblemError:  # there is no memory for it
+                break
+            solved, theta = _solved(objective, richer, relative)
+            if best is None:
+                size = _amplification(objective, theta, solved)
+                weighted = _weighted_residual(problem, network, fitted)
             residual = _validation(problem, stage, solved).residuals(solved).relative
             if best is None or residual < best[0]:
                 best = residual, solved
@@ -112,8 +131,33 @@ def compared(
                 break
     if best is None or not math.isfinite(best[0]):
         return None
-    reliable = best[0] <= rule.saturation * relative
-    return Comparison(_differences(problem, network, best[1]), reliable, amplification)
+    ratio = best[0] / max(relative, 1e-300)
+    estimates = _differences(problem, network, best[1])
+    difference, reliable = _largest(estimates), ratio <= rule.saturation
+    if not reliable:
+        bound = min(difference / (1.0 - ratio) if ratio < 1.0 else math.inf, size * weighted)
+        factor = max(1.0, bound / max(difference, 1e-300))
+        estimates = {name: _scaled(one, factor) for name, one in estimates.items()}
+    return Comparison(estimates, reliable, difference, size)
+
+
+def _solved(objective: Objective, richer: Network, relative: float) -> tuple[Network, Tensor]:
+    """The richer network, and its parameters, once its last layer is solved for."""
+    theta = parameters_to_vector(richer.parameters()).detach()
+    outcome = fit(objective, GaussNewton(ridge=1e-12 * min(1.0, relative**2)), theta, 0, lambda step: None)
+    return objective.load(outcome.theta), outcome.theta
+
+
+def _scaled(one: Estimate, factor: float) -> Estimate:
+    return Estimate(
+        factor * one.l2, factor * one.l2_relative, factor * one.h1_seminorm, factor * one.h1_seminorm_relative, AMPLIFIED
+    )
+
+
+def _weighted_residual(problem: Problem, network: Network, fitted: list[Term]) -> float:
+    """‖A e‖: the root of a network's loss on some terms."""
+    theta = parameters_to_vector(network.parameters()).detach()
+    return math.sqrt(Objective(problem, network, fitted, problem.training.weights).loss(theta))
 
 
 def _richer(problem: Problem, network: Network, rule: EstimateRule) -> Iterator[tuple[Network, Stage]]:
@@ -121,19 +165,24 @@ def _richer(problem: Problem, network: Network, rule: EstimateRule) -> Iterator[
     inner, d = inner_network(network), problem.domain.dimension
     generator = torch.Generator().manual_seed(problem.training.seed + 7919)
     plain = Stage("kan", (), outputs=inner.outputs, waves=True)
-    stages = {
-        1: [replace(plain, degree=(9,), intervals=(n,)) for n in rule.splines],
-        2: [replace(plain, hidden=(n,), degree=(1, 9), intervals=(1, n)) for n in rule.waves],
-    }
-    for stage in stages.get(d, []):
+    splines = [replace(plain, degree=(9,), intervals=(n,)) for n in (rule.splines if d == 1 else ())]
+    waves = [replace(plain, hidden=(n,), degree=(1, 9), intervals=(1, n)) for n in (rule.waves if d == 2 else ())]
+    for stage in (*splines, *waves[: rule.first_waves]):
         yield replace_inner_network(network, _projected(problem, inner, stage, generator)), stage
-    if d <= 2 or not isinstance(inner, KAN) or any(inner.products):
-        return
-    for more in rule.added:
-        hidden = tuple(n + math.ceil(more * n) for n in inner.widths[1:-1])
-        degree, intervals = (*inner.degree[:-1], max(9, inner.degree[-1])), (*inner.intervals[:-1], 2 * inner.intervals[-1])
-        wider = inner.widened(hidden, generator).refined(degree, intervals)
-        yield replace_inner_network(network, wider), Stage("kan", hidden, degree, intervals, outputs=inner.outputs)
+    if d > 1 and isinstance(inner, KAN) and not any(inner.products):
+        for more in rule.added:
+            wider, stage = _enlarged(inner, more, generator)
+            yield replace_inner_network(network, wider), stage
+    for stage in waves[rule.first_waves :]:
+        yield replace_inner_network(network, _projected(problem, inner, stage, generator)), stage
+
+
+def _enlarged(inner: KAN, more: float, generator: torch.Generator) -> tuple[KAN, Stage]:
+    """A network with more nodes, and twice the intervals in the last layer, that represents the same function."""
+    hidden = tuple(n + math.ceil(more * n) for n in inner.widths[1:-1])
+    degree, intervals = (*inner.degree[:-1], max(9, inner.degree[-1])), (*inner.intervals[:-1], 2 * inner.intervals[-1])
+    wider = inner.widened(hidden, generator).refined(degree, intervals)
+    return wider, Stage("kan", hidden, degree, intervals, outputs=inner.outputs)
 
 
 def _projected(problem: Problem, inner: Network, stage: Stage, generator: torch.Generator) -> KAN:
@@ -157,10 +206,8 @@ def _sampling(problem: Problem, stage: Stage, network: Network) -> Sampling:
     return replace(points, grading=inner.grading) if isinstance(inner, KAN) else points
 
 
-def _objective(problem: Problem, network: Network, stage: Stage, clock: Clock) -> Objective:
-    device = next(network.parameters()).device
+def _objective(problem: Problem, network: Network, stage: Stage, fitted: list[Term], clock: Clock) -> Objective:
     rows = block(sum(p.numel() for p in network.parameters()), stage, problem.domain.dimension, problem.training.memory)
-    fitted = terms(problem, _sampling(problem, stage, network), device)
     return Objective(problem, network, fitted, problem.training.weights, rows, clock.check)
 
 
@@ -180,7 +227,7 @@ def _differences(problem: Problem, network: Network, richer: Network) -> dict[st
         l2, size = (float(weights @ one**2) ** 0.5 for one in (u.value[:, k] - v.value[:, k], v.value[:, k]))
         slopes = (u.gradient[:, k] - v.gradient[:, k], v.gradient[:, k])
         h1, steepness = (float(weights @ one.square().sum(1)) ** 0.5 for one in slopes)
-        estimates[name] = Estimate(l2, _ratio(l2, size), h1, _ratio(h1, steepness), METHOD)
+        estimates[name] = Estimate(l2, _ratio(l2, size), h1, _ratio(h1, steepness), COMPARISON)
     return estimates
 
 
@@ -196,6 +243,24 @@ def _both(problem: Problem, network: Network, richer: Network) -> tuple[Jet, Jet
 
 def _ratio(a: float, b: float) -> float:
     return a / b if b > 0.0 else math.nan
+
+
+def amplification(problem: Problem, rule: EstimateRule = EstimateRule()) -> float | None:
+    """G in a small space before any training; None for nonlinear problems and in more than two dimensions."""
+    d, outputs = problem.domain.dimension, network_outputs(problem)
+    if d > len(rule.trial) or problem.parameters or problem.data:
+        return None
+    n = rule.trial[d - 1]
+    hidden = (n,) * (d - 1)
+    stage = Stage("kan", hidden, (1,) * (d - 1) + (9,), (1,) * (d - 1) + (n,), outputs=outputs, waves=True)
+    inner = KAN(stage.widths(d), stage.degree, stage.intervals, "none", problem.domain.lower, problem.domain.upper)
+    inner.initialise(torch.Generator().manual_seed(problem.training.seed))
+    fitted = terms(problem, training_points(problem, stage, problem.training.seed))
+    inner.normalise(fitted[0].points)
+    network = build_ansatz(problem, inner)
+    objective = _objective(problem, network, stage, fitted, Clock(0.0, math.inf))
+    theta = parameters_to_vector(network.parameters()).detach()
+    return _amplification(objective, theta, network) if objective.affine else None
 
 
 @torch.no_grad()
@@ -226,7 +291,8 @@ def _values(term: Term, network: Network, parameters: int) -> Tensor:
     value = trace.jet.value
     share = term.point_share
     sizes = (share @ value**2).sqrt()
-    sizes = torch.maximum(sizes, SMALL * sizes.max()).clamp_min(1e-300)
+    sizes = torch.maximum(sizes, SMALL * sizes.max())
+    sizes = torch.where(sizes > 0.0, sizes, 1.0)
     parts = []
     for k in range(value.shape[1]):
         cotangent = torch.zeros_like(value)

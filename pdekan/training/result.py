@@ -19,8 +19,10 @@ from pdekan.problems.problem import Problem
 from pdekan.solutions import reference_files
 from pdekan.solutions.environment import environment
 from pdekan.solutions.solution import Found, Solution
+from pdekan.training.estimate import Comparison
 from pdekan.training.reasons import Reason
 from pdekan.training.state import Candidate, State
+from pdekan.training.uniqueness import UNDETERMINED, missing_conditions
 
 LOG = logging.getLogger(__name__)
 OUT_OF_BUDGET = (Reason.BUDGET, Reason.STEPS, Reason.MEMORY)
@@ -28,23 +30,64 @@ OUT_OF_BUDGET = (Reason.BUDGET, Reason.STEPS, Reason.MEMORY)
 
 @dataclass(frozen=True)
 class End:
-    """How a training ended: its reason, the words of the callback that interrupted it, and its tolerance."""
+    """How a training ended: its reason, the words of the callback that interrupted it, and its tolerance.
+
+    comparison: with a richer space, None where there is none; unestimated: why. contradiction: the factor between the
+    difference from a richer space and the tolerance above which a residual within the tolerance is not believed.
+    """
 
     reason: Reason
     words: str
     tolerance: float
+    comparison: Comparison | None = None
+    unestimated: str | None = None
+    contradiction: float = 10.0
+
+    @property
+    def is_undetermined(self) -> bool:
+        """Whether equation and conditions leave functions of size one next to no residual."""
+        return self.comparison is not None and self.comparison.amplification > UNDETERMINED
 
     def status(self, relative: float) -> str:
-        """converged, budget, stalled or interrupted, for a relative residual."""
+        """converged, unreliable, budget, stalled or interrupted, for a relative residual.
+
+        The tolerance is one of the estimated error where the estimate is reliable, else of the residual.
+        """
         if self.reason is Reason.INTERRUPTED:
             return "interrupted"
-        if relative <= self.tolerance:
+        if self.is_undetermined or self._contradicts(relative):
+            return "unreliable"
+        error = relative if self.comparison is None or not self.comparison.reliable else self.comparison.worst
+        if error <= self.tolerance:
             return "converged"
         return "budget" if self.reason in OUT_OF_BUDGET else "stalled"
 
-    def sentence(self, relative: float) -> str:
-        """The reason in words, and how the residual compares with the tolerance."""
-        return f"{self.words or self.reason.sentence}; the {compared(relative, self.tolerance)}"
+    def _contradicts(self, relative: float) -> bool:
+        """Whether the comparison contradicts a residual within the tolerance."""
+        if self.comparison is None or relative > self.tolerance:
+            return False
+        return self.comparison.difference > self.contradiction * self.tolerance
+
+    def sentence(self, relative: float, missing: str) -> str:
+        """The reason in words, and how estimate and residual compare with the tolerance. missing: conditions that may be."""
+        first, one = self.words or self.reason.sentence, self.comparison
+        if one is None:
+            return f"{first}; the {compared(relative, self.tolerance)}"
+        hint, residual = f" ({missing})" if missing else "", f"relative residual {relative:.1e}"
+        if self.is_undetermined:
+            return (
+                f"equation and conditions determine the solution badly or not at all{hint}: a residual may be amplified "
+                f"{one.amplification:.0e} times; estimated relative error {one.worst:.1e}, {residual}"
+            )
+        if self._contradicts(relative):
+            return (
+                f"{first}, but the solution differs by {one.difference:.1e} from one in a richer space{hint}; the "
+                f"{compared(relative, self.tolerance)}"
+            )
+        if not one.reliable:
+            return f"{first}; the {compared(relative, self.tolerance)}"
+        within = "within" if one.worst <= self.tolerance else "above"
+        return f"{first}; the estimated relative error {one.worst:.1e} is {within} {self.tolerance:.0e}, the {residual}"
 
 
 def compared(relative: float, tolerance: float) -> str:
@@ -63,14 +106,16 @@ def solution(
     made: Mapping[str, object],
 ) -> Solution:
     """The solution of a network. made: what is kept of the circumstances beside versions: device, seed, threads."""
+    status = end.status(best.relative)
+    unreliable = status == "unreliable"
     return Solution(
         domain=problem.domain,
         unknowns=problem.unknowns,
         network=best.network,
         problem=problem,
         name=problem.name,
-        status=end.status(best.relative),
-        reason=end.sentence(best.relative),
+        status=status,
+        reason=end.sentence(best.relative, "; ".join(missing_conditions(problem)) if unreliable else ""),
         seed=problem.training.seed,
         iterations=state.steps,
         seconds=state.seconds,
@@ -82,6 +127,8 @@ def solution(
         stage=best.stage.index,
         history=dict(history),
         errors=dict(errors) or None,
+        estimate=None if end.comparison is None else end.comparison.estimates,
+        estimate_reason=end.unestimated,
         found=dict(found),
         environment=environment() | dict(made),
     )

@@ -32,15 +32,16 @@ def solve(
     resume: Solution | None = None,
     device: str = "cpu",
     watch: Callback | None = None,
+    estimate: bool = True,
 ) -> Solution:
     """Train a network to solve the problem and measure its error.
 
     network: options, or a network (any torch module from ``(n, d)`` to ``(n, unknowns)``) that is trained as it stands; by
     default the problem's own options. strategy: decides which stages are trained, instead of the options. optimizer: an object
-    that trains every stage, or a method that chooses one by the size, instead of the name in the options.
-    resume: a solution of the same problem to go on from.
-    watch: called after every step; words that it returns stop the training. Raises ProblemError for options that do not fit
-    the problem. The caller's network is not changed.
+    that trains every stage, or a method that chooses one by the size, instead of the name in the options. resume: a solution
+    of the same problem to go on from. watch: called after every step; words that it returns stop the training. estimate:
+    whether the error is estimated, see `training.estimate`. Raises ProblemError for options that do not fit the problem. The
+    caller's network is not changed.
     """
     if isinstance(network, NetworkOptions):
         problem = replace(problem, network=network)
@@ -51,7 +52,7 @@ def solve(
         outputs = network_outputs(problem)
         given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension, outputs)
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
-    setup = Setup(strategy, method, device, watch, torch.get_num_threads())
+    setup = Setup(strategy, method, device, watch, torch.get_num_threads(), estimate=estimate)
     with threads(1):
         if problem.training.slabs == 1:
             return Trainer(problem, given, setup, resume).solution()

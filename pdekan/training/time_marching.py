@@ -29,7 +29,7 @@ from pdekan.training.schedule import stages
 from pdekan.training.trainer import Setup, Trainer
 
 # From best to worst: the status of a solution is that of its worst slab.
-STATUSES = ("converged", "budget", "stalled", "interrupted")
+STATUSES = ("converged", "unreliable", "budget", "stalled", "interrupted")
 # A slab starts from the network of the one before only if so many of its steps fit into the slab's seconds.
 LEAST_STEPS = 5
 
@@ -50,7 +50,7 @@ def march(problem: Problem, setup: Setup, resume: Solution | None) -> Solution:
         before = EarlierSlabs(problem, times, column, tuple(networks), tuple(solved))
         callback = None if setup.callback is None else before.shown(setup.callback, k)
         start = extrapolated(part, solved[-1]) if solved and k > 0 else None
-        solution = Trainer(part, None, replace(setup, callback=callback), start).solution()
+        solution = Trainer(part, None, replace(setup, callback=callback, estimate=False), start).solution()
         solved.append(solution)
         networks.append(solution.network)
         spent += solution.seconds
@@ -188,6 +188,7 @@ class EarlierSlabs:
             history=_appended([part.history for part in parts]),
             errors=errors or None,
             reference=reference,
+            estimate_reason="slabs of time: the error is not estimated across them",
         )
 
 

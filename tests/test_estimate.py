@@ -1,0 +1,193 @@
+"""Estimates of the error against the truth, and problems whose conditions do not determine a solution."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import pdekan as pk
+from pdekan import EXACT, Problem, TrainingOptions, dirichlet, dt, dx, initial, laplacian
+from pdekan.cli import main
+from pdekan.problems.formulas import ProblemError
+from pdekan.training.estimate import AMPLIFIED, COMPARISON, amplification
+from pdekan.training.solver import check
+from pdekan.training.uniqueness import missing_conditions
+
+LINE = pk.box(x=(0, 1))
+SQUARE = pk.box(x=(-1, 1), y=(0, 2))
+ROD = pk.box(x=(0, 1), t=(0, 1))
+
+KNOWN = {
+    "a nonlinear equation": Problem(
+        LINE, lambda u: laplacian(u) - u**3, EXACT, (dirichlet(EXACT),), exact=lambda x: pk.exp(x) * pk.sin(3 * x)
+    ),
+    "an indefinite one": Problem(
+        SQUARE, lambda u: laplacian(u) + 7 * u, EXACT, (dirichlet(EXACT),),
+        exact=lambda x, y: pk.sin(2 * x + y) * pk.exp(-x * y / 2),
+    ),
+    "convection": Problem(
+        SQUARE, lambda u: -0.1 * laplacian(u) + dx(u), EXACT, (dirichlet(EXACT),), exact=lambda x, y: pk.cos(x + y * y)
+    ),
+    "a disk": Problem(
+        pk.disk((0.5, 0.0), 2.0), lambda u: laplacian(u) - u, EXACT, (dirichlet(EXACT),),
+        exact=lambda x, y: pk.exp(x / 2) * pk.cos(y)
+    ),
+    "a system": Problem(
+        LINE, (lambda u, v: laplacian(u) - v, lambda v: laplacian(v)), EXACT, (dirichlet(EXACT), dirichlet(EXACT, unknown="v")),
+        exact={"u": lambda x: pk.sin(2 * x), "v": lambda x: pk.exp(-x)}, unknowns=("u", "v"),
+    ),
+    "a wave": Problem(
+        ROD, lambda u: dt(dt(u)) - laplacian(u), EXACT,
+        (dirichlet(EXACT), initial(EXACT), initial(EXACT, lambda u: dt(u))), exact=lambda x, t: pk.sin(2 * x + 2 * t) + t,
+    ),
+    "exact conditions": Problem(
+        SQUARE, lambda u: laplacian(u), EXACT, (dirichlet(EXACT, enforce="exact"),),
+        exact=lambda x, y: pk.exp(x) * pk.cos(2 * y)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
+@pytest.mark.parametrize("name", KNOWN)
+def test_estimates_are_within_a_factor_of_two_of_the_errors(name: str, tolerance: float) -> None:
+    solution = pk.solve(KNOWN[name], training=TrainingOptions(tolerance=tolerance))
+    assert solution.estimate is not None
+    assert solution.errors is not None
+    assert solution.status == "converged"
+    for unknown, one in solution.estimate.items():
+        true = solution.errors[unknown]
+        assert one.method == COMPARISON
+        if true.l2_relative < 1e-11:  # both are round-off
+            assert one.l2_relative < 1e-10
+            continue
+        assert 0.5 < one.l2_relative / true.l2_relative < 2.0
+        assert 0.5 < one.h1_seminorm_relative / true.h1_seminorm_relative < 2.0
+        assert one.l2 == pytest.approx(one.l2_relative * true.l2 / true.l2_relative, rel=0.01)
+        assert true.l2_relative <= 2.0 * tolerance  # which the tolerance is for
+
+
+def test_where_no_richer_space_is_better_the_estimate_is_an_upper_one() -> None:
+    """sin πx in five dimensions: nodes that are added to a trained network do not lower the residual."""
+    problem = pk.load_problem("poisson_5d")
+    solution = pk.solve(problem)
+    assert solution.estimate is not None
+    assert solution.errors is not None
+    one = solution.estimate["u"]
+    assert one.l2_relative > (0.5 if one.method == COMPARISON else 1.0) * solution.errors["u"].l2_relative
+    assert one.method in (COMPARISON, AMPLIFIED)
+
+
+def unstable() -> Problem:
+    """u' = u - 2 exp(-x) from 1: a perturbation grows as exp(x)."""
+    return Problem(
+        pk.box(x=(0, 18)),
+        lambda u: dx(u) - u,
+        lambda x: -2 * pk.exp(-x),
+        (dirichlet(1.0, on="x-"),),
+        exact=lambda x: pk.exp(-x),
+    )
+
+
+def test_an_unstable_equation_is_not_called_converged_by_its_residual() -> None:
+    problem = unstable()
+    solution = pk.solve(problem, training=TrainingOptions(steps=1, tolerance=1e-6))
+    assert solution.errors is not None
+    assert solution.estimate is not None
+    assert solution.status == "unreliable"
+    assert "amplified" in solution.reason
+    assert solution.estimate["u"].l2_relative > 0.5 * solution.errors["u"].l2_relative
+    size = amplification(problem)
+    assert size is not None
+    assert size > 1e-3 * math.exp(18)
+    stable = replace(problem, equation=lambda u: dx(u) + u, source=0.0)
+    well = amplification(stable)
+    assert well is not None
+    assert well < 100.0
+
+
+UNDETERMINED = {
+    "a wave without its velocity": (
+        Problem(
+            ROD, lambda u: dt(dt(u)) - laplacian(u), 0.0, (dirichlet(0.0, ("x-", "x+")), initial(lambda x: pk.sin(pk.pi * x)))
+        ),
+        r'operator = "dt\(u\)" is missing on t-',
+    ),
+    "heat without a start": (
+        Problem(ROD, lambda u: dt(u) - laplacian(u), 1.0, (dirichlet(0.0, ("x-", "x+")),)),
+        "initial value of u is missing on t-",
+    ),
+    "an open side": (
+        Problem(SQUARE, lambda u: laplacian(u), 1.0, (dirichlet(0.0, ("x-", "x+", "y-")),)), "nothing is stated for u on y+",
+    ),
+    "one end of a line": (
+        Problem(LINE, lambda u: laplacian(u), 1.0, (dirichlet(0.0, "x-"),)), r"nothing is stated for u on x\+",
+    ),
+    "no inflow": (
+        Problem(SQUARE, lambda u: dx(u) + u, 1.0, (dirichlet(0.0, ("y-", "y+")),)), "nothing is stated for u on x-",
+    ),
+    "an unknown that no equation has": (
+        Problem(LINE, (lambda u: laplacian(u),), 1.0, (dirichlet(0.0), dirichlet(0.0, unknown="v")), unknowns=("u", "v")),
+        "no equation depends on v",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNDETERMINED)
+def test_missing_conditions_are_named_before_training(name: str) -> None:
+    problem, message = UNDETERMINED[name]
+    for refusing in (pk.solve, check):
+        with pytest.raises(ProblemError, match=message):
+            refusing(problem)
+
+
+def test_an_outflow_needs_no_condition() -> None:
+    problem = Problem(SQUARE, lambda u: dx(u) + u, 0.0, (dirichlet(1.0, "x-"),), exact=lambda x, y: pk.exp(-1 - x))
+    assert list(missing_conditions(problem)) == ["nothing is stated for u on x+, y-, y+"]
+    assert pk.solve(problem).status == "converged"
+
+
+def test_an_eigenfunction_may_be_added() -> None:
+    problem = Problem(LINE, lambda u: laplacian(u) + pk.pi**2 * u, 0.0, (dirichlet(0.0),))
+    solution = pk.solve(replace(problem, source=lambda x: pk.sin(2 * pk.pi * x)), training=TrainingOptions(seconds=2.0))
+    assert solution.status == "unreliable"
+    assert "badly or not at all" in solution.reason
+
+
+def test_heat_from_its_end_is_not_believed() -> None:
+    end = dirichlet(lambda x: math.exp(-0.1 * pk.pi**2) * pk.sin(pk.pi * x), "t+")
+    problem = Problem(ROD, lambda u: dt(u) - 0.1 * laplacian(u), 0.0, (dirichlet(0.0, ("x-", "x+")), end))
+    try:
+        solution = pk.solve(problem, training=TrainingOptions(seconds=5.0))
+    except ProblemError as error:
+        assert "initial value" in str(error)  # noqa: PT017 - both ends are right
+    else:
+        assert solution.status != "converged" or solution([[0.5, 0.0]])[0] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_it_can_be_left_out_and_says_why_there_is_none() -> None:
+    without = pk.solve(KNOWN["convection"], estimate=False, training=TrainingOptions(steps=3))
+    assert (without.estimate, without.estimate_reason) == (None, "not asked for")
+    found = pk.solve(pk.load_problem("eigenvalue_square"), training=TrainingOptions(steps=3))
+    assert found.estimate is None
+    assert "standard errors" in str(found.estimate_reason)
+
+
+def test_users_get_it_from_the_command_line_and_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["solve", "disk", "--json", "--output", "run"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["estimate_reason"] is None
+    assert set(answer["estimate"]["u"]) == {"l2", "l2_relative", "h1_seminorm", "h1_seminorm_relative", "method"}
+    loaded = pk.load_solution(tmp_path / "run" / "solution.vtkhdf")
+    assert loaded.estimate is not None
+    assert loaded.estimate["u"].l2 == answer["estimate"]["u"]["l2"]
+    assert main(["solve", "disk", "--json", "--no-estimate", "--output", "other"]) == 0
+    assert json.loads(capsys.readouterr().out)["estimate"] is None
+    assert main(["solve", "disk", "--output", "third"]) == 0
+    assert "estimated error" in capsys.readouterr().out
