@@ -165,10 +165,18 @@ def test_slice_says_where_it_cuts() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1e-30, 1e300, 1.0 + 1e-15])
 @pytest.mark.parametrize("axes", [{"x": X}, {"x": X, "y": Y}])
-def test_constant_fields(tmp_path: Path, value: float, axes: dict[str, np.ndarray]) -> None:
+def test_constant_fields_lie_inside_of_the_range_that_is_drawn(value: float, axes: dict[str, np.ndarray]) -> None:
+    """A range of no length would leave the axis, or the colours, without a scale."""
     constant = samples_of(lambda *grids: np.full(grids[0].shape, value), None, 0.0, **axes)
-    figures.solution(constant).canvas.draw()
     figures.error(constant).canvas.draw()
+    figure = figures.solution(constant)
+    figure.canvas.draw()
+    first = figure.axes[0]
+    low, high = first.collections[0].get_clim() if first.collections else first.get_ylim()
+    assert low < value < high
+    assert high - low <= 2.0 * max(abs(value), 1e-300) or value == 0.0
+    if not first.collections:
+        assert all((line.get_ydata() == value).all() for line in first.lines)
 
 
 @pytest.mark.parametrize("outside", [0.7, 0.0])
