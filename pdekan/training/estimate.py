@@ -27,6 +27,7 @@ from pdekan.networks.kan import KAN
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems.formulas import ProblemError
+from pdekan.problems.places import OFFSET
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective
@@ -53,7 +54,8 @@ class EstimateRule:
     added: nodes that are added to the network itself, relative to its own. saturation: v is taken where its residual is so many
     times that of u; with 0.3 the estimate is off by that factor at most if errors are proportional to residuals. seconds,
     share: the time allowed, absolute and relative to that of training, of which the larger counts; the first space has no
-    limit. trial: splines in one dimension and waves in two of the space that is tried before training.
+    limit. trial: splines in one dimension and waves in two of the space that is tried before training. linear: residual
+    up to which a nonlinear problem's amplified residual is an estimate.
     """
 
     splines: tuple[int, ...] = (48, 192, 768)
@@ -64,6 +66,7 @@ class EstimateRule:
     seconds: float = 4.0
     share: float = 0.5
     trial: tuple[int, ...] = (24, 20)
+    linear: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,14 @@ def refusal(problem: Problem, network: Network) -> str | None:
 
 def compared(
     problem: Problem, network: Network, relative: float, seconds: float, rule: EstimateRule = EstimateRule()
-) -> Comparison | None:
+) -> Comparison | str:
     """The comparison with the first richer space that is rich enough, or the richest one for which there is time.
 
-    relative: the solution's residual on validation points; seconds: of its training. None where not even one could be solved.
+    relative: the solution's residual on validation points; seconds: of its training. The reason where there is none.
     """
     clock = Clock(0.0, max(rule.seconds, rule.share * seconds))
     best: tuple[float, Network] | None = None
-    size, weighted, last = math.nan, math.nan, (0.0, 1)
+    size, weighted, affine, last = math.nan, math.nan, True, (0.0, 1)
     with clock.running():
         for richer, stage in _richer(problem, network, rule):
             parameters, began = sum(p.numel() for p in richer.parameters()), clock.spent
@@ -122,7 +125,7 @@ def compared(
             solved, theta = _solved(objective, richer, relative)
             if best is None:
                 size = _amplification(objective, theta, solved)
-                weighted = _weighted_residual(problem, network, fitted)
+                weighted, affine = _weighted_residual(problem, network, fitted), objective.affine
             residual = _validation(problem, stage, solved).residuals(solved).relative
             if best is None or residual < best[0]:
                 best = residual, solved
@@ -130,14 +133,19 @@ def compared(
             if residual <= rule.saturation * relative:
                 break
     if best is None or not math.isfinite(best[0]):
-        return None
-    ratio = best[0] / max(relative, 1e-300)
-    estimates = _differences(problem, network, best[1])
+        return "no richer space could be solved in the time and memory allowed"
+    if best[0] > rule.saturation * relative and not affine and relative > rule.linear:
+        return "the residual is too large for an estimate by linearisation"
+    return _comparison(_differences(problem, network, best[1]), best[0] / max(relative, 1e-300), size, weighted, rule)
+
+
+def _comparison(estimates: dict[str, Estimate], ratio: float, size: float, weighted: float, rule: EstimateRule) -> Comparison:
+    """The comparison by the norms of u - v. ratio: the residual of v relative to that of u; size: G; weighted: ‖A e‖ of u."""
     difference, reliable = _largest(estimates), ratio <= rule.saturation
     if not reliable:
-        bound = min(difference / (1.0 - ratio) if ratio < 1.0 else math.inf, size * weighted)
-        factor = max(1.0, bound / max(difference, 1e-300))
-        estimates = {name: _scaled(one, factor) for name, one in estimates.items()}
+        amplified = size * weighted
+        bound = amplified if ratio >= 1.0 else min(difference / (1.0 - ratio), max(amplified, difference))
+        estimates = {name: _scaled(one, bound / max(difference, 1e-300)) for name, one in estimates.items()}
     return Comparison(estimates, reliable, difference, size)
 
 
@@ -218,8 +226,12 @@ def _validation(problem: Problem, stage: Stage, network: Network) -> Validation:
 
 @torch.no_grad()
 def _differences(problem: Problem, network: Network, richer: Network) -> dict[str, Estimate]:
-    """Norms of u - v over the domain, relative to those of v, by unknown."""
+    """Norms of u - v over the domain, relative to those of v, by unknown.
+
+    Both satisfy interface conditions at points OFFSET beside the interface, which moves the solution by about as much.
+    """
     u, v, weights = _both(problem, network, richer)
+    offset = OFFSET if problem.interfaces else 0.0
     estimates = {}
     for k, name in enumerate(problem.unknowns):
         assert u.gradient is not None
@@ -227,6 +239,7 @@ def _differences(problem: Problem, network: Network, richer: Network) -> dict[st
         l2, size = (float(weights @ one**2) ** 0.5 for one in (u.value[:, k] - v.value[:, k], v.value[:, k]))
         slopes = (u.gradient[:, k] - v.gradient[:, k], v.gradient[:, k])
         h1, steepness = (float(weights @ one.square().sum(1)) ** 0.5 for one in slopes)
+        l2, h1 = math.hypot(l2, offset * problem.domain.size * steepness), math.hypot(h1, offset * steepness)
         estimates[name] = Estimate(l2, _ratio(l2, size), h1, _ratio(h1, steepness), COMPARISON)
     return estimates
 

@@ -142,7 +142,7 @@ class Trainer:
             return None, reason
         with threads(self.setup.cores):
             comparison = compared(self.problem, best.network, best.relative, state.seconds)
-        return comparison, None if comparison is not None else "no richer space fits into the memory allowed"
+        return (None, comparison) if isinstance(comparison, str) else (comparison, None)
 
     def _trained(self, stage: Stage, state: State) -> tuple[State, Candidate]:
         """The state after a stage, and the network that it ended with."""
