@@ -146,8 +146,16 @@ def test_missing_conditions_are_named_before_training(name: str) -> None:
 
 def test_an_outflow_needs_no_condition() -> None:
     problem = Problem(SQUARE, lambda u: dx(u) + u, 0.0, (dirichlet(1.0, "x-"),), exact=lambda x, y: pk.exp(-1 - x))
-    assert list(missing_conditions(problem)) == ["nothing is stated for u on x+, y-, y+"]
+    assert [str(one) for one in missing_conditions(problem)] == ["nothing is stated for u on x+, y-, y+"]
     assert pk.solve(problem).status == "converged"
+
+
+def test_growth_towards_an_outflow_is_no_missing_condition() -> None:
+    problem = Problem(SQUARE, lambda u: dx(u) - 9 * u, 0.0, (dirichlet(1.0, "x-"),), exact=lambda x, y: pk.exp(9 * (x + 1)))
+    size = amplification(problem)
+    assert size is not None
+    assert size > 1e6
+    check(problem)  # which does not refuse it
 
 
 def test_an_eigenfunction_may_be_added() -> None:

@@ -115,7 +115,7 @@ def solution(
         problem=problem,
         name=problem.name,
         status=status,
-        reason=end.sentence(best.relative, "; ".join(missing_conditions(problem)) if unreliable else ""),
+        reason=end.sentence(best.relative, "; ".join(map(str, missing_conditions(problem))) if unreliable else ""),
         seed=problem.training.seed,
         iterations=state.steps,
         seconds=state.seconds,

@@ -7,6 +7,7 @@ missing and functions of size one leave next to no residual (`estimate.amplifica
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,36 +23,54 @@ START = TIME + "-"
 # The amplification of residuals above which a solution counts as not determined: the library's problems have 1 to 350, a
 # backward heat equation 2e4, problems without a condition 7e8 to 2e11 (`estimate.amplification`).
 UNDETERMINED = 1e6
+# … and above which functions of size one leave a residual of round-off.
+NULL = 1e9
 POINTS = (2, 4, 64, 0)  # of the trial: cells, points an axis, count, seed
 
 
+@dataclass(frozen=True)
+class Missing:
+    """What seems to be missing, in words; is_decisive: whether no well-posed problem lacks it."""
+
+    words: str
+    is_decisive: bool
+
+    def __str__(self) -> str:
+        return self.words
+
+
 def refuse_undetermined(problem: Problem) -> None:
-    """Raise ProblemError where a condition seems to be missing and residuals are amplified more than UNDETERMINED."""
+    """Raise ProblemError where a condition seems to be missing and residuals are amplified too much.
+
+    Too much is more than UNDETERMINED where an initial condition or an equation is missing, else more than NULL: a solution may
+    grow along characteristics towards a face that needs no condition.
+    """
     missing = list(missing_conditions(problem))
     size = amplification(problem) if missing else None
-    if size is not None and size > UNDETERMINED:
+    decisive = any(one.is_decisive for one in missing)
+    if size is not None and size > (UNDETERMINED if decisive else NULL):
         raise ProblemError(
-            f"equation and conditions do not determine the solution: {'; '.join(missing)}. Functions of size one leave a "
-            f"residual of {1.0 / size:.0e}; state in [[conditions]] what holds there"
+            f"equation and conditions do not determine the solution: {'; '.join(map(str, missing))}. Functions of size one "
+            f"leave a residual of {1.0 / size:.0e}; state in [[conditions]] what holds there"
         )
 
 
-def missing_conditions(problem: Problem) -> Iterator[str]:
+def missing_conditions(problem: Problem) -> Iterator[Missing]:
     """What seems to be missing, unknown by unknown: initial conditions by the order in time, conditions on faces."""
     for name in problem.unknowns if problem.equations else ():
         order, order_in_time = _orders(problem, name)
         if order < 0:
-            yield f"no equation depends on {name}"
+            yield Missing(f"no equation depends on {name}", True)
             continue
         own = [one for one in problem.conditions if one.has_points and _concerns(problem, one, name)]
         faces = [face for condition in own for face in problem.faces(condition)]
         if faces.count(START) < order_in_time:
             what = f'an initial condition with operator = "dt({name})"' if START in faces else f"the initial value of {name}"
-            yield f"{name} has derivatives of order {order_in_time} in {TIME}: {what} is missing on {START}"
+            yield Missing(f"{name} has derivatives of order {order_in_time} in {TIME}: {what} is missing on {START}", True)
         bare = [face for face in problem.domain.faces if face not in faces and face[:-1] != TIME]
         enough = problem.domain.dimension == 1 and len(faces) >= order  # of an ordinary differential equation, on either face
         if bare and order > 0 and not enough:
-            yield f"nothing is stated for {name} on {', '.join(bare[:6])}"
+            yield Missing(f"nothing is stated for {name} on {', '.join(bare[:6])}", False)
 
 
 def _concerns(problem: Problem, condition: Condition, name: str) -> bool:
