@@ -11,6 +11,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from pdekan.commands.codes import DONE, INTERNAL, INTERRUPTED, USAGE, UsageError
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 done; 1 internal error; 2 usage or problem file; 3 did not converge (the run is written all "
         "the same); 75 interrupted, --resume goes on; 130 interrupted with nothing to resume",
     )
+    parser.add_argument("--version", action="version", version=f"pdekan {version('pdekan')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, (text, add_arguments) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -125,6 +127,22 @@ def _problem_arguments(command: argparse.ArgumentParser) -> None:
         metavar="SECTION.KEY=VALUE",
         help="replace a value of the file; may repeat",
     )
+
+
+def _new_arguments(new: argparse.ArgumentParser) -> None:
+    new.add_argument(
+        "name", nargs="?", default="problem", metavar="NAME", help="its name; the file is NAME.toml (default: problem)"
+    )
+    new.add_argument("--dimensions", type=int, choices=(1, 2, 3), default=2, help="space coordinates (default: 2)")
+    new.add_argument("--time", action="store_true", help="with a coordinate t")
+    new.add_argument("--unknowns", type=_names, default=("u",), metavar="u,v", help="names of the unknowns (default: u)")
+    new.add_argument("--force", action="store_true", help="overwrite the file")
+
+
+def _show_arguments(show: argparse.ArgumentParser) -> None:
+    show.add_argument("name", metavar="NAME", help="a library problem; `pdekan list` shows all")
+    show.add_argument("--to", type=Path, metavar="FILE", help="write it to a file instead of printing it")
+    show.add_argument("--force", action="store_true", help="overwrite the file")
 
 
 def _scaling_arguments(scaling: argparse.ArgumentParser) -> None:
@@ -204,6 +222,9 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "prune": ("take away what a run's network does not need, and train what is left", _prune_arguments),
     "formula": ("a closed form of a run's solution, checked against the equation", _formula_arguments),
     "list": ("the problem library that ships with pdekan", lambda command: None),
+    "show": ("print a library problem, or copy it to a file", _show_arguments),
+    "new": ("write a commented problem file to begin with", _new_arguments),
+    "schema": ("the JSON schema of problem files, for editors", lambda command: None),
 }
 MODULES = {"list": "listing"}
 

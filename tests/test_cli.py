@@ -120,7 +120,7 @@ def everything(folder: Path) -> list[str]:
 # --- help and list
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["solve", "--help"], ["list"], ["list", "--json"], []])
+@pytest.mark.parametrize("arguments", [["--help"], ["solve", "--help"], ["list"], ["list", "--json"], ["show", "heat_1d"], []])
 def test_what_needs_no_numerics_imports_none(arguments: list[str]) -> None:
     program = (
         "import sys, pdekan.cli\n"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 Array = NDArray[np.float64]
 
@@ -50,6 +49,8 @@ def sobol(lower: Sequence[float], upper: Sequence[float], count: int, seed: int)
 
     Source: Owen, J. Complexity 14 (1998) 466-489; implementation scipy.stats.qmc.
     """
+    from scipy.stats import qmc  # half a second, which few commands need
+
     a, b = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
     power = max(0, int(np.ceil(np.log2(count))))
     points = a + (b - a) * qmc.Sobol(len(a), rng=seed).random_base2(power)
