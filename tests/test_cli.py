@@ -762,10 +762,9 @@ def test_commands_that_cannot_be_carried_out_write_nothing(
     assert everything(workplace) == ["tiny.toml"]
 
 
-def test_an_unknown_name_lists_the_library(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_name_points_to_the_library(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["check", "navier_stokes"]) == 2
-    text = capsys.readouterr().err
-    assert all(name in text for name in library())
+    assert "`pdekan list` shows all" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

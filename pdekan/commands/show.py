@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises UsageError and OSError."""
     files = library()
     if options.name not in files:
-        near = difflib.get_close_matches(options.name, files, n=3)
+        near = difflib.get_close_matches(options.name, files, n=3, cutoff=0.7)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(f"the library has no problem {options.name!r}; {hint}`pdekan list` shows all")
     text = files[options.name].read_text("utf-8")

@@ -69,7 +69,8 @@ class Domain(ABC):
         found = tuple(face for face in self.faces if face == on or face.startswith(on + "."))
         if not found:
             names = ", ".join(self.faces[:40]) + (", …" if len(self.faces) > 40 else "")
-            raise DomainError(f"no face {on!r}; the faces are {names}, and boundary for all but time's")
+            time = "" if on[:-1] != TIME else f"; time is the coordinate called {TIME}, which is not here"
+            raise DomainError(f"no face {on!r}; the faces are {names}, and boundary for all but time's{time}")
         return found
 
     @abstractmethod

@@ -21,10 +21,15 @@ _TOKEN = re.compile(
 _ALLOWED = "numbers, names, + - * / ** ( ) , and comparisons inside where(...)"
 _HINTS = {
     "^": "write ** for a power",
-    "=": "compare with ==",
+    "=": "the right side of an equation goes to `source`, of a condition to `value`; inside where(...) compare with ==",
     "//": "write / for a division",
     ";": "separate arguments by commas",
-}
+    ".": "functions have no prefix: write sin(x)",
+    "·": "write *", "×": "write *", "⋅": "write *", "÷": "write /", "−": "write -", "–": "write -",
+    "²": "write **2", "³": "write **3", "∂": "write dx(u) for the derivative to x", "∇": "write grad(u), div(...)",
+    "Δ": "write laplacian(u)", "π": "write pi",
+}  # fmt: skip
+_WORDS = {"if": "write where(condition, a, b)", "else": "write where(condition, a, b)", "lambda": "call the parameter lam"}
 
 
 class ExpressionError(ProblemError):
@@ -56,14 +61,16 @@ def check_tokens(text: str) -> None:
         if match is None:
             character = text[position]
             hint = _HINTS.get(character, f"allowed are {_ALLOWED}")
-            raise ExpressionError(f"character {character!a} at column {column} is not allowed; {hint}")
+            shown = repr(character) if character.isascii() else f"{character!r} (U+{ord(character):04X})"
+            raise ExpressionError(f"character {shown} at column {column} is not allowed; {hint}")
         if match["glued"]:
             number, name = match["number"], match["glued"]
             raise ExpressionError(
                 f"{shortened(number + name)!r} at column {column} is not a number; write {number[:20]}*{name[:20]}"
             )
         if match["name"] and keyword.iskeyword(match["name"]):
-            raise ExpressionError(f"{match['name']!r} at column {column} is not allowed; a formula has no Python words")
+            hint = _WORDS.get(match["name"], "a formula has no Python words")
+            raise ExpressionError(f"{match['name']!r} at column {column} is not allowed; {hint}")
         token = match["operator"]
         if token == "//":
             raise ExpressionError(f"'//' at column {column} is not allowed; {_HINTS[token]}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from pdekan.problem_files import domains, schema
-from pdekan.problem_files.reader import quoted
+from pdekan.problem_files.reader import LISTS, near, quoted
 from pdekan.problem_files.tables import NUMBER, Table, table_of
 from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions, Weights
 
@@ -44,6 +45,23 @@ def _in_file(path: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
     return tuple(kept)
 
 
+def _unknown_key(key: str, known: list[str]) -> str:
+    """The message of a key that a table does not have: where it belongs, one that is spelt alike, and those that there are."""
+    message, top = f"unknown key; known are {', '.join(known)}", schema.ProblemFile.model_fields
+    if key in top and key not in known:
+        tables = (*_TABLES, "domain", "parameters", "functions", "exact")
+        table = f"[[{key}]]" if key in LISTS else f"[{key}]" if key in tables else key
+        return f"{message}; {table} belongs at the top level of the file" + (", before the first table" if table == key else "")
+    alike = near(key, known)
+    return f"{message}; {alike}" if alike else message
+
+
+def _as_name(found: str) -> str:
+    """A name of the allowed characters that is much like a text."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", found).strip("_-")
+    return f", such as {quoted(name)}" if name else ""
+
+
 def _in_words(item: ErrorDetails) -> str:
     """The message of an error."""
     kind, found, context = item["type"], quoted(item["input"]), item.get("ctx", {})
@@ -54,12 +72,13 @@ def _in_words(item: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         tables = _TABLES | domains.tables()
         last = [str(part) for part in ("", *item["loc"][:-1]) if part in tables][-1]
-        known = ", ".join(field.alias or name for name, field in tables[last].model_fields.items())
-        return f"unknown key; known are {known}"
+        return _unknown_key(str(item["loc"][-1]), [field.alias or name for name, field in tables[last].model_fields.items()])
     if kind == "literal_error":
         return f"found {found}, expected {context['expected']}"
     if kind == "string_pattern_mismatch":
-        return f"found {found}; letters, digits, _ and - are allowed"
+        return f"found {found}; letters, digits, _ and - are allowed{_as_name(item['input'])}"
+    if kind == "list_type" and item["loc"][-1] in LISTS:
+        return f"found {found}, expected a list: write its header in double brackets, [[{item['loc'][-1]}]]"
     for limit, words in _LIMITS.items():
         if limit in context:
             names = [part for part in item["loc"] if part in schema.REASONS]

@@ -25,6 +25,13 @@ MAX_STEPS = 3_000  # bounds the cost of evaluating one expression
 MAX_DEPTH = 150  # of the syntax tree, in which a chain of + - * / counts once: the translation is recursive
 MAX_EXPONENT = 1_000.0
 
+# what other programs call it
+_OTHER_NAMES = {
+    "ln": "log", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "fabs": "abs", "pow": "**",
+    "nabla": "grad", "gradient": "grad", "lap": "laplacian", "laplace": "laplacian", "delta": "laplacian",
+    "divergence": "div", "inner": "dot", "PI": "pi", "Pi": "pi", "np": "sin(x) without np", "math": "sin(x) without math",
+    "heaviside": "where(x < 0, 0, 1)", "step": "where(x < 0, 0, 1)", "piecewise": "where(x < 0, a, b)",
+}  # fmt: skip
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
@@ -285,15 +292,27 @@ class _Translator:
         return indices[-1]
 
     def unknown_name(self, what: str, name: str, known: list[str], node: ast.expr) -> ExpressionError:
-        close = difflib.get_close_matches(name, self.scope.values + self.scope.callables, n=1)
-        meant = f"did you mean {close[0]}? " if close else ""
-        return self.error(node, f"unknown {what} {shortened(name)!r}; {meant}known are {', '.join(known[:60])}")
+        meant = _meant(name, self.scope)
+        hint = f"did you mean {meant}? " if meant else ""
+        return self.error(node, f"unknown {what} {shortened(name)!r}; {hint}known are {', '.join(known[:60])}")
 
     def error(self, node: ast.expr, message: str) -> ExpressionError:
         """An error with the node's text and column."""
         first, last = self.start + node.col_offset, self.start + (node.end_col_offset or node.col_offset + 1)
         piece = shortened(self.text[first:last], 40)
         return ExpressionError(f"{piece!r} at column {first + 1}: {message}")
+
+
+def _meant(name: str, scope: Scope) -> str | None:
+    """What an unknown name may stand for: a derivative such as u_xx or diff, another program's name, or one spelt alike."""
+    unknown, _, letters = name.rpartition("_")
+    if unknown in scope.unknowns and letters and set(letters) <= set(scope.coordinates):
+        return "".join(f"d{letter}(" for letter in letters) + unknown + ")" * len(letters)
+    if name in ("diff", "D", "Derivative"):
+        return f"d{scope.coordinates[0]}({scope.unknowns[0] if scope.unknowns else 'u'})"
+    if name in _OTHER_NAMES:
+        return _OTHER_NAMES[name]
+    return next(iter(difflib.get_close_matches(name, scope.values + scope.callables, n=1)), None)
 
 
 def _needed(steps: list[Step], last: int) -> tuple[Step, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +22,7 @@ MAX_BYTES = 1_000_000
 MAX_LINE = 20_000  # twice the longest expression; tomllib takes quadratic time for a key of very many parts
 MAX_KEY = 20  # parts of a dotted key
 MAX_DEPTH = 12  # of tables in tables
+LISTS = ("conditions", "data", "enrichment")  # of tables, each under a header in double brackets
 MAX_MESSAGES = 20  # printed at once
 
 Key = tuple[str | int, ...]
@@ -88,7 +91,7 @@ def read(problem: str | Path) -> tuple[str, str]:
             content = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ProblemFileError(
-            [f"{problem}: there is no such file, and no such problem in the library: {', '.join(shipped)}"]
+            [f"{problem}: there is no such file, and no such problem in the library: {_hint(str(problem), shipped)}"]
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
@@ -99,9 +102,21 @@ def read(problem: str | Path) -> tuple[str, str]:
         return str(path), content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise ProblemFileError([f"{path}: the file is UTF-16; save it as UTF-8"]) from None
         raise ProblemFileError(
             [f"{path}:{line}: not UTF-8: byte {content[error.start]:#04x}; save the file as UTF-8"]
         ) from None
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A question after names that are spelt alike; empty where none is."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.7)
+    return f"did you mean {' or '.join(close)}?" if close else ""
+
+
+def _hint(name: str, shipped: Iterable[str]) -> str:
+    return f"{near(name.removesuffix('.toml'), shipped)} `pdekan list` shows all".strip()
 
 
 def parse_source(text: str, where: str, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Source:
@@ -135,13 +150,26 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         position = re.search(r" \(at line (\d+), column (\d+)\)$", message)
         place = f"{where}:{position[1]}: column {position[2]}" if position else where
         reason = message[: position.start()] if position else message
-        raise ProblemFileError([f"{place}: not TOML: {shortened(reason, 200)}"]) from None
+        hint = _toml_hint(text.split("\n")[int(position[1]) - 1]) if position else ""
+        raise ProblemFileError([f"{place}: not TOML: {shortened(reason, 200)}{hint}"]) from None
     except RecursionError:
         raise ProblemFileError([f"{where}: not a problem file: brackets are nested too deeply"]) from None
     except ValueError as error:  # an integer of thousands of digits
         raise ProblemFileError([f"{where}: not TOML: {shortened(str(error), 100)}"]) from None
     _check_depth(data, where)
     return data
+
+
+def _toml_hint(line: str) -> str:
+    """What is likely wrong with a line that is not TOML."""
+    if header := re.match(rf"\s*\[\s*({'|'.join(LISTS)})\s*\]", line):
+        return f"; {header[1]} are a list: write [[{header[1]}]] before each"
+    key, equals, value = line.partition("=")
+    if equals and re.fullmatch(_KEY, key.strip()) and re.match(r"\s*[^\s\d\[{\"'#]", value):
+        return f'; formulas and text stand in quotes: {shortened(key)} = "{shortened(value.partition("#")[0])}"'
+    if equals and not key.isascii():
+        return "; names are made of the letters a to z, A to Z, digits and _"
+    return ""
 
 
 def _dumped(data: dict[str, Any], where: str) -> str:
@@ -218,6 +246,10 @@ def _override_value(value: str) -> Any:
 
 
 def _override(data: dict[str, Any], path: Key, value: Any) -> None:
+    parameters = data.get("parameters", {})
+    if path[0] == "parameters" and len(path) > 1 and isinstance(parameters, dict) and path[1] not in parameters:
+        hint = near(str(path[1]), parameters) or (f"there are {', '.join(parameters)}" if parameters else "there are none")
+        raise ProblemFileError([f"override of {'.'.join(map(str, path))}: there is no parameter {path[1]}; {hint}"])
     holder: Any = data
     for part, following in zip(path, [*path[1:], None], strict=True):
         listed = isinstance(holder, list) and isinstance(part, int) and part < len(holder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from pdekan.domains.quadrature import appended
 from pdekan.fields.functions import sin
 from pdekan.fields.jets import TIME, Derivatives, Frame, Jet
 from pdekan.fields.operators import normal
+from pdekan.problem_files.lexer import names_in
 from pdekan.problem_files.samples import Sample, Trial, samples
 from pdekan.problems.conditions import ValueCondition
 from pdekan.problems.formulas import Field, ProblemError, PythonField, RightHandSide, names_of
@@ -57,8 +59,8 @@ def contradictions(problem: Problem) -> Iterator[tuple[Key, str]]:
 
 
 def warnings(problem: Problem) -> list[str]:
-    """Sentences on values that jump at corners, and on sources that the flux through the boundary does not balance."""
-    return [*_corners(problem), *_imbalance(problem)]
+    """Sentences on values that jump at corners, sources that the boundary's flux does not balance, and unused parameters."""
+    return [*_corners(problem), *_imbalance(problem), *_unused(problem)]
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class _Values:
         value, unknown = self.condition.value, self.condition.unknown or problem.unknowns[0]
         field = problem.exact_fields[unknown] if isinstance(value, RightHandSide) else value
         return field(environment).value
+
+    def size(self, problem: Problem, face: str) -> Tensor:
+        """The largest of the values' sizes on a face."""
+        return self.at(problem, torch.as_tensor(problem.domain.face(face, *FEW).points)).abs().max()
 
 
 def _prescribed_values(problem: Problem) -> list[_Values]:
@@ -114,8 +120,9 @@ def _overlaps(problem: Problem) -> Iterator[tuple[Key, str]]:
                 break
 
 
-def _differ(a: Tensor, b: Tensor) -> bool:
-    return bool((a - b).abs().max() > SAME * torch.maximum(a.abs().max(), b.abs().max()))
+def _differ(a: Tensor, b: Tensor, size: Tensor | None = None) -> bool:
+    """Whether values differ by more than round-off, relative to a size, or else to their own."""
+    return bool((a - b).abs().max() > SAME * (torch.maximum(a.abs().max(), b.abs().max()) if size is None else size))
 
 
 def _without_level(problem: Problem) -> list[str]:
@@ -159,7 +166,8 @@ def _corners(problem: Problem) -> Iterator[str]:
             if not len(points):
                 continue
             a, b = first.at(problem, points), second.at(problem, points)
-            if _differ(a, b):
+            size = torch.maximum(first.size(problem, one), second.size(problem, other))
+            if _differ(a, b, torch.maximum(size, torch.maximum(a.abs().max(), b.abs().max()))):
                 k = int((a - b).abs().argmax())
                 where = ", ".join(f"{c} = {v:g}" for c, v in zip(problem.domain.coordinates, points[k].tolist(), strict=True))
                 yield (
@@ -219,6 +227,25 @@ def _imbalance(problem: Problem) -> Iterator[str]:
             f"no solution exists: the source integrates to {float(area @ f):.6g} and what neumann conditions let through the "
             f"boundary to {float(length @ (c * g)):.6g}, which must be equal; correct one of them"
         )
+
+
+def _unused(problem: Problem) -> Iterator[str]:
+    """Of the parameters in the problem's file, those that no formula names."""
+    if problem.text is None:
+        return
+    data = tomllib.loads(problem.text)
+    used = {name for text in _texts(data) for name in names_in(text)}
+    for name in data.get("parameters", {}):
+        if name not in used:
+            yield f"the parameter {name} is not used: no formula names it"
+
+
+def _texts(item: object) -> Iterator[str]:
+    if isinstance(item, str):
+        yield item
+    elif isinstance(item, dict | list):
+        for part in item.values() if isinstance(item, dict) else item:
+            yield from _texts(part)
 
 
 def _flux_coefficient(around: Sample, operator: Field) -> Tensor:
