@@ -80,7 +80,7 @@ def test_formulas_as_other_programs_write_them(operator: str, words: str) -> Non
 
 
 def test_a_problem_that_is_spelt_alike_is_suggested() -> None:
-    with pytest.raises(ProblemFileError, match=r"did you mean poisson_sine .*`pdekan list` shows all"):
+    with pytest.raises(ProblemFileError, match=r"did you mean poisson_sine.*`pdekan list` shows all"):
         load_problem("poison_sine")
 
 
