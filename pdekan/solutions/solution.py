@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -18,13 +19,20 @@ from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
-from pdekan.output import vtkhdf
+from pdekan.output import views, vtkhdf
 from pdekan.output.record import Record
-from pdekan.output.samples import Samples, field_name, residual_names
-from pdekan.problems.parameters import with_known_value
+from pdekan.output.samples import Samples, field_name
 from pdekan.problems.problem import Problem
 from pdekan.solutions import sampling, storage
+from pdekan.solutions.known_fields import exact_values, residual_values
 
+if TYPE_CHECKING:
+    import pyvista
+    import xarray
+
+    from pdekan.output.figures import Figure
+
+SOLUTION = "solution.vtkhdf"  # the file of a run's solution in its directory
 Array = NDArray[np.float64]
 
 
@@ -36,7 +44,7 @@ class Found:
     standard_error: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """A trained network with the result of its training.
 
@@ -49,7 +57,8 @@ class Solution:
     column for each parameter. found: the parameters.
     problem: None for a loaded solution whose problem was stated in Python. reference: what the errors were measured against in
     place of formulas, None for a loaded solution. formula: the closed form that was found, see `symbolic.report`. estimate: the
-    estimated errors by unknown, or None for a reason, see `training.estimate`.
+    estimated errors by unknown, or None for a reason, see `training.estimate`. outside: what is returned at points outside of
+    the domain, "nan", or "raise" for a ValueError.
     """
 
     domain: Domain
@@ -76,26 +85,42 @@ class Solution:
     formula: Mapping[str, Any] | None = None
     estimate: Mapping[str, Estimate] | None = None
     estimate_reason: str | None = None
+    outside: Literal["nan", "raise"] = "nan"
 
     def __call__(self, points: ArrayLike) -> Array:
-        """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``."""
-        values = self._jet(points, Derivatives.VALUE)[0]
-        return values[:, 0] if len(self.unknowns) == 1 else values
+        """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``. Raises ValueError as `outside` says."""
+        return self._evaluated(points, Derivatives.VALUE)
 
     def gradient(self, points: ArrayLike) -> Array:
         """Gradients ``(n, d)`` at points, by every coordinate, t included; of several unknowns ``(n, unknowns, d)``."""
-        gradient = self._jet(points, Derivatives.GRADIENT)[1]
-        return gradient[:, 0] if len(self.unknowns) == 1 else gradient
+        return self._evaluated(points, Derivatives.GRADIENT)
 
-    def _jet(self, points: ArrayLike, level: Derivatives) -> tuple[Array, Array]:
-        """Values ``(n, unknowns)`` and gradients ``(n, unknowns, d)``."""
+    def hessian(self, points: ArrayLike) -> Array:
+        """Second derivatives ``(n, d, d)`` at points, by pairs of coordinates; of several unknowns ``(n, unknowns, d, d)``."""
+        return self._evaluated(points, Derivatives.FULL)
+
+    def _evaluated(self, points: ArrayLike, level: Derivatives) -> Array:
+        """The highest derivatives of a level at points, nan outside of the domain."""
         x = np.atleast_2d(np.array(points, dtype=np.float64))
         if x.ndim != 2 or x.shape[1] != self.domain.dimension:
             wanted = f"(n, {self.domain.dimension}), columns {', '.join(self.domain.coordinates)}"
             raise ValueError(f"points have shape {np.shape(points)}; needed is {wanted}")
-        u, count = evaluate(self.network, self._tensor(x), Frame(self.domain.coordinates, level)), len(self.unknowns)
-        gradient = np.empty((0, 0, 0)) if u.gradient is None else u.gradient[:, :count].cpu().numpy()
-        return u.value[:, :count].cpu().numpy(), gradient
+        outside = ~self.domain.contains(x)
+        if self.outside == "raise" and outside.any():
+            raise ValueError(f"{outside.sum()} of {len(x)} points are outside of the domain, the first is {x[outside][0]}")
+        values = self._jet(x, level)[-1]
+        values[outside] = np.nan
+        return values[:, 0] if len(self.unknowns) == 1 else values
+
+    def _jet(self, points: Array, level: Derivatives) -> list[Array]:
+        """Values ``(n, unknowns)`` and, as the level has them, gradients ``(…, d)`` and second derivatives ``(…, d, d)``."""
+        u, count = evaluate(self.network, self._tensor(points), Frame(self.domain.coordinates, level)), len(self.unknowns)
+        found = [u.value[:, :count].cpu().numpy()]
+        if u.gradient is not None:
+            found.append(u.gradient[:, :count].cpu().numpy())
+        if u.second is not None:
+            found.append(_unpacked(u.second[:, :count].cpu().numpy(), u.frame))
+        return found
 
     def _tensor(self, points: Array) -> torch.Tensor:
         return torch.as_tensor(points, dtype=torch.float64, device=next(self.network.parameters()).device)
@@ -116,6 +141,27 @@ class Solution:
         """Write the HDF5 file that ParaView, xarray and `load_solution` open, whole or not at all."""
         vtkhdf.write(path, self.sample(shape), self.record())
 
+    def plot(self, unknown: str | None = None, shape: Sequence[int] | None = None) -> Figure:
+        """A matplotlib figure of an unknown, by default the first; shape: points along each axis."""
+        from pdekan.output import figures  # matplotlib takes a third of a second
+
+        return figures.solution(self.sample(shape), unknown)
+
+    def to_xarray(self, shape: Sequence[int] | None = None) -> xarray.Dataset:
+        """The samples of `sample` as a dataset; a domain that is no box needs a shape. Raises OutputError without one."""
+        return views.to_xarray(self.sample(shape))
+
+    def to_pyvista(self, shape: Sequence[int] | None = None) -> pyvista.DataSet:
+        """The samples of `sample` as a PyVista grid or mesh."""
+        return views.to_pyvista(self.sample(shape))
+
+    def __repr__(self) -> str:
+        rows = "; ".join(f"{name} {text}" for name, text in described(self).items())
+        return f"<Solution of {self.name}: {rows}>"
+
+    def _repr_html_(self) -> str:
+        return views.to_html(self.name, described(self), self.plot(), f"the solution {self.unknowns[0]} of {self.name}")
+
     def record(self) -> Record:
         """All that `load_solution` needs, as plain data."""
         return storage.record(vars(self))
@@ -124,49 +170,42 @@ class Solution:
         """Solutions, gradients, exact solutions, errors and residuals at points, by the names of `output.samples`."""
         coordinates, fields = self.domain.coordinates, {}
         values, gradients = self._jet(points, Derivatives.GRADIENT)
-        exact = self._exact(points)
+        exact = exact_values(self.problem, self.reference, self._tensor(points))
         for k, name in enumerate(self.unknowns):
             fields[name] = values[:, k]
             fields[field_name("gradient", name, coordinates, self.unknowns)] = gradients[:, k]
             if name in exact:
                 fields[field_name("exact", name, coordinates, self.unknowns)] = exact[name]
                 fields[field_name("error", name, coordinates, self.unknowns)] = values[:, k] - exact[name]
-        return fields | self._residuals(points)
+        return fields | residual_values(self.problem, self.network, self._tensor(points))
 
-    def _exact(self, points: Array) -> dict[str, Array]:
-        """The exact solutions at points, or those of the reference, by unknown; of unknowns without one there is none."""
-        if self.reference is not None:
-            return {name: values for name, (values, _) in self.reference(points).items()}
-        if self.problem is None:
-            return {}
-        environment = self.problem.environment(self._tensor(points), Derivatives.VALUE)
-        return {name: formula(environment).value.cpu().numpy() for name, formula in self.problem.exact_fields.items()}
 
-    def _residuals(self, points: Array) -> dict[str, Array]:
-        """The residuals of the equations at points."""
-        problem = self.problem
-        if problem is None:
-            return {}
-        x, out = self._tensor(points), {}
-        names = residual_names(len(problem.equations), self.domain.coordinates, self.unknowns)
-        for name, equation in zip(names, problem.equations, strict=True):
-            operator, source = with_known_value(equation.operator, equation.source, problem.parameters)
-            level = problem.level_of(operator, x[:2])
-            parts = []
-            for piece in torch.split(x, 8192):
-                jet = evaluate(self.network, piece, Frame(self.domain.coordinates, level))
-                sought = {one: jet[k] for k, one in enumerate(problem.sought)}
-                left = operator(problem.environment(piece, level, None, sought)).value
-                parts.append((left - problem.right_hand_side(source, operator, piece, level, None)).detach().cpu())
-            out[name] = torch.cat(parts).numpy()
-        return out
+def _unpacked(second: Array, frame: Frame) -> Array:
+    """Symmetric matrices ``(…, d, d)`` from their packed upper triangles ``(…, s)``."""
+    rows, columns = frame.packed
+    full = np.empty((*second.shape[:-1], frame.dimension, frame.dimension))
+    full[..., rows, columns] = full[..., columns, rows] = second
+    return full
+
+
+def described(solution: Solution) -> dict[str, str]:
+    """A solution in short: what was solved for, how training ended, errors and estimates, by name."""
+    rows = {
+        "unknowns": f"{', '.join(solution.unknowns)} of {', '.join(solution.domain.coordinates)}",
+        "status": solution.status,
+        "relative residual": f"{solution.relative_residual:.1e}",
+    }
+    for what, norms in (("estimated error", solution.estimate), ("error", solution.errors)):
+        for name, one in (norms or {}).items():
+            rows[f"{what} of {name}"] = f"L2 {one.l2_relative:.1e}, H1 seminorm {one.h1_seminorm_relative:.1e} (relative)"
+    return rows | {name: f"{one.value:.6g}" for name, one in solution.found.items()}
 
 
 def load_solution(path: str | os.PathLike[str]) -> Solution:
-    """The trained solution in a run's HDF5 file, rebuilt from that file alone.
+    """The trained solution in a run's HDF5 file, or in a run's directory, rebuilt from that file alone.
 
     Raises OutputError for a file that is not one of ours, and for a solution whose network was a torch module of the user's.
     """
-    fields = storage.load(path)
+    fields = storage.load(Path(path) / SOLUTION if Path(path).is_dir() else path)
     found = {name: Found(**one) for name, one in fields.pop("found").items()}
     return Solution(**fields, found=found)
