@@ -18,6 +18,7 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import torch
+from commands import started
 
 from pdekan import cli
 from pdekan.output.vtkhdf import read_samples
@@ -25,6 +26,7 @@ from pdekan.problem_files.library import library, titles
 from pdekan.problem_files.loader import load_problem
 from pdekan.runs import directory
 from pdekan.solutions.solution import load_solution
+from pdekan.training.progress import Progress
 
 TINY = """\
 schema = 1
@@ -89,23 +91,6 @@ def command(arguments: Sequence[str]) -> int:
         return cli.main(arguments)
     except SystemExit as end:
         return int(end.code or 0)
-
-
-@contextlib.contextmanager
-def started(*arguments: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
-    """A process of its own, with `before` executed in it first; it does not outlive the block."""
-    program = f"import sys\n{before}\nfrom pdekan.cli import main\nsys.exit(main(sys.argv[1:]))"
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", program, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -429,16 +414,13 @@ def test_an_empty_directory_may_be_given_but_not_a_file(workplace: Path, capsys:
 # --- interrupted and resumed
 
 
-def signalled(step: int, *numbers: signal.Signals) -> Any:
-    """A stand-in for the checkpoints that sends signals to this process at a step."""
+def signalled(step: int, number: signal.Signals) -> Any:
+    """Checkpoints that send a signal to this process at a step."""
 
-    class Signalling:
-        def __init__(self, _: Path) -> None:
-            self.steps = 0
-
-        def __call__(self, _: object) -> None:
-            self.steps += 1
-            for number in numbers if self.steps == step else ():
+    class Signalling(directory.Checkpoints):
+        def __call__(self, progress: Progress) -> None:
+            super().__call__(progress)
+            if progress.step == step:
                 os.kill(os.getpid(), number)
 
     return Signalling
@@ -470,10 +452,14 @@ def test_an_interrupted_run_is_written_and_can_go_on(
     assert os.listdir("outputs/tiny") == ["001"]
 
 
-def test_a_second_interrupt_stops_at_once(
+def test_a_second_interrupt_before_the_first_step_leaves_nothing(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(directory, "Checkpoints", signalled(2, signal.SIGINT, signal.SIGINT))
+    def solve(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("pdekan.training.solver.solve", solve)
     assert command(["solve", "tiny.toml", "--json"]) == 130
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -490,12 +476,50 @@ def test_resume_takes_the_newest_run(capsys: pytest.CaptureFixture[str]) -> None
     assert Path(json.loads(capsys.readouterr().out)["run"]) == Path("outputs/tiny/001")
 
 
-def test_resume_with_no_steps_left_keeps_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("arguments", "code"), [(QUICK, 0), (HOPELESS, 3)])
+def test_a_finished_run_is_not_trained_on(
+    arguments: tuple[str, ...], code: int, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["solve", "tiny.toml", "--output", "out", "--json", *arguments]
+    assert command(given) == code
+    printed = capsys.readouterr().out
+    before = contents(workplace)
+    assert command([*given, "--resume"]) == code
+    captured = capsys.readouterr()
+    assert captured.out == printed
+    assert "finished" in captured.err
+    assert contents(workplace) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "goes_on"),
+    [
+        (["--set", "training.steps=3"], True),
+        (["--set", "training.steps=1", "--seed", "1"], True),
+        (["--set", "training.steps=1", "--tolerance", "1e-12"], True),
+        (["--set", "training.steps=1", "--set", "training.seconds=50"], False),  # less than there was
+        (["--set", "training.steps=1", "--set", "training.seconds=70"], True),
+        (["--set", "training.steps=1", "--memory", "2001"], True),
+    ],
+)
+def test_a_finished_run_goes_on_where_more_is_asked_for(
+    more: list[str], goes_on: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command(["solve", "tiny.toml", "--output", "out", *HOPELESS]) == 3
-    before = load_solution("out/solution.vtkhdf")
-    assert command(["solve", "tiny.toml", "--output", "out", "--resume", *HOPELESS]) == 3
-    after = load_solution("out/solution.vtkhdf")
-    assert after.relative_residual <= before.relative_residual
+    capsys.readouterr()
+    tolerance = [] if "--tolerance" in more else ["--tolerance", "1e-13"]
+    assert command(["solve", "tiny.toml", "--output", "out", "--resume", *tolerance, *more]) == 3
+    assert ("is finished" not in capsys.readouterr().err) == goes_on
+    assert load_solution("out/solution.vtkhdf").iterations == (3 if "training.steps=3" in more else 1)
+
+
+def test_a_finished_run_that_was_not_written_to_its_end_is_completed(workplace: Path) -> None:
+    assert command(["solve", "tiny.toml", "--output", "out", *QUICK]) == 0
+    before = everything(workplace)
+    for name in ("summary.json", "error.png"):
+        (workplace / "out" / name).unlink()
+    assert command(["solve", "tiny.toml", "--output", "out", "--resume", *QUICK]) == 0
+    assert everything(workplace) == before
 
 
 def test_resume_refuses_what_it_cannot_continue(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -591,10 +615,10 @@ def test_checkpoints_are_taken_and_replaced(workplace: Path, monkeypatch: pytest
     seen = []
 
     class Watched(directory.Checkpoints):
-        def __init__(self, folder: Path) -> None:
+        def __init__(self, folder: Path, *_: object) -> None:
             super().__init__(folder, seconds=0.0)
 
-        def __call__(self, progress: Any) -> None:
+        def __call__(self, progress: Progress) -> None:
             super().__call__(progress)
             with h5py.File(workplace / "out" / "solution.vtkhdf") as file:
                 seen.append(file["fields"]["u"].shape)

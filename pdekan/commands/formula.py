@@ -8,20 +8,23 @@ import math
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from pdekan.ansatz.unknowns import inner_network
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
-from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
+from pdekan.commands.terminal import GRACE, ProgressLine, Signals, console, interruptible, progress_display
 from pdekan.networks.kan import KAN
 from pdekan.runs import directory as runs
+from pdekan.runs.lock import locked
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.symbolic import report, search
 from pdekan.symbolic.drawing import drawing
 from pdekan.symbolic.edges import candidates
 from pdekan.symbolic.sampling import inner_box
+from pdekan.symbolic.search import Formula
 
 STOPPING = "stopping the search; the run stays as it was"
 
@@ -31,34 +34,48 @@ def run(options: argparse.Namespace) -> int:
     if not (options.seconds > 0.0 and math.isfinite(options.seconds)):
         raise UsageError(f"--seconds {options.seconds:g}: a time above zero is needed")
     file = runs.solution_file(options.run_path)
-    solution = load_solution(file)
     if options.edges:
-        return _edges(solution, options.json)
+        return _edges(load_solution(file), options.json)
+    with locked(file.parent), interruptible(STOPPING, GRACE) as signals:
+        solution, started = load_solution(file), time.monotonic()
+        formula = _search(solution, options.seconds, signals)
+        outcome: dict[str, Any] = {"schema": report.SCHEMA, "name": solution.name, "run": os.fspath(file.parent), "files": {}}
+        if formula is None:
+            outcome |= {"verdict": "none", "meaning": search.NONE, "seconds": time.monotonic() - started}
+        with signals.undisturbed():
+            if formula is not None:
+                outcome |= _written(formula, solution, file)
+            if options.json:
+                print(json.dumps(outcome))
+            else:
+                _print(outcome)
+            if formula is not None:
+                return DONE
+            return RESUMABLE if signals() else NOT_CONVERGED
+
+
+def _search(solution: Solution, allowed: float, signals: Signals) -> Formula | None:
+    """The formula that was found, None where there is none or a signal ended the search."""
     started = time.monotonic()
-    with interruptible(STOPPING) as interrupted, progress_display(f"formula of {solution.name}", remaining=False) as show:
+    try:
+        with progress_display(f"formula of {solution.name}", remaining=False) as show:
 
-        def watch(what: str) -> str | None:
-            seconds = time.monotonic() - started
-            show(ProgressLine(seconds, seconds / options.seconds, what))
-            return "interrupted" if interrupted() else None
+            def watch(what: str) -> str | None:
+                seconds = time.monotonic() - started
+                show(ProgressLine(seconds, seconds / allowed, what))
+                return "interrupted" if signals() else None
 
-        formula = search.find(solution, seconds=options.seconds, watch=watch)
-        stopped = interrupted()
-    outcome: dict[str, Any] = {"schema": report.SCHEMA, "name": solution.name, "run": os.fspath(file.parent), "files": {}}
-    if formula is None:
-        outcome |= {"verdict": "none", "meaning": search.NONE, "seconds": time.monotonic() - started}
-    else:
-        has_equations, domain = solution.problem is not None and bool(solution.problem.equations), solution.domain
-        stated = report.plain(formula, domain.coordinates, has_equations)
-        drawn = drawing(formula.substituted, domain.coordinates, *inner_box(domain))
-        outcome |= stated | {"files": runs.write_formula(replace(solution, formula=stated), file, drawn)}
-    if options.json:
-        print(json.dumps(outcome))
-    else:
-        _print(outcome)
-    if formula is not None:
-        return DONE
-    return RESUMABLE if stopped else NOT_CONVERGED
+            return search.find(solution, seconds=allowed, watch=watch)
+    except KeyboardInterrupt:
+        return None
+
+
+def _written(formula: Formula, solution: Solution, file: Path) -> dict[str, Any]:
+    """A formula as JSON, once it is in the run's file."""
+    has_equations, domain = solution.problem is not None and bool(solution.problem.equations), solution.domain
+    stated = report.plain(formula, domain.coordinates, has_equations)
+    drawn = drawing(formula.substituted, domain.coordinates, *inner_box(domain))
+    return stated | {"files": runs.write_formula(replace(solution, formula=stated), file, drawn)}
 
 
 def _edges(solution: Solution, as_json: bool) -> int:

@@ -29,27 +29,25 @@ def run(options: argparse.Namespace) -> int:
     solution = load_solution(runs.solution_file(options.run_path))
     given = {key: getattr(options, key) for key in ("factor", "tolerance", "seconds") if getattr(options, key) is not None}
     prune.check(solution)
-    directory = runs.output_directory(options.output, solution.name, options.force)
-    try:
-        title = solution.name if solution.problem is None else solution.problem.title or solution.name
-        with interruptible(STOPPING) as interrupted, progress_display(title) as show:
+    title = solution.name if solution.problem is None else solution.problem.title or solution.name
+    claimed = runs.claimed(options.output, solution.name, options.force)
+    with interruptible(STOPPING) as interrupted, claimed as directory:
+        with progress_display(title) as show:
 
             def watch(progress: PruningProgress) -> str | None:
                 show(_line(progress))
                 return "interrupted" if interrupted() else None
 
             pruned = prune.prune(solution, watch=watch, **given)
-    except BaseException:
-        runs.remove_if_empty(directory)
-        raise
-    drawings = [drawing(one, f"{_sizes(one)}, {one.parameters} parameters") for one in (pruned.before, pruned.after)]
-    written = runs.write(pruned.after, directory, drawings)
-    if options.json:
-        print(json.dumps(written | {"pruning": _plain(pruned)}))
-    else:
-        _print_comparison(pruned, directory)
-    if pruned.interrupted:
-        return RESUMABLE
+        with interrupted.undisturbed():
+            drawings = [drawing(one, f"{_sizes(one)}, {one.parameters} parameters") for one in (pruned.before, pruned.after)]
+            written = runs.write(pruned.after, directory, drawings, interrupted)
+            if options.json:
+                print(json.dumps(written | {"pruning": _plain(pruned)}))
+            else:
+                _print_comparison(pruned, directory)
+            if interrupted():
+                return RESUMABLE
     return DONE if pruned.after.status == "converged" else NOT_CONVERGED
 
 

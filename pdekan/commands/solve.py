@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,15 @@ import torch
 from rich.table import Table
 
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
-from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
+from pdekan.commands.terminal import GRACE, ProgressLine, Signals, console, interruptible, note, progress_display
 from pdekan.errors.norms import Errors
 from pdekan.errors.reference_solutions import SUFFICIENT_ACCURACY
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.problem import Problem
 from pdekan.runs import directory as runs
+from pdekan.runs.finished import finished
+from pdekan.runs.lock import locked
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training import solver
 from pdekan.training.progress import Progress
@@ -31,54 +32,103 @@ STATUS_CODES = {
     "budget": NOT_CONVERGED,
     "unreliable": NOT_CONVERGED,
 }
-STOPPING = "stopping after this step; the run will be written"
+STOPPING = "stopping; the run will be written"
+FINISHED = (
+    "this run is finished; it goes on with a larger training.seconds, training.steps or --memory, or another --tolerance, and "
+    "begins again with --force"
+)
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises ProblemError, OutputError, UsageError and OSError."""
-    given = {key: getattr(options, key) for key in ("seed", "tolerance", "memory")}
-    overrides = [f"training.{key}={value}" for key, value in given.items() if value is not None]
-    problem = load_problem(options.file, [*options.set, *overrides])
-    _check_device(options.device)
-    for warning in warnings(problem):
-        print(f"pdekan: warning: {warning}", file=sys.stderr)
-    if options.resume:
-        directory = options.output or runs.latest_directory(problem.name)
-        earlier: Solution | None = _earlier(problem, directory)
-    else:
-        directory, earlier = runs.output_directory(options.output, problem.name, options.force), None
+    with interruptible(STOPPING, GRACE) as signals:
+        given = {key: getattr(options, key) for key in ("seed", "tolerance", "memory")}
+        overrides = [f"training.{key}={value}" for key, value in given.items() if value is not None]
+        problem = load_problem(options.file, [*options.set, *overrides])
+        _check_device(options.device)
+        for warning in warnings(problem):
+            note(f"pdekan: warning: {warning}")
+        return _resumed(options, problem, signals) if options.resume else _fresh(options, problem, signals)
+
+
+def _fresh(options: argparse.Namespace, problem: Problem, signals: Signals) -> int:
+    """A new run; its exit code."""
+    with runs.claimed(options.output, problem.name, options.force) as directory:
+        return _solved(options, problem, directory, None, signals)
+
+
+def _resumed(options: argparse.Namespace, problem: Problem, signals: Signals) -> int:
+    """Go on with a run, unless it is finished; its exit code."""
+    directory = options.output or runs.latest_directory(problem.name)
+    file = runs.solution_file(directory)
+    with locked(file.parent):
+        earlier = load_solution(file)
+        if earlier.name != problem.name:
+            raise UsageError(f"{directory} holds a run of {earlier.name!r}, not of {problem.name!r}")
+        if finished(earlier, problem):
+            note(f"{directory}: {FINISHED}")
+            with signals.undisturbed():
+                _report(options, earlier, runs.written_summary(earlier, directory))
+            return STATUS_CODES[earlier.status]
+        try:
+            return _solved(options, problem, directory, earlier, signals)
+        except KeyboardInterrupt:  # before the first step
+            return RESUMABLE
+
+
+def _solved(options: argparse.Namespace, problem: Problem, directory: Path, earlier: Solution | None, signals: Signals) -> int:
+    """Train, write the run and print its summary; its exit code."""
+    solution = _train(options, problem, directory, earlier, signals)
+    with signals.undisturbed():
+        summary = runs.write(solution, directory, interrupted=signals)
+        _report(options, solution, summary)
+        if signals():
+            note(f"figures may be missing; `pdekan plot {directory}` draws them")
+            return RESUMABLE
+    return STATUS_CODES[solution.status]
+
+
+def _train(
+    options: argparse.Namespace, problem: Problem, directory: Path, earlier: Solution | None, signals: Signals
+) -> Solution:
+    """Train with progress and checkpoints; a signal ends the training, in the middle of a step too.
+
+    Where that takes longer than the grace, or the user is impatient, the last step's solution is returned. Raises
+    KeyboardInterrupt where there is none.
+    """
+    checkpoints = runs.Checkpoints(directory, signals.checkpoint_requested)
+
+    def interrupted() -> bool:
+        with signals.undisturbed():
+            checkpoints.save_if_due()
+        return signals()
+
     try:
-        solution = _train(problem, directory, earlier, options)
-    except BaseException:
-        runs.remove_if_empty(directory)
-        raise
-    summary = runs.write(solution, directory)
+        with progress_display(problem.title or problem.name) as show:
+
+            def watch(progress: Progress) -> str | None:
+                show(_line(progress))
+                with signals.undisturbed():
+                    checkpoints(progress)
+                return "interrupted" if signals() else None
+
+            return solver.solve(
+                problem, resume=earlier, device=options.device, watch=watch, interrupted=interrupted,
+                estimate=not options.no_estimate,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        with signals.undisturbed():
+            solution = checkpoints.latest()
+        if solution is None:
+            raise
+        return solution
+
+
+def _report(options: argparse.Namespace, solution: Solution, summary: dict[str, Any]) -> None:
     if options.json:
         print(json.dumps(summary))
     else:
         _print_summary(solution, summary)
-    return STATUS_CODES[solution.status]
-
-
-def _earlier(problem: Problem, directory: Path) -> Solution:
-    """The solution of a run to resume."""
-    solution = load_solution(runs.solution_file(directory))
-    if solution.name != problem.name:
-        raise UsageError(f"{directory} holds a run of {solution.name!r}, not of {problem.name!r}")
-    return solution
-
-
-def _train(problem: Problem, directory: Path, earlier: Solution | None, options: argparse.Namespace) -> Solution:
-    """Train with progress and checkpoints; a signal ends the training after a step."""
-    checkpoint = runs.Checkpoints(directory)
-    with interruptible(STOPPING) as interrupted, progress_display(problem.title or problem.name) as show:
-
-        def watch(progress: Progress) -> str | None:
-            show(_line(progress))
-            checkpoint(progress)
-            return "interrupted" if interrupted() else None
-
-        return solver.solve(problem, resume=earlier, device=options.device, watch=watch, estimate=not options.no_estimate)
 
 
 def _check_device(device: str) -> None:

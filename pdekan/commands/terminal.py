@@ -1,18 +1,22 @@
-"""The terminal: results on stdout, progress on stderr, Ctrl-C."""
+"""The terminal: results on stdout, progress on stderr, signals."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_SECONDS = 10.0
+# Seconds from a signal to the end of work that does not ask whether to go on, such as finite elements; queues kill after 30.
+GRACE = 5.0
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,75 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-@contextmanager
-def interruptible(message: str) -> Iterator[Callable[[], bool]]:
-    """In the block the first SIGINT or SIGTERM prints a message, and the second raises KeyboardInterrupt.
+class Signals:
+    """The signals that a command has received; calling it returns whether one of them is to end the command.
 
-    Yields a function that returns whether a signal was received.
+    message: printed when the first one comes. grace: seconds after it until KeyboardInterrupt is raised; None for never.
     """
-    received: list[int] = []
 
-    def handle(number: int, _: object) -> None:
-        if received:
+    def __init__(self, message: str, grace: float | None = None) -> None:
+        self._message, self._grace = message, grace
+        self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+        self._ending = self._checkpoint = self._undisturbed = False
+
+    def __call__(self) -> bool:
+        return self._ending
+
+    def checkpoint_requested(self) -> bool:
+        """Whether SIGUSR1 was received since the last call."""
+        requested, self._checkpoint = self._checkpoint, False
+        return requested
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """In the block signals are recorded and raise nothing."""
+        self._undisturbed = True
+        try:
+            yield
+        finally:
+            self._undisturbed = False
+
+    def end(self, number: int, _: object) -> None:
+        """The handler of signals that end the command; a second SIGINT ends it at once."""
+        if not self._ending:
+            self._ending = True
+            self._leave_lost_terminals()
+            signal.setitimer(signal.ITIMER_REAL, self._grace or 0.0)
+            with suppress(OSError, RuntimeError):  # where the signal came in the middle of another line
+                note(f"\n{self._message} (Ctrl-C to stop at once)")
+        elif number == signal.SIGINT:
+            self.stop()
+
+    def stop(self, *_: object) -> None:
+        """Raise KeyboardInterrupt, unless in an undisturbed block."""
+        if not self._undisturbed:
             raise KeyboardInterrupt
-        received.append(number)
-        note(f"\n{message} (once more to stop at once)")
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    def request(self, *_: object) -> None:
+        """The handler of SIGUSR1."""
+        self._checkpoint = True
+
+    def _leave_lost_terminals(self) -> None:
+        """Discard further output to a terminal that was closed, where it would be an error."""
+        for stream in self._terminals:
+            if not os.isatty(stream):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream)
+                os.close(null)
+
+
+@contextmanager
+def interruptible(message: str, grace: float | None = None) -> Iterator[Signals]:
+    """In the block SIGINT, SIGTERM, SIGHUP and SIGUSR1 are recorded; see `Signals`. Under nohup SIGHUP stays ignored."""
+    signals = Signals(message, grace)
+    handlers = dict.fromkeys(ENDING, signals.end) | {signal.SIGUSR1: signals.request, signal.SIGALRM: signals.stop}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        del handlers[signal.SIGHUP]
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield lambda: bool(received)
+        yield signals
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -119,10 +119,21 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         figure.savefig(temporary, format=kind[1:], dpi=panels.DOTS_PER_INCH)
 
 
-def save_all(directory: str | os.PathLike[str], figures: Mapping[str, Callable[[], Figure]], suffix: str) -> dict[str, Path]:
-    """Draw and write figures, given by name, into an existing directory; their paths by name. Raises as `save` does."""
-    paths = {name: Path(directory) / f"{name}{suffix}" for name in figures}
+def save_all(
+    directory: str | os.PathLike[str],
+    figures: Mapping[str, Callable[[], Figure]],
+    suffix: str,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> dict[str, Path]:
+    """Draw and write figures, given by name, into an existing directory; their paths by name. Raises as `save` does.
+
+    interrupted: called before every figure; once it is true no further one is drawn.
+    """
+    paths: dict[str, Path] = {}
     for name, draw in figures.items():
+        if interrupted():
+            break
+        paths[name] = Path(directory) / f"{name}{suffix}"
         save(draw(), paths[name])
     return paths
 
@@ -133,8 +144,9 @@ def write_all(
     columns: History,
     suffix: str = ".png",
     marks: Array | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, Path]:
-    """Write the figures of a run into an existing directory; their paths by name.
+    """Write the figures of a run into an existing directory, until interrupted; their paths by name.
 
     "solution" and, with an exact solution, "exact" and "error"; "solution_u", … where there are several unknowns; and
     "history". Raises OutputError and OSError.
@@ -146,7 +158,7 @@ def write_all(
         if samples.of("exact", unknown) is not None:
             figures |= {f"{draw.__name__}{ending}": partial(draw, samples, unknown) for draw in (exact, error)}
     figures["history"] = partial(history, columns)
-    return save_all(directory, figures, suffix)
+    return save_all(directory, figures, suffix, interrupted)
 
 
 def _is_curve(samples: Samples) -> bool:

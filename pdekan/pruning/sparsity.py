@@ -26,7 +26,7 @@ from pdekan.networks.kan import KAN
 from pdekan.networks.layers import SplineLayer
 from pdekan.optimizers.base import Products
 from pdekan.residuals.least_squares import Objective
-from pdekan.training.clock import OutOfTimeError
+from pdekan.training.clock import StepEndedError
 from pdekan.training.retraining import Retraining, flat
 
 # Norms below this count as this in the weights, which would grow without bound.
@@ -243,7 +243,7 @@ def sparsified(retraining: Retraining, network: Network, how: Sparsification = S
     zero = theta.clone()
     zero[len(theta) - objective.linear :] = 0.0
     before, end = _penalty(network, outputs), clock.spent + how.share * (clock.budget - clock.spent)
-    with suppress(OutOfTimeError):
+    with suppress(StepEndedError):
         strength = how.strength * objective.loss(zero) / before
         for _ in range(how.rounds):
             problem = Sparse(objective, objective.load(theta), outputs, strength)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pdekan.output.network_figure import Drawing
 from pdekan.output.record import finite
 from pdekan.output.samples import Array, OutputError
 from pdekan.runs import summary
+from pdekan.runs.lock import locked
 from pdekan.runs.network_drawing import can_be_drawn, drawing
 from pdekan.solutions.sampling import grid_axes
 from pdekan.solutions.solution import Solution, load_solution
@@ -84,26 +85,57 @@ def solution_file(path: Path) -> Path:
     return file
 
 
-class Checkpoints:
-    """Saves the current solution at intervals of some seconds, so that a killed training can be resumed."""
+@contextmanager
+def claimed(path: Path | None, name: str, force: bool) -> Iterator[Path]:
+    """The same, locked for this process in the block; removed if the block raises and has written nothing."""
+    directory = output_directory(path, name, force)
+    with locked(directory):
+        if path is not None:
+            claim_directory(path, force)  # before the lock another process may have written a run
+        try:
+            yield directory
+        except BaseException:
+            remove_if_empty(directory)
+            raise
 
-    def __init__(self, directory: Path, seconds: float = 15.0) -> None:
-        self._path, self._seconds = directory / SOLUTION, seconds
+
+class Checkpoints:
+    """Saves the best solution so far at intervals of some seconds and on request, so that a killed training can be resumed.
+
+    requested: whether one is to be saved at once; a request before the first step waits for it.
+    """
+
+    def __init__(self, directory: Path, requested: Callable[[], bool] = lambda: False, seconds: float = 15.0) -> None:
+        self._path, self._requested, self._seconds = directory / SOLUTION, requested, seconds
         self._next = time.monotonic() + seconds
+        self._latest: Callable[[], Solution] | None = None
+        self._saved = False
 
     def __call__(self, progress: Progress) -> None:
-        """Save, unless the last checkpoint is more recent than the interval."""
-        if time.monotonic() < self._next:
+        """Take note of a step, and save if it is time."""
+        self._latest, self._saved = progress.snapshot, False
+        self.save_if_due()
+
+    def save_if_due(self) -> None:
+        """Save if requested, or if the last step is not saved and the last checkpoint is older than the interval."""
+        due = not self._saved and time.monotonic() >= self._next
+        if self._latest is None or not (self._requested() or due):
             return
-        solution = progress.snapshot()
+        solution = self._latest()
         solution.save(self._path, (CHECKPOINT_POINTS,) * grid_axes(solution.domain))
-        self._next = time.monotonic() + self._seconds
+        self._next, self._saved = time.monotonic() + self._seconds, True
+
+    def latest(self) -> Solution | None:
+        """The best solution up to the last step, None before the first one."""
+        return None if self._latest is None else self._latest()
 
 
-def write(solution: Solution, directory: Path, networks: Sequence[Drawing] = ()) -> dict[str, Any]:
+def write(
+    solution: Solution, directory: Path, networks: Sequence[Drawing] = (), interrupted: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
     """Write all files of a run; returns its summary, whose `files` are their paths: solution, history, problem, figures, …
 
-    networks: drawings for one more figure.
+    networks: drawings for one more figure. interrupted: called before every figure; once it is true no further one is drawn.
     """
     samples = solution.sample()
     vtkhdf.write(directory / SOLUTION, samples, solution.record())
@@ -112,8 +144,8 @@ def write(solution: Solution, directory: Path, networks: Sequence[Drawing] = ())
     if solution.problem is not None and solution.problem.text is not None:
         write_text(directory / PROBLEM, solution.problem.text)
         files["problem"] = directory / PROBLEM
-    drawn = figures.write_all(directory, samples, solution.history, marks=_marks(solution))
-    if networks:
+    drawn = figures.write_all(directory, samples, solution.history, marks=_marks(solution), interrupted=interrupted)
+    if networks and not interrupted():
         drawn["network"] = directory / NETWORK
         figures.save(network_figure.networks(networks), drawn["network"])
     files |= {f"figure_{name}": path for name, path in drawn.items()}
@@ -123,6 +155,16 @@ def write(solution: Solution, directory: Path, networks: Sequence[Drawing] = ())
     written = summary.of_run(solution, directory, {name: os.fspath(path) for name, path in files.items()})
     write_text(directory / SUMMARY, json.dumps(written, indent=2) + "\n")
     return written
+
+
+def written_summary(solution: Solution, directory: Path) -> dict[str, Any]:
+    """The summary that a run was written with; the run is written again where that was left unfinished."""
+    stated = summary.of_solution(solution)
+    with suppress(OSError, ValueError, TypeError):
+        written: dict[str, Any] = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))
+        if all(written.get(name) == stated[name] for name in ("status", "iterations", "seconds")):
+            return written
+    return write(solution, directory)
 
 
 def _files_of_runs(directory: Path) -> set[Path]:

@@ -1,21 +1,30 @@
-"""The clock of a training, and its deadline."""
+"""The clock of a training, which can end a step in its middle."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pdekan.training.reasons import Reason
 
-class OutOfTimeError(Exception):
-    """The time allowed has passed in the middle of a step."""
+
+class StepEndedError(Exception):
+    """A step was ended in its middle; reason: BUDGET or INTERRUPTED."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.sentence)
+        self.reason = reason
 
 
 class Clock:
-    """Seconds of training; it stands still outside of `running`, and within `paused`."""
+    """Seconds of training; it stands still outside of `running`, and within `paused`.
 
-    def __init__(self, spent: float, seconds: float) -> None:
-        self.budget = spent + seconds
+    interrupted: called by `check`; whether the training is to end.
+    """
+
+    def __init__(self, spent: float, seconds: float, interrupted: Callable[[], bool] = lambda: False) -> None:
+        self.budget, self._interrupted = spent + seconds, interrupted
         self._spent = spent
         self._since: float | None = None
 
@@ -25,9 +34,13 @@ class Clock:
         return self._spent + (0.0 if self._since is None else time.perf_counter() - self._since)
 
     def check(self) -> None:
-        """Raise OutOfTimeError where the time allowed has passed."""
+        """Raise StepEndedError where the training is interrupted or the time allowed has passed; called within `running`."""
+        with self.paused():
+            interrupted = self._interrupted()
+        if interrupted:
+            raise StepEndedError(Reason.INTERRUPTED)
         if self.spent > self.budget:
-            raise OutOfTimeError
+            raise StepEndedError(Reason.BUDGET)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""fit(): an optimizer at work on a least-squares problem until it ends, is stopped, or its time is out."""
+"""fit(): an optimizer at work on a least-squares problem until it ends, is stopped, or is ended in the middle of a step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from pdekan.networks.base import NoJacobian
 from pdekan.optimizers.base import Optimizer, Outcome, Step
 from pdekan.problems.formulas import ProblemError
-from pdekan.training.clock import OutOfTimeError
+from pdekan.training.clock import StepEndedError
 from pdekan.training.reasons import Reason
 
 P = TypeVar("P")
@@ -23,7 +23,7 @@ Stop = Callable[[Step], Reason | None]
 def fit(objective: P, optimizer: Optimizer[P], theta: Tensor, steps: int, stop: Stop) -> Outcome:
     """Minimise from theta ``(P,)`` with at most so many steps; the outcome's reason is a `Reason`.
 
-    Where the objective raises OutOfTimeError in the middle of a step, the outcome is the step with the lowest loss. Raises
+    Where the objective raises StepEndedError in the middle of a step, the outcome is the step with the lowest loss. Raises
     ProblemError for networks whose Jacobian the optimizer needs and cannot have, ValueError for an optimizer's unknown reason.
     """
     best, taken = Step(theta, math.inf), 0
@@ -39,6 +39,6 @@ def fit(objective: P, optimizer: Optimizer[P], theta: Tensor, steps: int, stop: 
         outcome = optimizer.minimise(objective, theta, steps, watch)
     except NoJacobian as error:
         raise ProblemError(str(error)) from error
-    except OutOfTimeError:
-        return Outcome(best.theta, best.loss, taken, Reason.BUDGET)
+    except StepEndedError as end:
+        return Outcome(best.theta, best.loss, taken, end.reason)
     return replace(outcome, reason=Reason(outcome.reason))

@@ -19,7 +19,7 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
 from pdekan.residuals.validation import Residuals, Validation
-from pdekan.training.clock import Clock, OutOfTimeError
+from pdekan.training.clock import Clock, StepEndedError
 from pdekan.training.fit import fit
 from pdekan.training.optimizer_choice import METHODS
 from pdekan.training.points import training_points, validation_points
@@ -112,7 +112,7 @@ class Retraining:
         return self._objective(network, lambda: None)
 
     def timed(self, network: Network) -> Objective:
-        """The same, which raises OutOfTimeError where the budget is used up."""
+        """The same, which raises StepEndedError where the budget is used up."""
         return self._objective(network, self._check_time)
 
     def _objective(self, network: Network, check: Callable[[], None]) -> Objective:
@@ -123,7 +123,7 @@ class Retraining:
     def _check_time(self) -> None:
         if self.clock.spent > self.clock.budget:
             self.stopped = Reason.BUDGET
-            raise OutOfTimeError
+            raise StepEndedError(Reason.BUDGET)
 
 
 def flat(network: Network) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -33,6 +34,7 @@ def solve(
     device: str = "cpu",
     watch: Callback | None = None,
     estimate: bool = True,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> Solution:
     """Train a network to solve the problem and measure its error.
 
@@ -40,7 +42,8 @@ def solve(
     default the problem's own options. strategy: decides which stages are trained, instead of the options. optimizer: an object
     that trains every stage, or a method that chooses one by the size, instead of the name in the options. resume: a solution
     of the same problem to go on from. watch: called after every step; words that it returns stop the training. estimate:
-    whether the error is estimated, see `training.estimate`. Raises ProblemError for options that do not fit the problem. The
+    whether the error is estimated, see `training.estimate`. interrupted: called before every block of work of a step; where it
+    is true the training ends, with the best step so far. Raises ProblemError for options that do not fit the problem. The
     caller's network is not changed.
     """
     if isinstance(network, NetworkOptions):
@@ -52,7 +55,7 @@ def solve(
         outputs = network_outputs(problem)
         given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension, outputs)
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
-    setup = Setup(strategy, method, device, watch, torch.get_num_threads(), estimate=estimate)
+    setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate)
     with threads(1):
         if problem.training.slabs == 1:
             return Trainer(problem, given, setup, resume).solution()

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import torch
-from torch.nn.utils import parameters_to_vector
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from pdekan.ansatz.unknowns import parameter_values
 from pdekan.errors.norms import Errors
@@ -91,6 +91,7 @@ class StageTraining:
         if problem.training.adapt and state.best is not None:  # on points that lie as those of the new network
             best = replace(state.best, residuals=self.validation.residuals(state.best.network))
             self.state = replace(state, best=best)
+        self.network = network  # as it is before the fit
         self.theta = parameters_to_vector(network.parameters()).detach()
         self.rows = sum(len(term.target) for term in fitted)
         rows_at_a_time = training.rows_at_a_time(sizes, len(self.theta))
@@ -185,7 +186,7 @@ class StageTraining:
                 return Reason.REGRIDDING if steep else None
         seconds = training.clock.spent
         with training.clock.paused():
-            words = self._recorded(step, network, residuals, seconds)
+            words = self._recorded(replace(step, theta=step.theta.clone()), network, residuals, seconds)
         one = ValidatedStep(step, network, residuals.relative, seconds, seconds - self._last)
         self._last = seconds
         if words is not None:
@@ -200,13 +201,17 @@ class StageTraining:
         training.history.append(taken, seconds, stage.index, step.loss, residuals, errors, parameter_values(network))
         if training.callback is None:
             return None
-        candidate = Candidate(network, stage, residuals)
+        untrained = self.network
 
-        def snapshot() -> Solution:
+        def snapshot() -> Solution:  # also in the middle of a later step, when `network` has other parameters
             now = replace(state, steps=taken, seconds=training.clock.spent)
+            candidate = Candidate(untrained, stage, residuals)
             best = min((candidate, *state.candidates), key=lambda one: one.relative)
             known = errors if best is candidate else training.history.quick_errors(best.network)
-            return training.snapshot(replace(best, network=deepcopy(best.network)), now, known)
+            copied = deepcopy(best.network)
+            if best is candidate:
+                vector_to_parameters(step.theta.clone(), copied.parameters())
+            return training.snapshot(replace(best, network=copied), now, known)
 
         return training.callback(
             Progress(

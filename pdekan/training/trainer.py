@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -55,6 +55,7 @@ class Setup:
     method: Method | None = None
     device: str = "cpu"
     callback: Callback | None = None
+    interrupted: Callable[[], bool] = lambda: False
     cores: int = 1
     parallel: int = 1000
     estimate: bool = True
@@ -81,7 +82,8 @@ class Trainer:
         self.training = Training(
             problem, fitted, validated, goal, self.method, given, torch.device(setup.device),
             History(problem, None if resume is None else resume.history),
-            Clock(0.0 if resume is None else resume.seconds, problem.training.seconds), setup.callback, self._snapshot,
+            Clock(0.0 if resume is None else resume.seconds, problem.training.seconds, setup.interrupted), setup.callback,
+            self._snapshot,
         )  # fmt: skip
         self.state = self._start(resume)
 
@@ -195,6 +197,8 @@ class Trainer:
     def _finished(self, state: State, end: result.End) -> Solution:
         best = state.result()
         network = best.network.requires_grad_(False)
+        if end.reason is Reason.INTERRUPTED:  # what follows may take as long as many steps
+            return self._snapshot(best, state, self.training.history.quick_errors(network))
         errors, reference = result.measured(self.problem, network)
         solution = self._solution(best, state, end, errors, self._standard_errors(best, state))
         return replace(solution, reference=reference)
