@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import shlex
 import sys
 import traceback
@@ -170,6 +171,12 @@ def _scaling_arguments(scaling: argparse.ArgumentParser) -> None:
     _place_arguments(scaling, "outputs/NAME_scaling/NNN")
 
 
+def _bench_arguments(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of problem files")
+    bench.add_argument("--seconds", type=_positive, metavar="S", help="budget of each problem (default: that of its file)")
+    _place_arguments(bench, "outputs/FOLDER_bench/NNN")
+
+
 def _place_arguments(command: argparse.ArgumentParser, fresh: str) -> None:
     place = command.add_argument_group("where")
     place.add_argument("--workers", type=_count, metavar="N", help="processes to train in (default: one a core)")
@@ -205,6 +212,16 @@ def _networks_or_none(text: str) -> tuple[tuple[int, ...], ...]:
     return () if text == "none" else _networks(text)
 
 
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0.0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
@@ -217,6 +234,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "check": ("validate a problem file and say what would be solved", _problem_arguments),
     "scaling": ("train many sizes, and say how the error falls with them", _scaling_arguments),
     "study": ("repeat a published experiment with Kolmogorov-Arnold networks", _study_arguments),
+    "bench": ("solve every problem file of a folder, and say what converged and whether that was true", _bench_arguments),
     "export": ("evaluate a run on another grid and write HDF5 again", _export_arguments),
     "plot": ("draw the figures of a run or a study again", _plot_arguments),
     "prune": ("take away what a run's network does not need, and train what is left", _prune_arguments),

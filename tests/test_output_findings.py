@@ -12,7 +12,7 @@ import pytest
 from figure_files import written_inches
 
 from pdekan.output import findings_figures, findings_file, tables
-from pdekan.output.findings import Columns, Curve, Findings, Heading, Panel, Picture
+from pdekan.output.findings import Bar, Columns, Curve, Findings, Heading, Panel, Picture
 from pdekan.output.samples import OutputError
 
 HEADING = Heading("n", "A title", "somebody's paper", "pdekan study n", {"threads": 1})
@@ -30,7 +30,8 @@ WIDE = Picture(
     (6.0, 5.0),
     "Over all",
 )
-FINDINGS = Findings(("It falls.", "Größe ∎"), (SIZES,), (WIDE, Picture("small", (Panel((LINE,)),))))
+BARS = Picture("bars", (Panel((), x="cases", bars=(Bar("right", 3, "green"), Bar("wrong", 0, "red"))),))
+FINDINGS = Findings(("It falls.", "Größe ∎"), (SIZES,), (WIDE, Picture("small", (Panel((LINE,)),)), BARS))
 
 
 @pytest.fixture
@@ -126,8 +127,16 @@ def test_shared_axes_are_labelled_at_the_edges() -> None:
     assert not findings_figures.draw(Picture("p", (Panel((Curve(LINE.x, LINE.y),)),))).legends
 
 
+def test_bars_are_as_long_as_their_counts_the_first_at_the_top() -> None:
+    (axes,) = findings_figures.draw(BARS).axes
+    assert [bar.get_width() for bar in axes.patches] == [3, 0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["right", "wrong"]
+    top, bottom = (axes.transData.transform((0.0, y))[1] for y in (0.0, 1.0))
+    assert top > bottom
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_figures_are_written_by_name(tmp_path: Path, suffix: str) -> None:
-    paths = findings_figures.write_all(tmp_path, FINDINGS.pictures[1:], suffix)
+    paths = findings_figures.write_all(tmp_path, FINDINGS.pictures[1:2], suffix)
     assert paths == {"small": tmp_path / f"small{suffix}"}
     assert written_inches(paths["small"]) == pytest.approx(FINDINGS.pictures[1].size, abs=0.01)

@@ -36,9 +36,12 @@ class Trainings:
         return len(self.rows) < self.tasks
 
 
-def train(options: argparse.Namespace, name: str, task: engine.Train, tasks: Sequence[Task], score: Score) -> Trainings:
+def train(
+    options: argparse.Namespace, name: str, task: engine.Train, tasks: Sequence[Task], score: Score, writes: bool = False
+) -> Trainings:
     """Execute the tasks without a row, in outputs/name/NNN or in the directory of the options.
 
+    writes: whether trainings write files of their own; their configurations then have the study's `directory`.
     Raises StudyError, OutputError and OSError; a directory without any row is then removed.
     """
     directory, earlier = _directory(options, name, tasks)
@@ -46,7 +49,8 @@ def train(options: argparse.Namespace, name: str, task: engine.Train, tasks: Seq
         with interruptible(STOPPING) as interrupted, progress_display("study", remaining=False) as show:
             watch = _watcher(show, interrupted, score, earlier)
             where = {"workers": options.workers, "scheduler": options.scheduler}
-            rows = engine.run(task, tasks, directory, **where, watch=watch)
+            common = {"directory": str(directory.absolute())} if writes else None
+            rows = engine.run(task, tasks, directory, **where, watch=watch, common=common)
     except BaseException:
         folder.discard(directory)
         raise

@@ -50,9 +50,18 @@ class Curve:
     width: float = 1.2
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A horizontal bar as long as a count; its label is the tick on the y axis."""
+
+    label: str
+    count: int
+    colour: Colour = "blue"
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Axes with curves, later ones on top.
+    """Axes with curves, later ones on top, or with bars, the first at the top.
 
     limits: of an axis, None for those of the curves. x_ticks: () for the default ticks.
     """
@@ -65,6 +74,7 @@ class Panel:
     x_limits: tuple[float, float] | None = None
     y_limits: tuple[float, float] | None = None
     x_ticks: tuple[float, ...] = ()
+    bars: tuple[Bar, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

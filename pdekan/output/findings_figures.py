@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from pdekan.output import panels
 from pdekan.output.figures import save_all
-from pdekan.output.findings import Panel, Picture
+from pdekan.output.findings import Bar, Panel, Picture
 
 _COLOURS = {
     "blue": panels.BLUE, "orange": panels.ORANGE, "green": panels.GREEN, "grey": panels.GREY,
@@ -65,6 +65,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Line2D]:
         )
         if curve.label:
             handles.setdefault(curve.label, line)
+    if panel.bars:
+        _draw_bars(axes, panel.bars)
     if panel.scale in ("log x", "log"):
         axes.set_xscale("log")
     if panel.scale in ("log y", "log"):
@@ -80,3 +82,12 @@ def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Line2D]:
     axes.set_ylabel(panel.y, fontsize=panels.TICK_SIZE)
     panels.style_curves(axes)
     return handles
+
+
+def _draw_bars(axes: Axes, bars: Sequence[Bar]) -> None:
+    """Draw bars with their counts beside them."""
+    colours = [_COLOURS[bar.colour] for bar in bars]
+    drawn = axes.barh([bar.label for bar in bars], [bar.count for bar in bars], color=colours)
+    axes.bar_label(drawn, fmt="%d", padding=2.0, fontsize=panels.TICK_SIZE)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.invert_yaxis()

@@ -16,7 +16,7 @@ import h5py
 
 from pdekan.output import hdf5
 from pdekan.output.atomic import replacing
-from pdekan.output.findings import Columns, Curve, Findings, Heading, Panel, Picture
+from pdekan.output.findings import Bar, Columns, Curve, Findings, Heading, Panel, Picture
 from pdekan.output.samples import Array, OutputError
 
 SCHEMA, KIND = 1, "findings"
@@ -85,5 +85,6 @@ def _load_picture(file: h5py.Group, name: str) -> Picture:
             for j, curve in enumerate(panel.pop("curves"))
         )
         pairs = {name: None if panel[name] is None else tuple(panel[name]) for name in ("x_limits", "y_limits", "x_ticks")}
-        panels.append(Panel(tuple(curves), **panel | pairs))
+        bars = tuple(Bar(**bar) for bar in panel.pop("bars", ()))  # files of earlier versions have none
+        panels.append(Panel(tuple(curves), **panel | pairs, bars=bars))
     return Picture(**layout | {"panels": tuple(panels), "size": tuple(layout["size"])})

@@ -67,12 +67,14 @@ def run(
     workers: int | None = None,
     scheduler: str | None = None,
     watch: StudyCallback | None = None,
+    common: Mapping[str, Any] | None = None,
 ) -> list[Row]:
     """Train every task without a row in ``directory/study.jsonl``, append a row for each, and return all in order.
 
     `train` is a function of a module that workers can import; it maps a configuration to a dict of JSON data. If it raises, the
     row has the failure. The task of a worker that dies is run again on another; a task whose workers all die gives a lost row,
-    which the next call runs again. Calling `run` again resumes the study.
+    which the next call runs again. Calling `run` again resumes the study. `common` is added to every configuration that `train`
+    gets, but not to its row: where to write files, for example.
 
     Without a `scheduler`, `workers` processes (default: the number of cores) with one thread each are started here and end
     with this process; a script then needs its ``if __name__ == "__main__":``. `scheduler` is the address, "tcp://host:port", of
@@ -86,7 +88,7 @@ def run(
         raise StudyError("workers: a number from 1 up, and only without a scheduler, whose workers are its own")
     with row_file(directory) as file:
         file.forget([key for key in dict.fromkeys(task.key for task in tasks) if key in file.rows and file.rows[key].lost])
-        study = _Study(train, tasks, file, watch)
+        study = _Study(train, tasks, file, watch, common or {})
         study.report()
         if study.continues:
             with cluster(workers, scheduler, len(study.pending)) as client:
@@ -134,8 +136,10 @@ CALL = _called_by_name()
 class _Study:
     """One call of `run`: the pending tasks and the reports to the watcher."""
 
-    def __init__(self, train: Train, tasks: Sequence[Task], file: RowFile, watch: StudyCallback | None) -> None:
-        self._name, self._file, self._watch = _name(train), file, watch
+    def __init__(
+        self, train: Train, tasks: Sequence[Task], file: RowFile, watch: StudyCallback | None, common: Mapping[str, Any]
+    ) -> None:
+        self._name, self._file, self._watch, self._common = _name(train), file, watch, common
         self._keys = {task.key for task in tasks}
         self.pending = deque({task.key: task for task in tasks if task.key not in file.rows}.values())
         self._started, self._rows_before = time.monotonic(), self._done
@@ -178,7 +182,7 @@ class _Study:
         self._workers = len(threads)
         while self.pending and len(self._running) < sum(threads.values()):
             task = self.pending.popleft()
-            future = client.submit(CALL, f"{__name__}:attempt", self._name, task.configuration, pure=False)
+            future = client.submit(CALL, f"{__name__}:attempt", self._name, {**task.configuration, **self._common}, pure=False)
             self._running[future] = task
             future.add_done_callback(finished.put)
 

@@ -21,6 +21,7 @@ from pdekan.studies import rows
 from pdekan.studies.rows import Row, StudyError, Task, json_data
 
 STUDY, TABLE, SUMMARY = "study.h5", "table.md", "summary.json"
+RUNS = "runs"  # a directory for each solution that a study keeps
 SUFFIXES = (".png", ".svg")
 
 # writes figures with a suffix into a directory; their paths by name
@@ -46,6 +47,9 @@ def claim(path: Path, force: bool) -> Path:
     with rows.row_file(path):  # locked: no other process runs this study
         for name in (rows.FILE, STUDY, TABLE, *_figures(path), SUMMARY):
             (path / name).unlink(missing_ok=True)
+        for solution in (path / RUNS).glob(f"*/{run_module.SOLUTION}"):
+            solution.unlink()
+            run_module.remove_if_empty(solution.parent, path)
     return path
 
 
