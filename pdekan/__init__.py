@@ -100,6 +100,8 @@ __all__ = ["pi", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("pdekan")
     if name not in _HOME:
         raise AttributeError(f"module 'pdekan' has no attribute {name!r}")
     return getattr(importlib.import_module(f"pdekan.{_HOME[name]}"), name)

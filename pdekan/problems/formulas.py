@@ -103,11 +103,17 @@ def itself(u: Jet) -> Jet:
 
 
 def as_field(formula: Formula | Field) -> Field:
-    """A plain Python function of named coordinates and unknowns, or a number, as a Field; a Field is returned unchanged."""
+    """A plain Python function of named coordinates and unknowns, or a number, as a Field; a Field is returned unchanged.
+
+    Raises ProblemError for anything else.
+    """
     if isinstance(formula, Field):
         return formula
     if callable(formula):
         return PythonField(formula, tuple(inspect.signature(formula).parameters))
+    if not hasattr(formula, "__float__"):
+        hint = "write a function such as lambda x: sin(x), or a number; text is read from problem files, by load_problem"
+        raise ProblemError(f"{formula!r} is no formula; {hint}")
     return Constant(float(formula))
 
 

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
+from pdekan.problems.limits import check_limits
+
 Count = Annotated[int, Ge(0), Le(1000)]
 Degree = Annotated[int, Ge(1), Le(12)]
 Intervals = Annotated[int, Ge(1), Le(1000)]
@@ -42,7 +44,7 @@ class NetworkOptions:
 
     hidden: the nodes of each hidden layer; a number means sum nodes. degree, intervals: those of the splines, a number or one
     for each layer of edges. base: "silu" is the residual activation w_b·silu(x) + w_s·spline(x) of arXiv:2404.19756, eq. 2.10.
-    Raises ValueError for product nodes in an MLP.
+    Raises ValueError for values beyond the limits of the annotations, and for product nodes in an MLP.
     """
 
     kind: Literal["kan", "mlp"] = "kan"
@@ -52,6 +54,7 @@ class NetworkOptions:
     base: Literal["none", "silu"] = "none"
 
     def __post_init__(self) -> None:
+        check_limits(self)
         for name in ("degree", "intervals"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, Sequence) else value)
@@ -71,11 +74,14 @@ class NetworkOptions:
 
 @dataclass(frozen=True)
 class Weights:
-    """Factors of the mean squares in the loss."""
+    """Factors of the mean squares in the loss. Raises ValueError for one that is not positive."""
 
     equation: Weight = 1.0
     conditions: Weight = 1.0
     data: Weight = 1.0
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class TrainingOptions:
     time allowed, in all. steps: the largest number of optimizer steps in all, over stages, starts and the training that is
     resumed; each slab of time has as many. None limits each stage by itself, depending on the optimizer. tolerance: the
     relative residual on validation points at which training stops. resample: each stage is trained twice, the second time on
-    points that are denser where the residual is large.
+    points that are denser where the residual is large. Raises ValueError for values beyond the limits of the annotations.
     """
 
     optimizer: Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"] = "gauss-newton"
@@ -106,5 +112,6 @@ class TrainingOptions:
     adapt: Annotated[bool, "grade the coordinates so that steep places are spread out; on boxes"] = False
 
     def __post_init__(self) -> None:
+        check_limits(self)
         if self.refine is not None:
             object.__setattr__(self, "refine", tuple(self.refine))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -35,7 +36,8 @@ class Problem:
     parameters). `source=EXACT` is the operator applied to `exact` (a manufactured solution). parameters: numbers trained with
     the unknowns. exact_reference: the reference for errors where no formula is known: "fem" for finite elements, or the path
     of a file. interfaces: shapes by name, across whose boundaries the unknowns or their slopes may jump. text: that of the
-    problem file, if there is one. Raises ProblemError for names that do not exist and for EXACT without an exact solution.
+    problem file, if there is one. Raises ProblemError for arguments of other types, for names that do not exist and for EXACT
+    without an exact solution.
     """
 
     domain: Domain
@@ -57,6 +59,7 @@ class Problem:
     text: str | None = None
 
     def __post_init__(self) -> None:
+        _check_types(vars(self))
         for name in ("conditions", "unknowns", "data", "enrichments"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not (self.equations or self.data):
@@ -175,3 +178,19 @@ class Problem:
             f"derivatives above second order are not supported (in {reason}); name the second derivatives as unknowns of their "
             'own: unknowns = ["u", "v"], operator = ["laplacian(u) - v", "laplacian(v)"]'
         )
+
+
+def _check_types(given: Mapping[str, Any]) -> None:
+    """Raise ProblemError where an argument is not of its type: what was given, and what is needed."""
+    for name, kind in {"domain": Domain, "network": NetworkOptions, "training": TrainingOptions}.items():
+        if not isinstance(given[name], kind):
+            example = "box(x=(0, 1))" if kind is Domain else f"{kind.__name__}(…)"
+            raise ProblemError(f"{name} is {given[name]!r}; a {kind.__name__} is needed, such as {example}")
+    for name, item in {"conditions": Condition, "data": Measurements, "enrichments": Enrichment, "unknowns": str}.items():
+        listed = isinstance(given[name], Sequence) and not isinstance(given[name], str)
+        if not listed or not all(isinstance(one, item) for one in given[name]):
+            example = {"conditions": "[dirichlet(0.0)]", "unknowns": '("u", "v")'}.get(name, f"[{item.__name__}(…)]")
+            raise ProblemError(f"{name} is {given[name]!r}; a list is needed, such as {name}={example}")
+    for name in ("equation", "source"):
+        if isinstance(given[name], str):
+            as_field(given[name])  # refuses text

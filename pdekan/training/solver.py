@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from torch import nn
 from pdekan.ansatz.unknowns import network_outputs
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.optimizers.base import LeastSquares, Optimizer
+from pdekan.problem_files.loader import load_problem
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
@@ -24,7 +26,7 @@ from pdekan.training.trainer import Setup, Trainer
 
 
 def solve(
-    problem: Problem,
+    problem: Problem | str | Path,
     *,
     network: Network | nn.Module | NetworkOptions | None = None,
     training: TrainingOptions | None = None,
@@ -38,14 +40,16 @@ def solve(
 ) -> Solution:
     """Train a network to solve the problem and measure its error.
 
-    network: options, or a network (any torch module from ``(n, d)`` to ``(n, unknowns)``) that is trained as it stands; by
-    default the problem's own options. strategy: decides which stages are trained, instead of the options. optimizer: an object
-    that trains every stage, or a method that chooses one by the size, instead of the name in the options. resume: a solution
-    of the same problem to go on from. watch: called after every step; words that it returns stop the training. estimate:
-    whether the error is estimated, see `training.estimate`. interrupted: called before every block of work of a step; where it
-    is true the training ends, with the best step so far. Raises ProblemError for options that do not fit the problem. The
-    caller's network is not changed.
+    problem: also the path of a problem file, or the name of a library problem. network: options, or a network (any torch module
+    from ``(n, d)`` to ``(n, unknowns)``) that is trained as it stands; by default the problem's own options. strategy: decides
+    which stages are trained, instead of the options. optimizer: an object that trains every stage, or a method that chooses one
+    by the size, instead of the name in the options. resume: a solution of the same problem to go on from. watch: called after
+    every step; words that it returns stop the training. estimate: whether the error is estimated, see `training.estimate`.
+    interrupted: called before every block of work of a step; where it is true the training ends, with the best step so far.
+    Raises ProblemError for options that do not fit the problem. The caller's network is not changed.
     """
+    if not isinstance(problem, Problem):
+        problem = load_problem(problem)
     if isinstance(network, NetworkOptions):
         problem = replace(problem, network=network)
     if training is not None:

@@ -197,8 +197,8 @@ class Trainer:
     def _finished(self, state: State, end: result.End) -> Solution:
         best = state.result()
         network = best.network.requires_grad_(False)
-        if end.reason is Reason.INTERRUPTED:  # what follows may take as long as many steps
-            return self._snapshot(best, state, self.training.history.quick_errors(network))
+        if self.setup.interrupted():  # what follows may take as long as many steps
+            return self._solution(best, state, end, self.training.history.quick_errors(network), {})
         errors, reference = result.measured(self.problem, network)
         solution = self._solution(best, state, end, errors, self._standard_errors(best, state))
         return replace(solution, reference=reference)
