@@ -51,6 +51,7 @@ STATED = {
     "bratu": ONE_STEP,
     "burgers_wave": Stated(1e-5, 1e-4, nightly=True),
     "convection_diffusion": Stated(1e-6),
+    "damped_oscillator": SMOOTH,
     "eigenvalue_square": SMOOTH,
     "elasticity": SMOOTH,
     "flow_past_cylinder": Stated(1e-6, 1e-5, nightly=True),

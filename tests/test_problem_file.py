@@ -274,7 +274,6 @@ WRONG: list[tuple[str, Callable[[], str], str]] = [
     ("half a box form", replaced("y = [0, 2]", "dimension = 3"), "domain: dimension and bounds go together"),
     ("too many dimensions", replaced("x = [0.0, 1.0]\ny = [0, 2]", "dimension = 101\nbounds = [0, 1]"), "<text>:6: domain.dimension: found 101; it must be at most 100"),
     ("dimension zero", replaced("x = [0.0, 1.0]\ny = [0, 2]", "dimension = 0\nbounds = [0, 1]"), "at least 1"),
-    ("time alone", replaced("x = [0.0, 1.0]\ny = [0, 2]", "t = [0, 1]"), "domain: a box needs a space coordinate"),
     ("parameter text", replaced("kappa = 2", 'kappa = "2"'), "<text>:10: parameters.kappa: found \"2\", expected a finite"),
     ("parameter nan", replaced("kappa = 2", "kappa = nan"), "<text>:10: parameters.kappa: found nan"),
     ("parameter bool", replaced("kappa = 2", "kappa = true"), "<text>:10: parameters.kappa: found true"),

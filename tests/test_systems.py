@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 from pdekan import cli
 from pdekan.domains.box import box
@@ -18,7 +19,7 @@ from pdekan.domains.shapes import disk
 from pdekan.fields.functions import sin, where
 from pdekan.fields.jets import Jet
 from pdekan.fields.operators import div, dx, grad, laplacian, normal
-from pdekan.problem_files.loader import load_problem
+from pdekan.problem_files.loader import ProblemFileError, load_problem, loads
 from pdekan.problems.conditions import dirichlet, interface, mean, neumann
 from pdekan.problems.formulas import EXACT
 from pdekan.problems.options import NetworkOptions, TrainingOptions
@@ -271,3 +272,32 @@ def test_doubts_are_told_and_training_goes_on(folder: Path, capsys: pytest.Captu
     assert len(json.loads(capsys.readouterr().out)["warnings"]) == 1
     cli.main(["solve", str(path), "--output", str(folder / "rough"), "--set", "network.hidden=[2]"])
     assert "pdekan: warning: values of u disagree where x- and y- meet: 1 and 0" in capsys.readouterr().err
+
+
+def test_time_alone_states_ordinary_differential_equations() -> None:
+    text = """\
+schema = 1
+name = "pendulum"
+unknowns = ["angle", "rate"]
+[domain]
+t = [0.0, 3.0]
+[equation]
+operator = ["dt(angle) - rate", "dt(rate) + sin(angle)"]
+[[conditions]]
+type = "initial"
+unknown = "angle"
+value = "1"
+[[conditions]]
+type = "initial"
+unknown = "rate"
+value = "0"
+"""
+    solution = solve(loads(text))
+    exact = solve_ivp(lambda t, y: [y[1], -np.sin(y[0])], (0.0, 3.0), [1.0, 0.0], rtol=1e-12, atol=1e-12)
+    assert solution.status == "converged"
+    np.testing.assert_allclose(solution([[3.0]])[0], exact.y[:, -1], atol=1e-6)
+    for space in ("laplacian(angle)", "div(grad(angle))"):
+        with pytest.raises(ProblemFileError, match=r"over the space coordinates, of which there are none"):
+            loads(text.replace("dt(angle) - rate", f"dt(angle) - {space}"))
+    with pytest.raises(ProblemFileError, match=r"type: is missing"):
+        loads(text.replace("t = [0.0, 3.0]", "s = [0.0, 3.0]"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.quadrature import Array, Quadrature, sobol, tensor_gauss
-from pdekan.fields.jets import TIME, Jet
+from pdekan.fields.jets import Jet
 
 TENSOR_DIMENSIONS = 3  # up to here points are tensor Gauss rules, above scrambled Sobol
 
@@ -18,7 +18,7 @@ TENSOR_DIMENSIONS = 3  # up to here points are tensor Gauss rules, above scrambl
 class Box(Domain):
     """The product of the intervals [lower[k], upper[k]]; faces "x-", "x+", ….
 
-    Raises DomainError for an empty or infinite interval, for repeated names, and for time alone.
+    Raises DomainError for an empty or infinite interval, and for repeated names.
     """
 
     coordinates: tuple[str, ...]
@@ -31,8 +31,6 @@ class Box(Domain):
             raise DomainError("a box needs at least one coordinate, and one interval for each")
         if len(set(self.coordinates)) < len(self.coordinates):
             raise DomainError(f"coordinates repeat: {', '.join(self.coordinates)}")
-        if self.coordinates == (TIME,):
-            raise DomainError("a box needs a space coordinate beside t")
         for name, a, b in zip(self.coordinates, self.lower, self.upper, strict=True):
             if not (np.isfinite(a) and np.isfinite(b) and a < b):
                 raise DomainError(f"interval of {name} is [{a}, {b}]; it needs finite ends, the first below the second")

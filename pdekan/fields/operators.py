@@ -66,6 +66,7 @@ def grad(u: Jet) -> Jet:
     """∇u over the space coordinates, a vector field ``(n, space dimensions)``."""
     if u.components is not None:
         raise TypeError("grad(...) acts on a scalar field, not on a vector")
+    _check_space(u, "grad")
     if u.gradient is None or u.known is not None:
         raise MissingDerivative("grad(...)")
     space = u.frame.space
@@ -91,6 +92,7 @@ def laplacian(u: Jet) -> Jet:
     """Δu over the space coordinates (never t), a scalar field."""
     if u.components is not None:
         raise TypeError("laplacian(...) acts on a scalar field, not on a vector")
+    _check_space(u, "laplacian")
     if u.second is None:
         raise MissingDerivative("laplacian(...)")
     if u.frame.level is Derivatives.SUMMED:
@@ -101,6 +103,11 @@ def laplacian(u: Jet) -> Jet:
     slots = enumerate(zip(i, j, strict=True))
     diagonal = [slot for slot, (row, column) in slots if row == column and row in u.frame.space]
     return Jet(u.frame, u.second[:, diagonal].sum(-1))
+
+
+def _check_space(u: Jet, name: str) -> None:
+    if not u.frame.space:
+        raise TypeError(f"{name}(...) is over the space coordinates, of which there are none; dt(u) is the derivative by t")
 
 
 def dot(a: Jet, b: Jet) -> Jet:

@@ -25,6 +25,7 @@ from pdekan.domains import box
 from pdekan.domains.base import Domain
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.registry import DOMAINS, Factory
+from pdekan.fields.jets import TIME
 from pdekan.problem_files.tables import ANY_DOMAIN, Table, fields, refusal, summary
 
 MAX_DIMENSION = 100
@@ -139,7 +140,7 @@ def _known(value: Any) -> Any:
     name = _type(value)
     if isinstance(name, str) and name not in DOMAINS:
         raise refusal(f"type {name[:40]!r} is unknown; the types are {', '.join(DOMAINS)}")
-    return value
+    return {"type": BOX, **value} if isinstance(value, dict) and list(value) == [TIME] else value  # time alone needs no type
 
 
 def built(table: Any, folder: Path) -> Domain:
