@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from pdekan import cli
+from pdekan.runs import directory
 
 
 def command(*arguments: str) -> int:
@@ -40,3 +44,29 @@ def started(*arguments: str, before: str = "") -> Iterator[subprocess.Popen[str]
             yield process
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def process(folder: Path, arguments: Sequence[str]) -> Iterator[BaseProcess]:
+    """A process of its own that runs a command in a directory, with a checkpoint after every step; killed with the block.
+
+    It is forked from one that has imported the package, so that little of its time is spent on that.
+    """
+    server = get_context("forkserver")
+    server.set_forkserver_preload(["pdekan.commands.solve", "pdekan.commands.export", "pdekan.commands.plot"])
+    running = server.Process(target=_run, args=(folder, list(arguments)))
+    running.start()
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.join()
+
+
+def _run(folder: Path, arguments: list[str]) -> None:
+    os.chdir(folder)
+    with (folder.parent / f"{folder.name}.log").open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    directory.Checkpoints = functools.partial(directory.Checkpoints, seconds=0.0)  # type: ignore[assignment, misc]
+    sys.exit(cli.main(arguments))

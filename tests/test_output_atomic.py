@@ -1,5 +1,6 @@
 """A file that is replaced is the old one or the new one, whatever happens in between."""
 
+import fcntl
 import os
 import signal
 import stat
@@ -9,18 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pdekan.output.atomic import replacing, write_text
+from pdekan.output import atomic
+from pdekan.output.atomic import write_bytes, write_text
 
 DIES_WHILE_WRITING = """
 import os, signal, sys
-from pdekan.output.atomic import replacing
+from pdekan.output.atomic import write_text
 
-with replacing(sys.argv[1]) as temporary:
-    with open(temporary, "w") as file:
-        file.write("half of the new conte")
-        file.flush()
-        os.fsync(file.fileno())
-        os.kill(os.getpid(), signal.SIGKILL)
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+write_text(sys.argv[1], "new")
 """
 
 
@@ -33,7 +31,7 @@ def test_text_is_written_to_the_letter(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal that cannot be handled")
-def test_kill_leaves_the_old_file(tmp_path: Path) -> None:
+def test_kill_leaves_the_old_file_and_the_next_write_removes_what_else_it_left(tmp_path: Path) -> None:
     path = tmp_path / "solution.txt"
     path.write_text("old")
     root = Path(__file__).parents[1]
@@ -41,21 +39,54 @@ def test_kill_leaves_the_old_file(tmp_path: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
     left = [other.read_text() for other in tmp_path.iterdir() if other != path]
-    assert left == ["half of the new conte"]  # it was killed in the middle, and beside the file
+    assert left == ["new"]  # it was killed in the middle, and beside the file
+    write_text(path, "newer")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_another_process_writes_is_no_orphan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def in_between(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        write_text(tmp_path / "other", "its")  # looks for orphans
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", in_between)
+    write_text(tmp_path / "ours", "ours")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"ours": "ours", "other": "its"}
+
+
+def test_a_file_that_was_taken_for_an_orphan_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, removed = fcntl.flock, []
+
+    def too_late(descriptor: int, how: int) -> None:
+        if not removed and how == fcntl.LOCK_EX:
+            removed.append(descriptor)
+            atomic.remove_orphans(tmp_path)
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    write_text(tmp_path / "ours", "ours")
+    assert removed
+    assert [path.name for path in tmp_path.iterdir()] == ["ours"]
 
 
 @pytest.mark.parametrize("exception", [RuntimeError, KeyboardInterrupt])
-def test_exception_leaves_the_old_file_alone(tmp_path: Path, exception: type[BaseException]) -> None:
+def test_exception_leaves_the_old_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exception: type[BaseException]
+) -> None:
     path = tmp_path / "solution.txt"
     path.write_text("old")
 
-    def fail_in_the_middle() -> None:
-        with replacing(path) as temporary:
-            temporary.write_text("half")
-            raise exception
+    def fail(_: int) -> None:
+        raise exception
 
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(exception):
-        fail_in_the_middle()
+        write_bytes(path, b"new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -14,7 +14,7 @@ from pdekan.solutions.solution import load_solution
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises UsageError, OutputError and OSError."""
     file = runs.solution_file(options.run_path)
-    target = options.to or file.parent / "export.vtkhdf"
+    target = options.to or file.parent / runs.EXPORT
     if target.exists() and not options.force:
         raise UsageError(f"{target} exists; choose another file, or --force to overwrite it")
     solution = load_solution(file)

@@ -2,58 +2,73 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
+TEMPORARY = ".pdekan-{}.tmp"
 
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the path of an empty temporary file that becomes `path` when the block ends without an exception.
 
-    The block writes and closes the file, which is then flushed to disk and renamed; the target of a symbolic link is replaced.
-    If the block raises, the temporary file is removed and `path` is unchanged. Raises OSError with `path` if its directory is
-    missing or not writable, or `path` is a directory.
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file at `path` by data, flushed to disk; the target of a symbolic link is replaced.
+
+    Where that fails `path` is unchanged, and no temporary file is left; one that a kill left is removed by the next call for
+    the same directory. Raises OSError with `path` if its directory is missing, not writable or full, or `path` is a directory.
     """
     target = Path(os.path.realpath(path))
-    # in the same directory, since a rename is atomic within a file system only
-    temporary = target.parent / f".pdekan-{secrets.token_hex(8)}.tmp"
+    remove_orphans(target.parent)
     try:
-        # not tempfile, whose files only their owner can read, also after the rename
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        _replace(target, data)
     except OSError as error:
-        error.filename = os.fspath(path)
-        raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    directory = os.open(target.parent, os.O_RDONLY)
     try:
-        yield temporary
-        _flush(temporary, os.O_RDWR)
-        _rename(temporary, target, named=path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # Windows cannot open a directory
-        _flush(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(directory)  # the rename too
+    finally:
+        os.close(directory)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replace the file at `path` by `text` in UTF-8 with unchanged line ends; raises OSError as `replacing` does."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+    """Replace the file at `path` by text in UTF-8 with unchanged line ends; raises OSError as `write_bytes` does."""
+    write_bytes(path, text.encode())
 
 
-def _flush(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+def remove_orphans(directory: Path) -> None:
+    """Remove temporary files whose process has ended: their locks ended with it."""
+    for path in directory.glob(TEMPORARY.format("*")):
+        with suppress(OSError):  # locked by a process that writes, or the file system has no locks
+            descriptor = os.open(path, os.O_WRONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _replace(target: Path, data: bytes) -> None:
+    descriptor, temporary = _created(target.parent)
     try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
         os.fsync(descriptor)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
 
 
-def _rename(temporary: Path, target: Path, named: str | os.PathLike[str]) -> None:
-    try:
-        os.replace(temporary, target)
-    except OSError as error:
-        error.filename, error.filename2 = os.fspath(named), None
-        raise
+def _created(directory: Path) -> tuple[int, Path]:
+    """A new file, locked, in the same directory as the target, since a rename is atomic within a file system only."""
+    while True:
+        path = directory / TEMPORARY.format(secrets.token_hex(8))
+        # not tempfile, whose files only their owner can read, also after the rename
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with suppress(OSError):  # the file system has no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, path
+        os.close(descriptor)  # before it was locked, another process took it for an orphan

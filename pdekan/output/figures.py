@@ -5,6 +5,7 @@ Each is a function from plain data to a matplotlib Figure, without pyplot and wi
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pdekan.output import panels
-from pdekan.output.atomic import replacing
+from pdekan.output.atomic import write_bytes
 from pdekan.output.labels import number, symbol
 from pdekan.output.panels import Curve, Marks, curves_figure, field_figure, logarithmic_colours
 from pdekan.output.samples import Array, OutputError, Samples
@@ -115,8 +116,9 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     kind = Path(path).suffix.lower()
     if kind not in (".png", ".svg"):
         raise OutputError(f"{os.fspath(path)}: a figure is written as .png or .svg")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=kind[1:], dpi=panels.DOTS_PER_INCH)
+    image = io.BytesIO()
+    figure.savefig(image, format=kind[1:], dpi=panels.DOTS_PER_INCH)
+    write_bytes(path, image.getvalue())
 
 
 def save_all(

@@ -15,7 +15,6 @@ from dataclasses import asdict
 import h5py
 
 from pdekan.output import hdf5
-from pdekan.output.atomic import replacing
 from pdekan.output.findings import Bar, Columns, Curve, Findings, Heading, Panel, Picture
 from pdekan.output.samples import Array, OutputError
 
@@ -28,7 +27,7 @@ def write(path: str | os.PathLike[str], heading: Heading, findings: Findings) ->
 
     Raises OutputError for data that HDF5 cannot store, OSError where the file cannot be written; the old file then stays.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with hdf5.written(path, track_order=True) as file:
         file.attrs["schema"], file.attrs["kind"] = SCHEMA, KIND
         for name in _HEADING:
             hdf5.store_attribute(file, name, getattr(heading, name))

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pdekan.output.atomic import write_bytes
 from pdekan.output.samples import OutputError
 
 Row = TypeVar("Row")
@@ -40,6 +41,19 @@ def opened(path: str | os.PathLike[str], name: str) -> Iterator[h5py.Group]:
         raise OutputError(f"{os.fspath(path)}: it may not be read") from error
     except (OSError, RuntimeError) as error:
         raise OutputError(f"{os.fspath(path)}: not an HDF5 file, truncated or damaged ({error})") from error
+
+
+@contextmanager
+def written(path: str | os.PathLike[str], track_order: bool = False) -> Iterator[h5py.File]:
+    """A file to fill, in memory, whose bytes replace the file at `path` when the block ends without an exception.
+
+    HDF5's own file writing does not survive exceptions in its middle. Raises OSError as `write_bytes` does.
+    """
+    with h5py.File(os.fspath(path), "w", driver="core", backing_store=False, track_order=track_order) as file:
+        yield file
+        file.flush()
+        image = file.id.get_file_image()
+    write_bytes(path, image)
 
 
 def store_attribute(group: h5py.Group, name: str, text: str) -> None:

@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import os
 
-import h5py
-
 from pdekan.output import hdf5
-from pdekan.output.atomic import replacing
 from pdekan.output.samples import OutputError
 from pdekan.output.study import LimitPoint, PaperPoint, Run, Slope, Spread, Study
 
@@ -30,7 +27,7 @@ def write(path: str | os.PathLike[str], study: Study) -> None:
 
     Raises OutputError for data that HDF5 cannot store, OSError where the file cannot be written; the old file then stays.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with hdf5.written(path) as file:
         file.attrs["schema"], file.attrs["kind"] = SCHEMA, KIND
         for name in ("name", "title", "command"):
             hdf5.store_attribute(file, name, getattr(study, name))

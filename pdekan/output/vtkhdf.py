@@ -18,9 +18,8 @@ from math import prod
 import h5py
 import numpy as np
 
-from pdekan.output.atomic import replacing
 from pdekan.output.fields import load_fields, store_fields
-from pdekan.output.hdf5 import opened
+from pdekan.output.hdf5 import opened, written
 from pdekan.output.record import Record, load, store
 from pdekan.output.samples import Array, Cells, Grid, Mesh, Samples
 
@@ -39,7 +38,7 @@ def write(path: str | os.PathLike[str], samples: Samples, record: Record) -> Non
 
     Raises OutputError for data that HDF5 cannot store, OSError where the file cannot be written; the old file then stays.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with written(path) as file:
         store_fields(file.create_group("fields", track_order=True), samples)
         _store_unstructured(file.create_group("VTKHDF"), samples)
         store(file.create_group("pdekan"), record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pdekan.output import figures, network_figure, vtkhdf
-from pdekan.output.atomic import write_text
+from pdekan.output.atomic import remove_orphans, write_text
 from pdekan.output.network_figure import Drawing
 from pdekan.output.record import finite
 from pdekan.output.samples import Array, OutputError
@@ -24,9 +25,12 @@ from pdekan.solutions.sampling import grid_axes
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training.progress import Progress
 
+LOG = logging.getLogger(__name__)
 SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
 NETWORK, MODULE = "network.png", "formula.py"
 FORMULA = ("formula.png", "formula.svg")
+EXPORT = "export.vtkhdf"  # where no other file is asked for
+FIGURES = ("solution", "exact", "error", "history", "network", "formula")
 CHECKPOINT_POINTS = 9  # an axis: a checkpoint is there to resume from, its samples are not looked at
 
 
@@ -34,6 +38,8 @@ def fresh_directory(name: str, root: Path = Path("outputs")) -> Path:
     """A new, empty directory root/name/NNN, numbered from 001; safe against other processes that do the same."""
     parent = root / name
     parent.mkdir(parents=True, exist_ok=True)
+    for earlier in parent.iterdir():
+        remove_orphans(earlier)
     number = 1 + max((int(p.name) for p in parent.iterdir() if p.name.isdigit()), default=0)
     while True:
         directory = parent / f"{number:03d}"
@@ -66,6 +72,7 @@ def claim_directory(path: Path, force: bool) -> Path:
     """The directory that a user names, created if missing. Raises OutputError where it is not empty and force is off."""
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} exists and is not a directory")
+    remove_orphans(path)
     if path.is_dir() and any(path.iterdir()) and not force:
         raise OutputError(f"{path} exists and is not empty; choose another directory, --resume it, or --force to overwrite it")
     path.mkdir(parents=True, exist_ok=True)
@@ -121,9 +128,11 @@ class Checkpoints:
         due = not self._saved and time.monotonic() >= self._next
         if self._latest is None or not (self._requested() or due):
             return
-        solution = self._latest()
-        solution.save(self._path, (CHECKPOINT_POINTS,) * grid_axes(solution.domain))
         self._next, self._saved = time.monotonic() + self._seconds, True
+        try:
+            save_small(self._latest(), self._path)
+        except OSError as error:  # there may be space again
+            LOG.warning("no checkpoint is written: %s", error)
 
     def latest(self) -> Solution | None:
         """The best solution up to the last step, None before the first one."""
@@ -137,8 +146,13 @@ def write(
 
     networks: drawings for one more figure. interrupted: called before every figure; once it is true no further one is drawn.
     """
+    remove_results(directory)
     samples = solution.sample()
-    vtkhdf.write(directory / SOLUTION, samples, solution.record())
+    try:
+        vtkhdf.write(directory / SOLUTION, samples, solution.record())
+    except OSError as error:  # of a full disk: the network may fit
+        save_small(solution, directory / SOLUTION)
+        raise OutputError(f"{error}; the network is written, and with space for figures --resume writes the rest") from error
     write_text(directory / HISTORY, _history_lines(solution))
     files = {"solution": directory / SOLUTION, "history": directory / HISTORY}
     if solution.problem is not None and solution.problem.text is not None:
@@ -150,8 +164,6 @@ def write(
         figures.save(network_figure.networks(networks), drawn["network"])
     files |= {f"figure_{name}": path for name, path in drawn.items()}
     files["summary"] = directory / SUMMARY
-    for path in _files_of_runs(directory) - set(files.values()):  # of an earlier run that was overwritten
-        path.unlink(missing_ok=True)
     written = summary.of_run(solution, directory, {name: os.fspath(path) for name, path in files.items()})
     write_text(directory / SUMMARY, json.dumps(written, indent=2) + "\n")
     return written
@@ -167,21 +179,30 @@ def written_summary(solution: Solution, directory: Path) -> dict[str, Any]:
     return write(solution, directory)
 
 
-def _files_of_runs(directory: Path) -> set[Path]:
-    """The files that any run may have in a directory, and the figures that the summary of the run in it lists."""
-    names = {
-        SOLUTION,
-        HISTORY,
-        PROBLEM,
-        SUMMARY,
-        NETWORK,
-        MODULE,
-        *FORMULA,
-        *(f"{name}.png" for name in ("solution", "exact", "error", "history")),
-    }
+def save_small(solution: Solution, path: Path) -> None:
+    """Write a solution with few samples: enough to go on from, or to export and plot."""
+    remove_results(path.parent)
+    solution.save(path, (CHECKPOINT_POINTS,) * grid_axes(solution.domain))
+
+
+def remove_results(directory: Path) -> None:
+    """Remove what was made of the solution in a directory, before the solution is replaced: the files are always of one run.
+
+    The summary, which lists figures, is the last one.
+    """
+    files = _results(directory) - {directory / SUMMARY}
+    for path in (*files, directory / SUMMARY):
+        path.unlink(missing_ok=True)
+
+
+def _results(directory: Path) -> set[Path]:
+    """The files that any run may have in a directory beside its solution, and the figures that its summary lists."""
+    names = {HISTORY, PROBLEM, SUMMARY, EXPORT, MODULE}
+    names |= {f"{name}{suffix}" for name in FIGURES for suffix in (".png", ".svg")}
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no summary, or not one of a run
         files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]
-        names |= {Path(path).name for name, path in files.items() if name.startswith("figure_")}
+        drawn = [Path(path).stem for name, path in files.items() if name.startswith("figure_")]
+        names |= {f"{stem}{suffix}" for stem in drawn for suffix in (".png", ".svg")}
     return {directory / name for name in names}
 
 
@@ -199,6 +220,8 @@ def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
 def write_formula(solution: Solution, file: Path, drawn: Drawing) -> dict[str, str]:
     """Write a solution's formula into its run's file, a Python module and figures; returns the paths by name."""
     assert solution.formula is not None
+    for name in (MODULE, *FORMULA):
+        (file.parent / name).unlink(missing_ok=True)
     vtkhdf.write(file, vtkhdf.read_samples(file), solution.record())
     write_text(file.parent / MODULE, solution.formula["python"])
     files = {"solution": file, "module": file.parent / MODULE}
