@@ -128,6 +128,11 @@ def _problem_arguments(command: argparse.ArgumentParser) -> None:
         metavar="SECTION.KEY=VALUE",
         help="replace a value of the file; may repeat",
     )
+    _outside_argument(command)
+
+
+def _outside_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--allow-outside", action="store_true", help="read files outside of the problem file's directory too")
 
 
 def _new_arguments(new: argparse.ArgumentParser) -> None:
@@ -173,6 +178,7 @@ def _scaling_arguments(scaling: argparse.ArgumentParser) -> None:
 
 def _bench_arguments(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of problem files")
+    _outside_argument(bench)
     bench.add_argument("--seconds", type=_positive, metavar="S", help="budget of each problem (default: that of its file)")
     _place_arguments(bench, "outputs/FOLDER_bench/NNN")
 

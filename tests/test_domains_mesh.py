@@ -198,7 +198,7 @@ def test_files_that_are_refused_are_named(tmp_path: Path, capsys: pytest.Capture
     meshio.write(quads, meshio.Mesh([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], {"quad": [[0, 1, 2, 3]]}))
     cases = {
         tmp_path / "missing.msh": "no such file",
-        broken: "not a mesh that meshio reads; .*gmsh: ValueError",
+        broken: r"not a mesh that meshio reads \(.*gmsh: ValueError",
         unknown: "no mesh format has this ending; known are",
         quads: "cells of kind quad; straight triangles or tetrahedra are needed",
         old(tmp_path / "lines.msh", triangles=""): "no triangles and no tetrahedra, only line",

@@ -237,6 +237,7 @@ def test_a_run_is_a_reference(tmp_path: Path) -> None:
 
 
 def test_problem_files_name_references(tmp_path: Path) -> None:
+    written(tmp_path / "grid.h5", 5)
     (tmp_path / "problem.toml").write_text(PLAIN + '[exact]\nreference = "grid.h5"\n')
     assert pdekan.load_problem(tmp_path / "problem.toml").exact_reference == str(tmp_path / "grid.h5")
     (tmp_path / "problem.toml").write_text(PLAIN + '[exact]\nreference = "fem"\n')

@@ -20,7 +20,8 @@ def run(options: argparse.Namespace) -> int:
     problems: Path = options.folder
     tasks = suite.tasks(problems, options.seconds)
     name = problems.absolute().name
-    done = train(options, f"{name}_bench", suite.train, tasks, lambda row: None, writes=True)
+    common = {"allow_outside": options.allow_outside}
+    done = train(options, f"{name}_bench", suite.train, tasks, lambda row: None, writes=True, common=common)
     findings = suite.findings(problems.absolute(), done.rows)
     heading = Heading(name, f"The problems of {name}", str(problems), options.typed, environment())
     contents = folder.findings_contents(heading, findings, done.rows)

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises ProblemError, and UsageError where the exact solution does not satisfy the problem.
     """
-    problem = load_problem(options.file, options.set)
+    problem = load_problem(options.file, options.set, allow_outside=options.allow_outside)
     complete = all(name in problem.exact_fields for name in problem.unknowns)
     mismatch = exact_residuals(problem) if complete else {}
     reference_files.check_reference(problem)

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     with interruptible(STOPPING, GRACE) as signals:
         given = {key: getattr(options, key) for key in ("seed", "tolerance", "memory")}
         overrides = [f"training.{key}={value}" for key, value in given.items() if value is not None]
-        problem = load_problem(options.file, [*options.set, *overrides])
+        problem = load_problem(options.file, [*options.set, *overrides], allow_outside=options.allow_outside)
         _check_device(options.device)
         for warning in warnings(problem):
             note(f"pdekan: warning: {warning}")

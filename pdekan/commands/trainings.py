@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
 from pdekan.commands.terminal import ProgressLine, ShowProgress, console, interruptible, note, progress_display
@@ -37,11 +38,18 @@ class Trainings:
 
 
 def train(
-    options: argparse.Namespace, name: str, task: engine.Train, tasks: Sequence[Task], score: Score, writes: bool = False
+    options: argparse.Namespace,
+    name: str,
+    task: engine.Train,
+    tasks: Sequence[Task],
+    score: Score,
+    writes: bool = False,
+    common: Mapping[str, Any] | None = None,
 ) -> Trainings:
     """Execute the tasks without a row, in outputs/name/NNN or in the directory of the options.
 
-    writes: whether trainings write files of their own; their configurations then have the study's `directory`.
+    writes: whether trainings write files of their own; their configurations then have the study's `directory`. common: more of
+    what all configurations have, as for `engine.run`.
     Raises StudyError, OutputError and OSError; a directory without any row is then removed.
     """
     directory, earlier = _directory(options, name, tasks)
@@ -49,8 +57,8 @@ def train(
         with interruptible(STOPPING) as interrupted, progress_display("study", remaining=False) as show:
             watch = _watcher(show, interrupted, score, earlier)
             where = {"workers": options.workers, "scheduler": options.scheduler}
-            common = {"directory": str(directory.absolute())} if writes else None
-            rows = engine.run(task, tasks, directory, **where, watch=watch, common=common)
+            places = {"directory": str(directory.absolute())} if writes else {}
+            rows = engine.run(task, tasks, directory, **where, watch=watch, common={**places, **(common or {})})
     except BaseException:
         folder.discard(directory)
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from xml.etree import ElementTree
 
 import meshio
 import numpy as np
@@ -18,6 +19,8 @@ File = Annotated[str, Len(1, 1000)] | os.PathLike[str]
 SIMPLICES = {1: "line", 2: "triangle", 3: "tetra"}
 ALLOWED = {"vertex", *SIMPLICES.values()}
 PHYSICAL = "gmsh:physical"
+TETGEN = (".node", ".ele")
+DOLFIN = ".xml"
 PLANE = 1e-9  # of the size: the largest difference in z of a plane mesh
 
 
@@ -41,10 +44,46 @@ def mesh(file: File, coordinates: tuple[str, ...] | None = None) -> Mesh:
         raise DomainError(f"{path}: {error}") from error
 
 
+def further_files(path: Path) -> list[Path]:
+    """The files that meshio opens when it reads a mesh file, because that names them, or because the mesh is in two files."""
+    ending = path.suffix.lower()
+    if ending in TETGEN:
+        return [path.parent / (path.stem + other) for other in TETGEN if other != ending]
+    readers = {".xdmf": _data_of_xdmf, ".xmf": _data_of_xdmf, ".inp": _included}
+    return readers[ending](path) if ending in readers else []
+
+
+def _data_of_xdmf(path: Path) -> list[Path]:
+    """The HDF5 files, beside the file, and the raw files, in the working directory, whose numbers XDMF refers to."""
+    try:
+        named = [(one.get("Format"), (one.text or "").strip()) for one in ElementTree.parse(path).iter()]
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return []  # nothing can be read from it
+    found = [path.resolve().parent / text.split(":")[0] for format_, text in named if format_ == "HDF"]
+    return found + [Path(text).absolute() for format_, text in named if format_ == "Binary"]
+
+
+def _included(path: Path) -> list[Path]:
+    """The files that an Abaqus file includes, found as meshio finds them: in the working directory, or else beside the file."""
+    found = []
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            keyword = line.partition(",")[0].strip().replace("*", "").upper()
+            if keyword == "INCLUDE" and not line.startswith("**"):
+                name = line.split("=")[-1].strip()
+                found.append(Path(name).absolute() if Path(name).exists() else path.parent / name)
+    return found
+
+
 def _read(path: Path) -> meshio.Mesh:
-    """The file by meshio's readers, because `meshio.read` prints, and ends the process on a file that it cannot read."""
+    """The file by meshio's readers, because `meshio.read` prints, and ends the process on a file that it cannot read.
+
+    The messages of readers are not passed on: they quote the file.
+    """
     if not path.is_file():
         raise DomainError(f"{path}: no such file")
+    if path.suffix.lower() == DOLFIN:
+        raise DomainError(f"{path}: DOLFIN's XML is not read; convert it: `meshio convert {path.name} {path.stem}.xdmf`")
     endings = ["".join(path.suffixes[k:]).lower() for k in range(len(path.suffixes))]
     formats: list[str] = next(
         (meshio.extension_to_filetypes[end] for end in endings if end in meshio.extension_to_filetypes), []
@@ -57,8 +96,10 @@ def _read(path: Path) -> meshio.Mesh:
         try:
             return getattr(meshio, name).read(str(path))
         except Exception as error:  # readers raise any exception on a broken file
-            failures.append(f"{name}: {type(error).__name__} {error}".rstrip())
-    raise DomainError(f"{path}: not a mesh that meshio reads; {'; '.join(failures)}")
+            failures.append(f"{name}: {type(error).__name__}")
+    raise DomainError(
+        f"{path}: not a mesh that meshio reads ({', '.join(failures)}); it is damaged, or its ending is that of another format"
+    )
 
 
 def _dimension(found: meshio.Mesh) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ from pdekan.output.hdf5 import opened
 from pdekan.output.samples import Array, OutputError
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".vtkhdf")
+MAX_SHOWN = 20  # characters of a name in a message
 CSV_HINT = "; commas part the cells, and a point the decimals"
 
 
@@ -37,16 +39,32 @@ def _csv(path: Path) -> dict[str, Array]:
     names, table = lines[0][1], []
     named = [name for name in names if name]
     if len(set(named)) < len(named):
-        raise OutputError(f"{path}: two columns have the same name: {', '.join(named)}")
+        raise OutputError(f"{path}: two columns have the same name; the columns are {listed(named)}")
     for number, row in lines[1:]:
         if len(row) != len(names):
             raise OutputError(f"{path}:{number}: {len(row)} cells; the first line names {len(names)} columns{CSV_HINT}")
         try:
             table.append([float(cell) if cell else math.nan for cell in row])
         except ValueError:
-            raise OutputError(f"{path}:{number}: {', '.join(row)[:60]!r} are not numbers{CSV_HINT}") from None
+            column = next(k for k, cell in enumerate(row, 1) if not _is_number(cell))
+            raise OutputError(f"{path}:{number}: column {column} is not a number{CSV_HINT}") from None
     array = np.array(table, dtype=np.float64).reshape(-1, len(names))
     return {name: array[:, k] for k, name in enumerate(names) if name}
+
+
+def listed(names: Collection[str]) -> str:
+    """Names of columns for a message; what is no short name is counted only, since any file may be taken for a table."""
+    short = [name for name in names if name.isidentifier() and len(name) <= MAX_SHOWN]
+    others = len(list(names)) - len(short)
+    return ", ".join([*short, *([f"{others} without a short name"] if others else [])]) or "none"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return True
 
 
 def _hdf5(path: Path) -> dict[str, Array]:

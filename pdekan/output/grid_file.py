@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pdekan.output.columns import listed
 from pdekan.output.hdf5 import opened
 from pdekan.output.samples import Array, OutputError
 
@@ -34,7 +35,7 @@ def read_grid(path: Path, coordinates: Sequence[str], fields: Sequence[str]) -> 
 def _array(group: h5py.Group, name: str) -> Array:
     dataset = group.get(name)
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
-        raise OutputError(f"no dataset of numbers named {name} in {group.name}; there are {', '.join(group) or 'none'}")
+        raise OutputError(f"no dataset of numbers named {name} in {group.name}; there are {listed(group)}")
     array = np.asarray(dataset[()], dtype=np.float64)
     if not np.isfinite(array).all():
         raise OutputError(f"{name} has values that are not finite; a tensor grid has to fill the domain")

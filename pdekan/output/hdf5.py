@@ -56,6 +56,29 @@ def written(path: str | os.PathLike[str], track_order: bool = False) -> Iterator
     write_bytes(path, image)
 
 
+def check_self_contained(path: str | os.PathLike[str]) -> None:
+    """Raise OutputError for an HDF5 file that takes data from other files, by links, external storage or virtual datasets.
+
+    Files of other formats pass.
+    """
+    if not h5py.is_hdf5(path):
+        return
+    with opened(path, "/") as root:
+        _check_object(root)
+        root.visititems(lambda _, item: _check_object(item))
+
+
+def _check_object(item: h5py.Group | h5py.Dataset) -> None:
+    if isinstance(item, h5py.Group):
+        outward = [name for name in item if isinstance(item.get(name, getlink=True), h5py.ExternalLink)]
+        if outward:
+            raise OutputError(f"{item.name} has a link into another file; copy the data into this one")
+    elif isinstance(item, h5py.Dataset):
+        other = item.external or (item.is_virtual and any(source.file_name != "." for source in item.virtual_sources()))
+        if other:
+            raise OutputError(f"the data of {item.name} are in another file; copy them into this one")
+
+
 def store_attribute(group: h5py.Group, name: str, text: str) -> None:
     """Write a short text, at most 64 KB, as an attribute; raises OutputError for a NUL character."""
     group.attrs[name] = _without_nul(name, text)

@@ -26,6 +26,7 @@ from pdekan.domains.base import Domain
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.registry import DOMAINS, Factory
 from pdekan.fields.jets import TIME
+from pdekan.problem_files.folder import Folder
 from pdekan.problem_files.tables import ANY_DOMAIN, Table, fields, refusal, summary
 
 MAX_DIMENSION = 100
@@ -143,8 +144,8 @@ def _known(value: Any) -> Any:
     return {"type": BOX, **value} if isinstance(value, dict) and list(value) == [TIME] else value  # time alone needs no type
 
 
-def built(table: Any, folder: Path) -> Domain:
-    """The domain of a table; paths are relative to the folder. Raises DomainError."""
+def built(table: Any, folder: Folder) -> Domain:
+    """The domain of a table; paths are relative to the folder. Raises DomainError, and ProblemError as `Folder.file`."""
     if isinstance(table, Box):
         return table.built()
     keys = {key: _argument(value, folder) for key, value in table if key != "type" and key not in Shape.model_fields}
@@ -152,11 +153,11 @@ def built(table: Any, folder: Path) -> Domain:
     return base if table.t is None else Cylinder(base, *table.t)
 
 
-def _argument(value: Any, folder: Path) -> Any:
+def _argument(value: Any, folder: Folder) -> Any:
     if isinstance(value, Table):
         return built(value, folder)
     if isinstance(value, Path):
-        return folder / value
+        return folder.file(value)
     return [_argument(item, folder) for item in value] if isinstance(value, list) else value
 
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pdekan.domains.base import Domain
 from pdekan.problem_files import domains, schema
 from pdekan.problem_files.domains import built
+from pdekan.problem_files.folder import Folder
 from pdekan.problem_files.interpreter import FUNCTIONS
 from pdekan.problem_files.library import library
 from pdekan.problem_files.measurements import read_measurements
@@ -36,15 +37,18 @@ REFERENCE = "reference"  # the key in [exact] that names what stands for formula
 KEYWORDS = SOURCE, VALUE = "manufactured", "exact"  # what the exact solution says, as a source and as the value of a condition
 
 
-def load_problem(problem: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Problem:
+def load_problem(
+    problem: str | Path, overrides: Mapping[str, Any] | Sequence[str] = (), *, allow_outside: bool = False
+) -> Problem:
     """The problem of a file, given by its path or by its name in the library.
 
     overrides: ``"section.key=value"`` strings, or a mapping from ``"section.key"`` to values, that replace what the
-    file says; list items are counted from 0 (``conditions.0.value``). Files that it names are looked for beside it. Raises
-    ProblemFileError, which a user can act on.
+    file says; list items are counted from 0 (``conditions.0.value``). Files that it names are looked for beside it, and are
+    read from its directory and the folders below only, unless `allow_outside`. Raises ProblemFileError, which a user can act
+    on.
     """
     where, text = read(problem)
-    return _problem(parse_source(text, where, overrides), Path(where).parent)
+    return _problem(parse_source(text, where, overrides), Folder(Path(where).parent, allow_outside))
 
 
 def loads(
@@ -53,12 +57,14 @@ def loads(
     folder: str | Path = ".",
     domain: Domain | None = None,
     data: Sequence[Measurements] | None = None,
+    allow_outside: bool = False,
 ) -> Problem:
-    """The problem of a problem file's text; `where` is what messages call it, `folder` holds the files that it names.
+    """The problem of a problem file's text; `where` is what messages call it, `folder` holds the files that it names,
+    see `load_problem`.
 
     domain, data: what these files hold, where it is known already. Raises ProblemFileError.
     """
-    return _problem(parse_source(text, where), Path(folder), domain, data)
+    return _problem(parse_source(text, where), Folder(Path(folder), allow_outside), domain, data)
 
 
 def json_schema() -> dict[str, Any]:
@@ -66,7 +72,9 @@ def json_schema() -> dict[str, Any]:
     return problem_file().model_json_schema(by_alias=True)
 
 
-def _problem(source: Source, folder: Path, domain: Domain | None = None, data: Sequence[Measurements] | None = None) -> Problem:
+def _problem(
+    source: Source, folder: Folder, domain: Domain | None = None, data: Sequence[Measurements] | None = None
+) -> Problem:
     try:
         file = problem_file().model_validate(source.data)
     except ValidationError as error:
@@ -84,7 +92,7 @@ def _problem(source: Source, folder: Path, domain: Domain | None = None, data: S
 class _Resolver:
     """Turns a validated file into a Problem; what is wrong is noted in its source."""
 
-    def __init__(self, file: ProblemFile, source: Source, folder: Path) -> None:
+    def __init__(self, file: ProblemFile, source: Source, folder: Folder) -> None:
         self.file, self.source, self.folder = file, source, folder
         self.unknowns = tuple(file.unknowns)
         tables = {name: one for name, one in file.parameters.items() if isinstance(one, schema.TrainableParameter)}
@@ -107,7 +115,7 @@ class _Resolver:
         file = self.file
         domain = self.domain() if domain is None else domain
         scope = self.scope(domain)
-        exact, reference = self.exact(scope), self.reference()
+        exact, reference = self.exact(scope), self.reference(stored=data is not None)
         operators, sources = self.equations(scope)
         one = len(operators) == 1
         conditions = [self.condition(k, item, domain, scope) for k, item in enumerate(file.conditions)]
@@ -257,14 +265,24 @@ class _Resolver:
         }
         return found or None
 
-    def reference(self) -> str | None:
-        """What errors are measured against: "fem", or a file beside the problem's."""
+    def reference(self, stored: bool) -> str | None:
+        """What errors are measured against: "fem", or a file beside the problem's.
+
+        None where none is stated, and where a stored problem names a file that may not be read here, or not any more.
+        """
         name = self.file.exact.get(REFERENCE)
         if name is None:
             return None
         if len(self.file.exact) > 1:
             self.source.add(("exact", REFERENCE), "stands where no formula is known; leave it out, or the formulas")
-        return name if name == ELEMENTS else str(self.folder / name)
+        if name == ELEMENTS:
+            return name
+        try:
+            return str(self.folder.file(name))
+        except ProblemError as error:
+            if not stored:
+                self.source.add(("exact", REFERENCE), str(error))
+        return None
 
     def unknown(self, name: str | None, *path: str | int) -> str:
         """An unknown that a table names; where there is only one it need not."""
@@ -284,7 +302,7 @@ class _Resolver:
         found = []
         for k, table in enumerate(self.file.data):
             with self.noting("data", k, "file"):
-                found.append(read_measurements(self.folder / table.file, domain, self.unknowns, table.noise))
+                found.append(read_measurements(self.folder.file(table.file), domain, self.unknowns, table.noise))
         return found
 
     def condition(self, k: int, table: schema.Condition, domain: Domain, scope: Scope) -> Condition:

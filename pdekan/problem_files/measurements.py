@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pdekan.domains.base import Domain
-from pdekan.output.columns import read_columns
+from pdekan.output.columns import listed, read_columns
 from pdekan.output.samples import OutputError
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.parameters import Measurements
@@ -31,10 +31,10 @@ def read_measurements(path: Path, domain: Domain, unknowns: Sequence[str], noise
         raise ProblemError(str(error)) from None
     for name in domain.coordinates:
         if name not in columns:
-            raise ProblemError(f"{path}: no column {name!r}; its columns are {', '.join(columns) or 'none'}")
+            raise ProblemError(f"{path}: no column {name!r}; its columns are {listed(columns)}")
     values = {name: columns[name] for name in unknowns if name in columns}
     if not values:
-        raise ProblemError(f"{path}: no column of an unknown ({', '.join(unknowns)}); its columns are {', '.join(columns)}")
+        raise ProblemError(f"{path}: no column of an unknown ({', '.join(unknowns)}); its columns are {listed(columns)}")
     points = np.stack([columns[name] for name in domain.coordinates], axis=1)
     if not len(points):
         raise ProblemError(f"{path}: no measurements")

@@ -105,9 +105,13 @@ def tasks(trials: Iterable[Trial]) -> list[Task]:
 
 
 def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker does: solve a problem file's text on one thread; what `Run` says of it afterwards."""
+    """What a worker does: solve a problem file's text on one thread; what `Run` says of it afterwards.
+
+    configuration: that of a task; `folder` and `allow_outside` say which files the problem may have read.
+    """
+    files = {name: configuration[name] for name in ("folder", "allow_outside") if name in configuration}
     with threads(1):
-        solution = solver.solve(loads(configuration["problem"], "the study's problem"), estimate=False)
+        solution = solver.solve(loads(configuration["problem"], "the study's problem", **files), estimate=False)
     assert solution.errors is not None
     errors = solution.errors[solution.unknowns[0]]
     history = _history(solution)
@@ -162,7 +166,7 @@ def _of_size(
         # restarts take the following seeds, which must not be another training's first
         seeds = [plan.starts * k for k in range(plan.seeds)]
         texts = [_text(problem, where, network, training | {"seed": seed}) for seed in seeds]
-        sized = loads(texts[0], where)
+        sized = loads(texts[0], where, domain=problem.domain, data=problem.data)
         try:
             solver.check(sized)
         except ProblemError as error:

@@ -60,7 +60,9 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     kept = Path(RUNS) / _name(configuration) / SOLUTION
     path = Path(configuration["directory"]) / kept
     path.unlink(missing_ok=True)  # of the file before it was changed
-    problem = load_problem(configuration["file"], configuration["overrides"])
+    problem = load_problem(
+        configuration["file"], configuration["overrides"], allow_outside=configuration.get("allow_outside", False)
+    )
     with threads(1):
         solution = solver.solve(problem)
     path.parent.mkdir(parents=True, exist_ok=True)
