@@ -223,8 +223,8 @@ def test_regrading_keeps_what_an_ansatz_has_beside_its_network() -> None:
     inner.initialise(torch.Generator().manual_seed(0))
     network = Ansatz(problem, inner)
     with torch.no_grad():
-        assert network.scalars is not None
-        network.scalars.fill_(0.7)
+        assert network.values is not None
+        network.values.fill_(0.7)
         inner.spline_layers[1].coefficients.zero_()
         inner.spline_layers[1].coefficients[0, 0, 20:] = 1.0
     grading = needed(problem, network)

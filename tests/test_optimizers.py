@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import least_squares, minimize
+from scipy.optimize import least_squares, lsq_linear, minimize
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.adam import Adam
-from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+from pdekan.optimizers.base import Bounds, LeastSquares, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton, _Reflections
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree, column_lengths, damped_step, project
@@ -45,6 +45,7 @@ class Written:
     linear: int = 0
     affine: bool = True
     in_one_block: bool = False
+    bounds: Bounds | None = None
 
     def rows(self, theta: Tensor, only_linear: bool = False) -> tuple[Tensor, Tensor]:
         leaf = theta.clone().requires_grad_()
@@ -666,3 +667,66 @@ def test_a_flat_function_is_stalled_or_used_up(method: Method, steps: int, accur
     assert outcome.loss == pytest.approx(2.0)
     assert outcome.reason in ("stalled", "steps")
     assert torch.isfinite(outcome.theta).all()
+
+
+# Bounds
+
+
+def held_at_first() -> tuple[Written, Tensor]:
+    """Minimum at (1, 1); from the start the first entry would fall below its bound until the second one is near."""
+    bounds = Bounds(tensor(-1.5, -math.inf), tensor(2.0, math.inf))
+    return Written(lambda theta: torch.stack([theta.sum() - 2.0, 0.3 * (theta[0] - theta[1])]), bounds=bounds), tensor(
+        -1.5, 8.0
+    )
+
+
+BOUNDED = {
+    "gauss-newton": (GaussNewton(RIDGE, patience=40), 100, 1e-7),
+    "matrix-free": (MatrixFree(NO_RIDGE_TO_SPEAK_OF, patience=40), 100, 1e-7),
+    "ssbroyden": (SSBroyden(), 200, 1e-6),
+    "lbfgs": (LBFGS(), 400, 1e-3),
+    "adam": (Adam(first=0.1, last=1e-2), 1500, 0.1),
+}
+every_bounded = pytest.mark.parametrize(("method", "steps", "accuracy"), BOUNDED.values(), ids=BOUNDED.keys())
+
+
+@every_bounded
+def test_an_entry_leaves_its_bound_where_the_minimum_is_inside(method: Method, steps: int, accuracy: float) -> None:
+    problem, start = held_at_first()
+    assert problem.bounds is not None
+    assert problem.bounds.held(start, problem.loss_and_gradient(start)[1]).tolist() == [True, False]
+    outcome = method.minimise(problem, start, steps, silent)
+    assert outcome.theta.tolist() == pytest.approx([1.0, 1.0], abs=accuracy)
+
+
+@every_bounded
+@pytest.mark.parametrize("seed", range(3))
+def test_bounded_least_squares_agree_with_scipy(method: Method, steps: int, accuracy: float, seed: int) -> None:
+    """Three of five entries are bounded; the minimum without bounds lies outside."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal((9, 5)), 3.0 * rng.standard_normal(9)
+    lower, upper = np.array([-0.2, -math.inf, 0.1]), np.array([0.3, 0.1, 0.4])
+    expected = lsq_linear(a, b, (np.append(lower, [-math.inf] * 2), np.append(upper, [math.inf] * 2)), method="bvls")
+    assert np.abs(np.linalg.lstsq(a, b)[0][:3] - expected.x[:3]).max() > 0.1
+    matrix, right = torch.as_tensor(a), torch.as_tensor(b)
+    bounds = Bounds(torch.as_tensor(lower), torch.as_tensor(upper))
+    problem = Written(lambda theta: matrix @ theta - right, bounds=bounds)
+    outcome = method.minimise(problem, tensor(0.0, 0.0, 0.2, 0.0, 0.0), steps, silent)
+    inside = outcome.theta[:3].numpy()
+    assert (inside >= lower).all()
+    assert (inside <= upper).all()
+    np.testing.assert_allclose(outcome.theta.numpy(), expected.x, atol=max(accuracy, 1e-5))
+
+
+def test_a_step_out_of_the_domain_of_the_residual_is_shortened() -> None:
+    """log θ = -8 from θ = 1: the full step leads to -7, where there is no logarithm."""
+    problem = Written(lambda theta: torch.stack([torch.log(theta[0]) + 8.0, theta[1]]), 1)
+    outcome = GaussNewton(RIDGE).minimise(problem, tensor(1.0, 1.0), 60, silent)
+    assert float(outcome.theta[0]) == pytest.approx(math.exp(-8.0), rel=1e-6)
+
+
+def test_a_residual_that_is_not_finite_at_zero_is_minimised_from_where_it_is() -> None:
+    """The ridge is relative to the loss of zero linear entries, which is infinite here."""
+    problem = Written(lambda theta: torch.stack([theta[0] * theta[1] ** -2 - 4.0, theta[0] - 1.0]), 1, affine=False)
+    outcome = GaussNewton(RIDGE).minimise(problem, tensor(2.0, 1.0), 60, silent)
+    assert outcome.theta.tolist() == pytest.approx([1.0, 0.5], rel=1e-5)

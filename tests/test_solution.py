@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 import pdekan as pk
+from pdekan.ansatz.unknowns import parameter_values
 from pdekan.networks import kinds
 from pdekan.output.samples import Grid, OutputError
 from pdekan.output.vtkhdf import read_record, write
@@ -162,6 +163,39 @@ def test_files_of_version_0_1_0_are_read(trained: Solution, tmp_path: Path) -> N
     assert loaded.problem is not None
     assert (loaded.domain, loaded.unknowns, loaded.errors) == (trained.domain, ("u",), trained.errors)
     assert of_solution(loaded) == of_solution(trained)
+
+
+BOUNDED = """
+schema = 1
+name = "bounded"
+[domain]
+type = "box"
+x = [0.0, 1.0]
+[parameters]
+k = {initial = 1.0, trainable = true, min = 0.5, max = 3.0}
+m = {initial = 0.0, trainable = true, min = -1.0}
+q = {initial = 0.0, trainable = true, max = 2.0}
+f = {initial = 0.2, trainable = true}
+[equation]
+operator = "dx(u) - k - m - q - f"
+[[conditions]]
+type = "dirichlet"
+value = "x"
+"""
+
+
+def test_parameters_of_version_0_1_0_are_read_as_what_they_stood_for(tmp_path: Path) -> None:
+    """Files had numbers s for k = a + (b - a)/(1 + e⁻ˢ), m = a + eˢ, q = b - eˢ and f = s."""
+    problem = loads(BOUNDED)
+    solution = solve(problem, network=NetworkOptions(hidden=[2]), training=TrainingOptions(steps=1))
+    solution.save(tmp_path / "a.vtkhdf", (3,))
+    record, s = read_record(tmp_path / "a.vtkhdf"), np.array([0.3, -0.2, 0.5, -7.0])
+    old = {name: values for name, values in record.parameters.items() if name != "values"}
+    write(tmp_path / "b.vtkhdf", solution.sample((3,)), replace(record, parameters=old | {"scalars": s}))
+    values = parameter_values(load_solution(tmp_path / "b.vtkhdf").network)
+    expected = [0.5 + 2.5 / (1.0 + math.exp(-s[0])), -1.0 + math.exp(s[1]), 2.0 - math.exp(s[2]), s[3]]
+    assert list(values.values()) == pytest.approx(expected, rel=1e-14)
+    assert parameter_values(load_solution(tmp_path / "a.vtkhdf").network) == parameter_values(solution.network)
 
 
 def test_numbers_that_are_not_finite_are_stored(trained: Solution, tmp_path: Path) -> None:

@@ -168,3 +168,13 @@ def test_factors_of_enrichments_and_coefficients_do_not_stand_in_for_parameters(
     expected = 0.3 / math.sqrt(float(x @ x))  # b is held by the condition
     assert errors["a"] == pytest.approx(expected, rel=1e-3)
     assert errors["b"] < 1e-3 * errors["a"]
+
+
+def test_a_parameter_on_its_bound_has_no_error_and_the_others_are_those_of_a_line_through_it() -> None:
+    """b is at most 0.5 and would be about 0.7; then a is found as if b were known."""
+    problem, x, y = a_line(0.3, Parameter(1.0), Parameter(0.1, 0.0, 0.5))
+    values, errors = fitted(problem, splines(1, 1))
+    assert values["b"] == 0.5
+    assert values["a"] == pytest.approx(float(x @ (y - 0.5)) / float(x @ x), rel=2e-3)
+    assert list(errors) == ["a"]
+    assert errors["a"] == pytest.approx(0.3 / math.sqrt(float(x @ x)), rel=2e-3)

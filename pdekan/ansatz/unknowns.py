@@ -1,6 +1,6 @@
 """The ansatz: the unknowns and the parameters of a problem as functions of a network's outputs.
 
-    u_k = g_k + φ_k N_k + Σ_j a_j ψ_j        parameters p = p(s)
+    u_k = g_k + φ_k N_k + Σ_j a_j ψ_j
 
 N_k is an output of the network, g_k and φ_k build exact conditions in (`ansatz.lifting`), ψ_j are enrichments with factors a_j
 that are linear parameters, as the network's last coefficients are. Every region between interfaces has outputs of its own.
@@ -10,7 +10,6 @@ this, its ansatz is the network.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -25,7 +24,6 @@ from pdekan.fields.functions import stacked, where
 from pdekan.fields.jets import Frame, Jet
 from pdekan.fields.pullbacks import pairing, product_pullback
 from pdekan.networks.base import Network, Trace
-from pdekan.problems.parameters import Parameter
 from pdekan.problems.problem import Problem
 
 REGION_SAMPLES = (24, 2, 4096)  # points at which regions are looked for: cells, order, count of `Domain.interior`
@@ -91,8 +89,8 @@ class Ansatz(Network):
         if network.outputs != network_outputs(problem):
             raise ValueError(f"the network has {network.outputs} outputs; the problem needs {network_outputs(problem)}")
         self._liftings = [Lifting.of(problem, unknown) for unknown in problem.unknowns]
-        starts = [_unconstrained(parameter) for parameter in problem.parameters.values()]
-        self.scalars = nn.Parameter(torch.tensor(starts, dtype=torch.float64)) if starts else None
+        starts = [parameter.initial for parameter in problem.parameters.values()]
+        self.values = nn.Parameter(torch.tensor(starts, dtype=torch.float64)) if starts else None
         self.network = network
         count = len(problem.enrichments)
         # a submodule, so that its parameters are the last ones
@@ -102,7 +100,7 @@ class Ansatz(Network):
         """The same ansatz of another network, with the values of the parameters and factors."""
         other = Ansatz(self.problem, network)
         with torch.no_grad():
-            for old, new in ((self.scalars, other.scalars), *zip(self.factors, other.factors, strict=True)):
+            for old, new in ((self.values, other.values), *zip(self.factors, other.factors, strict=True)):
                 if old is not None and new is not None:
                     new.copy_(old)
         return other.to(next(network.parameters()).device)
@@ -113,15 +111,11 @@ class Ansatz(Network):
 
     @property
     def homogeneous(self) -> bool:
-        return self.scalars is None and not any(self._liftings)
+        return self.values is None and not any(self._liftings)
 
     def parameter_values(self) -> dict[str, float]:
         """The parameters' values by name."""
-        return dict(zip(self.problem.parameters, self._values().tolist(), strict=True))
-
-    def parameter_slopes(self) -> Tensor:
-        """Derivatives ``(S,)`` p'(s) of the parameters' values by the numbers that are trained."""
-        return torch.stack([_value(parameter, s)[1] for parameter, s in self._pairs()])
+        return {} if self.values is None else dict(zip(self.problem.parameters, self.values.tolist(), strict=True))
 
     def normalise(self, points: Tensor, lazily: bool = False) -> None:
         self.network.normalise(points, lazily)
@@ -140,12 +134,6 @@ class Ansatz(Network):
     def trace(self, prepared: object, only_linear: bool = False) -> AnsatzTrace:
         inner, fields = cast("tuple[object, _Fields]", prepared)
         return AnsatzTrace(self, self.network.trace(inner, only_linear), fields, only_linear)
-
-    def _pairs(self) -> list[tuple[Parameter, Tensor]]:
-        return [] if self.scalars is None else list(zip(self.problem.parameters.values(), self.scalars, strict=True))
-
-    def _values(self) -> Tensor:
-        return torch.stack([_value(parameter, s)[0] for parameter, s in self._pairs()]) if self._pairs() else torch.empty(0)
 
     @torch.no_grad()
     def _fields(self, points: Tensor, frame: Frame) -> _Fields:
@@ -182,8 +170,9 @@ class Ansatz(Network):
                 if enrichment.unknown == unknown:
                     u = u + fields.enrichments[j].each(lambda part, j=j: part * self.factors[0][j])  # type: ignore[misc]
             sought.append(u)
-        zero = fields.frame.constant(0.0, fields.points)
-        sought += [replace(zero, value=p.expand(len(fields.points))) for p in self._values()]
+        if self.values is not None:
+            zero = fields.frame.constant(0.0, fields.points)
+            sought += [replace(zero, value=p.expand(len(fields.points))) for p in self.values]
         return stacked(sought)
 
 
@@ -208,8 +197,8 @@ class AnsatzTrace:
         count = len(ansatz._regions)
         outputs = [u if masks is None else _masked(u, masks[:, r]) for r in range(count) for u in pulled]
         blocks = [self.inner.rows(stacked(outputs))]
-        if ansatz.scalars is not None and not self.only_linear:
-            blocks.insert(0, cotangent.value[:, len(unknowns) :] * ansatz.parameter_slopes())
+        if ansatz.values is not None and not self.only_linear:
+            blocks.insert(0, cotangent.value[:, len(unknowns) :])
         for enrichment, psi in zip(ansatz.problem.enrichments, self.fields.enrichments, strict=True):
             blocks.append(pairing(cotangent[unknowns.index(enrichment.unknown)], psi)[:, None])
         return torch.cat(blocks, dim=1) if len(blocks) > 1 else blocks[0]
@@ -227,31 +216,3 @@ def _inside(problem: Problem, points: Array) -> NDArray[np.bool_]:
 
 def _masked(u: Jet, mask: Tensor) -> Jet:
     return u.each(lambda part: torch.where(mask.reshape(-1, *(1,) * (part.ndim - 1)), part, 0.0))
-
-
-def _unconstrained(parameter: Parameter) -> float:
-    """The number s that is trained, for a parameter's initial value; see `_value`."""
-    a, b, p = parameter.lower, parameter.upper, parameter.initial
-    if math.isinf(a) and math.isinf(b):
-        return p
-    if math.isinf(b):
-        return math.log(p - a)
-    if math.isinf(a):
-        return math.log(b - p)
-    return math.log((p - a) / (b - p))
-
-
-def _value(parameter: Parameter, s: Tensor) -> tuple[Tensor, Tensor]:
-    """A parameter as a function of the number s that is trained, and its derivative.
-
-    s itself, a + eˢ, b - eˢ, or a + (b - a)/(1 + e⁻ˢ), by which of the bounds a and b are finite.
-    """
-    a, b = parameter.lower, parameter.upper
-    if math.isinf(a) and math.isinf(b):
-        return s, torch.ones_like(s)
-    if math.isinf(b):
-        return a + torch.exp(s), torch.exp(s)
-    if math.isinf(a):
-        return b - torch.exp(s), -torch.exp(s)
-    share = torch.sigmoid(s)
-    return a + (b - a) * share, (b - a) * share * (1.0 - share)

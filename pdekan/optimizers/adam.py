@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch, inside_bounds
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,14 @@ class Adam:
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
         best, best_loss = leaf.detach().clone(), float("inf")
         for step in range(steps + 1):
-            loss, leaf.grad = problem.loss_and_gradient(leaf.detach())
+            theta, loss, leaf.grad = inside_bounds(problem, leaf.detach())
             if loss < best_loss:
-                best, best_loss = leaf.detach().clone(), loss
+                best, best_loss = theta.clone(), loss
             if not torch.isfinite(leaf.grad).all():
                 return Outcome(best, best_loss, step, "diverged")
             if step == steps:
                 break
+            leaf.data.copy_(theta)
             optimizer.step()
             schedule.step()
             seen = step % self.burst == 0 or step == steps - 1

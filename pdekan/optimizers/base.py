@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 
@@ -26,8 +27,35 @@ class Products(Protocol):
         """Jᵀ w ``(P,)``."""
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """lower ≤ θ ≤ upper for the leading entries ``(S,)`` of θ, infinite where there is none."""
+
+    lower: Tensor
+    upper: Tensor
+
+    def projected(self, theta: Tensor) -> Tensor:
+        """The nearest θ ``(P,)`` between the bounds."""
+        count = len(self.lower)
+        return torch.cat([theta[:count].clamp(self.lower, self.upper), theta[count:]])
+
+    def held(self, theta: Tensor, gradient: Tensor) -> Tensor:
+        """Whether entries ``(P,)`` are on a bound that a step down the gradient would cross.
+
+        (Bertsekas, SIAM J. Control Optim. 20 (1982) 221-246, eq. 9 with ε = 0.)
+        """
+        count, held = len(self.lower), torch.zeros_like(theta, dtype=torch.bool)
+        inside, slope = theta[:count], gradient[:count]
+        held[:count] = ((inside <= self.lower) & (slope >= 0.0)) | ((inside >= self.upper) & (slope <= 0.0))
+        return held
+
+
 class LeastSquares(Protocol):
     """The problem of minimising ‖r(θ)‖² over θ ``(P,)``; the network is linear in the trailing entries of θ."""
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Between which θ is sought, None for all of space."""
 
     @property
     def linear(self) -> int:
@@ -70,6 +98,16 @@ class Step:
     theta: Tensor
     loss: float
     taken: int = 0
+
+
+def inside_bounds(problem: LeastSquares, theta: Tensor) -> tuple[Tensor, float, Tensor]:
+    """The nearest θ between the bounds, with loss and gradient, which is zero for entries that are held on a bound."""
+    bounds = problem.bounds
+    if bounds is None:
+        return theta, *problem.loss_and_gradient(theta)
+    theta = bounds.projected(theta)
+    loss, gradient = problem.loss_and_gradient(theta)
+    return theta, loss, torch.where(bounds.held(theta, gradient), 0.0, gradient)
 
 
 # called after accepted steps, and by optimizers that begin with a solve for the linear entries after that; returns a reason to

@@ -2,7 +2,8 @@
 
 Write θ = (a, c) with c the linear entries and a the inner ones. For every a the best c follows from an orthogonal solve, and
 steps are taken on a alone with Kaufman's projected Jacobian (Golub and Pereyra, SIAM J. Numer. Anal. 10 (1973) 413-432;
-Kaufman, BIT 15 (1975) 49-57). The cost is ‖r‖² + ridge ‖c‖². All factorisations are of J, none of JᵀJ.
+Kaufman, BIT 15 (1975) 49-57). The cost is ‖r‖² + ridge ‖c‖². All factorisations are of J, none of JᵀJ. Between bounds, steps
+are those of the damped model there (Kanzow, Yamashita and Fukushima, J. Comput. Appl. Math. 172 (2004) 375-397, section 2).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from scipy.optimize import lsq_linear
 from torch import Tensor
 
-from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+from pdekan.optimizers.base import Bounds, LeastSquares, Outcome, Step, Watch
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ class GaussNewton:
         """Minimise from theta ``(P,)`` with at most `steps` accepted steps; the result is never worse, and never NaN."""
         normalised = problem.normalise(theta)
         start, size = problem.loss(theta), problem.loss(_without_linear(problem, normalised)) or 1.0
+        size = size if math.isfinite(size) else start  # functions such as log(u) are not finite at zero
         ridge = max(self.min_ridge, self.ridge * min(1.0, start / size))
-        state = self._project(problem, normalised, ridge)
+        state = self._project(problem, normalised, ridge) or self._project(problem, theta, ridge)
         if state is None:
             return Outcome(theta, math.inf, 0, "singular")
         damping, losses, reason = self.damping, [state.loss], "steps"
@@ -86,8 +89,9 @@ class GaussNewton:
         projected, residual = model.below[:inner, :inner], model.below[:inner, inner]
         scale = projected.norm(dim=0)
         scale = scale.clamp_min(max(1e-6 * float(scale.max()), 1e-300))
+        room = None if problem.bounds is None else _room(problem.bounds, state.theta, scale)
         for _ in range(self.trials):
-            step = _damped(projected / scale, residual, damping) / scale
+            step = _damped(projected / scale, residual, damping, room) / scale
             trial = self._trial(problem, state, model, step, ridge)
             if trial is not None and trial.cost < state.cost:
                 return trial, damping / self.down
@@ -102,6 +106,8 @@ class GaussNewton:
         """
         inner, theta = len(step), state.theta.clone()
         theta[:inner] += step
+        if problem.bounds is not None:
+            theta = problem.bounds.projected(theta)  # up to rounding it is there
         if problem.affine:
             return self._project(problem, problem.normalise(theta), ridge)
         theta[inner:] += model.linear_step(step)
@@ -268,14 +274,34 @@ def _squared(x: Tensor) -> float:
     return float(x @ x)
 
 
-def _damped(a: Tensor, b: Tensor, damping: float) -> Tensor:
-    """The s that minimises ‖a s + b‖² + damping ‖s‖²."""
+def _room(bounds: Bounds, theta: Tensor, scale: Tensor) -> Bounds:
+    """How far the leading entries of θ may go, times their scale."""
+    count = len(bounds.lower)
+    return Bounds((bounds.lower - theta[:count]) * scale[:count], (bounds.upper - theta[:count]) * scale[:count])
+
+
+def _damped(a: Tensor, b: Tensor, damping: float, bounds: Bounds | None = None) -> Tensor:
+    """The s between bounds that minimises ‖a s + b‖² + damping ‖s‖².
+
+    The bounded entries come last in the triangle, whose lower corner is the problem for them alone: bounded-variable least
+    squares (Stark and Parker, Comput. Stat. 10 (1995) 129-141; SciPy's). The others follow from the rows above it.
+    """
     n = a.shape[1]
     eye = damping**0.5 * torch.eye(n, dtype=a.dtype, device=a.device)
     stacked = torch.cat([torch.cat([a, b[:, None]], dim=1), torch.cat([eye, eye.new_zeros(n, 1)], dim=1)])
-    r = torch.linalg.qr(stacked, mode="r").R
-    step: Tensor = torch.linalg.solve_triangular(r[:n, :n], -r[:n, n:], upper=True)[:, 0]
-    return step
+    if bounds is None:
+        r = torch.linalg.qr(stacked, mode="r").R
+        step: Tensor = torch.linalg.solve_triangular(r[:n, :n], -r[:n, n:], upper=True)[:, 0]
+        return step
+    count = len(bounds.lower)
+    order = [*range(count, n), *range(count), n]
+    r = torch.linalg.qr(stacked[:, order], mode="r").R
+    corner, right = r[n - count : n, n - count : n].cpu().numpy(), -r[n - count : n, n].cpu().numpy()
+    limits = bounds.lower.cpu().numpy(), bounds.upper.cpu().numpy()
+    bounded = torch.as_tensor(lsq_linear(corner, right, limits, method="bvls").x).to(a)
+    right_above = -r[: n - count, n] - r[: n - count, n - count : n] @ bounded
+    free = torch.linalg.solve_triangular(r[: n - count, : n - count], right_above[:, None], upper=True)[:, 0]
+    return torch.cat([bounded, free])
 
 
 def _ridge_rows(theta: Tensor, linear: int, ridge: float) -> Tensor:

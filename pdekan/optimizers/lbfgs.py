@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch, inside_bounds
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LBFGS:
     def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
         """Minimise from theta ``(P,)`` with at most `steps` iterations; the best finite point is kept."""
         theta = problem.normalise(theta)
-        best, best_loss = theta, problem.loss_and_gradient(theta)[0]
+        best, best_loss, _ = inside_bounds(problem, theta)
         if not math.isfinite(best_loss):
             return Outcome(best, math.inf, 0, "singular")
         leaf, optimizer = self._restart(theta)
@@ -34,16 +34,16 @@ class LBFGS:
         while done < steps:
             optimizer.param_groups[0]["max_iter"] = min(self.burst, steps - done)
             done += _burst(problem, leaf, optimizer)
-            loss = problem.loss_and_gradient(leaf.detach())[0]
+            theta, loss, _ = inside_bounds(problem, leaf.detach())
             idle = 0 if loss < (1.0 - self.min_gain) * best_loss else idle + 1
             if loss < best_loss:
-                best, best_loss = leaf.detach().clone(), loss
+                best, best_loss = theta.clone(), loss
                 reason = watch(Step(best, best_loss, done))
                 if reason is not None:
                     return Outcome(best, best_loss, done, reason)
             if idle == self.patience:
                 return Outcome(best, best_loss, done, "stalled")
-            if idle:  # no progress, or not finite: drop the curvature and continue from the best point, normalised
+            if idle or not torch.equal(theta, leaf):  # no progress, not finite, or beyond a bound: drop the curvature
                 leaf, optimizer = self._restart(problem.normalise(best))
         return Outcome(best, best_loss, done, "steps")
 
@@ -64,7 +64,7 @@ def _burst(problem: LeastSquares, leaf: Tensor, optimizer: torch.optim.LBFGS) ->
     """One call of torch's optimizer; returns the number of its iterations, at least one."""
 
     def closure() -> float:
-        loss, leaf.grad = problem.loss_and_gradient(leaf.detach())
+        _, loss, leaf.grad = inside_bounds(problem, leaf.detach())
         return loss
 
     before = int(optimizer.state[leaf].get("n_iter", 0))

@@ -11,13 +11,14 @@ by LSMR (Fong and Saunders, SIAM J. Sci. Comput. 33 (2011) 2950-2971; SciPy's), 
 an iteration and stops early: an inexact Newton step (Dembo, Eisenstat and Steihaug, SIAM J. Numer. Anal. 19 (1982) 400-408).
 λ follows the ratio of the actual to the predicted decrease (as in Madsen, Nielsen and Tingleff, Methods for Non-Linear Least
 Squares Problems, 2nd ed., 2004, section 3.2). Where there are more than `max_linear` linear entries, or none, c is a part of a.
+Entries on a bound that the gradient would cross are held; steps are projected onto the bounds.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -93,10 +94,14 @@ class MatrixFree:
         inner = len(state.theta) - state.linear
         if inner == 0:
             return None, damping
-        lengths, growth = column_lengths(state, self.probes, generator), 2.0
+        products, bounds = cast("LinearMap", state), problem.bounds
+        if bounds is not None:
+            products = _Free(state, ~bounds.held(state.theta[:inner], state.adjoint(state.residual)))
+        lengths, growth = column_lengths(products, self.probes, generator), 2.0
         for _ in range(self.trials):
-            step, predicted = damped_step(state, lengths, damping, self.forcing, self.iterations)
+            step, predicted = damped_step(products, lengths, damping, self.forcing, self.iterations)
             theta = torch.cat([state.theta[:inner] + step, state.theta[inner:]])
+            theta = theta if bounds is None else bounds.projected(theta)
             trial = self._project(problem, problem.normalise(theta) if state.linear else theta, ridge)
             ratio = -1.0 if trial is None or predicted <= 0.0 else (state.cost - trial.cost) / predicted
             if ratio > self.acceptance:
@@ -115,6 +120,24 @@ class LinearMap(Protocol):
     def residual(self) -> Tensor: ...
     def forward(self, v: Tensor) -> Tensor: ...
     def adjoint(self, w: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class _Free:
+    """Products with the columns of free entries ``(P,)``; the others, which are held on a bound, are zero."""
+
+    products: LinearMap
+    free: Tensor
+
+    @property
+    def residual(self) -> Tensor:
+        return self.products.residual
+
+    def forward(self, v: Tensor) -> Tensor:
+        return self.products.forward(self.free * v)
+
+    def adjoint(self, w: Tensor) -> Tensor:
+        return self.free * self.products.adjoint(w)
 
 
 def damped_step(products: LinearMap, lengths: Tensor, damping: float, forcing: float, iterations: int) -> tuple[Tensor, float]:

@@ -28,7 +28,7 @@ import torch
 from scipy.optimize import line_search
 from torch import Tensor
 
-from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch
+from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch, inside_bounds
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class _Point:
 
     @staticmethod
     def at(problem: LeastSquares, theta: Tensor) -> _Point:
-        loss, gradient = problem.loss_and_gradient(theta)
+        theta, loss, gradient = inside_bounds(problem, theta)
         return _Point(theta, math.inf if math.isnan(loss) else loss, gradient)
 
 

@@ -247,7 +247,7 @@ class _Search:
             relative_residual=best.relative,
             history=self.history.arrays(),
             errors=dict(errors) or None,
-            found=with_errors(network, uncertainty),
+            found=with_errors(problem, network, uncertainty),
             reference=reference,
         )
 

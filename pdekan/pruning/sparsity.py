@@ -24,7 +24,7 @@ from pdekan.networks.base import Network
 from pdekan.networks.importance import layer_traces
 from pdekan.networks.kan import KAN
 from pdekan.networks.layers import SplineLayer
-from pdekan.optimizers.base import Products
+from pdekan.optimizers.base import Bounds, Products
 from pdekan.residuals.least_squares import Objective
 from pdekan.training.clock import StepEndedError
 from pdekan.training.retraining import Retraining, flat
@@ -121,6 +121,10 @@ class Sparse:
     @property
     def in_one_block(self) -> bool:
         return self.objective.in_one_block
+
+    @property
+    def bounds(self) -> Bounds | None:
+        return self.objective.bounds
 
     @torch.no_grad()
     def penalty_rows(self, theta: Tensor) -> tuple[Tensor, Tensor]:

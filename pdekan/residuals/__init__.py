@@ -1,4 +1,4 @@
 """Residuals: collocation points, residual terms, the least-squares problem of the optimizers, validation residuals.
 
-May import fields, domains, networks, problems.
+May import fields, optimizers, domains, networks, problems.
 """

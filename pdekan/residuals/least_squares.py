@@ -6,6 +6,7 @@ square root of its factor, so that the sum of squares approximates the integral.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 
@@ -16,6 +17,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from pdekan.fields.jets import Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
+from pdekan.optimizers.base import Bounds
 from pdekan.problems.options import Weights
 from pdekan.problems.problem import Problem
 from pdekan.residuals.jacobian_products import GRAPH_MEMORY, GraphMemory, JacobianProducts, Piece, bytes_a_point
@@ -58,6 +60,7 @@ class Objective:
         self._groups = _grouped([len(term.target) for term in self.terms], block)
         self._points = torch.cat([term.points for term in terms])
         self.in_one_block = len(self._groups) == 1
+        self.bounds = _bounds(problem, self._points)
         self._prepared: dict[int, object] = {}
         self._slopes: dict[int, tuple[Tensor, Jet]] = {}
 
@@ -180,6 +183,15 @@ def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) ->
             weight = weight / series
         factors.append((weight * term.share).sqrt())
     return factors
+
+
+def _bounds(problem: Problem, like: Tensor) -> Bounds | None:
+    """The bounds of the problem's parameters, the first entries of θ; None where none has a bound."""
+    limits = [(one.lower, one.upper) for one in problem.parameters.values()]
+    if all(math.isinf(end) for pair in limits for end in pair):
+        return None
+    lower, upper = like.new_tensor(limits).T
+    return Bounds(lower, upper)
 
 
 def _weighted(slope: Jet, factor: Tensor, term: Term) -> Jet:

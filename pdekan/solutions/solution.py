@@ -38,10 +38,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Found:
-    """The value of a parameter that was found; standard_error: due to the noise of the data, None without data."""
+    """The value of a parameter that was found.
+
+    standard_error: due to the noise of the data, None without data. on_bound: whether the value is one of its bounds.
+    """
 
     value: float
     standard_error: float | None = None
+    on_bound: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from pdekan.ansatz.time_slabs import breaks, slab
 from pdekan.ansatz.unknowns import build_ansatz
@@ -24,7 +25,7 @@ from pdekan.output import vtkhdf
 from pdekan.output.record import Record, finite
 from pdekan.output.samples import OutputError
 from pdekan.problem_files import loader
-from pdekan.problems.parameters import Measurements
+from pdekan.problems.parameters import Measurements, Parameter
 from pdekan.problems.problem import Problem
 
 # Fields that are stored under their own names. Residuals that are not finite are stored as null and read as infinite.
@@ -111,13 +112,32 @@ def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[A
     else:
         network = _bare(architecture) if problem is None else build_ansatz(problem, _bare(architecture))
     try:
-        network.load_state_dict({name: torch.as_tensor(values) for name, values in parameters.items()})
+        network.load_state_dict({name: torch.as_tensor(values) for name, values in _renamed(parameters, problem).items()})
     except RuntimeError:
         raise OutputError(
             "its problem was stated in Python and has parameters, enrichments, interfaces or exact conditions, which no file "
             "can rebuild"
         ) from None
     return network
+
+
+def _renamed(parameters: Mapping[str, NDArray[Any]], problem: Problem | None) -> dict[str, NDArray[Any]]:
+    """The parameters by their present names. Up to version 0.1.0 files have numbers s in place of the problem's parameters."""
+    state = dict(parameters)
+    if "scalars" in state and problem is not None:
+        pairs = zip(problem.parameters.values(), state.pop("scalars").tolist(), strict=True)
+        state["values"] = np.array([_between_bounds(parameter, s) for parameter, s in pairs])
+    return state
+
+
+def _between_bounds(parameter: Parameter, s: float) -> float:
+    """s itself, a + eˢ, b - eˢ, or a + (b - a)/(1 + e⁻ˢ), by which of the bounds a and b are finite."""
+    a, b = parameter.lower, parameter.upper
+    if math.isinf(a) and math.isinf(b):
+        return s
+    if math.isinf(b):
+        return a + math.exp(s)
+    return b - math.exp(s) if math.isinf(a) else a + (b - a) * float(expit(s))
 
 
 def _slabs(architecture: Mapping[str, Any], problem: Problem | None) -> PiecewiseInTime:

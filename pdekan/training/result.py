@@ -107,7 +107,7 @@ def solution(
 ) -> Solution:
     """The solution of a network. made: what is kept of the circumstances beside versions: device, seed, threads."""
     status = end.status(best.relative)
-    unreliable = status == "unreliable"
+    missing = "; ".join(map(str, missing_conditions(problem))) if status == "unreliable" else ""
     return Solution(
         domain=problem.domain,
         unknowns=problem.unknowns,
@@ -115,7 +115,7 @@ def solution(
         problem=problem,
         name=problem.name,
         status=status,
-        reason=end.sentence(best.relative, "; ".join(map(str, missing_conditions(problem))) if unreliable else ""),
+        reason=end.sentence(best.relative, missing) + _on_bounds(found),
         seed=problem.training.seed,
         iterations=state.steps,
         seconds=state.seconds,
@@ -147,6 +147,18 @@ def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Ref
     return norms.measure(problem, network, reference), reference
 
 
-def with_errors(network: Network, standard_errors: Mapping[str, float]) -> dict[str, Found]:
-    """The values of the trainable parameters, with their standard errors where known."""
-    return {name: Found(value, standard_errors.get(name)) for name, value in parameter_values(network).items()}
+def with_errors(problem: Problem, network: Network, standard_errors: Mapping[str, float]) -> dict[str, Found]:
+    """The values of the trainable parameters, with their standard errors where known, and whether they are on a bound."""
+    found = {}
+    for name, value in parameter_values(network).items():
+        bounds = problem.parameters[name].lower, problem.parameters[name].upper
+        found[name] = Found(value, standard_errors.get(name), value in bounds)
+    return found
+
+
+def _on_bounds(found: Mapping[str, Found]) -> str:
+    """Which parameters ended on a bound, in words."""
+    held = [f"{name} = {one.value:g}" for name, one in found.items() if one.on_bound]
+    if not held:
+        return ""
+    return f"; {' and '.join(held)} lies on its bound, beyond which the residual would be smaller"

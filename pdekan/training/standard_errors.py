@@ -26,13 +26,15 @@ def standard_errors(objective: Objective) -> dict[str, float]:
     At the least-squares solution a perturbation ε of the data moves θ by -(JᵀJ)⁻¹ Jᵀ ε, with J and ε weighted as the loss is;
     equations and conditions have no noise. So the covariance is A Σ Aᵀ with A = (JᵀJ)⁻¹ Jᵀ and Σ that of the data's rows
     (Seber and Wild, Nonlinear Regression, Wiley 1989, section 2.1, for weights that need not be the data's). Where the noise is
-    not known it is taken from the data's residuals. A parameter that nothing determines has none, and none has where the
-    residuals leave no degree of freedom to tell the noise by.
+    not known it is taken from the data's residuals. A parameter that nothing determines has none, nor has one that is held on a
+    bound, and none has where the residuals leave no degree of freedom to tell the noise by.
     """
     network = objective.network
     assert isinstance(network, Ansatz)
     theta = parameters_to_vector(network.parameters()).detach()
     residual, jacobian = objective.rows(theta)
+    if objective.bounds is not None:
+        jacobian[:, objective.bounds.held(theta, 2.0 * jacobian.T @ residual)] = 0.0
     scale = jacobian.norm(dim=0).clamp_min(1e-300)
     scaled = jacobian / scale
     r = torch.linalg.qr(torch.cat([scaled, RIDGE * torch.eye(len(theta)).to(scaled)]), mode="r").R
@@ -40,7 +42,6 @@ def standard_errors(objective: Objective) -> dict[str, float]:
     noise = _noise(objective, residual, orthogonal)
     if noise is None:
         return {}
-    slopes = network.parameter_slopes()
     found = {}
     for k, name in enumerate(network.problem.parameters):
         unit = torch.zeros(len(theta), 1).to(scaled)
@@ -49,7 +50,7 @@ def standard_errors(objective: Objective) -> dict[str, float]:
         if float(dual.norm()) * APART > 1.0:
             continue
         influence = orthogonal @ dual / scale[k]
-        found[name] = abs(float(slopes[k])) * math.sqrt(float((influence * noise).square().sum()))
+        found[name] = math.sqrt(float((influence * noise).square().sum()))
     return found
 
 

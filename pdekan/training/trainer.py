@@ -208,7 +208,7 @@ class Trainer:
     ) -> Solution:
         training = self.training
         made = {"device": str(training.device), "seed": self.problem.training.seed, "threads": self.setup.cores}
-        found = result.with_errors(best.network, deviations)
+        found = result.with_errors(self.problem, best.network, deviations)
         return result.solution(self.problem, best, state, end, training.history.arrays(), errors, found, made)
 
     def _standard_errors(self, best: Candidate, state: State) -> dict[str, float]:
