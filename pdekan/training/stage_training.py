@@ -22,6 +22,8 @@ from pdekan.residuals.validation import Residuals, Validation
 from pdekan.solutions.solution import Solution
 from pdekan.training import warm_start
 from pdekan.training.clock import Clock
+from pdekan.training.eigenvalues import Eigenfunction
+from pdekan.training.first_guess import first_guess
 from pdekan.training.fit import fit
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
@@ -34,6 +36,9 @@ from pdekan.training.schedule import Stage
 from pdekan.training.state import Candidate, State
 from pdekan.training.stopping import BestStep, Budget, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
 
+# Relative residual above which the network of an eigenvalue problem is no better a beginning than the eigenfunction.
+UNRESOLVED = 0.03
+
 
 @dataclass(frozen=True)
 class Training:
@@ -41,6 +46,7 @@ class Training:
 
     fitted, held_out: the problem with the data that are fitted, and with those kept for validation. given: a network of the
     user's. snapshot: makes a solution of the best of some candidates, in a state and with these errors if they are known.
+    eigenfunction: that an eigenvalue problem asks for.
     """
 
     problem: Problem
@@ -54,6 +60,14 @@ class Training:
     clock: Clock
     callback: Callback | None
     snapshot: Callable[[Candidate, State, Mapping[str, Errors]], Solution]
+    eigenfunction: Eigenfunction | None = None
+
+    def near(self, eigenfunction: Eigenfunction | None) -> Training:
+        """The training of the problem near an eigenfunction, if there is one."""
+        if eigenfunction is None:
+            return self
+        problem, fitted, held_out = (eigenfunction.near(one) for one in (self.problem, self.fitted, self.held_out))
+        return replace(self, problem=problem, fitted=fitted, held_out=held_out, eigenfunction=eigenfunction)
 
     def steps_of_stage(self, state: State) -> int:
         """How many steps the next stage may take."""
@@ -88,6 +102,13 @@ class StageTraining:
         inside = resampled(problem, network, sampling, training.device) if stage.resample else None
         fitted = terms(training.fitted, sampling, training.device, inside)
         self.validation = Validation.of(training.held_out, validation_points(sampling), training.device)
+        if stage.kind != "given" and self._begins_anew:
+            with training.clock.running():
+                anew = warm_start.first_network(problem, sizes, replace(state, best=None), None, training.device)
+                if training.eigenfunction is None:
+                    network = first_guess(training.fitted, anew, fitted, self.validation.terms, sampling)
+                else:
+                    network = training.eigenfunction.guess(training.fitted, anew, fitted, sampling)
         if problem.training.adapt and state.best is not None:  # on points that lie as those of the new network
             best = replace(state.best, residuals=self.validation.residuals(state.best.network))
             self.state = replace(state, best=best)
@@ -99,6 +120,14 @@ class StageTraining:
         self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
         self.steep = SteepForCoordinates(problem, state.grading)
         self._last = training.clock.spent
+
+    @property
+    def _begins_anew(self) -> bool:
+        """Whether no network of an earlier stage is a beginning."""
+        best = self.state.best
+        if best is None or not math.isfinite(best.relative):
+            return True
+        return self.training.eigenfunction is not None and best.relative > UNRESOLVED
 
     def trained(self) -> tuple[State, Candidate]:
         """The state after the fit, and the network that it ended with."""

@@ -23,6 +23,7 @@ from pdekan.solutions.solution import Solution
 from pdekan.training import graded_coordinates, result, warm_start
 from pdekan.training.clock import Clock
 from pdekan.training.default_strategy import composed
+from pdekan.training.eigenvalues import asked_for
 from pdekan.training.estimate import Comparison, compared, refusal
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
@@ -107,6 +108,9 @@ class Trainer:
         Where the residual meets the target but the estimated error not the tolerance, the target is lowered.
         """
         self.check()
+        if self.state.best is None and self.training.given is None:
+            with self.training.clock.running():
+                self.training = self.training.near(asked_for(self.problem))
         state, stop = self._run(self.state)
         comparison, reason = self._compared(state, stop)
         for _ in range(self.setup.lowered):
