@@ -11,6 +11,7 @@ from pdekan.commands.terminal import console
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.validation import exact_residuals
 from pdekan.problem_files.well_posedness import warnings
+from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.formulas import Field, RightHandSide
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
@@ -30,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
     complete = all(name in problem.exact_fields for name in problem.unknowns)
     mismatch = exact_residuals(problem) if complete else {}
     reference_files.check_reference(problem)
+    refuse_undeclared(problem)
     refuse_undetermined(problem)
     residuals = {".".join(map(str, place)): value for place, value in mismatch.items()}
     wrong = {place: value for place, value in residuals.items() if not value < EXACT}

@@ -106,6 +106,14 @@ class Frame:
         """The same coordinates with other derivatives."""
         return replace(self, level=level)
 
+    def differentiates(self, values: Tensor, columns: list[int]) -> None:
+        """Told by operators of values ``(n,)`` or ``(n, len(columns))`` that they differentiate by the coordinates in some
+        columns, for subclasses to note.
+        """
+
+    def compares(self, difference: Tensor) -> None:
+        """Told by comparisons of the difference ``(n, …)`` whose sign they ask for, for subclasses to note."""
+
     def constant(self, value: float, like: Tensor) -> Jet:
         """The constant field, at as many points as `like` ``(n, ...)`` has."""
         n, d = like.shape[0], self.dimension

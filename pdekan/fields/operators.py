@@ -21,6 +21,7 @@ def d(u: Jet, coordinate: str) -> Jet:
         raise TypeError(f"d{coordinate}(...) acts on a scalar field, not on a vector")
     if u.gradient is None or (u.known is not None and k not in u.known):
         raise MissingDerivative(f"d{coordinate}(...)")
+    frame.differentiates(u.value, [k])
     if u.second is None or frame.level is Derivatives.SUMMED:
         return Jet(frame, u.gradient[:, k])
     if frame.level is Derivatives.DIAGONAL:
@@ -70,6 +71,7 @@ def grad(u: Jet) -> Jet:
     if u.gradient is None or u.known is not None:
         raise MissingDerivative("grad(...)")
     space = u.frame.space
+    u.frame.differentiates(u.value, space)
     divergence = laplacian(u).value if u.second is not None else None
     full = u.second is not None and u.frame.level is Derivatives.FULL
     return Jet(u.frame, u.gradient[:, space], hessian(u)[:, space] if full else None, None, None, divergence)
@@ -81,6 +83,7 @@ def div(v: Jet) -> Jet:
         raise TypeError("div(...) acts on a vector such as grad(u), not on a scalar field")
     if v.components != len(v.frame.space):
         raise TypeError(f"div(...) needs {len(v.frame.space)} components, got {v.components}")
+    v.frame.differentiates(v.value, v.frame.space)
     if v.divergence is not None:
         return Jet(v.frame, v.divergence)
     if v.gradient is None:
@@ -95,6 +98,9 @@ def laplacian(u: Jet) -> Jet:
     _check_space(u, "laplacian")
     if u.second is None:
         raise MissingDerivative("laplacian(...)")
+    u.frame.differentiates(u.value, u.frame.space)
+    if u.gradient is not None and u.known is None:
+        u.frame.differentiates(u.gradient[:, u.frame.space], u.frame.space)
     if u.frame.level is Derivatives.SUMMED:
         return Jet(u.frame, u.second[:, 0])
     if u.frame.level is Derivatives.DIAGONAL:

@@ -65,6 +65,7 @@ def _compare(relation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def compare(a: Jet | float, b: Jet | float) -> Tensor:
         difference = a - b  # aligns scalars with vectors
         assert isinstance(difference, Jet)
+        difference.frame.compares(difference.value)
         truth: Tensor = relation(difference.value, 0.0)
         return truth
 

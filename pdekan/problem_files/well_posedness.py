@@ -22,6 +22,7 @@ from pdekan.fields.operators import normal
 from pdekan.problem_files.lexer import names_in
 from pdekan.problem_files.samples import Sample, Trial, samples
 from pdekan.problems.conditions import ValueCondition
+from pdekan.problems.discontinuities import warnings_of_jumps
 from pdekan.problems.formulas import Field, ProblemError, PythonField, RightHandSide, names_of
 from pdekan.problems.places import Inside
 from pdekan.problems.problem import Problem
@@ -59,8 +60,8 @@ def contradictions(problem: Problem) -> Iterator[tuple[Key, str]]:
 
 
 def warnings(problem: Problem) -> list[str]:
-    """Sentences on values that jump at corners, sources that the boundary's flux does not balance, and unused parameters."""
-    return [*_corners(problem), *_imbalance(problem), *_unused(problem)]
+    """Sentences on values that jump at corners, an unbalanced flux through the boundary, unused parameters, and jumps."""
+    return [*_corners(problem), *_imbalance(problem), *_unused(problem), *warnings_of_jumps(problem)]
 
 
 @dataclass(frozen=True)

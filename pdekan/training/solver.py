@@ -13,6 +13,7 @@ from pdekan.ansatz.unknowns import network_outputs
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.optimizers.base import LeastSquares, Optimizer
 from pdekan.problem_files.loader import load_problem
+from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
@@ -54,6 +55,7 @@ def solve(
         problem = replace(problem, network=network)
     if training is not None:
         problem = replace(problem, training=training)
+    refuse_undeclared(problem)
     given = None
     if isinstance(network, nn.Module):
         outputs = network_outputs(problem)
@@ -70,4 +72,5 @@ def solve(
 
 def check(problem: Problem) -> None:
     """Raise the ProblemError that `solve` would for a network that its optimizer or the memory cannot hold; train nothing."""
+    refuse_undeclared(problem)
     Trainer(problem).check()

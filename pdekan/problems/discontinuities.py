@@ -1,0 +1,258 @@
+"""Jumps of the formulas of a problem, found by looking: values along lines, and bisection where they differ.
+
+At points beside a jump of k the derivatives of k*grad(u) are those of either side: that the flux is continuous is lost, unless
+the jump is declared as an interface. Sources and coefficients outside of derivatives may jump; the solution is less smooth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.problems.formulas import EXACT, Field, ProblemError
+from pdekan.problems.jump_surfaces import Surface, declaration, surfaces
+from pdekan.problems.problem import Equation, Problem
+
+# Values ``(n, c)`` at points ``(n, d)``; column j is looked at along the coordinates in row j of a mask ``(c, d)``.
+Values = Callable[[Tensor], tuple[Tensor, Tensor]]
+# Trial functions of unknowns: their size in the middle; they vary by about a fifth of it.
+SHOWN = 4  # surfaces in a message
+TRIALS = ((0.7, 1.9), (-0.7, -1.9))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How closely: lines along each axis by dimension, points on each; halvings of an interval, after `early` of which the
+    difference is compared with that at the end: at a jump they are equal; least: of a jump, relative to the values beside it.
+    near: points so near to each other, or to an interface, are the same, relative to the domain's size. most: dimensions
+    above which nothing is looked at: a hundred would take 14 seconds.
+    """
+
+    lines: tuple[int, ...] = (1, 24, 24, 12, 8, 4)
+    points: tuple[int, ...] = (193, 65, 33, 25, 17, 13)
+    halvings: int = 28
+    early: int = 14
+    least: float = 1e-4
+    near: float = 1e-7
+    most: int = 10
+
+
+@dataclass(frozen=True)
+class _Watching(Frame):
+    """Notes what operators differentiate, and what comparisons ask the sign of."""
+
+    differentiated: list[tuple[Tensor, list[int]]] = field(default_factory=list, compare=False)
+    compared: list[Tensor] = field(default_factory=list, compare=False)
+
+    def differentiates(self, values: Tensor, columns: list[int]) -> None:
+        """Note values, and the columns of the coordinates by which they are differentiated."""
+        self.differentiated.append((values, columns))
+
+    def compares(self, difference: Tensor) -> None:
+        """Note a difference whose sign is asked for."""
+        self.compared.append(difference)
+
+
+def coefficient_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Tensor:
+    """Points ``(n, d)`` away from interfaces at which what an equation differentiates jumps, whatever the unknowns are."""
+    return _same_for_both(problem, lambda trial: _differentiated(problem, equation.operator, trial), look)
+
+
+def data_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Tensor:
+    """Points ``(n, d)`` away from interfaces at which an equation's source, or its operator at smooth unknowns, jumps."""
+    return _same_for_both(problem, lambda trial: _residual(problem, equation, trial), look)
+
+
+def _same_for_both(problem: Problem, values: Callable[[float], Values], look: Look) -> Tensor:
+    """The jumps that two trial functions have in common: others are jumps of functions of the unknowns."""
+    for sizes in TRIALS if problem.domain.dimension <= look.most else ():
+        try:
+            first, second = (_jumps(problem, values(size), look) for size in sizes)
+        except _NotFiniteError:
+            continue
+        if not len(first) or not len(second):
+            return first[:0]
+        size = first.new_tensor(problem.domain.upper) - first.new_tensor(problem.domain.lower)
+        apart = torch.cdist(first / size, second / size).min(dim=1).values
+        return _undeclared(problem, first[apart < look.near], look)
+    return torch.empty(0, problem.domain.dimension, dtype=torch.float64)
+
+
+class _NotFiniteError(ProblemError):
+    """A formula that has no finite value at a trial function."""
+
+
+def _undeclared(problem: Problem, points: Tensor, look: Look) -> Tensor:
+    """The points that lie on no declared interface."""
+    for shape in problem.interfaces.values():
+        if len(points):
+            apart = torch.as_tensor(shape.distance(points.numpy())).abs()
+            points = points[apart > look.near * problem.domain.size]
+    return points
+
+
+def _environment(problem: Problem, points: Tensor, frame: Frame, trial: float) -> dict[str, Jet]:
+    """Coordinates, quadratic unknowns with slopes of their own, and parameters at their initial values."""
+    domain = problem.domain
+    position = [frame.coordinate(points, k) for k in range(domain.dimension)]
+    sought = {}
+    for j, name in enumerate(problem.unknowns):
+        u = frame.constant(trial * (1.0 + 0.1 * j), points)
+        for k, (x, a, b) in enumerate(zip(position, domain.lower, domain.upper, strict=True)):
+            slope = trial * (1.0 + 0.3 * ((3 * j + 2 * k) % 5)) / (5.0 * domain.dimension)
+            place = (x - 0.5 * (a + b)) * (2.0 / (b - a))
+            u = u + (place + place * place * 0.3) * slope
+        sought[name] = u
+    sought |= {name: frame.constant(one.initial, points) for name, one in problem.parameters.items()}
+    known = problem.environment(points, frame.level, None, sought)
+    return {name: replace(jet, frame=frame) for name, jet in known.items()}
+
+
+def _differentiated(problem: Problem, operator: Field, trial: float) -> Values:
+    """The values that an operator differentiates at trial functions."""
+
+    def at(points: Tensor) -> tuple[Tensor, Tensor]:
+        frame = _Watching(problem.domain.coordinates, problem.level_of(operator, points[:2]))
+        operator(_environment(problem, points, frame, trial))
+        columns, masks = [], []
+        for values, by in frame.differentiated:
+            wide = values if values.ndim > 1 else values[:, None].expand(-1, len(by))
+            columns.append(wide)
+            masks.append(torch.eye(problem.domain.dimension, dtype=torch.bool)[by])
+        if not columns:
+            return points[:, :0], torch.zeros(0, problem.domain.dimension, dtype=torch.bool)
+        return torch.cat(columns, dim=1), torch.cat(masks)
+
+    return at
+
+
+def _residual(problem: Problem, equation: Equation, trial: float) -> Values:
+    """The values of an operator at trial functions, and of its source where it is a formula."""
+    everywhere = torch.ones(1, problem.domain.dimension, dtype=torch.bool)
+
+    def at(points: Tensor) -> tuple[Tensor, Tensor]:
+        level = problem.level_of(equation.operator, points[:2])
+        frame = Frame(problem.domain.coordinates, level)
+        columns = [equation.operator(_environment(problem, points, frame, trial)).value]
+        if equation.source is not EXACT:
+            columns.append(problem.right_hand_side(equation.source, equation.operator, points, Derivatives.VALUE, None))
+        return torch.stack(columns, dim=1), everywhere.expand(len(columns), -1)
+
+    return at
+
+
+@torch.no_grad()
+def _jumps(problem: Problem, values: Values, look: Look) -> Tensor:
+    """Points ``(n, d)`` at which values jump along lines parallel to the axes."""
+    found = [_jumps_along(problem, k, values, look) for k in range(problem.domain.dimension)]
+    return torch.cat(found)
+
+
+def _jumps_along(problem: Problem, k: int, values: Values, look: Look) -> Tensor:
+    """The jumps along lines parallel to axis k."""
+    lines = _lines(problem, k, look)
+    count, n, d = lines.shape
+    inside = torch.as_tensor(problem.domain.contains(lines.reshape(-1, d).numpy())).reshape(count, n)
+    at_points, mask = values(lines.reshape(-1, d)[inside.flatten()])
+    wanted = torch.nonzero(mask[:, k]).flatten()
+    if not len(wanted):
+        return lines.new_empty(0, d)
+    heights = lines.new_full((count * n, len(wanted)), torch.nan)
+    heights[inside.flatten()] = at_points[:, wanted]
+    if not bool(at_points.isfinite().any(dim=0).all()):
+        raise _NotFiniteError("no finite value")
+    steps = heights.reshape(count, n, -1).diff(dim=1)
+    largest = at_points[:, wanted].abs().nan_to_num(0.0, 0.0, 0.0).max(dim=0).values
+    line, place, column = torch.nonzero(steps.abs() > 1e-9 * largest, as_tuple=True)
+    ends = torch.stack([lines[line, place], lines[line, place + 1]])
+    return _bisected(ends, wanted[column], values, look)
+
+
+def _lines(problem: Problem, k: int, look: Look) -> Tensor:
+    """Points ``(lines, n, d)`` on lines parallel to axis k, one through each stratum of every other coordinate."""
+    domain = problem.domain
+    place = min(domain.dimension, len(look.lines)) - 1
+    count, n = look.lines[place], look.points[place]
+    generator = torch.Generator().manual_seed(k)
+    strata = torch.stack([torch.randperm(count, generator=generator) for _ in range(domain.dimension)], dim=1)
+    base = (strata + torch.rand(count, domain.dimension, generator=generator, dtype=torch.float64)) / count
+    lower, upper = base.new_tensor(domain.lower), base.new_tensor(domain.upper)
+    points = base[:, None, :].repeat(1, n, 1)
+    points[:, :, k] = torch.linspace(1e-6, 1.0 - 1e-6, n, dtype=torch.float64)
+    return lower + points * (upper - lower)
+
+
+def _bisected(ends: Tensor, column: Tensor, values: Values, look: Look) -> Tensor:
+    """The points at which a column of values jumps between the ends ``(2, n, d)`` of intervals."""
+
+    def at(points: Tensor) -> Tensor:
+        return values(points)[0].gather(1, column[:, None])[:, 0]
+
+    if not len(column):
+        return ends[0]
+    a, b = ends
+    low, high = at(a), at(b)
+    early = (high - low).abs()
+    for step in range(look.halvings):
+        middle = 0.5 * (a + b)
+        height = at(middle)
+        left = (height - low).abs() >= (high - height).abs()
+        a, b = torch.where(left[:, None], a, middle), torch.where(left[:, None], middle, b)
+        low, high = torch.where(left, low, height), torch.where(left, height, high)
+        difference, size = (high - low).abs(), torch.maximum(low.abs(), high.abs())
+        early = difference if step == look.early else early
+        kept = difference > look.least * size  # also without what is not finite
+        if not bool(kept.all()):
+            a, b, low, high, column, early = (one[kept] for one in (a, b, low, high, column, early))
+        if not len(column):
+            break
+    same = ((high - low).abs() > 0.5 * early) & ((high - low).abs() < 2.0 * early)
+    found: Tensor = (0.5 * (a + b))[same]
+    return found
+
+
+def refuse_undeclared(problem: Problem) -> None:
+    """Raise ProblemError where what an equation differentiates jumps at no interface, with the interface to declare."""
+    for equation in problem.equations:
+        points = coefficient_jumps(problem, equation)
+        if len(points):
+            found = list(surfaces(problem.domain, points))[:SHOWN]
+            raise ProblemError(
+                f"what {_shown(equation.operator)} differentiates jumps at {'; '.join(one.words for one in found)}, where no "
+                "interface is declared: the equation would hold on either side, and the flux would not be continuous. Declare "
+                f"an interface with what is continuous across it:\n\n{_declared(problem, equation, found[0])}"
+            )
+
+
+def warnings_of_jumps(problem: Problem) -> list[str]:
+    """Sentences on sources, and coefficients outside of derivatives, that jump at no interface."""
+    sentences = []
+    for k, equation in enumerate(problem.equations):
+        points = data_jumps(problem, equation)
+        if len(points) and not len(coefficient_jumps(problem, equation)):
+            found = list(surfaces(problem.domain, points))[:SHOWN]
+            which = f"equation {k + 1}" if len(problem.equations) > 1 else "the equation"
+            sentences.append(
+                f"the source or a coefficient of {which} jumps at {'; '.join(one.words for one in found)}: errors fall slowly "
+                "there, unless it is declared as an interface across which the unknown and its normal derivative are continuous"
+            )
+    return sentences
+
+
+def _shown(operator: Field) -> str:
+    """An operator's text, where it has one."""
+    return repr(text) if (text := getattr(operator, "text", "")) else "an equation"
+
+
+def _declared(problem: Problem, equation: Equation, surface: Surface) -> str:
+    """The lines that declare a surface as an interface of an equation."""
+    operator = equation.operator
+    names = [name for name in problem.unknowns if name in getattr(operator, "names", problem.unknowns)]
+    middle = torch.tensor([problem.domain.lower, problem.domain.upper], dtype=torch.float64).mean(0, keepdim=True)
+    first_order = problem.level_of(operator, middle) is Derivatives.GRADIENT
+    unknown = names[0] if len(problem.unknowns) > 1 else None
+    return declaration(surface, getattr(operator, "text", ""), unknown, first_order, tuple(problem.interfaces))

@@ -1,0 +1,131 @@
+"""The surfaces on which points of jumps lie, planes and spheres among them, and the interfaces that files declare for them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pdekan.domains.base import Domain
+from pdekan.fields.jets import TIME
+
+# Points within this distance of a surface are on it, relative to the domain's size; tries of spheres through random points.
+ON, TRIES = 1e-6, 60
+ROUND = 1e-8  # of numbers that come out of a fit
+SHAPES = {("x", "y"): ("disk", "circle"), ("x", "y", "z"): ("ball", "sphere")}  # in which a sphere is bounded by a shape
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A place in words, and the shape of problem files whose boundary it is, or None. axis: the normal's, of a plane."""
+
+    words: str
+    shape: str | None = None
+    axis: str | None = None
+
+
+def surfaces(domain: Domain, points: Tensor) -> Iterator[Surface]:
+    """The surfaces through points ``(n, d)``, those with most points first."""
+    generator = torch.Generator().manual_seed(0)
+    while len(points):
+        on, surface = max((*_planes(domain, points), *_spheres(domain, points, generator)), key=lambda one: int(one[0].sum()))
+        if int(on.sum()) < min(len(points), domain.dimension + 3) and domain.dimension > 1:
+            yield Surface(f"near {_at(domain, points[0])}")
+            return
+        yield surface
+        points = points[~on]
+
+
+def _at(domain: Domain, point: Tensor) -> str:
+    return ", ".join(f"{name} = {value:.6g}" for name, value in zip(domain.coordinates, point.tolist(), strict=True))
+
+
+def _planes(domain: Domain, points: Tensor) -> Iterator[tuple[Tensor, Surface]]:
+    """Planes across an axis through the first point."""
+    for k, name in enumerate(domain.coordinates):
+        value = float(points[:, k].median())
+        on = (points[:, k] - value).abs() <= ON * domain.size
+        ends = list(zip(domain.coordinates, domain.lower, domain.upper, strict=True))
+        ends[k] = (name, domain.lower[k], value)
+        sides = ", ".join(f"{one} = [{_number(a)}, {_number(b)}]" for one, a, b in ends)
+        yield on, Surface(f"{name} = {value:.6g}", f'{{type = "box", {sides}}}', name)
+
+
+def _number(value: float) -> str:
+    """A number as TOML has it: of six digits where they are as near as a bisection can tell."""
+    short = float(f"{value:.6g}")
+    return repr(short if abs(short - value) <= ROUND * max(1.0, abs(value)) else float(f"{value:.10g}"))
+
+
+def _spheres(domain: Domain, points: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, Surface]]:
+    """Spheres, or circles, through random points: a |x|² + b·x + c = 0; planes, where a = 0."""
+    space = [k for k, name in enumerate(domain.coordinates) if name != TIME]
+    m = len(space)
+    if m < 2 or len(points) < m + 2:
+        return
+    middle = 0.5 * (points.new_tensor(domain.lower) + points.new_tensor(domain.upper))[space]
+    x = (points[:, space] - middle) / domain.size
+    rows = torch.cat([x.square().sum(1, keepdim=True), x, torch.ones_like(x[:, :1])], dim=1)
+    for _ in range(TRIES):
+        chosen = torch.randperm(len(points), generator=generator)[: m + 1]
+        form = torch.linalg.svd(rows[chosen], full_matrices=True)[2][-1]
+        slope = (2.0 * form[0] * x + form[1:-1]).norm(dim=1).clamp_min(1e-300)
+        on = (rows @ form).abs() <= ON * slope
+        if int(on.sum()) > m + 1:
+            yield on, _sphere(domain, form / form[1:-1].norm().clamp_min(form[0].abs()), middle, space)
+
+
+def _sphere(domain: Domain, form: Tensor, middle: Tensor, space: list[int]) -> Surface:
+    """The surface of a form in coordinates that are relative to the middle and the size of the domain."""
+    names = tuple(domain.coordinates[k] for k in space)
+    if abs(float(form[0])) < ON:
+        level = -float(form[-1]) * domain.size + float(form[1:-1] @ middle)
+        unit = float(form[1:-1][form[1:-1].abs().argmax()])
+        terms = [(a / unit, name) for a, name in zip(form[1:-1].tolist(), names, strict=True) if abs(a / unit) > ON]
+        left = " ".join(f"{'-' if a < 0.0 else '+'} {abs(a):.6g}*{name}" for a, name in terms).replace(" 1*", " ").lstrip("+ ")
+        return Surface(f"{left} = {level / unit if abs(level) > ON * domain.size else 0.0:.6g}")
+    center = -form[1:-1] / (2.0 * form[0])
+    radius = float((center.square().sum() - form[-1] / form[0]).clamp_min(0.0).sqrt()) * domain.size
+    where = center * domain.size + middle
+    where = where * (where.abs() > ON * domain.size)
+    kind, words = SHAPES.get(names, (None, "sphere"))
+    place = ", ".join(f"{c:.6g}" for c in where.tolist())
+    time = "" if TIME not in domain.coordinates else f", t = [{domain.lower[-1]}, {domain.upper[-1]}]"
+    numbers = ", ".join(_number(c) for c in where.tolist())
+    shape = None if kind is None else f'{{type = "{kind}", center = [{numbers}], radius = {_number(radius)}{time}}}'
+    return Surface(f"the {words} of radius {radius:.6g} around ({place})", shape)
+
+
+def declaration(surface: Surface, text: str, unknown: str | None, flux_only: bool, taken: tuple[str, ...] = ()) -> str:
+    """The lines of a problem file that declare a surface as an interface of an equation with that text.
+
+    unknown: whose values are continuous, where there are several. flux_only: whether they may jump, as in an equation of first
+    order. taken: names of other interfaces.
+    """
+    name = next(name for k in range(99) if (name := f"jump{k or ''}") not in taken)
+    condition = ["", "[[conditions]]", 'type = "interface"', f'on = "{name}"']
+    shape = surface.shape or "{…}  # a shape whose boundary it is"
+    lines = ["[domain.interfaces]", f"{name} = {shape}"]
+    if not flux_only:
+        lines += condition + ([] if unknown is None else [f'unknown = "{unknown}"'])
+    return "\n".join([*lines, *condition, _flux(text, surface)])
+
+
+def _flux(text: str, surface: Surface) -> str:
+    """The flux through a surface of an equation: what stands in its outermost divergence, or in dy( ) across y = constant."""
+    unknown = 'operator = "…"  # the flux through it'
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError):
+        return unknown
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args]
+    for node in calls:
+        inner = ast.unparse(node.args[0]).replace(" ** ", "**").replace(" * ", "*")
+        if ast.unparse(node.func) == "div":
+            return f'operator = "{inner.replace("grad(", "normal(")}"'
+        if surface.axis is not None and ast.unparse(node.func) == f"d{surface.axis}":
+            return f'operator = "{inner}"'
+    return unknown
