@@ -1,4 +1,4 @@
-"""Networks: KAN, MLP and any torch module, with Jacobian rows; graded coordinates, edge scores, evaluation.
+"""Networks: KAN, MLP, a network for each cell, any torch module; Jacobian rows, graded coordinates, edge scores.
 
-May import fields, splines.
+May import fields, splines, domains.
 """

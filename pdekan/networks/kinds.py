@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pdekan.networks import kan, mlp
+from pdekan.networks import cells, kan, mlp
 from pdekan.networks.base import Network
 
-KINDS: dict[str, Callable[[Mapping[str, Any]], Network]] = {"kan": kan.build, "mlp": mlp.build}
+KINDS: dict[str, Callable[[Mapping[str, Any]], Network]] = {"kan": kan.build, "mlp": mlp.build, "cells": cells.build}
 
 
 def build(architecture: Mapping[str, Any]) -> Network | None:

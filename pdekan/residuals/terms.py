@@ -182,53 +182,67 @@ class _TermBuilder:
         rule: Quadrature,
         sides: int = 1,
     ) -> Term:
-        """operator = value at a rule's points; of two sides, the second's are in the second half of them.
+        """`term_at` with the problem and the device."""
+        return term_at(self.problem, name, group, operator, value, rule, self.device, sides)
 
-        Raises ProblemError where the value is not finite.
-        """
-        problem = self.problem
-        points = torch.as_tensor(rule.points, dtype=torch.float64, device=self.device)
-        normals = None if rule.normals is None else torch.as_tensor(rule.normals, dtype=torch.float64, device=self.device)
-        operator, value = with_known_value(operator, value, problem.parameters)
-        level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
-        n = len(points) // sides
-        target = self.target(operator, value, level, points, normals, sides)
-        bad = ~torch.isfinite(target)
-        if bool(bad.any()):
-            named = zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True)
-            where = ", ".join(f"{c} = {v:g}" for c, v in named)
-            raise ProblemError(f"{name}: the right-hand side is not finite at {where}")
-        return Term(
-            name=name,
-            group=group,
-            operator=operator,
-            points=points,
-            target=target,
-            share=torch.as_tensor(rule.weights / rule.weights.sum(), dtype=torch.float64, device=self.device),
-            frame=Frame(problem.domain.coordinates, level, normals),
-            environment=problem.environment(points, level, normals),
-            sought=problem.sought,
-            parameters=len(problem.parameters),
-            sides=sides,
-            mix=None if sides == 1 else torch.cat([points.new_ones(n), -points.new_ones(n)]),
-        )
 
-    def target(
-        self,
-        operator: Field,
-        value: Formula | RightHandSide,
-        level: Derivatives,
-        points: Tensor,
-        normals: Tensor | None,
-        sides: int,
-    ) -> Tensor:
-        """Right-hand sides ``(n,)``, those of two sides at the first; the exact solution's is a jump."""
-        n = len(points) // sides
-        if value is not EXACT:
-            normals = None if normals is None else normals[:n]
-            return self.problem.right_hand_side(value, operator, points[:n], level, normals)
-        exact = self.problem.right_hand_side(value, operator, points, level, normals)
-        return exact[:n] if sides == 1 else exact[:n] - exact[n:]
+def term_at(
+    problem: Problem,
+    name: str,
+    group: str,
+    operator: Field,
+    value: Formula | RightHandSide,
+    rule: Quadrature,
+    device: torch.device,
+    sides: int = 1,
+) -> Term:
+    """operator = value at a rule's points; of two sides, the second's are in the second half of them.
+
+    Raises ProblemError where the value is not finite.
+    """
+    points = torch.as_tensor(rule.points, dtype=torch.float64, device=device)
+    normals = None if rule.normals is None else torch.as_tensor(rule.normals, dtype=torch.float64, device=device)
+    operator, value = with_known_value(operator, value, problem.parameters)
+    level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
+    n = len(points) // sides
+    target = _target(problem, operator, value, level, points, normals, sides)
+    bad = ~torch.isfinite(target)
+    if bool(bad.any()):
+        named = zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True)
+        where = ", ".join(f"{c} = {v:g}" for c, v in named)
+        raise ProblemError(f"{name}: the right-hand side is not finite at {where}")
+    return Term(
+        name=name,
+        group=group,
+        operator=operator,
+        points=points,
+        target=target,
+        share=torch.as_tensor(rule.weights / rule.weights.sum(), dtype=torch.float64, device=device),
+        frame=Frame(problem.domain.coordinates, level, normals),
+        environment=problem.environment(points, level, normals),
+        sought=problem.sought,
+        parameters=len(problem.parameters),
+        sides=sides,
+        mix=None if sides == 1 else torch.cat([points.new_ones(n), -points.new_ones(n)]),
+    )
+
+
+def _target(
+    problem: Problem,
+    operator: Field,
+    value: Formula | RightHandSide,
+    level: Derivatives,
+    points: Tensor,
+    normals: Tensor | None,
+    sides: int,
+) -> Tensor:
+    """Right-hand sides ``(n,)``, those of two sides at the first; the exact solution's is a jump."""
+    n = len(points) // sides
+    if value is not EXACT:
+        normals = None if normals is None else normals[:n]
+        return problem.right_hand_side(value, operator, points[:n], level, normals)
+    exact = problem.right_hand_side(value, operator, points, level, normals)
+    return exact[:n] if sides == 1 else exact[:n] - exact[n:]
 
 
 def units(term: Term, problem: Problem) -> Tensor:

@@ -1,0 +1,114 @@
+"""Adaptive refinement: which cells are cut, along which axes, and which get a higher degree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdekan.cells.system import Mesh, Solved
+from pdekan.cells.traces import on_boxes
+from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.fields.jets import Derivatives, Frame
+from pdekan.networks import legendre
+from pdekan.networks.cells import CellNetwork
+from pdekan.networks.evaluation import evaluate
+from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import term_at, unit
+
+UNSEEN = 3  # Gauss points along an axis of a cell, more than the degree: others than those of the rows
+
+
+@dataclass(frozen=True)
+class RefinementRule:
+    """How cells are chosen and changed.
+
+    share: of the largest indicator, above which cells are changed. steep: the decay of the Legendre coefficients, by degree,
+    above which a function counts as smooth in a cell: its degree grows by `more` up to `most`, other cells are cut. along: an
+    axis is cut where its highest coefficients have at least this share of those of the worst axis.
+    """
+
+    share: float = 0.1
+    steep: float = 1.0
+    more: int = 2
+    most: int = 20
+    along: float = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Indicators:
+    """Estimated errors. cells: ``(m,)`` of the slopes, in each cell; size: that of the solution's slopes over the domain."""
+
+    cells: Array
+    size: float
+
+    @property
+    def relative(self) -> float:
+        """The root of the sum of squares, relative to the size."""
+        return float(np.sqrt((self.cells**2).sum())) / max(self.size, 1e-300)
+
+
+@torch.no_grad()
+def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.device) -> Indicators:
+    """h ‖r‖ / (h² S) in every cell, with r the residual at points that the rows do not use, and the jumps likewise.
+
+    h² S is the size of the operator's coefficients; for Laplace's operator this is the usual indicator (Verfürth, A Posteriori
+    Error Estimation Techniques (2013), section 1.4). In one dimension the mean of a residual over a cell acts on the
+    whole domain: |∫ r| √L is added.
+    """
+    partition, network = mesh.partition, solution.network
+    low, high = partition.cells
+    lead = solution.lead.numpy()
+    squares, size = solution.unmatched.numpy().copy(), 0.0
+    for p in np.unique(mesh.degrees):
+        cells = np.flatnonzero(mesh.degrees == p)
+        points, weights = on_boxes(low[cells], high[cells], None, int(p) + UNSEEN)
+        rule = Quadrature(points.reshape(-1, partition.dimension), weights.ravel())
+        for equation in problem.equations:
+            term = term_at(problem, "equation", "equation", equation.operator, equation.source, rule, device)
+            residual = term.residual(evaluate(network, term.points, term.frame)).cpu().numpy() / unit(term, problem)
+            residual = (lead[cells] * residual.reshape(weights.shape).T).T
+            squares[cells] += (weights * residual**2).sum(1)
+            if partition.dimension == 1:
+                squares[cells] += (weights * residual).sum(1) ** 2 * (problem.domain.measure / weights.sum(1) ** 2)
+        frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
+        u = evaluate(network, torch.as_tensor(rule.points).to(device), frame)
+        assert u.gradient is not None
+        size += float(torch.as_tensor(rule.weights).to(device) @ u.gradient.square().sum((1, 2)))
+    return Indicators(np.sqrt(squares), np.sqrt(size))
+
+
+def refined(problem: Problem, mesh: Mesh, network: CellNetwork, found: Indicators, goal: float, rule: RefinementRule) -> Mesh:
+    """The next mesh: cells whose indicator is large are cut along the axes that need it, or get a higher degree."""
+    enough = goal * found.size / np.sqrt(len(found.cells))
+    chosen = np.flatnonzero(found.cells > max(rule.share * found.cells.max(), enough))
+    degrees, axes = mesh.degrees.copy(), {}
+    blocks = network.blocks()
+    for cell in chosen.tolist():
+        decay, tails = smoothness(blocks[cell].detach(), mesh.partition.dimension, int(mesh.degrees[cell]))
+        if decay.min() >= rule.steep and mesh.degrees[cell] + rule.more <= rule.most:
+            degrees[cell] += rule.more
+        else:
+            axes[cell] = np.flatnonzero(tails >= rule.along * tails.max()).tolist()
+    partition, former = mesh.partition.refined(axes)
+    return Mesh.of(problem, partition, degrees[former])
+
+
+def smoothness(coefficients: Tensor, dimension: int, degree: int) -> tuple[Array, Array]:
+    """The decay of Legendre coefficients ``(U, n)`` along every axis, and the size of the highest ones.
+
+    σ such that those of degree j are about as large as exp(-σ j), by the slope of their logarithms from degree p/3 on
+    (Mavriplis, Comput. Methods Appl. Mech. Eng. 116 (1994) 77-86); sizes are root mean squares.
+    """
+    powers = torch.as_tensor(legendre.exponents(dimension, degree))
+    squares = coefficients.square().sum(0).cpu()
+    decay, tails = np.zeros(dimension), np.zeros(dimension)
+    for k in range(dimension):
+        energy = torch.zeros(degree + 1, dtype=torch.float64).index_add(0, powers[:, k], squares).sqrt().numpy()
+        first = degree // 3
+        degrees, logs = np.arange(first, degree + 1), np.log(energy[first:] + 1e-300)
+        decay[k] = -np.polyfit(degrees, logs, 1)[0] if len(degrees) > 1 else 0.0
+        tails[k] = np.sqrt((energy[-2:] ** 2).sum())
+    return decay, tails

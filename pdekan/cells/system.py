@@ -1,0 +1,162 @@
+"""The least-squares problem of a partition: its rows as fronts of a binary tree, and its solution as a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdekan.cells.elimination import Front, solve
+from pdekan.cells.rows import CellRows, cell_rows
+from pdekan.cells.traces import traces, values_count
+from pdekan.domains.partition import LEAF, CellFaces, Integers, Partition
+from pdekan.networks import legendre
+from pdekan.networks.base import Network
+from pdekan.networks.cells import CellNetwork
+from pdekan.problems.conditions import Periodic
+from pdekan.problems.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A partition with the degrees ``(m,)`` of its cells, and the faces between them."""
+
+    partition: Partition
+    degrees: Integers
+    faces: CellFaces
+
+    @classmethod
+    def of(cls, problem: Problem, partition: Partition, degrees: Integers) -> Mesh:
+        """The cells of a problem, those at periodic faces joined."""
+        names = [one.coordinate for one in problem.conditions if isinstance(one, Periodic)]
+        periodic = [problem.domain.coordinates.index(name) for name in names]
+        return cls(partition, degrees, partition.faces(periodic))
+
+    @property
+    def face_degrees(self) -> Integers:
+        """The degrees ``(f,)`` of the traces: the larger one of both cells."""
+        return np.maximum(self.degrees[self.faces.first], self.degrees[self.faces.second])
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A least-squares solution. lead: ``(m,)`` the factors of the cells' rows, see `rows`. unmatched: ``(m,)`` the squares of
+    the weighted residuals of the conditions and of half the jumps of every cell.
+    """
+
+    network: CellNetwork
+    lead: Tensor
+    unmatched: Tensor
+
+
+@torch.no_grad()
+def solved(problem: Problem, mesh: Mesh, network: Network | None = None, device: torch.device | None = None) -> Solved:
+    """The least-squares solution on a mesh of the problem, linearised about a network's function or about zero.
+
+    Raises UndeterminedError where the conditions do not determine it.
+    """
+    device = device or torch.device("cpu")
+    partition, unknowns = mesh.partition, len(problem.unknowns)
+    groups = [
+        cell_rows(problem, partition, np.flatnonzero(mesh.degrees == p), int(p), network, device)
+        for p in np.unique(mesh.degrees)
+    ]
+    second = torch.stack([group.second for group in groups]).any(0)
+    couplings = _couplings(mesh, groups, second)
+    fronts, face_sizes = _fronts(mesh, groups, couplings, second)
+    cell_sizes = [unknowns * legendre.count(partition.dimension, int(p)) for p in mesh.degrees]
+    children = [
+        None if axis == LEAF else (node + 1, int(partition.upper_child[node]))
+        for node, axis in enumerate(partition.axis.tolist())
+    ]
+    found = solve(children, fronts, [*cell_sizes, *face_sizes])
+    solution = CellNetwork(partition, mesh.degrees, unknowns).to(device)
+    solution.coefficients.copy_(torch.cat([found.values[cell] for cell in range(partition.count)]))
+    lead = torch.zeros(partition.count, dtype=torch.float64)
+    for group in groups:
+        lead[group.cells] = group.lead.cpu()
+    return Solved(solution, lead, _unmatched(mesh, groups, couplings, found.values))
+
+
+Couplings = list[list[tuple[int, Tensor]]]
+
+
+def _unmatched(mesh: Mesh, groups: list[CellRows], couplings: Couplings, values: dict[int, Tensor]) -> Tensor:
+    out = torch.zeros(mesh.partition.count, dtype=torch.float64)
+    for group in groups:
+        for cell, blocks in group.boundary.items():
+            for rows in blocks:
+                out[cell] += float((rows[:, :-1] @ values[cell] - rows[:, -1]).square().sum())
+    for cell, own in enumerate(couplings):
+        for face, rows in own:
+            out[cell] += float((rows @ values[cell] - values[mesh.partition.count + face]).square().sum())
+    return out
+
+
+def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, second: Tensor) -> tuple[dict[int, Front], list[int]]:
+    """The rows of every cell by its node, with those that couple it to its faces; the sizes of the faces' blocks."""
+    partition, faces, d = mesh.partition, mesh.faces, mesh.partition.dimension
+    slopes = second.numpy()[:, faces.axis].sum(0)  # unknowns whose slope is continuous across each face
+    face_sizes = [
+        len(second) * values_count(d, int(p)) + int(s) * values_count(d, int(p) - 1)
+        for p, s in zip(mesh.face_degrees, slopes, strict=True)
+    ]
+    fronts = {}
+    for group in groups:
+        for cell, inside in zip(group.cells.tolist(), _compressed(group.rows), strict=True):
+            own = couplings[cell]
+            width, outer = inside.shape[1] - 1, [face_sizes[face] for face, _ in own]
+            tall = [inside, *group.boundary[cell]]
+            top = sum(len(part) for part in tall)
+            rows = inside.new_zeros(top + sum(outer), width + sum(outer) + 1)
+            block = torch.cat(tall)
+            rows[:top, :width], rows[:top, -1] = block[:, :-1], block[:, -1]
+            first = 0
+            for (_, matrix), size in zip(own, outer, strict=True):
+                rows[top + first : top + first + size, :width] = matrix
+                first += size
+            rows[top:, width:-1] = -torch.eye(first).to(rows)
+            blocks = (cell, *(partition.count + face for face, _ in own))
+            fronts[int(partition.leaves[cell])] = Front(blocks, rows)
+    return fronts, face_sizes
+
+
+def _compressed(rows: Tensor) -> Tensor:
+    """Rows ``(m, r, c)`` of cells as the triangles of their QR factorisations, where there are more rows than columns."""
+    return rows if rows.shape[1] <= rows.shape[2] else torch.linalg.qr(rows, mode="r").R
+
+
+def _couplings(mesh: Mesh, groups: list[CellRows], second: Tensor) -> Couplings:
+    """For every cell its faces, with the weighted rows of its traces there, values before slopes of every unknown."""
+    partition, faces, unknowns = mesh.partition, mesh.faces, len(second)
+    scale = torch.zeros(partition.count, unknowns, dtype=torch.float64)
+    for group in groups:
+        scale[group.cells] = (group.sizes * group.lead[:, None]).cpu()
+    low, high = partition.cells
+    sides, face_degrees = high - low, mesh.face_degrees
+    out: Couplings = [[] for _ in range(partition.count)]
+    depth = np.stack([sides[one, faces.axis] for one in (faces.first, faces.second)]) if len(faces) else np.zeros((2, 0))
+    values = torch.stack([scale[one] for one in (faces.first, faces.second)]) * torch.as_tensor(depth).sqrt()[..., None]
+    weight, slope_weight = values.amax(0), (values * torch.as_tensor(depth)[..., None]).amin(0)
+    extent = np.where(np.arange(partition.dimension) == faces.axis[:, None], 1.0, faces.upper - faces.lower)
+    area = torch.as_tensor(extent.prod(1)).sqrt()
+    for is_second, cells in ((False, faces.first), (True, faces.second)):
+        keys = np.stack([mesh.degrees[cells], face_degrees], axis=1) if len(faces) else np.zeros((0, 2), dtype=int)
+        for degree, face_degree in np.unique(keys, axis=0).tolist():
+            which = np.flatnonzero((keys == (degree, face_degree)).all(1))
+            own = traces(faces, which, low[cells[which]], high[cells[which]], is_second, degree, face_degree)
+            n = own.value.shape[2]
+            for i, face in enumerate(which.tolist()):
+                blocks = []
+                for k in range(unknowns):
+                    parts = [own.value[i] * (weight[face, k] * area[face])]
+                    if second[k, faces.axis[face]]:
+                        parts.append(own.slope[i] * (slope_weight[face, k] * area[face]))
+                    rows = torch.cat(parts)
+                    wide = rows.new_zeros(len(rows), unknowns * n)
+                    wide[:, k * n : (k + 1) * n] = rows
+                    blocks.append(wide)
+                out[int(cells[face])].append((face, torch.cat(blocks)))
+    return out

@@ -1,0 +1,96 @@
+"""Traces of cells' functions on the faces between them.
+
+Both cells at a face are coupled to unknowns of the face alone, the Legendre coefficients λ of the value and μ of the normal
+derivative: the rows a (u₁ - λ), a (u₂ - λ) have the minimum a²/2 ‖u₁ - u₂‖² over λ, so that they are the jump's rows. The same
+holds for the derivative. A cell then has no rows in common with another one. Source: hybridisation, Cockburn, Gopalakrishnan
+and Lazarov, SIAM J. Numer. Anal. 47 (2009) 1319-1365.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdekan.domains.partition import CellFaces, Integers
+from pdekan.domains.quadrature import Array, tensor_gauss
+from pdekan.fields.jets import Derivatives, Frame
+from pdekan.networks import legendre
+
+
+def reference_rule(dimension: int, order: int) -> tuple[Array, Array]:
+    """Gauss points ``(g, d)`` on [-1, 1]^d and weights ``(g,)`` of sum 1."""
+    rule = tensor_gauss((-1.0,) * dimension, (1.0,) * dimension, (1,) * dimension, order)
+    return rule.points, rule.weights / 2.0**dimension
+
+
+def on_boxes(low: Array, high: Array, axis: Integers | None, order: int) -> tuple[Array, Array]:
+    """Gauss points ``(m, g, d)`` and weights ``(m, g)`` on boxes; with `axis` ``(m,)`` on boxes that are flat along it."""
+    m, d = low.shape
+    flat = np.zeros((m, d), dtype=bool)
+    if axis is not None:
+        flat[np.arange(m), axis] = True
+    points, weights = reference_rule(d - (axis is not None), order)
+    spread = np.zeros((m, len(points), d))
+    for k in range(d):
+        for row in np.unique(flat, axis=0):
+            if row[k]:
+                continue
+            same = (flat == row).all(axis=1)
+            spread[same, :, k] = points[:, k - int(row[:k].sum())]
+    sides = np.where(flat, 1.0, high - low)
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    return middle[:, None] + half[:, None] * spread, weights * sides.prod(axis=1)[:, None]
+
+
+def values_count(dimension: int, degree: int) -> int:
+    """How many coefficients a trace of a polynomial of a degree on a face has; -1 has none."""
+    return legendre.count(dimension - 1, degree) if degree >= 0 else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Traces:
+    """Legendre coefficients on faces of the values and normal derivatives of the basis functions of one cell at each.
+
+    value: ``(f, v, n)``, slope: ``(f, s, n)`` for f pairs of a face and a cell.
+    """
+
+    value: Tensor
+    slope: Tensor
+
+
+def traces(faces: CellFaces, which: Integers, low: Array, high: Array, second: bool, degree: int, face_degree: int) -> Traces:
+    """The traces on some faces of the basis of the cells with corners low and high ``(f, d)``.
+
+    second: whether these are the second cells of the faces. degree: of the cells; face_degree: of the traces.
+    """
+    axis, d = faces.axis[which], low.shape[1]
+    points, _ = on_boxes(faces.lower[which], faces.upper[which], axis, face_degree + 1)
+    if second:
+        points[np.arange(len(which)), :, axis] += faces.shift[which][:, None]
+    scale = np.repeat(2.0 / (high - low), points.shape[1], axis=0)
+    position = (points - low[:, None]) * (2.0 / (high - low))[:, None] - 1.0
+    frame = Frame(tuple(f"x{k}" for k in range(d)), Derivatives.GRADIENT)
+    basis = legendre.products(torch.as_tensor(position).reshape(-1, d), torch.as_tensor(scale), degree, frame)
+    assert basis.gradient is not None
+    normal = torch.as_tensor(np.repeat(axis, points.shape[1]))
+    slope = basis.gradient.gather(2, normal[:, None, None].expand(-1, basis.value.shape[1], 1))[..., 0]
+    test = _face_functions(d - 1, face_degree)
+    f, g, n = len(which), points.shape[1], basis.value.shape[1]
+    fewer = values_count(d, face_degree - 1)
+    return Traces(
+        torch.einsum("gv,fgn->fvn", test, basis.value.reshape(f, g, n)),
+        torch.einsum("gv,fgn->fvn", test[:, :fewer], slope.reshape(f, g, n)),
+    )
+
+
+def _face_functions(dimension: int, degree: int) -> Tensor:
+    """The Legendre products ``(g, v)`` of a face at its Gauss points, times the weights."""
+    points, weights = reference_rule(dimension, degree + 1)
+    if dimension == 0:
+        return torch.ones(1, 1, dtype=torch.float64)
+    frame = Frame(tuple(f"s{k}" for k in range(dimension)), Derivatives.VALUE)
+    at = torch.as_tensor(points)
+    return legendre.products(at, torch.ones_like(at), degree, frame).value * torch.as_tensor(weights)[:, None]
