@@ -168,7 +168,7 @@ class Segment(Arc):
         return np.asarray(np.clip((points - self.start) @ along / (along @ along), 0.0, 1.0))
 
     def height(self, x: Array) -> Array:
-        (x0, y0), (x1, y1) = self.start, self.end
+        (x0, y0), (x1, y1) = sorted((self.start, self.end))  # the two sides of a slit have the same height
         return np.asarray(y0 + (y1 - y0) * ((x - x0) / (x1 - x0)))
 
     def roots(self, conic: Conic) -> Array:

@@ -22,7 +22,7 @@ from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.box import Box
 from pdekan.domains.planar import PLANE, SAME, Planar
 from pdekan.domains.quadrature import Array
-from pdekan.domains.shapes import Rectangle
+from pdekan.domains.shapes import Polygon, Rectangle
 
 TOUCHING = 1e-7  # of the size: nearer cuts are identified; where curves touch, their intersection has half the digits
 CLOSED = 1e-5  # of the size: the largest gap between consecutive arcs
@@ -125,6 +125,8 @@ def planar(part: Domain) -> Planar:
 
 def _combination(kind: str, parts: Sequence[Domain]) -> Combination:
     shapes = tuple(planar(part) for part in parts)
+    if any(isinstance(shape, Polygon) and shape.slits for shape in shapes):
+        raise DomainError("a polygon with a slit cannot be a part; state the slit in a polygon that is the domain")
     return Combination(kind, shapes, coordinates=shapes[0].coordinates if shapes else PLANE)
 
 

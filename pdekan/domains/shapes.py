@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated
 
@@ -17,8 +17,11 @@ from shapely.validation import explain_validity
 from pdekan.domains.arcs import Arc, EllipseArc, Segment
 from pdekan.domains.base import DomainError
 from pdekan.domains.planar import PLANE, Planar
-from pdekan.domains.quadrature import Array
+from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.domains.validation import STATED, Pair, Point, Radius, finite, point, positive
+
+SLIT_GAP = 1e-10  # of the size: distance of the points of a slit's faces from it
+Slit = tuple[Point, Point]
 
 
 def pairs(vertices: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
@@ -116,19 +119,42 @@ class Rectangle(Planar):
 class Polygon(Planar):
     """A polygon with vertices in either orientation, and holes; faces "edge1" (from vertex 1 to 2), …, "hole1.edge1", ….
 
-    Raises DomainError for fewer than three vertices, for edges that meet except at common ends, for a hole that is not
-    strictly inside or touches another hole, and for numbers that are not finite.
+    Vertices that lead from the boundary inwards and back the same way make a slit. Its two sides are faces of their own, and
+    their points lie SLIT_GAP of the size off the slit, each on its own side.
+
+    Raises DomainError for fewer than three vertices, for edges that meet except at common ends, for a slit that is not
+    strictly inside, for a hole that is not strictly inside or touches another hole or a slit, and for numbers that are not
+    finite.
     """
 
     vertices: tuple[Point, ...]
     holes: tuple[tuple[Point, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        shell = _ring("vertices", self.vertices)
+        outer, slits = without_slits(self.vertices)
+        shell = _ring("vertices", outer)
+        _check_slits(slits, shell)
         holes = [_ring(f"hole {k + 1}", hole) for k, hole in enumerate(self.holes)]
         for k, hole in enumerate(holes):
             _check_hole(k, hole, shell, holes[:k])
+            if any(hole.intersects(shapely.LineString(slit)) for slit in slits):
+                raise DomainError(f"hole {k + 1} meets a slit; move it, or make the slit part of the hole's boundary")
         super().__post_init__()
+
+    @cached_property
+    def slits(self) -> tuple[Slit, ...]:
+        """The segments of slits, the end nearer to the boundary first."""
+        return tuple(without_slits(self.vertices)[1])
+
+    def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
+        """As that of any planar domain; the points of a slit are off it, on the side that the face is of."""
+        rule = super().face(name, cells, order, count, seed)
+        ends = {frozenset(slit) for slit in self.slits}
+        sides = {arc.name for arc in self.arcs if isinstance(arc, Segment) and frozenset((arc.start, arc.end)) in ends}
+        if self._single(name)[0] not in sides:
+            return rule
+        assert rule.normals is not None
+        return replace(rule, points=rule.points - SLIT_GAP * self.size * rule.normals)
 
     def _outline(self) -> Iterator[Arc]:
         yield from _edges("", self.vertices, leftward=True)
@@ -137,12 +163,27 @@ class Polygon(Planar):
 
     @cached_property
     def _shape(self) -> shapely.Polygon:
-        shape = shapely.Polygon(self.vertices, self.holes)
+        shape = shapely.Polygon(without_slits(self.vertices)[0], self.holes)
         shapely.prepare(shape)
         return shape
 
     def _inside(self, points: Array) -> NDArray[np.bool_]:
         return np.asarray(shapely.contains_xy(self._shape, points), dtype=bool)
+
+
+def without_slits(vertices: Sequence[Point]) -> tuple[list[Point], list[Slit]]:
+    """A closed line without the pieces that it runs there and back, and these pieces, the innermost first."""
+    ring, slits = list(vertices), []
+    k = 0
+    while k < len(ring):
+        before, after = ring[k - 1], ring[(k + 1) % len(ring)]
+        if len(ring) > 3 and before == after != ring[k]:
+            slits.append((before, ring[k]))
+            ring = [vertex for j, vertex in enumerate(ring) if j not in (k, (k + 1) % len(ring))]
+            k = 0
+        else:
+            k += 1
+    return ring, slits
 
 
 def _edges(prefix: str, vertices: Sequence[Point], leftward: bool) -> Iterator[Segment]:
@@ -212,6 +253,22 @@ def _ring(what: str, vertices: Sequence[Point]) -> shapely.Polygon:
     if shape.area <= 1e-12 * shape.length**2:
         raise DomainError(f"{what}: all points are on one line")
     return shape
+
+
+def _check_slits(slits: Sequence[Slit], shell: shapely.Polygon) -> None:
+    roots = {slit[0] for slit in slits} - {slit[1] for slit in slits}
+    for k, slit in enumerate(slits):
+        line = shapely.LineString(slit)
+        allowed = shapely.MultiPoint([root for root in roots if root in slit])
+        if not shell.contains(line) or not line.intersection(shell.exterior).difference(allowed).is_empty:
+            raise DomainError(
+                f"the slit from {slit[0]} to {slit[1]} is not strictly inside the polygon; it begins on the boundary and ends "
+                "before it meets it again"
+            )
+        for other in slits[:k]:
+            shared = shapely.MultiPoint([end for end in slit if end in other])
+            if not line.intersection(shapely.LineString(other)).difference(shared).is_empty:
+                raise DomainError(f"slits cross: {other[0]} to {other[1]} and {slit[0]} to {slit[1]}")
 
 
 def _check_hole(k: int, hole: shapely.Polygon, shell: shapely.Polygon, others: Sequence[shapely.Polygon]) -> None:

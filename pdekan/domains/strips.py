@@ -65,10 +65,10 @@ def strips(boundary: Iterable[Arc]) -> list[Strip]:
 def _pairs(graphs: Sequence[Arc], ranges: Array, x: float) -> list[tuple[int, int]]:
     """Indices of the graphs that bound the domain from below and from above at x."""
     across = np.flatnonzero((ranges[:, 0] < x) & (x < ranges[:, 1])).tolist()
-    rising = sorted((float(graphs[k].height(np.array([x]))[0]), k) for k in across)
-    order = [k for _, k in rising]
     # the domain is on the left: above an arc that runs to the right, below one that runs to the left
-    rightward = {k: graphs[k].ends[1, 0] > graphs[k].ends[0, 0] for k in order}
+    rightward = {k: graphs[k].ends[1, 0] > graphs[k].ends[0, 0] for k in across}
+    # of the two sides of a slit, the one with the domain below comes first
+    order = sorted(across, key=lambda k: (float(graphs[k].height(np.array([x]))[0]), rightward[k]))
     return [(i, j) for i, j in pairwise(order) if rightward[i] and not rightward[j]]
 
 

@@ -34,7 +34,8 @@ def triangulation(domain: Domain, size: float) -> tuple[Array, Index]:
     """Points ``(n, d)`` and positively oriented cells ``(m, d + 1)`` with edges of about this size.
 
     The domain is planar, a box in two dimensions, a ball, or a mesh, which is returned as it is. Points include the ends of all
-    arcs and cells have edges along the whole boundary: polygons are filled exactly, other domains up to O(size²). Raises
+    arcs and cells have edges along the whole boundary: polygons are filled exactly, other domains up to O(size²). The cells on
+    the two sides of a slit have its points in common. Raises
     DomainError for other domains and for a size that is not positive.
     """
     positive("size", size)
@@ -58,7 +59,7 @@ def _fitted(domain: Planar, size: float) -> tuple[Array, Index]:
         cells = Delaunay(points).simplices
         missing = _missing(edges, cells)
         if not missing.any():
-            boundary = points[edges[edges[:, 0] != edges[:, 1]]]
+            boundary = points[edges[_one_sided(edges)]]
             inside = signed_distance(points[cells].mean(axis=1), boundary) > 0.0
             return _cleaned(points, cells[inside])
         rest = iter(np.split(missing, np.cumsum([len(t) - 1 for t in parts])[:-1]))
@@ -102,6 +103,13 @@ def _missing(edges: Index, cells: Index) -> np.ndarray:
     present = np.sort(np.concatenate([cells[:, [0, 1]], cells[:, [1, 2]], cells[:, [2, 0]]]), axis=1)
     wanted = np.sort(edges, axis=1)
     return np.asarray(~np.isin(wanted @ [count, 1], present @ [count, 1]) & (wanted[:, 0] != wanted[:, 1]))
+
+
+def _one_sided(edges: Index) -> np.ndarray:
+    """Which edges have two ends, and the domain on one side only: the sides of a slit are opposite to each other."""
+    count = int(edges.max()) + 1
+    opposite = np.isin(edges @ [count, 1], edges @ [1, count])
+    return np.asarray((edges[:, 0] != edges[:, 1]) & ~opposite)
 
 
 def _cleaned(points: Array, cells: Index) -> tuple[Array, Index]:

@@ -26,6 +26,7 @@ from pdekan.domains.combinations import planar
 from pdekan.domains.mesh import Index, Mesh
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Array
+from pdekan.domains.shapes import Polygon
 from pdekan.domains.triangulation import triangulation
 from pdekan.fields.jets import TIME
 from pdekan.problems.formulas import ProblemError
@@ -180,6 +181,8 @@ def fitted_mesh(domain: Domain, kinds: Mapping[str, object]) -> FittedMesh:
     """
     if TIME in domain.coordinates:
         raise ProblemError('reference = "fem" knows no time; give formulas, or the file of a solution')
+    if isinstance(domain, Polygon) and domain.slits:
+        raise ProblemError('reference = "fem" knows no slits; give formulas, or the file of a solution')
     if isinstance(domain, Box) and domain.dimension in (1, TENSOR_DIMENSIONS):
         return _BoxMesh(domain)
     if isinstance(domain, Ball):
