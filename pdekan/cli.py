@@ -177,7 +177,7 @@ def _scaling_arguments(scaling: argparse.ArgumentParser) -> None:
 
 
 def _bench_arguments(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of problem files")
+    bench.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of problem files, or a suite of the library")
     _outside_argument(bench)
     bench.add_argument("--seconds", type=_positive, metavar="S", help="budget of each problem (default: that of its file)")
     _place_arguments(bench, "outputs/FOLDER_bench/NNN")

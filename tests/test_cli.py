@@ -22,7 +22,7 @@ from commands import started
 
 from pdekan import cli
 from pdekan.output.vtkhdf import read_samples
-from pdekan.problem_files.library import library, titles
+from pdekan.problem_files.library import library, problems, titles
 from pdekan.problem_files.loader import load_problem
 from pdekan.runs import directory
 from pdekan.solutions.solution import load_solution
@@ -138,9 +138,14 @@ def test_help_names_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == sorted(library())
+    names = [line.split()[0] for line in lines]
+    assert names[: len(library())] == sorted(library())
+    assert names == list(problems())
+    assert "nist/04_peak" in names[len(library()) :]
     assert command(["list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"schema": 1, "problems": titles()}
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["problems"] == titles()
+    assert listed["suites"]["nist"]["04_peak"] == "Peak, α = 1000"
 
 
 @pytest.mark.parametrize(

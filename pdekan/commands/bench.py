@@ -10,6 +10,7 @@ from pdekan.commands.terminal import console
 from pdekan.commands.trainings import report, train
 from pdekan.output import tables
 from pdekan.output.findings import Heading
+from pdekan.problem_files.library import suites
 from pdekan.solutions.environment import environment
 from pdekan.studies import folder, suite
 from pdekan.studies.rows import json_data
@@ -17,7 +18,7 @@ from pdekan.studies.rows import json_data
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises StudyError, OutputError and OSError."""
-    problems: Path = options.folder
+    problems: Path = options.folder if options.folder.exists() else suites().get(str(options.folder), options.folder)
     tasks = suite.tasks(problems, options.seconds)
     name = problems.absolute().name
     common = {"allow_outside": options.allow_outside}

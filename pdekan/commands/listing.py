@@ -6,16 +6,17 @@ import argparse
 import json
 
 from pdekan.commands.codes import DONE
-from pdekan.problem_files.library import titles
+from pdekan.problem_files.library import problem_files, problems, suites, titles
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code."""
-    library = titles()
     if options.json:
-        print(json.dumps({"schema": 1, "problems": library}))
+        by_suite = {name: titles(problem_files(folder)) for name, folder in suites().items()}
+        print(json.dumps({"schema": 1, "problems": titles(), "suites": by_suite}))
     else:
-        width = max(map(len, library), default=0)
-        for name, title in library.items():
+        listed = titles(problems())
+        width = max(map(len, listed), default=0)
+        for name, title in listed.items():
             print(f"{name:<{width}}  {title}")
     return DONE

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.output.atomic import write_text
-from pdekan.problem_files.library import library
+from pdekan.problem_files.library import problems
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises UsageError and OSError."""
-    files = library()
+    files = problems()
     if options.name not in files:
         near = difflib.get_close_matches(options.name, files, n=3, cutoff=0.7)
         hint = f"did you mean {' or '.join(near)}? " if near else ""

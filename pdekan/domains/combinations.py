@@ -84,8 +84,8 @@ class Combination(Planar):
 
     def _kept(self, arc: Arc, before: Sequence[Arc], after: Sequence[Arc], same: float) -> Iterator[Arc]:
         """The pieces of an arc that bound the combination, with it on the left, and do not lie on an arc before."""
-        cuts = _cuts(arc, [*before, *after], same)
-        middles = 0.5 * (cuts[1:] + cuts[:-1])
+        at = cuts(arc, [*before, *after], same)
+        middles = 0.5 * (at[1:] + at[:-1])
         points, normals = arc.at(middles), arc.normal(middles)
         sides = [part.sides(points, normals) for part in self.parts]
         front, behind = (OPERATIONS[self.kind](states) for states in zip(*sides, strict=True))
@@ -93,12 +93,12 @@ class Combination(Planar):
         turn = np.where(taken, 0, behind.astype(int) - front.astype(int))
         for way, group in groupby(range(len(turn)), key=lambda k: int(turn[k])):
             run = list(group)
-            ends = float(cuts[run[0]]), float(cuts[run[-1] + 1])
+            ends = float(at[run[0]]), float(at[run[-1] + 1])
             if way != 0:
                 yield arc.trimmed(*ends) if way > 0 else arc.trimmed(*reversed(ends))
 
 
-def _cuts(arc: Arc, others: Sequence[Arc], same: float) -> Array:
+def cuts(arc: Arc, others: Sequence[Arc], same: float) -> Array:
     """The t of the ends of an arc, of its intersections with other arcs, and of their ends that lie on it."""
     found = [np.array(arc.span)]
     for other in others:

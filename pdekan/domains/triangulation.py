@@ -30,8 +30,10 @@ ROUNDS = 40  # the largest number of times that edges are halved
 SAMPLES = 256  # of an arc, for its length
 
 
-def triangulation(domain: Domain, size: float) -> tuple[Array, Index]:
+def triangulation(domain: Domain, size: float, inner: Sequence[Arc] = ()) -> tuple[Array, Index]:
     """Points ``(n, d)`` and positively oriented cells ``(m, d + 1)`` with edges of about this size.
+
+    inner: arcs in a planar domain along which cells have edges too; they meet each other and the boundary at their ends only.
 
     The domain is planar, a box in two dimensions, a ball, or a mesh, which is returned as it is. Points include the ends of all
     arcs and cells have edges along the whole boundary: polygons are filled exactly, other domains up to O(size²). The cells on
@@ -45,26 +47,42 @@ def triangulation(domain: Domain, size: float) -> tuple[Array, Index]:
         return _ball(domain, size)
     if TIME in domain.coordinates or domain.dimension != 2:
         raise DomainError(f"no triangulation of a {domain.type_name} is known; take its section at one time, or a mesh")
-    return _fitted(planar(domain), size)
+    return _fitted(planar(domain), size, inner)
 
 
-def _fitted(domain: Planar, size: float) -> tuple[Array, Index]:
-    """Delaunay triangulation of boundary points and a lattice inside; boundary edges are halved until none is missing."""
-    parts = [_divided(arc, size) for arc in domain.arcs]
+def _fitted(domain: Planar, size: float, inner: Sequence[Arc]) -> tuple[Array, Index]:
+    """Delaunay triangulation of points on arcs and a lattice between; edges along arcs are halved until none is missing."""
+    boundary_arcs = [piece for arc in domain.arcs for piece in _cut(arc, inner, SAME * domain.size)]
+    arcs = [*boundary_arcs, *inner]
+    parts = [_divided(arc, size) for arc in arcs]
     lattice = _hexagonal(domain.lower, domain.upper, size)
     lattice = lattice[domain.distance(lattice) > APART * size]
+    for arc in inner:
+        lattice = lattice[arc.distance(lattice) > APART * size]
     for _ in range(ROUNDS):
-        points, edges = _joined(domain.arcs, parts, SAME * domain.size)
+        points, edges = _joined(arcs, parts, SAME * domain.size)
         points = np.concatenate([points, lattice])
         cells = Delaunay(points).simplices
         missing = _missing(edges, cells)
         if not missing.any():
-            boundary = points[edges[_one_sided(edges)]]
+            around = edges[: sum(len(t) - 1 for t in parts[: len(boundary_arcs)])]
+            boundary = points[around[_one_sided(around)]]
             inside = signed_distance(points[cells].mean(axis=1), boundary) > 0.0
             return _cleaned(points, cells[inside])
         rest = iter(np.split(missing, np.cumsum([len(t) - 1 for t in parts])[:-1]))
         parts = [np.sort(np.concatenate([t, 0.5 * (t[1:] + t[:-1])[next(rest)]])) for t in parts]
     raise DomainError(f"no triangulation of edges {size} fits the boundary; try a smaller size")
+
+
+def _cut(arc: Arc, others: Sequence[Arc], same: float) -> list[Arc]:
+    """The pieces of an arc between the ends of other arcs on it."""
+    ends = np.concatenate([np.empty((0, 2)), *(other.ends for other in others)])
+    t = arc.nearest(ends) if len(ends) else np.empty(0)
+    away = (np.linalg.norm(arc.ends[:, None] - ends, axis=2) > same).all(axis=0)
+    on = (np.linalg.norm(arc.at(t) - ends, axis=1) < same) & away if len(ends) else np.empty(0, dtype=bool)
+    first, last = arc.span
+    at = [first, *sorted(np.unique(t[on].round(12)).tolist(), reverse=last < first), last]
+    return [arc.trimmed(a, b) for a, b in pairwise(at)]
 
 
 def _divided(arc: Arc, size: float) -> Array:

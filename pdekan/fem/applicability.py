@@ -13,8 +13,9 @@ import numpy as np
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fem.weak_form import Coefficients, coefficients, is_affine
 from pdekan.fields.jets import TIME
+from pdekan.problems.conditions import Interface
 from pdekan.problems.formulas import ProblemError
-from pdekan.problems.places import Requirement
+from pdekan.problems.places import Across, Requirement
 from pdekan.problems.problem import Equation, Problem
 
 PARALLEL = 1e-8  # relative: how exactly a condition must be a multiple of the conormal derivative
@@ -33,7 +34,7 @@ def check(problem: Problem) -> tuple[bool, Kinds]:
     """Whether a problem is linear, and its conditions.
 
     Raises ProblemError for what is not an elliptic problem of second order in space, with an equation for each unknown and
-    exactly one condition for each on every face.
+    exactly one condition for each on every face, and continuity of all across interfaces.
     """
     domain = problem.domain
     if TIME in domain.coordinates:
@@ -47,8 +48,8 @@ def check(problem: Problem) -> tuple[bool, Kinds]:
             f"needs an equation for each unknown: {len(problem.equations)} equations, {len(problem.unknowns)} unknowns"
         )
     for condition in problem.conditions:
-        if not all(one.faces for one in condition.requirements(problem)):
-            raise refused(f"knows dirichlet, neumann and robin conditions, none of kind {condition.kind}")
+        if not isinstance(condition, Interface) and not all(one.faces for one in condition.requirements(problem)):
+            raise refused(f"knows dirichlet, neumann, robin and interface conditions, none of kind {condition.kind}")
     inside = domain.interior(*SAMPLES, 0, 0)
     linear = True
     for k, (name, equation) in enumerate(zip(problem.unknowns, problem.equations, strict=True)):
@@ -61,7 +62,46 @@ def check(problem: Problem) -> tuple[bool, Kinds]:
         rule = domain.face(face, *SAMPLES, 0, 0)
         kinds[face], affine = _on_face(problem, face, rule)
         linear &= affine
+    for name in problem.interfaces:
+        _check_interface(problem, name)
     return linear, kinds
+
+
+def _check_interface(problem: Problem, name: str) -> None:
+    """Raise ProblemError unless every unknown and every equation's conormal derivative are continuous across an interface.
+
+    This is what the weak form in one space of continuous functions implies.
+    """
+    left = {("u", k) for k in range(len(problem.unknowns))} | {("flux", e) for e in range(len(problem.equations))}
+    for condition in problem.conditions:
+        for one in condition.requirements(problem):
+            if isinstance(one.place, Across) and one.place.interface == name:
+                left.discard(_continuous(problem, one))
+    if left:
+        kind, k = min(left)
+        what = problem.unknowns[k] if kind == "u" else f"the conormal derivative n · A∇u of equation {k + 1}"
+        raise refused(f"knows interfaces across which all is continuous; state that {what} does not jump across {name}")
+
+
+def _continuous(problem: Problem, one: Requirement) -> tuple[str, int] | None:
+    """The unknown ("u", k) or the conormal derivative ("flux", e) that a requirement says to be continuous, if it does."""
+    (rule,) = one.place.rules(
+        problem, lambda: Quadrature(*2 * [np.empty(0)]), lambda shape, face: shape.face(face, *SAMPLES, 0, 0)
+    )
+    assert rule.normals is not None
+    slopes = coefficients(problem, one.operator, one.value, rule.points, rule.normals)
+    if slopes.residual.any() or not is_affine(problem, one.operator, one.value, rule.points, rule.normals):
+        return None
+    conormals = [conormal(problem, equation, rule.points, rule.normals) for equation in problem.equations]
+    k, is_value = _unknown_or_equation(slopes, conormals)
+    if k is None:
+        return None
+    parts = slopes.zeroth[:, k] if is_value else _factor(slopes, conormals[k])
+    first, second = np.split(parts, 2)
+    same = np.abs(first - second).max() <= PARALLEL * np.abs(first).max()
+    if not same or (not is_value and slopes.zeroth.any()):
+        return None
+    return ("u" if is_value else "flux", k)
 
 
 def _on_face(problem: Problem, face: str, rule: Quadrature) -> tuple[tuple[tuple[Requirement, bool], ...], bool]:
@@ -102,6 +142,11 @@ def conormal(problem: Problem, equation: Equation, points: Array, normals: Array
     return np.asarray((second @ normals[:, None, :, None])[..., 0])
 
 
+def _factor(one: Coefficients, flux: Array) -> Array:
+    """The multiple ``(n,)`` of a conormal derivative that comes nearest to first derivatives."""
+    return np.asarray(np.einsum("nui,nui->n", one.first, flux) / np.einsum("nui,nui->n", flux, flux))
+
+
 def _unknown_or_equation(one: Coefficients, conormals: list[Array]) -> tuple[int | None, bool]:
     """The unknown that a condition prescribes and True, or the equation whose conormal derivative it prescribes and False."""
     if one.second.any():
@@ -110,7 +155,7 @@ def _unknown_or_equation(one: Coefficients, conormals: list[Array]) -> tuple[int
         given = np.flatnonzero((one.zeroth != 0.0).all(axis=0))
         return (int(given[0]), True) if len(given) == 1 and not np.delete(one.zeroth, given[0], axis=1).any() else (None, True)
     for e, flux in enumerate(conormals):
-        factor = np.einsum("nui,nui->n", one.first, flux) / np.einsum("nui,nui->n", flux, flux)
+        factor = _factor(one, flux)
         gap = np.abs(one.first - factor[:, None, None] * flux).max()
         if gap <= PARALLEL * np.abs(one.first).max() and (factor != 0.0).all():
             return e, False

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from pdekan.domains.arcs import Arc, Segment
 from pdekan.domains.ball import Ball
 from pdekan.domains.base import Domain
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
-from pdekan.domains.combinations import planar
+from pdekan.domains.combinations import cuts, planar
 from pdekan.domains.mesh import Index, Mesh
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Array
@@ -37,14 +37,18 @@ STRAIGHT_ANGLE_TOLERANCE = 1e-6  # angles this close to π are not corners
 POINT_TOLERANCE = 1e-7  # relative to the size of the domain: points this close coincide
 MAX_CORNER_REFINEMENTS = 12  # from one mesh to the next; bounds the number of cells at a corner where α is small
 Flags = NDArray[np.bool_]
+Meshes = Generator[SkfemMesh, Index | None, None]
 
 
 class FittedMesh(ABC):
     """A sequence of meshes fitted to a domain."""
 
     @abstractmethod
-    def refinements(self, degree: int) -> Iterator[SkfemMesh]:
-        """An infinite sequence of finer and finer meshes for elements of a degree."""
+    def refinements(self, degree: int) -> Meshes:
+        """An infinite sequence of finer and finer meshes for elements of a degree.
+
+        In planar domains the next mesh halves the cells that are sent, and some of their neighbours, instead of all.
+        """
 
     @abstractmethod
     def face_names(self, midpoints: Array) -> Sequence[str]:
@@ -64,7 +68,7 @@ class _BoxMesh(FittedMesh):
 
     domain: Box
 
-    def refinements(self, degree: int) -> Iterator[SkfemMesh]:
+    def refinements(self, degree: int) -> Meshes:
         sides = np.subtract(self.domain.upper, self.domain.lower)
         kind = MeshLine1 if len(sides) == 1 else MeshTet1
         for refinement in count():
@@ -87,13 +91,14 @@ class _PlanarMesh(FittedMesh):
     domain: Domain
     arcs: tuple[Arc, ...]
     corners: tuple[tuple[Array, float], ...]  # points, and the exponents α there
+    interfaces: tuple[Arc, ...]  # along which cells have edges
 
-    def refinements(self, degree: int) -> Iterator[SkfemMesh]:
-        points, cells = triangulation(self.domain, self.domain.size / INITIAL_CELLS[2])
+    def refinements(self, degree: int) -> Meshes:
+        points, cells = triangulation(self.domain, self.domain.size / INITIAL_CELLS[2], self.interfaces)
         mesh = _without_ears(_sorted_mesh(MeshTri1, points, cells))
         while True:
-            yield mesh
-            mesh = self._refined(mesh, degree)
+            marked = yield mesh
+            mesh = self._refined(mesh, degree) if marked is None else self._projected(mesh.refined(marked))
 
     def _refined(self, mesh: SkfemMesh, degree: int) -> SkfemMesh:
         halvings = [min(MAX_CORNER_REFINEMENTS, math.ceil(degree / alpha - 1e-9)) for _, alpha in self.corners]
@@ -150,7 +155,7 @@ class _BallMesh(FittedMesh):
 
     domain: Ball
 
-    def refinements(self, degree: int) -> Iterator[SkfemMesh]:
+    def refinements(self, degree: int) -> Meshes:
         for refinement in count():
             yield _sorted_mesh(MeshTet1, *triangulation(self.domain, self.domain.radius / CELL_GROWTH[3] ** refinement))
 
@@ -174,15 +179,19 @@ class _BallMesh(FittedMesh):
         return np.asarray(s**degree * (on_sphere - projection))
 
 
-def fitted_mesh(domain: Domain, kinds: Mapping[str, object]) -> FittedMesh:
-    """The meshes of a domain, graded towards corners of its boundary.
+def fitted_mesh(domain: Domain, kinds: Mapping[str, object], shapes: Iterable[Domain] = ()) -> FittedMesh:
+    """The meshes of a domain, graded towards corners of its boundary and of interfaces.
 
-    kinds: by face, equal values for the same kind of condition. Raises ProblemError for a domain without such meshes.
+    kinds: by face, equal values for the same kind of condition. shapes: those that interfaces bound. Raises ProblemError for a
+    domain without such meshes.
     """
+    shapes = tuple(shapes)
     if TIME in domain.coordinates:
         raise ProblemError('reference = "fem" knows no time; give formulas, or the file of a solution')
     if isinstance(domain, Polygon) and domain.slits:
         raise ProblemError('reference = "fem" knows no slits; give formulas, or the file of a solution')
+    if shapes and not (isinstance(domain, Planar) or (isinstance(domain, Box) and domain.dimension == 2)):
+        raise ProblemError('reference = "fem" knows interfaces in the plane; give formulas, or the file of a solution')
     if isinstance(domain, Box) and domain.dimension in (1, TENSOR_DIMENSIONS):
         return _BoxMesh(domain)
     if isinstance(domain, Ball):
@@ -196,7 +205,26 @@ def fitted_mesh(domain: Domain, kinds: Mapping[str, object]) -> FittedMesh:
             f'reference = "fem" knows boxes up to three dimensions, planar domains, balls and meshes of triangles, not a '
             f"{domain.type_name} of dimension {domain.dimension}; give formulas, or the file of a solution"
         )
-    return _PlanarMesh(domain, arcs, tuple(_corner_exponents(arcs, kinds, POINT_TOLERANCE * domain.size)))
+    corners = tuple(_corner_exponents(arcs, kinds, POINT_TOLERANCE * domain.size))
+    return _PlanarMesh(domain, arcs, corners, interface_pieces(planar(domain), shapes) if shapes else ())
+
+
+def interface_pieces(domain: Planar, shapes: Iterable[Domain]) -> tuple[Arc, ...]:
+    """The pieces of interfaces inside a domain, cut where interfaces meet and where they meet the boundary.
+
+    Raises ProblemError for curved interfaces.
+    """
+    arcs = [arc for shape in shapes for arc in planar(shape).arcs]
+    if any(arc.branches is not None for arc in arcs):
+        raise ProblemError('reference = "fem" knows straight interfaces; give formulas, or the file of a solution')
+    same, found = POINT_TOLERANCE * domain.size, list[Arc]()
+    for k, arc in enumerate(arcs):
+        for a, b in pairwise(cuts(arc, [*arcs[:k], *arcs[k + 1 :], *domain.arcs], same)):
+            piece = arc.trimmed(float(a), float(b))
+            middle = piece.at(0.5 * sum(piece.span))
+            if domain.distance(middle)[0] > same and not any(other.distance(middle)[0] < same for other in found):
+                found.append(piece)
+    return tuple(found)
 
 
 def _sorted_mesh(kind: type[SkfemMesh], points: Array, cells: Index) -> SkfemMesh:

@@ -22,6 +22,7 @@ from scipy.sparse.linalg import splu
 from skfem import Basis, BilinearForm, LinearForm
 
 from pdekan.domains.quadrature import Array
+from pdekan.fem.adaptivity import unresolved_cells
 from pdekan.fem.applicability import Kinds, check, conormal
 from pdekan.fem.lagrange import Index
 from pdekan.fem.meshes import FittedMesh, fitted_mesh
@@ -35,6 +36,7 @@ DEGREE = {1: 6, 2: 5, 3: 4}
 MOST = 400_000  # unknowns
 SECONDS = 60.0  # for all levels
 EFFORT = {1: 1.0, 2: 1.3, 3: 2.0}  # a level's seconds grow as this power of its unknowns
+GROWTH = 2.0  # of the unknowns between two solutions on adaptive meshes
 CONSTANT = 1e-10  # relative: below this the product of the matrix and a constant is zero
 NEWTON = 30
 STEP = 1e-11  # relative change at which Newton's method ends
@@ -205,15 +207,20 @@ def _solve(matrix: csc_array, load: Array, fixed: Index, known: Array) -> Array:
 def levels(problem: Problem, start: Values | None = None) -> Iterator[FiniteElementFunction]:
     """Solutions on finer and finer meshes, as far as unknowns and seconds allow.
 
+    Where there are interfaces, whose singularities are not known, only unresolved cells are refined, and a solution is yielded
+    whenever there are GROWTH times as many unknowns.
+
     start: where Newton's method begins if the problem is not linear. Raises ProblemError for a problem that is none of those
     above, with what to do.
     """
     linear, kinds = check(problem)
     began, last = time.perf_counter(), 0.0
-    fit = fitted_mesh(problem.domain, {face: tuple(essential for _, essential in pair) for face, pair in kinds.items()})
+    kinds_by_face = {face: tuple(essential for _, essential in pair) for face, pair in kinds.items()}
+    fit = fitted_mesh(problem.domain, kinds_by_face, problem.interfaces.values())
     degree = DEGREE[problem.domain.dimension]
-    size = 0
-    for mesh in fit.refinements(degree):
+    meshes = fit.refinements(degree)
+    mesh, size, shown = next(meshes), 0, 0
+    while True:
         space = LagrangeSpace.on_mesh(mesh, fit, degree)
         growth, size = space.dofs.N / max(1, size), space.dofs.N
         now = time.perf_counter()
@@ -221,5 +228,10 @@ def levels(problem: Problem, start: Values | None = None) -> Iterator[FiniteElem
             return
         solution = FiniteElementFunction(space, _Discrete.of(problem, space, fit, kinds).solved(start, linear))
         last = time.perf_counter() - now
-        yield solution
         start = solution.values
+        if not problem.interfaces:
+            yield solution
+        elif size >= GROWTH * shown:
+            yield solution
+            shown = size
+        mesh = meshes.send(unresolved_cells(solution) if problem.interfaces else None)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import tomli_w
 
 from pdekan.problem_files.lexer import shortened
-from pdekan.problem_files.library import library
+from pdekan.problem_files.library import problems
 from pdekan.problems.formulas import ProblemError
 
 MAX_BYTES = 1_000_000
@@ -83,7 +83,7 @@ class Source:
 
 def read(problem: str | Path) -> tuple[str, str]:
     """Name and text of a problem file, given by its path or by its name in the library. Raises ProblemFileError."""
-    path, shipped = Path(problem), library()
+    path, shipped = Path(problem), problems()
     try:
         if not path.exists() and str(problem) in shipped:
             path = shipped[str(problem)]

@@ -12,6 +12,7 @@ import numpy as np
 
 from pdekan.errors.norms import Errors
 from pdekan.output.findings import Bar, Colour, Columns, Curve, Findings, Panel, Picture
+from pdekan.problem_files.library import problem_files
 from pdekan.problem_files.loader import load_problem
 from pdekan.runs.directory import SOLUTION
 from pdekan.studies.experiment import result
@@ -20,7 +21,6 @@ from pdekan.studies.rows import Row, StudyError, Task
 from pdekan.training import solver
 from pdekan.training.threads import threads
 
-ENDING = ".toml"
 HONEST_FACTOR = 10.0  # a solution called converged may be off by so many times its tolerance
 CASE = ("name", "status", "parameters", "seconds", "l2_relative", "h1_seminorm_relative", "estimate", "honest")
 COLUMNS = (*CASE, "tolerance", "reason")  # of the table
@@ -36,9 +36,9 @@ def tasks(folder: Path, seconds: float | None) -> list[Task]:
     if not folder.is_dir():
         what = "is not a folder; `pdekan solve` solves one problem" if folder.exists() else "there is no such folder"
         raise StudyError(f"{folder}: {what}")
-    files = sorted(path for path in folder.glob(f"*{ENDING}") if path.is_file())
+    files = problem_files(folder)
     if not files:
-        raise StudyError(f"{folder}: no problem files in it (names that end in {ENDING}); folders below it are not searched")
+        raise StudyError(f"{folder}: no problem files in it (names that end in .toml); folders below it are not searched")
     overrides = {} if seconds is None else {"training.seconds": seconds}
     return [
         Task(
@@ -48,7 +48,7 @@ def tasks(folder: Path, seconds: float | None) -> list[Task]:
                 "overrides": overrides,
             }
         )
-        for path in files
+        for path in files.values()
     ]
 
 
