@@ -74,6 +74,7 @@ def _solve_arguments(solve: argparse.ArgumentParser) -> None:
     solve.add_argument("--memory", type=float, metavar="MB", help="megabytes that training may take (default: 2000)")
     solve.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
     solve.add_argument("--no-estimate", action="store_true", help="leave out the estimate of the error")
+    solve.add_argument("--no-figures", action="store_true", help="draw none; `pdekan plot` draws them later")
     solve.add_argument("--resume", action="store_true", help="go on with the run in --output, or with the newest one")
     solve.add_argument("--force", action="store_true", help="overwrite what is in --output")
 

@@ -321,6 +321,14 @@ def test_fresh_directories_are_numbered(workplace: Path, capsys: pytest.CaptureF
     assert sorted(path.name for path in (workplace / "outputs/tiny").iterdir()) == ["001", "002"]
 
 
+def test_figures_may_be_left_out_and_drawn_later(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["solve", "tiny.toml", "--no-figures", "--output", "run", "--json"]) in (0, 3)
+    assert not [name for name in json.loads(capsys.readouterr().out)["files"] if name.startswith("figure")]
+    assert not list((workplace / "run").glob("*.png"))
+    assert command(["plot", "run"]) == 0
+    assert (workplace / "run" / "solution.png").exists()
+
+
 def test_options_reach_the_solver(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--seed", "7", "--tolerance", "0.02", "--set", "network.hidden=[3]", "--set", "network.base=silu"]
     assert command(["solve", "tiny.toml", "--json", "--output", "out", *options]) == 0

@@ -80,7 +80,7 @@ def _solved(options: argparse.Namespace, problem: Problem, directory: Path, earl
     """Train, write the run and print its summary; its exit code."""
     solution = _train(options, problem, directory, earlier, signals)
     with signals.undisturbed():
-        summary = runs.write(solution, directory, interrupted=signals)
+        summary = runs.write(solution, directory, interrupted=signals, figures=not options.no_figures)
         _report(options, solution, summary)
         if signals():
             note(f"figures may be missing; `pdekan plot {directory}` draws them")

@@ -9,25 +9,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pdekan.output import figures, network_figure, vtkhdf
+from pdekan.output import vtkhdf
 from pdekan.output.atomic import remove_orphans, write_text
-from pdekan.output.network_figure import Drawing
 from pdekan.output.record import finite
-from pdekan.output.samples import Array, OutputError
+from pdekan.output.samples import OutputError
 from pdekan.runs import summary
 from pdekan.runs.lock import locked
-from pdekan.runs.network_drawing import can_be_drawn, drawing
 from pdekan.solutions.sampling import grid_axes
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training.progress import Progress
 
+if TYPE_CHECKING:
+    from pdekan.output.network_figure import Drawing
+
 LOG = logging.getLogger(__name__)
 SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
-NETWORK, MODULE = "network.png", "formula.py"
+MODULE = "formula.py"
 FORMULA = ("formula.png", "formula.svg")
 EXPORT = "export.vtkhdf"  # where no other file is asked for
 FIGURES = ("solution", "exact", "error", "history", "network", "formula")
@@ -140,11 +139,16 @@ class Checkpoints:
 
 
 def write(
-    solution: Solution, directory: Path, networks: Sequence[Drawing] = (), interrupted: Callable[[], bool] = lambda: False
+    solution: Solution,
+    directory: Path,
+    networks: Sequence[Drawing] = (),
+    interrupted: Callable[[], bool] = lambda: False,
+    figures: bool = True,
 ) -> dict[str, Any]:
     """Write all files of a run; returns its summary, whose `files` are their paths: solution, history, problem, figures, …
 
     networks: drawings for one more figure. interrupted: called before every figure; once it is true no further one is drawn.
+    figures: whether any is drawn.
     """
     remove_results(directory)
     samples = solution.sample()
@@ -158,11 +162,11 @@ def write(
     if solution.problem is not None and solution.problem.text is not None:
         write_text(directory / PROBLEM, solution.problem.text)
         files["problem"] = directory / PROBLEM
-    drawn = figures.write_all(directory, samples, solution.history, marks=_marks(solution), interrupted=interrupted)
-    if networks and not interrupted():
-        drawn["network"] = directory / NETWORK
-        figures.save(network_figure.networks(networks), drawn["network"])
-    files |= {f"figure_{name}": path for name, path in drawn.items()}
+    if figures:
+        from pdekan.runs.figures import draw
+
+        drawn = draw(solution, samples, directory, networks=networks, interrupted=interrupted)
+        files |= {f"figure_{name}": path for name, path in drawn.items()}
     files["summary"] = directory / SUMMARY
     written = summary.of_run(solution, directory, {name: os.fspath(path) for name, path in files.items()})
     write_text(directory / SUMMARY, json.dumps(written, indent=2) + "\n")
@@ -208,17 +212,20 @@ def _results(directory: Path) -> set[Path]:
 
 def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
     """Draw a run's figures again into a directory; returns their paths by name. Raises OutputError where there is no run."""
+    from pdekan.runs.figures import draw
+    from pdekan.runs.network_drawing import can_be_drawn, drawing
+
     solution = load_solution(solution_file(run))
     directory.mkdir(parents=True, exist_ok=True)
-    drawn = figures.write_all(directory, solution.sample(), solution.history, suffix, _marks(solution))
-    if can_be_drawn(solution):
-        drawn["network"] = directory / f"network{suffix}"
-        figures.save(network_figure.networks([drawing(solution)]), drawn["network"])
+    networks = [drawing(solution)] if can_be_drawn(solution) else []
+    drawn = draw(solution, solution.sample(), directory, suffix, networks)
     return {name: os.fspath(path) for name, path in drawn.items()}
 
 
 def write_formula(solution: Solution, file: Path, drawn: Drawing) -> dict[str, str]:
     """Write a solution's formula into its run's file, a Python module and figures; returns the paths by name."""
+    from pdekan.runs.figures import save_networks
+
     assert solution.formula is not None
     for name in (MODULE, *FORMULA):
         (file.parent / name).unlink(missing_ok=True)
@@ -228,14 +235,8 @@ def write_formula(solution: Solution, file: Path, drawn: Drawing) -> dict[str, s
     for name in FORMULA:
         path = file.parent / name
         files[f"figure_formula_{path.suffix[1:]}"] = path
-        figures.save(network_figure.networks([drawn]), path)
+        save_networks([drawn], path)
     return {name: os.fspath(path) for name, path in files.items()}
-
-
-def _marks(solution: Solution) -> Array | None:
-    """The points of all measurements ``(n, d)``, None without any."""
-    data = () if solution.problem is None else solution.problem.data
-    return np.concatenate([one.points for one in data]) if data else None
 
 
 def _history_lines(solution: Solution) -> str:

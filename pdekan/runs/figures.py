@@ -1,0 +1,43 @@
+"""The figures of a run. Matplotlib takes a third of a second to import: this module is imported where figures are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pdekan.output import figures, network_figure
+from pdekan.output.network_figure import Drawing
+from pdekan.output.samples import Array, Samples
+from pdekan.solutions.solution import Solution
+
+
+def draw(
+    solution: Solution,
+    samples: Samples,
+    directory: Path,
+    suffix: str = ".png",
+    networks: Sequence[Drawing] = (),
+    interrupted: Callable[[], bool] = lambda: False,
+) -> dict[str, Path]:
+    """Draw a run's figures into a directory; their paths by name. Raises OutputError and OSError.
+
+    networks: drawings for one more figure. interrupted: called before every figure; once it is true no further one is drawn.
+    """
+    drawn = figures.write_all(directory, samples, solution.history, suffix, _marks(solution), interrupted)
+    if networks and not interrupted():
+        drawn["network"] = directory / f"network{suffix}"
+        save_networks(networks, drawn["network"])
+    return drawn
+
+
+def save_networks(networks: Sequence[Drawing], path: Path) -> None:
+    """Draw networks side by side into a file."""
+    figures.save(network_figure.networks(networks), path)
+
+
+def _marks(solution: Solution) -> Array | None:
+    """The points of all measurements ``(n, d)``, None without any."""
+    data = () if solution.problem is None else solution.problem.data
+    return np.concatenate([one.points for one in data]) if data else None
