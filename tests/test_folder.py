@@ -101,7 +101,12 @@ def test_what_is_no_file_is_not_opened(home: Path, allow: bool) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(f"/proc/self/fd/{here}/socket.csv")  # a socket's own path is too short for this directory's
     os.close(here)
-    kinds = {"pipe.csv": "is a pipe", "socket.csv": "is a socket", "data": "is a directory", "no.csv": "there is no such file"}
+    kinds = {
+        "pipe.csv": "is a pipe",
+        "socket.csv": "is a socket",
+        "data": "is a directory",
+        "no.csv": "cannot be read: No such file",
+    }
     kinds |= {
         "zero.csv": "is a device" if allow else OUTSIDE,
         "loop.csv": "cannot be read|too many|Too many",

@@ -67,8 +67,6 @@ class Folder:
                     "folders below: copy the file there, or allow others by --allow-outside (allow_outside=True in Python)"
                 )
             found = os.stat(real)
-        except FileNotFoundError:
-            raise ProblemError(f"{shown}: there is no such file") from None
         except (OSError, ValueError) as error:
             if isinstance(error, ProblemError):
                 raise
