@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import roots_jacobi
 
+from pdekan.domains import conformity
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.facets import normals, signed_distance
 from pdekan.domains.quadrature import Array, Quadrature
@@ -31,8 +31,8 @@ class Mesh(Domain):
 
     points: ``(n, d)``. cells: ``(m, d + 1)`` indices of points. groups: facets ``(k, d)`` by the name of their face; boundary
     facets in no group form the face "outer". Raises DomainError for cells that are inverted, degenerate or overlapping, for
-    facets in two groups, for a group "boundary" that is not the whole boundary, and unless the coordinates are d different
-    names without time.
+    hanging nodes and doubled points, for facets in two groups, for a group "boundary" that is not the whole boundary, and
+    unless the coordinates are d different names without time.
     """
 
     points: Array
@@ -86,7 +86,7 @@ class Mesh(Domain):
     @cached_property
     def facets(self) -> dict[str, Index]:
         """Boundary facets by face, oriented so that their `normals` are outward."""
-        boundary = _boundary(self.points, self.cells)
+        boundary = conformity.boundary(self.points, self.cells)
         place = {tuple(sorted(facet)): k for k, facet in enumerate(boundary.tolist())}
         names = np.full(len(boundary), REST, dtype=object)
         for name, facets in self.groups.items():
@@ -151,19 +151,3 @@ def volumes(corners: Array) -> Array:
     """Signed areas or volumes ``(m,)`` of simplices ``(m, d + 1, d)``."""
     edges = corners[:, 1:] - corners[:, :1]
     return np.asarray(np.linalg.det(edges) / math.factorial(edges.shape[2]))
-
-
-def _boundary(points: Array, cells: Index) -> Index:
-    """Facets ``(k, d)`` of exactly one cell, oriented so that their normals point away from the cell."""
-    corners = cells.shape[1]
-    facets = np.concatenate([cells[:, list(kept)] for kept in combinations(range(corners), corners - 1)])
-    opposite = np.concatenate([cells[:, corners - 1 - k] for k in range(corners)])
-    _, first, counts = np.unique(np.sort(facets, axis=1), axis=0, return_index=True, return_counts=True)
-    if (counts > 2).any():
-        where = tuple(points[facets[first[counts > 2][0]]].mean(axis=0).tolist())
-        raise DomainError(f"more than two cells meet in one facet, about {where}: cells overlap; mend the mesh")
-    single = np.sort(first[counts == 1])
-    facets, opposite = facets[single].copy(), opposite[single]
-    inward = (normals(points[facets]) * (points[opposite] - points[facets[:, 0]])).sum(axis=1) > 0.0
-    facets[inward, :2] = facets[inward, 1::-1]
-    return np.asarray(facets)

@@ -142,7 +142,8 @@ def _without_level(problem: Problem) -> list[str]:
             columns.append(torch.cat([*changes, torch.tensor([*known, 0.0], dtype=torch.float64)]))
         matrix = torch.stack(columns, dim=1)
         if bool(matrix.isfinite().all()):
-            _, sizes, directions = torch.linalg.svd(matrix, full_matrices=True)
+            # the triangle has the singular values and the right vectors of the matrix, which has rows for every cell of a mesh
+            _, sizes, directions = torch.linalg.svd(torch.linalg.qr(matrix, mode="r").R, full_matrices=True)
             null = directions[int((sizes > 1e-9 * max(1.0, float(sizes.max()))).sum()) :]
             return [name for k, name in enumerate(problem.unknowns) if bool((null[:, k].abs() > 1e-6).any())]
     return []
