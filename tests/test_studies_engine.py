@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -269,6 +271,40 @@ def test_exception_leaves_whole_rows_and_no_worker(tmp_path: Path, capfd: pytest
     assert capfd.readouterr() == ("", "")
 
 
+def test_local_cluster_answers_only_who_has_its_certificate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another client, with no certificate or its own, gets nothing from scheduler, worker or nanny; no file is left."""
+    import dask
+    from distributed import Client, Security
+    from distributed.core import connect
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    async def identity(address: str, arguments: dict[str, Any]) -> object:
+        connection = await connect(address, timeout=1.0, **arguments)
+        await connection.write({"op": "identity", "reply": True})
+        return await connection.read()
+
+    with dask.config.set({"distributed.comm.timeouts.connect": 1.0}), cluster.cluster(1, None, 1) as client:
+        ((worker, details),) = client.scheduler_info()["workers"].items()
+        assert client.submit(os.getpid).result() != os.getpid()
+        for address in (client.scheduler.address, worker, details["nanny"]):
+            assert address.startswith("tls://127.0.0.1:")
+            assert asyncio.run(identity(address, client.security.get_connection_args("client")))
+            for other, arguments in (
+                (address.replace("tls://", "tcp://"), {}),
+                (address, Security.temporary().get_connection_args("client")),
+            ):
+                with pytest.raises(OSError, match=r"TLS|closed|timed out"):
+                    asyncio.run(identity(other, arguments))
+        with pytest.raises(TypeError, match="ssl_context"):  # Dask opens no tls:// without a certificate
+            Client(client.scheduler.address, timeout=1.0, set_as_default=False)
+        (private,) = tmp_path.glob("pdekan-*")
+        assert private.stat().st_mode & 0o077 == 0
+        assert details["local_directory"].startswith(str(private))
+        assert b"PRIVATE KEY" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert not list(tmp_path.iterdir())
+
+
 # --- on a cluster -----------------------------------------------------------------------------------------------------
 
 
@@ -358,3 +394,35 @@ def test_cluster_that_is_no_use_or_is_left_or_goes_away(tmp_path: Path, start: C
     with pytest.raises(StudyError, match="scheduler is gone"):
         run(trainings.sleep, tasks, tmp_path, scheduler=address, watch=watch)
     assert len(lines(tmp_path)) == 3
+
+
+def test_cluster_with_certificates(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file of docs/scaling.md is enough for scheduler, worker and study; without it the scheduler answers nobody."""
+    import dask
+    import trainings
+    from distributed import Security
+
+    made = Security.temporary()
+    (tmp_path / "cert.pem").write_text(made.tls_scheduler_cert)
+    (tmp_path / "key.pem").write_text(made.tls_scheduler_key)
+    docs = (TESTS.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
+    text = docs.partition("# tls.yaml")[2].partition("```")[0].replace("/home/me/dask", str(tmp_path))
+    (tmp_path / "tls.yaml").write_text(text)
+    file, variables = tmp_path / "scheduler.json", {"DASK_CONFIG": str(tmp_path)}
+    start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(file), **variables)
+    eventually(lambda: file.exists() and file.read_text().endswith("}"))
+    address = str(json.loads(file.read_text())["address"])
+    assert address.startswith("tls://")
+    start("worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard", **variables)
+
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1.0)
+    tasks = [Task(task) for task in sleepers(tmp_path, 2, 0.0)]
+    for without in (address, address.replace("tls://", "tcp://")):
+        with pytest.raises(StudyError, match="does not answer"):
+            run(refuse, tasks, tmp_path, scheduler=without)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", PATIENCE)
+    with dask.config.set(dask.config.merge(dask.config.config, dask.config.collect([str(tmp_path)], {}))):
+        rows = run(trainings.sleep, tasks, tmp_path, scheduler=address, watch=patient)
+    assert [row.result for row in rows] == [{"name": "t0"}, {"name": "t1"}]

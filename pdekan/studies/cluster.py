@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pdekan.studies.rows import StudyError
@@ -58,17 +59,25 @@ def _check_answers(scheduler: str) -> None:
     try:
         with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has an event loop already
             thread.submit(asyncio.run, handshake()).result()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificates, none in the address
         why = str(error) or f"not a word in {CONNECT_SECONDS:.0f} s"
         raise StudyError(
-            f"scheduler {scheduler!r} does not answer ({why}); `dask scheduler` starts one and tells its address, tcp://host:port"
+            f"scheduler {scheduler!r} does not answer ({why}); `dask scheduler` starts one and tells its address, "
+            "tcp://host:port; for one with TLS, tls://host:port, Dask's configuration has to name the certificates"
         ) from None
 
 
 @contextmanager
 def _local_cluster(workers: int) -> Iterator[LocalCluster]:
-    """Worker processes on this machine, not reachable from others, which end with the block."""
+    """Worker processes on this machine, which end with the block and obey this process alone.
+
+    Scheduler and workers run what their clients send: they answer only those that show the certificate made here, for this
+    cluster; the workers get it through a pipe. They import modules from Dask's temporary directory, and so have one of their
+    own: the common one may belong to another user.
+    """
     import asyncio
+
+    import dask
 
     async def end() -> None:
         # a timeout on a busy machine must not fail a finished study; the workers end with this process
@@ -78,6 +87,8 @@ def _local_cluster(workers: int) -> Iterator[LocalCluster]:
                 raise outcome
 
     with _environment(ONE_THREAD | KEEP_MEMORY), ExitStack() as stack:
+        directory = stack.enter_context(TemporaryDirectory(prefix="pdekan-", ignore_cleanup_errors=True))
+        stack.enter_context(dask.config.set({"temporary-directory": directory}))
         with _interrupts_blocked():
             local = stack.enter_context(_started(workers))
             stack.callback(local.sync, end)
@@ -85,10 +96,11 @@ def _local_cluster(workers: int) -> Iterator[LocalCluster]:
 
 
 def _started(workers: int) -> LocalCluster:
-    from distributed import LocalCluster
+    from distributed import LocalCluster, Security
 
     try:
         return LocalCluster(
+            security=Security.temporary(),
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=None,
