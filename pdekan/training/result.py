@@ -22,7 +22,7 @@ from pdekan.solutions.solution import Found, Solution
 from pdekan.training.estimate import Comparison
 from pdekan.training.reasons import Reason
 from pdekan.training.state import Candidate, State
-from pdekan.training.uniqueness import UNDETERMINED, missing_conditions
+from pdekan.training.uniqueness import UNDETERMINED, cause_of_amplification, missing_conditions
 
 LOG = logging.getLogger(__name__)
 OUT_OF_BUDGET = (Reason.BUDGET, Reason.STEPS, Reason.MEMORY)
@@ -32,8 +32,9 @@ OUT_OF_BUDGET = (Reason.BUDGET, Reason.STEPS, Reason.MEMORY)
 class End:
     """How a training ended: its reason, the words of the callback that interrupted it, and its tolerance.
 
-    comparison: with a richer space, None where there is none; unestimated: why. contradiction: the factor between the
-    difference from a richer space and the tolerance above which a residual within the tolerance is not believed.
+    comparison: with a richer space, None where there is none; unestimated: why. doubts: sentences on what makes the problem
+    ill-posed, or its parameters undetermined. contradiction: the factor between the difference from a richer space and the
+    tolerance above which a residual within the tolerance is not believed.
     """
 
     reason: Reason
@@ -41,6 +42,7 @@ class End:
     tolerance: float
     comparison: Comparison | None = None
     unestimated: str | None = None
+    doubts: tuple[str, ...] = ()
     contradiction: float = 10.0
 
     @property
@@ -55,7 +57,7 @@ class End:
         """
         if self.reason is Reason.INTERRUPTED:
             return "interrupted"
-        if self.is_undetermined or self._contradicts(relative):
+        if self.doubts or self.is_undetermined or self._contradicts(relative):
             return "unreliable"
         error = relative if self.comparison is None or not self.comparison.reliable else self.comparison.worst
         if error <= self.tolerance:
@@ -68,12 +70,14 @@ class End:
             return False
         return self.comparison.difference > self.contradiction * self.tolerance
 
-    def sentence(self, relative: float, missing: str) -> str:
-        """The reason in words, and how estimate and residual compare with the tolerance. missing: conditions that may be."""
+    def sentence(self, relative: float, cause: str) -> str:
+        """The reason in words, and how estimate and residual compare with the tolerance. cause: of an unreliable one."""
         first, one = self.words or self.reason.sentence, self.comparison
+        if self.doubts:
+            return f"{'; '.join(self.doubts)}; {first}, and the {compared(relative, self.tolerance)}"
         if one is None:
             return f"{first}; the {compared(relative, self.tolerance)}"
-        hint, residual = f" ({missing})" if missing else "", f"relative residual {relative:.1e}"
+        hint, residual = f" ({cause})" if cause else "", f"relative residual {relative:.1e}"
         if self.is_undetermined:
             return (
                 f"equation and conditions determine the solution badly or not at all{hint}: a residual may be amplified "
@@ -107,7 +111,9 @@ def solution(
 ) -> Solution:
     """The solution of a network. made: what is kept of the circumstances beside versions: device, seed, threads."""
     status = end.status(best.relative)
-    missing = "; ".join(map(str, missing_conditions(problem))) if status == "unreliable" else ""
+    cause = ""
+    if status == "unreliable":
+        cause = cause_of_amplification(problem) if end.is_undetermined else "; ".join(map(str, missing_conditions(problem)))
     return Solution(
         domain=problem.domain,
         unknowns=problem.unknowns,
@@ -115,7 +121,7 @@ def solution(
         problem=problem,
         name=problem.name,
         status=status,
-        reason=end.sentence(best.relative, missing) + _on_bounds(found),
+        reason=end.sentence(best.relative, cause) + _on_bounds(found),
         seed=problem.training.seed,
         iterations=state.steps,
         seconds=state.seconds,

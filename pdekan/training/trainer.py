@@ -28,6 +28,8 @@ from pdekan.training.estimate import Comparison, compared, refusal
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
 from pdekan.training.history import History
+from pdekan.training.identifiability import undetermined
+from pdekan.training.ill_posed import ill_posed
 from pdekan.training.optimizer_choice import METHODS, Method, SizedGaussNewton
 from pdekan.training.progress import Callback
 from pdekan.training.reasons import Reason
@@ -123,7 +125,8 @@ class Trainer:
             self.strategy = composed(self.problem, self.strategy.schedule(self.problem), goal, self.method)
             state, stop = self._run(replace(state, ended=Reason.STALLED))
             comparison, reason = self._compared(state, stop)
-        return self._finished(state, result.End(stop.reason, state.words, self.training.goal.tolerance, comparison, reason))
+        end = result.End(stop.reason, state.words, self.training.goal.tolerance, comparison, reason)
+        return self._finished(state, end)
 
     def _run(self, state: State) -> tuple[State, Stop]:
         """The state in which the strategy stops."""
@@ -204,7 +207,12 @@ class Trainer:
         if self.setup.interrupted():  # what follows may take as long as many steps
             return self._solution(best, state, end, self.training.history.quick_errors(network), {})
         errors, reference = result.measured(self.problem, network)
-        solution = self._solution(best, state, end, errors, self._standard_errors(best, state))
+        doubts, deviations = list(ill_posed(self.problem)), dict[str, float]()
+        if self.problem.parameters:
+            objective = self._objective(best, state)
+            doubts += undetermined(objective)
+            deviations = standard_errors(objective) if self.problem.data else {}
+        solution = self._solution(best, state, replace(end, doubts=tuple(doubts)), errors, deviations)
         return replace(solution, reference=reference)
 
     def _solution(
@@ -215,14 +223,11 @@ class Trainer:
         found = result.with_errors(self.problem, best.network, deviations)
         return result.solution(self.problem, best, state, end, training.history.arrays(), errors, found, made)
 
-    def _standard_errors(self, best: Candidate, state: State) -> dict[str, float]:
-        """The standard errors of the parameters that were found from data."""
-        problem, training = self.problem, self.training
-        if not (problem.parameters and problem.data):
-            return {}
-        sampling = warm_start.sampling(problem, sized(problem, best.stage, state.grading), best.network)
-        fitted = terms(training.fitted, sampling, training.device)
-        return standard_errors(Objective(problem, best.network, fitted, problem.training.weights))
+    def _objective(self, best: Candidate, state: State) -> Objective:
+        """The least-squares problem of a network on training points of its size."""
+        sampling = warm_start.sampling(self.problem, sized(self.problem, best.stage, state.grading), best.network)
+        fitted = terms(self.training.fitted, sampling, self.training.device)
+        return Objective(self.problem, best.network, fitted, self.problem.training.weights)
 
 
 def _schedule(problem: Problem, given: Network | None) -> tuple[Stage, ...]:

@@ -62,8 +62,7 @@ def missing_conditions(problem: Problem) -> Iterator[Missing]:
         if order < 0:
             yield Missing(f"no equation depends on {name}", True)
             continue
-        own = [one for one in problem.conditions if one.has_points and _concerns(problem, one, name)]
-        faces = [face for condition in own for face in problem.faces(condition)]
+        faces = faces_with_conditions(problem, name)
         if faces.count(START) < order_in_time:
             what = f'an initial condition with operator = "dt({name})"' if START in faces else f"the initial value of {name}"
             yield Missing(f"{name} has derivatives of order {order_in_time} in {TIME}: {what} is missing on {START}", True)
@@ -71,6 +70,24 @@ def missing_conditions(problem: Problem) -> Iterator[Missing]:
         enough = problem.domain.dimension == 1 and len(faces) >= order  # of an ordinary differential equation, on either face
         if bare and order > 0 and not enough:
             yield Missing(f"nothing is stated for {name} on {', '.join(bare[:6])}", False)
+
+
+def cause_of_amplification(problem: Problem) -> str:
+    """Why residuals are amplified: missing conditions, growth towards faces without conditions, or, with all, resonance."""
+    missing = "; ".join(map(str, missing_conditions(problem)))
+    if missing:
+        return missing
+    stated = [face for name in problem.unknowns for face in faces_with_conditions(problem, name)]
+    free = [face for face in problem.domain.faces if stated.count(face) < len(problem.unknowns) and face != TIME + "+"]
+    if free:
+        return f"errors grow exponentially towards {', '.join(free[:4])}, where nothing is stated"
+    return "a resonance: any multiple of an eigenfunction may be added"
+
+
+def faces_with_conditions(problem: Problem, name: str) -> list[str]:
+    """The faces of all conditions that concern an unknown, one for each condition."""
+    own = [one for one in problem.conditions if one.has_points and _concerns(problem, one, name)]
+    return [face for condition in own for face in problem.faces(condition)]
 
 
 def _concerns(problem: Problem, condition: Condition, name: str) -> bool:
@@ -84,7 +101,7 @@ def _concerns(problem: Problem, condition: Condition, name: str) -> bool:
 def _orders(problem: Problem, name: str) -> tuple[int, int]:
     """The highest order of an unknown's derivatives in the equations, -1 where none depends on it, and that in time."""
     order = in_time = -1
-    for slope in _slopes(problem, name):
+    for slope in slopes(problem, name):
         for k, part in enumerate(slope):
             order = max(order, k if bool(part.any()) else -1)
         if TIME in problem.domain.coordinates:
@@ -94,7 +111,7 @@ def _orders(problem: Problem, name: str) -> tuple[int, int]:
     return order, max(in_time, 0)
 
 
-def _slopes(problem: Problem, name: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def slopes(problem: Problem, name: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Derivatives of each equation's residual by value, gradient and Hessian of an unknown, at points inside."""
     points = torch.as_tensor(problem.domain.interior(*POINTS).points)
     frame = Frame(problem.domain.coordinates, Derivatives.FULL)

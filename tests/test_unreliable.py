@@ -1,0 +1,124 @@
+"""Problems without a solution that can be trusted: ill-posed ones, resonances, parameters that nothing determines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import pdekan as pk
+from pdekan import Problem, TrainingOptions, dirichlet, dt, dx, initial, laplacian, neumann
+from pdekan.problem_files.library import library
+from pdekan.problems.parameters import Measurements, Parameter
+from pdekan.training.identifiability import undetermined
+from pdekan.training.ill_posed import ill_posed
+from pdekan.training.trainer import Trainer
+from pdekan.training.uniqueness import cause_of_amplification
+
+ROD = pk.box(x=(0, 1), t=(0, 1))
+SQUARE = pk.box(x=(0, 1), y=(0, 1))
+ENDS = dirichlet(0.0, ("x-", "x+"))
+LAST = dirichlet(lambda x: pk.sin(pk.pi * x), "t+")
+
+
+def heat(diffusivity: float, *conditions: pk.Condition) -> Problem:
+    return Problem(ROD, lambda u, x: dt(u) - diffusivity * (1 + x) * laplacian(u), 0.0, (ENDS, *conditions))
+
+
+def wave(*conditions: pk.Condition) -> Problem:
+    return Problem(ROD, lambda u: dt(dt(u)) - laplacian(u), 0.0, (ENDS, *conditions))
+
+
+def laplace(*conditions: pk.Condition) -> Problem:
+    return Problem(SQUARE, lambda u: laplacian(u) + dx(u), 0.0, conditions)
+
+
+ILL_POSED = {
+    "heat from its end": (heat(0.1, LAST), r"diffusion of u is followed backward in time, from its values on t\+"),
+    "negative diffusion": (heat(-0.1, initial(0.0)), "diffusion of u is followed backward in time, from its values on t-"),
+    "a wave between two times": (wave(initial(0.0), LAST), "u is stated at both ends of time, of a wave"),
+    "Cauchy data": (laplace(dirichlet(0.0, ("x-", "y-", "y+")), neumann(0.0, "x-")), r"slopes of u are stated on x-.*on x\+"),
+}  # fmt: skip
+WELL_POSED = {
+    "heat": heat(0.1, initial(0.0)),
+    "a terminal value": heat(-0.1, LAST),
+    "a wave": wave(initial(0.0), initial(0.0, lambda u: dt(u))),
+    "Laplace": laplace(dirichlet(0.0, ("x-", "y-", "y+")), neumann(0.0, "x+")),
+    "an initial value problem": Problem(
+        pk.box(x=(0, 1)), lambda u: laplacian(u), 0.0, (dirichlet(0.0, "x-"), neumann(0.0, "x-"))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ILL_POSED)
+def test_ill_posed_problems_are_named(name: str) -> None:
+    problem, words = ILL_POSED[name]
+    (found,) = ill_posed(problem)
+    assert re.search(words, found)
+
+
+@pytest.mark.parametrize("name", WELL_POSED)
+def test_well_posed_problems_are_not(name: str) -> None:
+    assert list(ill_posed(WELL_POSED[name])) == []
+
+
+def test_nor_are_those_of_the_library() -> None:
+    problems = [pk.load_problem(name) for name in library() if name not in ("quadratic_100d", "harmonic_10d")]
+    assert [problem.name for problem in problems if list(ill_posed(problem))] == []
+
+
+def test_a_solution_of_an_ill_posed_problem_is_unreliable() -> None:
+    solution = pk.solve(heat(0.1, LAST), training=TrainingOptions(steps=2), estimate=False)
+    assert solution.status == "unreliable"
+    assert "backward in time" in solution.reason
+
+
+def test_causes_of_amplification() -> None:
+    line = pk.box(x=(0, 1))
+    resonance = Problem(line, lambda u: laplacian(u) + pk.pi**2 * u, 1.0, (dirichlet(0.0),))
+    assert cause_of_amplification(resonance) == "a resonance: any multiple of an eigenfunction may be added"
+    growth = Problem(line, lambda u: dx(u) - 99 * u, 1.0, (dirichlet(0.0, "x-"),))
+    assert cause_of_amplification(growth) == "errors grow exponentially towards x+, where nothing is stated"
+    assert "initial value of u is missing" in cause_of_amplification(heat(0.1, LAST))
+
+
+def parametric(equation: pk.Formula, *names: str) -> Problem:
+    """A problem with data u = x (1 - x) / 6 of -3 u'' = 1."""
+    x = np.linspace(0.1, 0.9, 9)
+    data = Measurements(x[:, None], {"u": x * (1 - x) / 6}, noise=1e-3)
+    parameters = {name: Parameter(1.0 + 0.5 * k) for k, name in enumerate(names)}
+    return Problem(
+        pk.box(x=(0, 1)), equation, 1.0, (dirichlet(0.0),), parameters=parameters, data=(data,),
+        training=TrainingOptions(seconds=10.0),
+    )  # fmt: skip
+
+
+NOT_FOUND = {
+    "a sum": (lambda u, a, b: -(a + b) * laplacian(u), "ab", "a + b is found, a and b are not"),
+    "a difference": (lambda u, a, b: -(a - 2 * b + 4.0) * laplacian(u), "ab", "a - 2*b is found, a and b are not"),
+    "one of two": (lambda u, a, b: -a * laplacian(u) + 0.0 * b * u, "ab", "nothing determines b"),
+    "three": (lambda u, a, b, c: -(a + b + c) * laplacian(u), "abc", "of a, b, c only combinations are found"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_FOUND)
+def test_parameters_that_nothing_determines_are_named(name: str) -> None:
+    equation, names, words = NOT_FOUND[name]
+    solution = pk.solve(parametric(equation, *names))
+    assert solution.status == "unreliable"
+    assert words in solution.reason
+    if name == "a sum":
+        assert sum(one.value for one in solution.found.values()) == pytest.approx(3.0, rel=0.02)
+        assert all(one.standard_error is None for one in solution.found.values())
+
+
+def test_parameters_that_are_determined_are_not_doubted() -> None:
+    solution = pk.solve(parametric(lambda u, a: -a * laplacian(u), "a"))
+    assert solution.status == "converged"
+    assert solution.found["a"].standard_error is not None
+    problem = pk.load_problem("eigenvalue_square")
+    trainer = Trainer(replace(problem, training=TrainingOptions(steps=5)))
+    state, _ = trainer._run(trainer.state)
+    assert undetermined(trainer._objective(state.result(), state)) == []
