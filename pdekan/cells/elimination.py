@@ -12,7 +12,7 @@ O(m^1.5) operations and O(m log m) numbers for m cells in a plane. Source: Duff 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,17 +51,24 @@ class LeastSquaresSolution:
     squared_residual: float
 
 
-def solve(children: Sequence[Child], leaves: Mapping[int, Front], sizes: Sequence[int]) -> LeastSquaresSolution:
+def solve(
+    children: Sequence[Child],
+    leaves: Mapping[int, Front],
+    sizes: Sequence[int],
+    check_time: Callable[[], None] = lambda: None,
+) -> LeastSquaresSolution:
     """Minimise the length of all rows' residuals.
 
     children: those of every node, parents before children, node 0 the root. leaves: fronts by node. sizes: the number of
-    columns of every block. Raises UndeterminedError where a block is not determined.
+    columns of every block. check_time: called before every block of work. Raises UndeterminedError where a block is not
+    determined.
     """
     fronts, kept, squared = dict(leaves), {}, 0.0
     last = _last_nodes(children, leaves)
     for nodes in _by_height(children):
         waiting = [(node, _stacked(node, children, fronts, last, sizes)) for node in nodes]
         for group in _alike(waiting):
+            check_time()
             reduced = torch.linalg.qr(torch.stack([rows for _, _, _, rows in group]), mode="r").R
             for (node, out, stay, _), rows in zip(group, reduced, strict=True):
                 width, remaining = _width(out, sizes), _width(stay, sizes)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pdekan.cells.system import Mesh, Solved
-from pdekan.cells.traces import on_boxes
+from pdekan.domains.cell_rules import on_boxes
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks import legendre
@@ -94,6 +94,11 @@ def refined(problem: Problem, mesh: Mesh, network: CellNetwork, found: Indicator
             axes[cell] = np.flatnonzero(tails >= rule.along * tails.max()).tolist()
     partition, former = mesh.partition.refined(axes)
     return Mesh.of(problem, partition, degrees[former])
+
+
+def enriched(problem: Problem, mesh: Mesh, more: int = 2) -> Mesh:
+    """The same cells with higher degrees."""
+    return Mesh.of(problem, mesh.partition, mesh.degrees + more)
 
 
 def smoothness(coefficients: Tensor, dimension: int, degree: int) -> tuple[Array, Array]:

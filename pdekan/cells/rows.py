@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.cells.traces import on_boxes
 from pdekan.domains.box import Box
+from pdekan.domains.cell_rules import on_boxes
 from pdekan.domains.partition import Integers, Partition
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.jets import Derivatives, Jet

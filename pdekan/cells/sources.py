@@ -9,7 +9,7 @@ import torch
 
 from pdekan.cells.refinement import UNSEEN, RefinementRule
 from pdekan.cells.rows import linearised, sizes
-from pdekan.cells.traces import on_boxes
+from pdekan.domains.cell_rules import on_boxes
 from pdekan.domains.partition import Integers, Partition
 from pdekan.domains.quadrature import Array, Quadrature, sobol
 from pdekan.networks import legendre

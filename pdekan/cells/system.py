@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,13 +11,20 @@ from torch import Tensor
 
 from pdekan.cells.elimination import Front, solve
 from pdekan.cells.rows import CellRows, cell_rows
+from pdekan.cells.sampling import CellSampling
 from pdekan.cells.traces import traces, values_count
+from pdekan.domains.cell_rules import reference_rule
 from pdekan.domains.partition import LEAF, CellFaces, Integers, Partition
+from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
+from pdekan.networks.evaluation import evaluate
 from pdekan.problems.conditions import Periodic
 from pdekan.problems.problem import Problem
+from pdekan.residuals import terms as terms_module
+
+TOGETHER = 128  # cells whose rows are made at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,17 +60,25 @@ class Solved:
 
 
 @torch.no_grad()
-def solved(problem: Problem, mesh: Mesh, network: Network | None = None, device: torch.device | None = None) -> Solved:
+def solved(
+    problem: Problem,
+    mesh: Mesh,
+    network: Network | None = None,
+    device: torch.device | None = None,
+    check_time: Callable[[], None] = lambda: None,
+) -> Solved:
     """The least-squares solution on a mesh of the problem, linearised about a network's function or about zero.
 
-    Raises UndeterminedError where the conditions do not determine it.
+    check_time: called before every block of work; what it raises ends a long step. Raises
+    UndeterminedError where the conditions do not determine it.
     """
     device = device or torch.device("cpu")
     partition, unknowns = mesh.partition, len(problem.unknowns)
-    groups = [
-        cell_rows(problem, partition, np.flatnonzero(mesh.degrees == p), int(p), network, device)
-        for p in np.unique(mesh.degrees)
-    ]
+    groups = []
+    for cells in _groups(mesh):
+        check_time()
+        group = cell_rows(problem, partition, cells, int(mesh.degrees[cells[0]]), network, device)
+        groups.append(replace(group, rows=_compressed(group.rows)))
     second = torch.stack([group.second for group in groups]).any(0)
     couplings = _couplings(mesh, groups, second)
     fronts, face_sizes = _fronts(mesh, groups, couplings, second)
@@ -71,13 +87,51 @@ def solved(problem: Problem, mesh: Mesh, network: Network | None = None, device:
         None if axis == LEAF else (node + 1, int(partition.upper_child[node]))
         for node, axis in enumerate(partition.axis.tolist())
     ]
-    found = solve(children, fronts, [*cell_sizes, *face_sizes])
+    found = solve(children, fronts, [*cell_sizes, *face_sizes], check_time)
     solution = CellNetwork(partition, mesh.degrees, unknowns).to(device)
     solution.coefficients.copy_(torch.cat([found.values[cell] for cell in range(partition.count)]))
     lead = torch.zeros(partition.count, dtype=torch.float64)
     for group in groups:
         lead[group.cells] = group.lead.cpu()
     return Solved(solution, lead, _unmatched(mesh, groups, couplings, found.values))
+
+
+@torch.no_grad()
+def projected(network: Network, mesh: Mesh, outputs: int) -> CellNetwork:
+    """The L2 projection of a network's function onto the polynomials of a mesh."""
+    out = CellNetwork(mesh.partition, mesh.degrees, outputs).to(next(network.parameters()).device)
+    rule = out.quadrature(1)
+    points = torch.as_tensor(rule.points).to(out.coefficients)
+    values = evaluate(network, points, Frame(tuple(f"x{k}" for k in range(out.inputs)), Derivatives.VALUE)).value
+    blocks, first = out.blocks(), 0
+    for p in np.unique(mesh.degrees).tolist():
+        cells = np.flatnonzero(mesh.degrees == p)
+        nodes, weights = reference_rule(out.inputs, p + 1)
+        at = torch.as_tensor(nodes).to(points)
+        frame = Frame(tuple(f"x{k}" for k in range(out.inputs)), Derivatives.VALUE)
+        basis = legendre.products(at, torch.ones_like(at), p, frame).value * torch.as_tensor(weights).to(points)[:, None]
+        size = len(cells) * len(at)
+        own = values[first : first + size, :outputs].reshape(len(cells), len(at), outputs)
+        for cell, block in zip(cells.tolist(), torch.einsum("mgu,gn->mun", own, basis), strict=True):
+            blocks[cell].copy_(block)
+        first += size
+    return out
+
+
+def is_affine(problem: Problem) -> bool:
+    """Whether the equations and conditions are affine in the unknowns: one solution of least squares is enough."""
+    partition = Partition.whole(problem.domain.lower, problem.domain.upper)
+    sampling = CellSampling.of(partition, np.full(1, 1), 2)
+    return all(terms_module.is_affine(term, problem) for term in terms_module.terms(problem, sampling))
+
+
+def _groups(mesh: Mesh) -> list[Integers]:
+    """Cells of equal degree, at most TOGETHER at a time."""
+    out = []
+    for p in np.unique(mesh.degrees):
+        cells = np.flatnonzero(mesh.degrees == p)
+        out += [cells[k : k + TOGETHER] for k in range(0, len(cells), TOGETHER)]
+    return out
 
 
 Couplings = list[list[tuple[int, Tensor]]]
@@ -105,7 +159,7 @@ def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, second: Te
     ]
     fronts = {}
     for group in groups:
-        for cell, inside in zip(group.cells.tolist(), _compressed(group.rows), strict=True):
+        for cell, inside in zip(group.cells.tolist(), group.rows, strict=True):
             own = couplings[cell]
             width, outer = inside.shape[1] - 1, [face_sizes[face] for face, _ in own]
             tall = [inside, *group.boundary[cell]]

@@ -14,35 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pdekan.domains.cell_rules import on_boxes, reference_rule
 from pdekan.domains.partition import CellFaces, Integers
-from pdekan.domains.quadrature import Array, tensor_gauss
+from pdekan.domains.quadrature import Array
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks import legendre
-
-
-def reference_rule(dimension: int, order: int) -> tuple[Array, Array]:
-    """Gauss points ``(g, d)`` on [-1, 1]^d and weights ``(g,)`` of sum 1."""
-    rule = tensor_gauss((-1.0,) * dimension, (1.0,) * dimension, (1,) * dimension, order)
-    return rule.points, rule.weights / 2.0**dimension
-
-
-def on_boxes(low: Array, high: Array, axis: Integers | None, order: int) -> tuple[Array, Array]:
-    """Gauss points ``(m, g, d)`` and weights ``(m, g)`` on boxes; with `axis` ``(m,)`` on boxes that are flat along it."""
-    m, d = low.shape
-    flat = np.zeros((m, d), dtype=bool)
-    if axis is not None:
-        flat[np.arange(m), axis] = True
-    points, weights = reference_rule(d - (axis is not None), order)
-    spread = np.zeros((m, len(points), d))
-    for k in range(d):
-        for row in np.unique(flat, axis=0):
-            if row[k]:
-                continue
-            same = (flat == row).all(axis=1)
-            spread[same, :, k] = points[:, k - int(row[:k].sum())]
-    sides = np.where(flat, 1.0, high - low)
-    middle, half = 0.5 * (low + high), 0.5 * (high - low)
-    return middle[:, None] + half[:, None] * spread, weights * sides.prod(axis=1)[:, None]
 
 
 def values_count(dimension: int, degree: int) -> int:

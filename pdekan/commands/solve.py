@@ -170,6 +170,9 @@ def _network(architecture: dict[str, Any]) -> str:
     if architecture["kind"] == "slabs":
         networks = architecture["networks"]
         slabs, architecture = f"{len(networks)} slabs of time, the last a ", networks[-1]
+    if architecture["kind"] == "cells":
+        degrees = list(map(int, architecture["degrees"]))
+        return f"{slabs}a network in each of {architecture['cells']} cells, degree {min(degrees)} to {max(degrees)}"
     sizes = f"{architecture['kind'].upper()} {architecture.get('widths', '')}"
     if architecture["kind"] == "kan":
         sizes += f", degree {_by_layer(architecture['degree'])}, intervals {_by_layer(architecture['intervals'])}"

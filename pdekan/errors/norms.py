@@ -12,12 +12,14 @@ from pdekan.domains.quadrature import Quadrature
 from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
+from pdekan.networks.cells import CellNetwork
 from pdekan.problems.problem import Problem
 
 REPLICATES = 16  # independent scramblings of the Sobol points; their scatter gives the sampling error
 SOBOL_POINTS = 2**17
 MAX_TENSOR_POINTS = 2**19  # the Gauss rule is not refined beyond
 INITIAL_CELLS = {1: 64, 2: 16, 3: 6}  # of the Gauss rule along an axis, by dimension
+CELL_POINTS = 4  # along an axis of a cell with a network of its own, more than its degree
 GAUSS_POINTS = 5  # in a cell along an axis
 CHUNK = 8192  # points evaluated at a time, fewer above seven dimensions
 
@@ -63,7 +65,8 @@ def measure(problem: Problem, network: Network, reference: ReferenceSolution | N
     """The errors of a network, by name, in the unknowns whose exact or reference solution is known.
 
     Up to three dimensions the composite Gauss rule is refined until halving its cells changes no norm by 5e-4 of itself;
-    above, at least 10⁵ scrambled Sobol points in 16 independent replicates are used.
+    above, at least 10⁵ scrambled Sobol points in 16 independent replicates are used. Networks on cells have Gauss
+    points in each.
     """
     domain = problem.domain
     if domain.dimension > TENSOR_DIMENSIONS:
@@ -72,6 +75,8 @@ def measure(problem: Problem, network: Network, reference: ReferenceSolution | N
         names = measured_unknowns(problem, reference)
         errors = {name: _replicated([sums[name] for sums in replicates], domain.measure) for name in names}
         return _with_estimate(errors, reference)
+    if isinstance(network, CellNetwork):
+        return measure_on_rule(problem, network, network.quadrature(CELL_POINTS), reference)
     # an odd number of cells, and another number of points in them than training uses, keep the points apart from training's
     cells = INITIAL_CELLS[domain.dimension] + 1
     coarse = _sums(problem, network, domain.interior(cells, GAUSS_POINTS, 0, 0), reference)

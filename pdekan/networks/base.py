@@ -55,6 +55,11 @@ class Network(nn.Module, ABC):
         """Whether the outputs vanish where the trailing, linear parameters are zero."""
         return True
 
+    @property
+    def numbers_at_a_point(self) -> int:
+        """About how many numbers the arrays of an evaluation have for each point: at most as many as there are parameters."""
+        return sum(p.numel() for p in self.parameters())
+
     def prepare(self, points: Tensor, frame: Frame) -> Jet | object:
         """What depends on the points alone: computed once, then passed to `trace`. Raises NoJacobian."""
         raise NoJacobian(f"{type(self).__name__} has no Jacobian by rows; choose optimizer lbfgs or adam")

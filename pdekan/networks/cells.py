@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pdekan.domains.cell_rules import cell_rule
 from pdekan.domains.partition import Integers, Partition
+from pdekan.domains.quadrature import Quadrature
 from pdekan.fields.jets import Frame, Jet
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
@@ -48,8 +50,23 @@ class CellNetwork(Network):
         return self._partition
 
     @property
+    def cell_degrees(self) -> Integers:
+        """The degrees ``(m,)``."""
+        degrees: Integers = self.get_buffer("degrees").cpu().numpy()
+        return degrees
+
+    @property
     def linear_parameters(self) -> int:
         return self.coefficients.numel()
+
+    @property
+    def numbers_at_a_point(self) -> int:
+        """Those of the largest cell."""
+        return self.outputs * legendre.count(self.inputs, int(self.cell_degrees.max()))
+
+    def quadrature(self, more: int) -> Quadrature:
+        """Gauss points on all cells, along an axis `more` than the degrees."""
+        return cell_rule(self.partition, self.cell_degrees, more)
 
     def architecture(self) -> dict[str, Any]:
         """The number of cells, and of cells by degree; the cuts are stored beside the coefficients."""

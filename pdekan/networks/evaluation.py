@@ -15,8 +15,8 @@ from pdekan.networks.base import Network
 @torch.no_grad()
 def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int | None = None) -> Jet:
     """The network's jet at points ``(n, d)``, `chunk` points at a time, without autograd's graph."""
-    if chunk is None:  # a point's arrays have up to as many numbers as the network has parameters
-        chunk = max(64, min(8192, 2**25 // max(1, sum(p.numel() for p in network.parameters()))))
+    if chunk is None:
+        chunk = max(64, min(8192, 2**25 // max(1, network.numbers_at_a_point)))
     inner = replace(frame, normal=None)
     jets = [network.jet(piece, inner).each(Tensor.detach) for piece in torch.split(points, chunk)]
     return replace(concatenated(jets), frame=frame)

@@ -18,6 +18,7 @@ Degree = Annotated[int, Ge(1), Le(12)]
 Intervals = Annotated[int, Ge(1), Le(1000)]
 Width = Annotated[int, Ge(1), Le(1000)]
 Layers = Len(1, 10)
+Cells = Annotated[int, Ge(1), Le(1000)]
 Weight = Annotated[float, Gt(0), Le(1e12)]
 
 
@@ -44,6 +45,8 @@ class NetworkOptions:
 
     hidden: the nodes of each hidden layer; a number means sum nodes. degree, intervals: those of the splines, a number or one
     for each layer of edges. base: "silu" is the residual activation w_b·silu(x) + w_s·spline(x) of arXiv:2404.19756, eq. 2.10.
+    cells: parts of a box, each with a network of its own: "adaptive", or how many along each axis, 1 for a single network;
+    degree is then that of the polynomials in a cell.
     Raises ValueError for values beyond the limits of the annotations, and for product nodes in an MLP.
     """
 
@@ -52,17 +55,28 @@ class NetworkOptions:
     degree: Degree | Annotated[Sequence[Degree], Layers] | None = None
     intervals: Intervals | Annotated[Sequence[Intervals], Layers] | None = None
     base: Literal["none", "silu"] = "none"
+    cells: Annotated[
+        Literal["adaptive"] | Cells | Annotated[Sequence[Cells], Len(1, 3)] | None, "parts with a network each; on boxes"
+    ] = None
 
     def __post_init__(self) -> None:
         check_limits(self)
-        for name in ("degree", "intervals"):
+        for name in ("degree", "intervals", "cells"):
             value = getattr(self, name)
-            object.__setattr__(self, name, tuple(value) if isinstance(value, Sequence) else value)
+            object.__setattr__(
+                self, name, tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+            )
         if self.hidden is not None:
             plain = (n.sum if isinstance(n, Nodes) and not n.product else n for n in self.hidden)
             object.__setattr__(self, "hidden", tuple(plain))
         if self.kind == "mlp" and any(nodes.product for nodes in self.layers or ()):
             raise ValueError("an mlp has no product nodes; write numbers of nodes")
+
+    @property
+    def local(self) -> bool:
+        """Whether there is more than one cell."""
+        counts = (self.cells,) if isinstance(self.cells, (int, str)) else self.cells or ()
+        return any(n != 1 for n in counts)
 
     @property
     def layers(self) -> tuple[Nodes, ...] | None:

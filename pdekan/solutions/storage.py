@@ -20,6 +20,7 @@ from pdekan.errors.estimate import Estimate
 from pdekan.errors.norms import Errors
 from pdekan.networks import kinds
 from pdekan.networks.base import Network
+from pdekan.networks.cells import CellNetwork
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.output import vtkhdf
 from pdekan.output.record import Record, finite
@@ -110,7 +111,8 @@ def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[A
     if architecture["kind"] == "slabs":
         network: Network = _slabs(architecture, problem)
     else:
-        network = _bare(architecture) if problem is None else build_ansatz(problem, _bare(architecture))
+        bare = _bare(architecture)
+        network = bare if problem is None or isinstance(bare, CellNetwork) else build_ansatz(problem, bare)
     try:
         network.load_state_dict({name: torch.as_tensor(values) for name, values in _renamed(parameters, problem).items()})
     except RuntimeError:

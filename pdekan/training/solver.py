@@ -18,12 +18,14 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
+from pdekan.training.cell_training import CellTraining
 from pdekan.training.optimizer_choice import Fixed, Method
 from pdekan.training.progress import Callback
+from pdekan.training.setup import Setup
 from pdekan.training.strategy import Strategy
 from pdekan.training.threads import threads
 from pdekan.training.time_marching import march
-from pdekan.training.trainer import Setup, Trainer
+from pdekan.training.trainer import Trainer
 
 
 def solve(
@@ -63,6 +65,8 @@ def solve(
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
     setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate)
     with threads(1):
+        if problem.network.local and given is None:
+            return CellTraining(problem, setup, resume).solution()
         if problem.training.slabs == 1:
             return Trainer(problem, given, setup, resume).solution()
         if given is not None:

@@ -26,7 +26,8 @@ from pdekan.training.points import training_points, validation_points
 from pdekan.training.progress import Callback, Progress
 from pdekan.training.result import measured
 from pdekan.training.schedule import stages
-from pdekan.training.trainer import Setup, Trainer
+from pdekan.training.setup import Setup
+from pdekan.training.trainer import Trainer
 
 # From best to worst: the status of a solution is that of its worst slab.
 STATUSES = ("converged", "unreliable", "budget", "stalled", "interrupted")

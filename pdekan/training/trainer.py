@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -30,39 +30,18 @@ from pdekan.training.graded_coordinates import sized
 from pdekan.training.history import History
 from pdekan.training.identifiability import undetermined
 from pdekan.training.ill_posed import ill_posed
-from pdekan.training.optimizer_choice import METHODS, Method, SizedGaussNewton
-from pdekan.training.progress import Callback
+from pdekan.training.optimizer_choice import METHODS, SizedGaussNewton
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
+from pdekan.training.setup import Setup
 from pdekan.training.stage_training import StageTraining, Training
 from pdekan.training.standard_errors import standard_errors
 from pdekan.training.state import Candidate, State
-from pdekan.training.strategy import Stop, Strategy
+from pdekan.training.strategy import Stop
 from pdekan.training.threads import threads
 from pdekan.training.uniqueness import refuse_undetermined
 
 LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How a training is run: what the user passes beside the problem. estimate: whether the error is
-    estimated; lowered: how often the target may be lowered for it.
-
-    cores: threads that networks of `parallel` parameters and more may use, smaller ones use one. Measured on two cores with 848
-    to 1896 parameters: two threads are 1.6 times as fast as one on an idle machine, and 1.4 to 1.8 times slower where another
-    process computes; with 138 parameters 1.4 and 3 times.
-    """
-
-    strategy: Strategy | None = None
-    method: Method | None = None
-    device: str = "cpu"
-    callback: Callback | None = None
-    interrupted: Callable[[], bool] = lambda: False
-    cores: int = 1
-    parallel: int = 1000
-    estimate: bool = True
-    lowered: int = 3
 
 
 class Trainer:
@@ -73,8 +52,9 @@ class Trainer:
     """
 
     def __init__(
-        self, problem: Problem, given: Network | None = None, setup: Setup = Setup(), resume: Solution | None = None
+        self, problem: Problem, given: Network | None = None, setup: Setup | None = None, resume: Solution | None = None
     ) -> None:
+        setup = setup or Setup()
         self.problem, self.setup = problem, setup
         given = None if given is None else build_ansatz(problem, given)
         self.method = setup.method or METHODS[problem.training.optimizer]

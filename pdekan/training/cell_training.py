@@ -1,0 +1,337 @@
+"""Local networks on cells: solved, measured, refined where the indicators are large."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdekan.cells import refinement, sources, system
+from pdekan.cells.elimination import UndeterminedError
+from pdekan.cells.refinement import Indicators, RefinementRule
+from pdekan.cells.sampling import CellSampling
+from pdekan.cells.system import Mesh, Solved
+from pdekan.domains.box import TENSOR_DIMENSIONS, Box
+from pdekan.domains.partition import Partition
+from pdekan.errors import norms
+from pdekan.errors.estimate import Estimate
+from pdekan.errors.norms import CELL_POINTS, Errors
+from pdekan.fields.jets import Derivatives, Frame
+from pdekan.networks import legendre
+from pdekan.networks.cells import CellNetwork
+from pdekan.networks.evaluation import evaluate
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Problem
+from pdekan.residuals.validation import Validation
+from pdekan.solutions import reference_files
+from pdekan.solutions.solution import Solution
+from pdekan.training import result
+from pdekan.training.clock import Clock, StepEndedError
+from pdekan.training.estimate import COMPARISON, Comparison
+from pdekan.training.goal import Goal
+from pdekan.training.history import History
+from pdekan.training.memory import DEFAULT_MEGABYTES
+from pdekan.training.progress import Progress
+from pdekan.training.reasons import Reason
+from pdekan.training.schedule import Stage
+from pdekan.training.setup import Setup
+from pdekan.training.state import Candidate, State
+from pdekan.training.threads import threads
+from pdekan.training.uniqueness import refuse_undetermined
+
+LOG = logging.getLogger(__name__)
+ADAPTIVE = "adaptive"
+
+
+@dataclass(frozen=True)
+class CellRule:
+    """How cells are begun with and when refinement ends.
+
+    degrees, first: by dimension, the degree of the polynomials and the first cells along an axis. accuracy: the relative
+    indicator of the slopes' error at which refinement ends, relative to the target of the residual. newton: the most
+    Gauss-Newton steps on one mesh. stagnation: refinement ends after so many steps without an indicator `less` times the least
+    one. wide: bytes for each square of a cell's unknowns and traces.
+    """
+
+    degrees: tuple[int, int, int] = (14, 10, 6)
+    first: tuple[int, int, int] = (4, 4, 2)
+    accuracy: float = 0.1
+    newton: int = 20
+    stagnation: int = 3
+    less: float = 0.7
+    wide: float = 20.0
+
+
+RULE = CellRule()
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A mesh, its solution and how good it is. relative: the residual as in `residuals.validation`."""
+
+    mesh: Mesh
+    network: CellNetwork
+    found: Indicators
+    candidate: Candidate
+
+
+def refusal(problem: Problem) -> str | None:
+    """Why a problem cannot be solved on cells, or None where it can."""
+    if not isinstance(problem.domain, Box) or problem.domain.dimension > TENSOR_DIMENSIONS:
+        return (
+            f"the domain is a {problem.domain.type_name} of dimension {problem.domain.dimension}; cells fill boxes up to three"
+        )
+    for what, there in (
+        ("parameters that are sought", problem.parameters),
+        ("data", problem.data),
+        ("enrichments", problem.enrichments),
+        ("interfaces", problem.interfaces),
+        ("exact conditions", any(one.is_exact for one in problem.conditions)),
+        (
+            "mean conditions",
+            any(requirement.is_mean for one in problem.conditions for requirement in one.requirements(problem)),
+        ),
+        ("slabs of time", problem.training.slabs > 1),
+        ("graded coordinates", problem.training.adapt),
+        ("an MLP", problem.network.kind == "mlp"),
+    ):
+        if there:
+            return f"there are {what}"
+    return None
+
+
+class CellTraining:
+    """The solution of a problem on cells, step by step. Raises ProblemError for what cannot be solved on cells."""
+
+    def __init__(self, problem: Problem, setup: Setup, resume: Solution | None = None, rule: CellRule = CellRule()) -> None:
+        reason = refusal(problem)
+        if reason is not None:
+            raise ProblemError(f"cells: {reason}; leave out cells, or set cells = 1")
+        self.problem, self.setup, self.rule = problem, setup, rule
+        self.goal = Goal.of(replace(problem, network=replace(problem.network, degree=None)), None)
+        self.target = rule.accuracy * self.goal.target
+        self.device = torch.device(setup.device)
+        self.adaptive = problem.network.cells == ADAPTIVE
+        self.history = History(problem, None if resume is None else resume.history)
+        spent = 0.0 if resume is None else resume.seconds
+        self.clock = Clock(spent, problem.training.seconds, setup.interrupted)
+        self.count = 0 if resume is None else resume.iterations
+        self.start = None if resume is None else resume.network
+        self.steps: list[Step] = []
+        self.coarse = 0  # steps on cells that are not compared with others
+        self.words = ""
+
+    def solution(self) -> Solution:
+        """Solve and refine until the estimated error meets the target, or time, memory or round-off end it."""
+        reference_files.check_reference(self.problem)
+        if self.setup.estimate:
+            refuse_undetermined(self.problem)
+        with threads(self.setup.cores):
+            reason = self._run()
+            best = self._best()
+            comparison, unestimated = self._compared(best, reason)
+        end = result.End(reason, self.words, self.goal.tolerance, comparison, unestimated)
+        errors, reference = result.measured(self.problem, best.network)
+        return replace(self._solution(best, end, errors), reference=reference)
+
+    def _run(self) -> Reason:
+        """The reason for which refinement ends."""
+        try:
+            with self.clock.running():
+                self._affine = system.is_affine(self.problem)
+                mesh = self._first_mesh()
+                self._step(mesh, lambda: None)  # there is always a solution
+                if self.adaptive and self.start is None:
+                    mesh, before = self._resolving(mesh), mesh
+                    self.coarse = 0 if mesh is before else 1
+                while True:
+                    seconds = self.clock.spent
+                    if mesh is not self.steps[-1].mesh:
+                        self._step(mesh, self.clock.check)
+                    reason = self._reason(mesh)
+                    if reason is not None:
+                        return reason
+                    mesh, before = self._next_mesh(), mesh
+                    if self._predicted(mesh, before, self.clock.spent - seconds) > self.clock.budget - self.clock.spent:
+                        return Reason.BUDGET
+        except StepEndedError as ended:
+            return ended.reason
+        except UndeterminedError as error:
+            raise ProblemError(f"equation and conditions do not determine the solution on cells: {error}") from None
+
+    def _first_mesh(self) -> Mesh:
+        problem, rule, domain = self.problem, self.rule, self.problem.domain
+        if isinstance(self.start, CellNetwork):
+            return Mesh.of(problem, self.start.partition, self.start.cell_degrees)
+        stated, d = problem.network.degree, domain.dimension
+        degree = stated if isinstance(stated, int) else rule.degrees[d - 1]
+        cells = problem.network.cells
+        counts = (rule.first[d - 1],) * d
+        if not self.adaptive and cells is not None:
+            counts = (cells,) * d if isinstance(cells, int) else tuple(map(int, cells))
+        if len(counts) != d:
+            raise ProblemError(f"cells has {len(counts)} numbers for {d} coordinates; write one for each, or a single number")
+        partition = Partition.grid(domain.lower, domain.upper, counts)
+        return Mesh.of(problem, partition, np.full(partition.count, degree))
+
+    def _resolving(self, mesh: Mesh) -> Mesh:
+        """The cells that the sources need; the same mesh where these are enough."""
+        degree = int(mesh.degrees[0])
+        partition = sources.resolving(self.problem, mesh.partition, degree, self.target, self._most_cells(degree) // 2)
+        if partition.count == mesh.partition.count:
+            return mesh
+        return Mesh.of(self.problem, partition, np.full(partition.count, degree))
+
+    def _most_cells(self, degree: int) -> int:
+        """How many cells of a degree fit into the memory allowed."""
+        d, megabytes = self.problem.domain.dimension, self.problem.training.memory or DEFAULT_MEGABYTES
+        unknowns = len(self.problem.unknowns)
+        width = unknowns * (legendre.count(d, degree) + 4 * d * legendre.count(d - 1, degree))
+        return max(1, int(megabytes * 1e6 / (self.rule.wide * width**2)))
+
+    def _step(self, mesh: Mesh, check_time: Callable[[], None]) -> None:
+        """Solve on a mesh: once where the problem is affine, else by Gauss-Newton steps from the solution before."""
+        problem, start = self.problem, self.steps[-1].network if self.steps else self.start
+        state = None if start is None or self._affine else system.projected(start, mesh, len(problem.unknowns))
+        last = math.inf
+        for _ in range(1 if self._affine else self.rule.newton):
+            one = system.solved(problem, mesh, state, self.device, check_time)
+            found = refinement.indicators(problem, mesh, one, self.device)
+            state = one.network
+            self._keep(mesh, one, found)
+            if found.relative > 0.9 * last or found.relative <= self.target:
+                break
+            last = found.relative
+
+    def _keep(self, mesh: Mesh, one: Solved, found: Indicators) -> None:
+        """Measure a solution, write a row of the history, tell the callback."""
+        problem, rule = self.problem, CellSampling.of(mesh.partition, mesh.degrees, refinement.UNSEEN)
+        self.count += 1
+        stage = Stage("cells", (mesh.partition.count,), index=len(self.steps), count=len(self.steps) + 1)
+        residuals = Validation.of(problem, rule, self.device).residuals(one.network)
+        step = Step(mesh, one.network, found, Candidate(one.network, stage, residuals))
+        if self.steps and self.steps[-1].mesh is mesh:
+            self.steps.pop()
+        self.steps.append(step)
+        with self.clock.paused():
+            known = norms.measured_unknowns(problem)
+            errors = norms.measure_on_rule(problem, one.network, one.network.quadrature(CELL_POINTS)) if known else {}
+        loss = float((found.cells**2).sum())
+        self.history.append(self.count, self.clock.spent, stage.index, loss, residuals, errors, {})
+        LOG.info("%d cells, indicator %.1e, relative residual %.1e", mesh.partition.count, found.relative, residuals.relative)
+        if self.setup.callback is None:
+            return
+        with self.clock.paused():
+            words = self.setup.callback(self._progress(step, loss, errors))
+        if words:
+            self.words = words
+            raise StepEndedError(Reason.INTERRUPTED)
+
+    def _progress(self, step: Step, loss: float, errors: Mapping[str, Errors]) -> Progress:
+        interrupted = result.End(Reason.INTERRUPTED, "", self.goal.tolerance, None, "interrupted")
+        return Progress(
+            stage=len(self.steps),
+            stages=len(self.steps) + 1,
+            step=self.count,
+            steps=self.count + self.rule.newton,
+            seconds=self.clock.spent,
+            budget=self.clock.budget,
+            loss=loss,
+            relative_residual=step.candidate.relative,
+            l2_relative=max((e.l2_relative for e in errors.values()), default=math.nan),
+            snapshot=lambda: self._solution(step, interrupted, errors),
+        )
+
+    def _reason(self, mesh: Mesh) -> Reason | None:
+        """Why refinement ends after a step, or None where it goes on."""
+        values = [step.found.relative for step in self.steps]
+        if not self.adaptive:
+            return Reason.STALLED if len(self.steps) > 1 else None
+        if not math.isfinite(values[-1]):
+            return Reason.DIVERGED
+        if values[-1] <= self.target and len(self.steps) - self.coarse > 1:
+            return Reason.TOLERANCE
+        old = values[: -self.rule.stagnation]
+        if old and min(values[-self.rule.stagnation :]) > self.rule.less * min(old):
+            return Reason.STALLED
+        if mesh.partition.count > self._most_cells(int(mesh.degrees.max())):
+            return Reason.MEMORY
+        steps = self.problem.training.steps
+        return Reason.STEPS if steps is not None and self.count >= steps else None
+
+    def _next_mesh(self) -> Mesh:
+        """Refined, or of higher degrees where a first mesh meets the target, or is not to be refined."""
+        last = self.steps[-1]
+        if not self.adaptive or last.found.relative <= self.target:
+            return refinement.enriched(self.problem, last.mesh)
+        return refinement.refined(self.problem, last.mesh, last.network, last.found, self.target, RefinementRule())
+
+    def _predicted(self, mesh: Mesh, before: Mesh, seconds: float) -> float:
+        """The seconds of the next step, by the squares of the cells' unknowns."""
+        powers = 2 * mesh.partition.dimension
+        work = [float(np.sum(one.degrees.astype(float) ** powers)) for one in (mesh, before)]
+        return seconds * work[0] / work[1] if self.adaptive else 0.0
+
+    def _best(self) -> Step:
+        """The solution: that of the cells asked for, or the one with the least indicator."""
+        return min(self.steps, key=lambda step: step.found.relative) if self.adaptive else self.steps[0]
+
+    def _compared(self, best: Step, reason: Reason) -> tuple[Comparison | None, str | None]:
+        """The estimated errors of the best solution, by the one before it or, of cells asked for, by the one after it."""
+        if not self.setup.estimate:
+            return None, "not asked for"
+        if reason is Reason.INTERRUPTED:
+            return None, "interrupted"
+        others = [step for step in self.steps if step is not best]
+        others = [step for step in others if step not in self.steps[: self.coarse]] or others
+        if not others:
+            return None, "there was no time for a second solution to compare with"
+        other = min(others, key=lambda step: step.found.relative)
+        return comparison(self.problem, best, other), None
+
+    def _solution(self, best: Step, end: result.End, errors: Mapping[str, Errors]) -> Solution:
+        state = State(budget=self.clock.budget, steps=self.count, seconds=self.clock.spent)
+        made = {"device": str(self.device), "seed": self.problem.training.seed, "threads": self.setup.cores}
+        network = best.network.requires_grad_(False)
+        candidate = replace(best.candidate, network=network)
+        return result.solution(self.problem, candidate, state, end, self.history.arrays(), errors, {}, made)
+
+
+def comparison(problem: Problem, best: Step, other: Step, reliable: float = 0.5, least: float = 0.01) -> Comparison:
+    """The errors of a solution estimated from its difference to another one.
+
+    Where errors are in proportion to the indicators, with ratio ρ = η/η' of the solution to the other, ‖u - u'‖ is at least
+    (1/ρ - 1) ‖e‖ for the better one of the two, and (1 - 1/ρ) ‖e‖ for the worse (the saturation assumption: Bank and Weiser,
+    Math. Comp. 44 (1985) 283-301). In L2, where errors of cells that were not refined are felt elsewhere, the difference itself
+    is taken at least. reliable: the largest ratio of the smaller to the larger indicator; least: the least
+    factor of the difference, as errors of very different meshes are not in proportion.
+    """
+    ratio = best.found.relative / max(other.found.relative, 1e-300)
+    smaller = min(ratio, 1.0 / max(ratio, 1e-300))
+    factor = 1.0 if smaller > reliable else (max(ratio / (1.0 - ratio), least) if ratio < 1.0 else 1.0 / (1.0 - smaller))
+    finer = max(best, other, key=lambda step: step.mesh.partition.count)
+    rule = finer.network.quadrature(CELL_POINTS)
+    frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
+    device = best.network.coefficients.device
+    u, v = (evaluate(one.network, torch.as_tensor(rule.points).to(device), frame) for one in (best, other))
+    weights = torch.as_tensor(rule.weights).to(device)
+    assert u.gradient is not None
+    assert v.gradient is not None
+
+    def norm(values: Tensor) -> float:
+        return math.sqrt(float(weights @ values.square().reshape(len(weights), -1).sum(1)))
+
+    estimates, differences = {}, []
+    for k, name in enumerate(problem.unknowns):
+        l2, size = norm(u.value[:, k] - v.value[:, k]), norm(u.value[:, k])
+        h1, slopes = norm(u.gradient[:, k] - v.gradient[:, k]), norm(u.gradient[:, k])
+        differences.append(l2 / size if size > 0.0 else math.nan)
+        l2, h1 = max(factor, 1.0) * l2, factor * h1
+        relative = [a / b if b > 0.0 else math.nan for a, b in ((l2, size), (h1, slopes))]
+        estimates[name] = Estimate(l2, relative[0], h1, relative[1], COMPARISON)
+    return Comparison(estimates, smaller <= reliable, max(differences), 1.0)

@@ -1,0 +1,130 @@
+"""Problems solved on cells: options, estimates, files, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pdekan
+from pdekan.domains.box import box
+from pdekan.domains.shapes import disk
+from pdekan.fields.functions import exp, sin
+from pdekan.fields.operators import laplacian
+from pdekan.networks.cells import CellNetwork
+from pdekan.problem_files.loader import loads
+from pdekan.problems.conditions import dirichlet
+from pdekan.problems.formulas import EXACT, ProblemError
+from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.problem import Problem
+from pdekan.solutions.solution import load_solution
+from pdekan.training.solver import solve
+
+FILE = """
+schema = 1
+name = "local"
+[domain]
+type = "box"
+x = [-1.0, 1.0]
+y = [-1.0, 1.0]
+[equation]
+operator = "laplacian(u)"
+source = "manufactured"
+[[conditions]]
+type = "dirichlet"
+value = "exact"
+[exact]
+u = "exp(-60*((x-0.2)**2 + y**2))"
+[network]
+cells = {cells}
+"""
+
+
+def problem(cells: str, *lines: str) -> Problem:
+    return loads(FILE.format(cells=cells) + "\n".join(lines), "local.toml")
+
+
+def test_adaptive_cells_meet_the_tolerance_and_the_estimate_is_near_the_error() -> None:
+    solution = solve(problem('"adaptive"', "[training]", "tolerance = 1e-5"))
+    assert solution.status == "converged", solution.reason
+    assert isinstance(solution.network, CellNetwork)
+    errors, estimate = solution.errors["u"], solution.estimate["u"]
+    assert errors.l2_relative < 1e-5
+    assert errors.l2_relative < 3.0 * estimate.l2_relative
+    assert 0.1 < estimate.h1_seminorm_relative / errors.h1_seminorm_relative < 10.0
+
+
+@pytest.mark.parametrize(("cells", "count"), [("[5, 3]", 15), ("4", 16)])
+def test_cells_asked_for_are_kept(cells: str, count: int) -> None:
+    solution = solve(problem(cells, "degree = 8"))
+    assert solution.network.architecture()["cells"] == count
+    assert solution.network.architecture()["degrees"] == {"8": count}
+    errors, estimate = solution.errors["u"], solution.estimate["u"]
+    assert 0.5 < estimate.l2_relative / errors.l2_relative < 2.0
+
+
+def test_one_cell_is_one_network() -> None:
+    assert not NetworkOptions(cells=1).local
+    assert not NetworkOptions(cells=[1, 1]).local
+    assert NetworkOptions(cells=[1, 2]).local
+    assert NetworkOptions(cells="adaptive").local
+
+
+def test_a_solution_is_the_same_after_it_was_stored(tmp_path: Path) -> None:
+    solution = solve(problem("[3, 2]"))
+    solution.save(tmp_path / "s.vtkhdf")
+    again = load_solution(tmp_path / "s.vtkhdf")
+    points = np.random.default_rng(0).uniform(-1.0, 1.0, (40, 2))
+    np.testing.assert_array_equal(again(points), solution(points))
+    np.testing.assert_array_equal(again.gradient(points), solution.gradient(points))
+
+
+def test_a_nonlinear_problem() -> None:
+    domain = box(x=(0.0, 1.0), y=(0.0, 1.0))
+    nonlinear = Problem(
+        domain, lambda u: laplacian(u) - u * u * u, EXACT, (dirichlet(EXACT),), exact=lambda x, y: 2.0 * sin(3.0 * x) * exp(y),
+        network=NetworkOptions(cells=[2, 2]),
+    )  # fmt: skip
+    solution = solve(nonlinear)
+    assert solution.errors["u"].l2_relative < 1e-8
+    assert 3 <= solution.iterations <= 20
+
+
+def test_training_ends_with_its_time() -> None:
+    solution = solve(replace(problem('"adaptive"'), training=TrainingOptions(seconds=0.5, tolerance=1e-13)))
+    assert solution.status in ("budget", "stalled", "converged")
+    assert solution.parameters > 0
+
+
+def test_training_is_interrupted_by_words() -> None:
+    solution = solve(problem('"adaptive"'), watch=lambda progress: "enough")
+    assert solution.status == "interrupted"
+    assert solution.iterations == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"domain": disk((0.0, 0.0), 1.0)}, "cells fill boxes"),
+        ({"training": TrainingOptions(adapt=True)}, "graded coordinates"),
+        ({"conditions": (dirichlet(0.0, enforce="exact"),)}, "exact conditions"),
+        ({"network": NetworkOptions(cells=[2, 2, 2])}, "3 numbers for 2 coordinates"),
+    ],
+)
+def test_what_cells_cannot_do_is_named(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ProblemError, match=words):
+        solve(replace(problem('"adaptive"'), **change))
+
+
+@pytest.mark.parametrize("cells", ['"some"', "0", "[2, 0]", "1.5", "[]"])
+def test_cells_that_make_no_sense_are_refused(cells: str) -> None:
+    with pytest.raises(ProblemError, match="cells"):
+        problem(cells)
+
+
+def test_the_package_solves_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "local.toml"
+    path.write_text(FILE.format(cells="[2, 2]"))
+    assert pdekan.solve(str(path)).network.architecture()["cells"] == 4
