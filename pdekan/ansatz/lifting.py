@@ -20,7 +20,7 @@ from pdekan.domains.base import DomainError
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
 from pdekan.fields.functions import stacked
-from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
 from pdekan.problems.conditions import ValueCondition
 from pdekan.problems.formulas import EXACT, Environment, Field, ProblemError, RightHandSide
 from pdekan.problems.problem import Problem
@@ -77,7 +77,12 @@ class Lifting:
             for face in self.problem.faces(condition):
                 points = torch.as_tensor(self.problem.domain.face(face, *ON_FACES).points)
                 environment = self.problem.environment(points, Derivatives.VALUE)
-                wanted = self._field(condition.value)(environment).value
+                try:
+                    wanted = self._field(condition.value)(environment).value
+                except MissingDerivative:
+                    raise ProblemError(
+                        "exact conditions: derivatives are not supported in a value; write them out, or enforce it weakly"
+                    ) from None
                 gaps.append((face, float((self.values(environment).value - wanted).abs().max())))
                 size = max(size, float(wanted.abs().max()))
         for face, gap in gaps:

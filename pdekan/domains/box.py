@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.quadrature import Array, Quadrature, sobol, tensor_gauss
+from pdekan.domains.validation import UNITS, finite, positive
 from pdekan.fields.jets import Jet
 
 TENSOR_DIMENSIONS = 3  # up to here points are tensor Gauss rules, above scrambled Sobol
@@ -34,11 +36,15 @@ class Box(Domain):
         for name, a, b in zip(self.coordinates, self.lower, self.upper, strict=True):
             if not (np.isfinite(a) and np.isfinite(b) and a < b):
                 raise DomainError(f"interval of {name} is [{a}, {b}]; it needs finite ends, the first below the second")
+            finite(f"interval of {name}", a, b)
+            positive(f"the length of the interval of {name}", b - a)
+        if not 0.0 < self.measure < math.inf:
+            raise DomainError(f"the box's measure is {self.measure}, since its sides are too short or too long{UNITS}")
 
     @property
     def measure(self) -> float:
         """∏ (upper - lower), in the units of the coordinates."""
-        return float(np.prod(np.subtract(self.upper, self.lower)))
+        return math.prod(b - a for a, b in zip(self.lower, self.upper, strict=True))
 
     @property
     def faces(self) -> tuple[str, ...]:

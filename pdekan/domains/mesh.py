@@ -15,7 +15,7 @@ from pdekan.domains import conformity
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.facets import normals, signed_distance
 from pdekan.domains.quadrature import Array, Quadrature
-from pdekan.domains.validation import space
+from pdekan.domains.validation import finite, positive, space
 
 Index = NDArray[np.int64]
 
@@ -59,6 +59,8 @@ class Mesh(Domain):
         space(self.coordinates, self.points.shape[1])
         if len(self.cells) == 0 or not np.isfinite(self.points).all():
             raise DomainError("a mesh needs cells, and finite coordinates")
+        finite("a coordinate of a point", float(np.abs(self.points).max()))
+        positive("the size of the mesh", float(np.ptp(self.points, axis=0).max()))
         if self.cells.min() < 0 or self.cells.max() >= len(self.points):
             raise DomainError(
                 f"a cell has point {self.cells.max()} or {self.cells.min()}; points are 0 … {len(self.points) - 1}"

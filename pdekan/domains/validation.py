@@ -12,6 +12,8 @@ from pdekan.domains.base import DomainError
 from pdekan.fields.jets import TIME
 
 Point = tuple[float, float]
+SMALLEST, LARGEST = 1e-50, 1e50  # of lengths: their squares, cubes and second derivatives have to be numbers too
+UNITS = ": write the problem in other units"
 STATED = object()  # metadata of a parameter that problem files have to state although it has a default
 Pair = Annotated[Sequence[float], Len(2, 2)]
 Triple = Annotated[Sequence[float], Len(3, 3)]
@@ -19,17 +21,21 @@ Radius = Annotated[float, Gt(0), STATED]
 
 
 def finite(what: str, *numbers: float) -> tuple[float, ...]:
-    """The numbers as floats. Raises DomainError for one that is not finite."""
+    """The numbers as floats. Raises DomainError for one that is not finite, or too large to compute with."""
     if not all(math.isfinite(number) for number in numbers):
         raise DomainError(f"{what} is {', '.join(map(str, numbers))}; it needs finite numbers")
+    if any(abs(number) > LARGEST for number in numbers):
+        raise DomainError(f"{what} is {', '.join(map(str, numbers))}; at most {LARGEST:g} is allowed{UNITS}")
     return tuple(float(number) for number in numbers)
 
 
 def positive(what: str, number: float) -> None:
-    """Raises DomainError for a number that is not finite and positive."""
+    """Raises DomainError for a number that is not finite and positive, and for one that is too small or too large."""
     finite(what, number)
     if number <= 0.0:
         raise DomainError(f"{what} is {number}; it needs to be positive")
+    if number < SMALLEST:
+        raise DomainError(f"{what} is {number}; at least {SMALLEST:g} is allowed{UNITS}")
 
 
 def point(what: str, numbers: Sequence[float]) -> Point:

@@ -67,6 +67,7 @@ def probe(problem: Problem) -> Iterator[tuple[Key, str]]:
 def _probe_exact(sample: Sample) -> Iterator[tuple[str, str]]:
     for name in sample.problem.exact_fields:
         try:
+            sample.problem.exact_jet(sample.points, Derivatives.VALUE, None, name)  # needs no derivatives
             exact = sample.problem.exact_jet(sample.points, Derivatives.GRADIENT, None, name)
         except MissingDerivative:
             yield name, "derivatives are not supported in an exact solution"

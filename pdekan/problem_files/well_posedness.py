@@ -74,10 +74,9 @@ class _Values:
 
     def at(self, problem: Problem, points: Tensor) -> Tensor:
         """The prescribed values ``(n,)`` at points ``(n, d)``."""
-        environment = problem.environment(points, Derivatives.VALUE)
         value, unknown = self.condition.value, self.condition.unknown or problem.unknowns[0]
         field = problem.exact_fields[unknown] if isinstance(value, RightHandSide) else value
-        return field(environment).value
+        return field(problem.environment(points, problem.level_of(field, points[:2]))).value
 
     def size(self, problem: Problem, face: str) -> Tensor:
         """The largest of the values' sizes on a face."""
