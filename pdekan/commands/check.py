@@ -15,6 +15,7 @@ from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.formulas import Field, RightHandSide
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
+from pdekan.training.initial_value import applies
 from pdekan.training.memory import memory
 from pdekan.training.schedule import is_open, stages
 from pdekan.training.uniqueness import refuse_undetermined
@@ -79,6 +80,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "seconds": problem.training.seconds,
         "tolerance": problem.training.tolerance,
         "grows": is_open(problem),
+        "slabs_chosen": applies(problem),
         "stages": plan,
     }
 
@@ -112,7 +114,9 @@ def _print_checked(answer: dict[str, Any]) -> None:
         sizes = f"{list(stage['widths'])} degree {list(stage['degree'])} intervals {list(stage['intervals'])}"
         memory_and_kind = f"{stage['memory_megabytes']} MB" + (", plane waves" if stage["plane_waves"] else "")
         out.print(f"  stage {k + 1:<5d} {sizes}: {stage['parameters']} parameters, {memory_and_kind}")
-    if answer["grows"]:
+    if answer["slabs_chosen"]:
+        out.print("  slabs       from the initial values on, as long as the solution allows, each a KAN without hidden nodes")
+    elif answer["grows"]:
         out.print("  network     grows stage by stage until the tolerance is met; plane waves where much is left to do")
     for warning in answer["warnings"]:
         out.print(f"  warning     {warning}")

@@ -144,7 +144,7 @@ def _between_bounds(parameter: Parameter, s: float) -> float:
 
 def _slabs(architecture: Mapping[str, Any], problem: Problem | None) -> PiecewiseInTime:
     networks: list[Network] = []
-    times = None if problem is None else breaks(problem)
+    times = None if problem is None or problem.training.slabs == 1 else breaks(problem)  # others have no ansatz
     for k, part in enumerate(architecture["networks"]):
         network = _bare(part)
         if problem is not None and times is not None:

@@ -18,7 +18,10 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
+from pdekan.training import initial_value
 from pdekan.training.cell_training import CellTraining
+from pdekan.training.clock import Clock
+from pdekan.training.initial_value import InitialValueTraining
 from pdekan.training.optimizer_choice import Fixed, Method
 from pdekan.training.progress import Callback
 from pdekan.training.setup import Setup
@@ -67,11 +70,33 @@ def solve(
     with threads(1):
         if problem.network.local and given is None:
             return CellTraining(problem, setup, resume).solution()
+        default = strategy is None and method is None and given is None and device == "cpu"
+        if default and initial_value.applies(problem):
+            return _from_initial_values(problem, setup, resume)
         if problem.training.slabs == 1:
             return Trainer(problem, given, setup, resume).solution()
         if given is not None:
             raise ProblemError("a network of your own cannot be trained in slabs of time; set slabs = 1")
         return march(problem, setup, resume)
+
+
+def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None, share: float = 0.5) -> Solution:
+    """The solution of an initial value problem in one coordinate: in slabs that follow it, where all at once is no solution.
+
+    share: of the seconds that a linear problem may take at once; a nonlinear one is solved in slabs.
+    """
+    seconds, spent = problem.training.seconds, 0.0 if resume is None else resume.seconds
+    trainer = Trainer(replace(problem, training=replace(problem.training, seconds=share * seconds)), None, setup)
+    trainer.check()
+    whole = None
+    if initial_value.is_linear(problem):
+        whole = replace(trainer.solution(), problem=problem)
+        if whole.status in ("converged", "interrupted"):
+            return whole
+        seconds, spent = seconds - whole.seconds, spent + whole.seconds
+    clock = Clock(spent, seconds, setup.interrupted)
+    slabs = InitialValueTraining(problem, clock, setup.callback, setup.estimate).solution()
+    return slabs if whole is None or slabs.status == "converged" or slabs.relative_residual < whole.relative_residual else whole
 
 
 def check(problem: Problem) -> None:

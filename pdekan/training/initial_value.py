@@ -1,0 +1,245 @@
+"""Initial value problems in one coordinate: slabs whose lengths follow the solution, from its start to its end.
+
+The first slab is all of the interval; one that misses its tolerance is tried again shorter, one that meets it is followed by a
+longer one (Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, 2nd ed., section II.4, eq. 4.13). Then all is
+solved again with a hundredth of the tolerance: the difference estimates the error at the end of all slabs, where those of early
+slabs may have grown. Where it is too large, the better solution takes the place of the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from pdekan.domains.box import Box
+from pdekan.domains.quadrature import gauss
+from pdekan.errors.estimate import Estimate
+from pdekan.fields.jets import Derivatives, Frame
+from pdekan.networks.base import Network
+from pdekan.networks.evaluation import evaluate
+from pdekan.networks.piecewise import PiecewiseInTime
+from pdekan.problems.conditions import OperatorCondition
+from pdekan.problems.options import TrainingOptions
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.terms import is_affine, terms
+from pdekan.residuals.validation import Residuals, Validation
+from pdekan.solutions.solution import Solution
+from pdekan.training import result
+from pdekan.training.clock import Clock, StepEndedError
+from pdekan.training.estimate import COMPARISON, Comparison
+from pdekan.training.goal import Goal
+from pdekan.training.history import History
+from pdekan.training.progress import Callback, Progress
+from pdekan.training.reasons import Reason
+from pdekan.training.schedule import Stage, is_open
+from pdekan.training.slab_fit import Slab, SlabFit, fitted
+from pdekan.training.state import Candidate, State
+
+LOG = logging.getLogger(__name__)
+SAMPLING = Sampling(64, 4, 0, 0)  # where a solution is judged that does not reach the end
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How slabs are chosen.
+
+    tolerances: of the error that a slab adds, from the first solution to the last one. safety, least, most: of the factor
+    between lengths. rejected: the largest factor after a slab that missed its tolerance. smallest: relative to the position,
+    the length at which there is no going on.
+    """
+
+    tolerances: tuple[float, ...] = (1e-9, 1e-11, 1e-13)
+    safety: float = 0.8
+    least: float = 0.1
+    most: float = 4.0
+    rejected: float = 0.6
+    smallest: float = 1e-13
+
+    def factor(self, error: float, tolerance: float, order: int) -> float:
+        """By how much the next slab is longer than one that added an error."""
+        if not math.isfinite(error):
+            return self.least
+        wanted = self.safety * math.pow(tolerance / max(error, 1e-300), 1.0 / order)
+        return min(self.most if error <= tolerance else self.rejected, max(self.least, wanted))
+
+
+def applies(problem: Problem) -> bool:
+    """Whether a problem is an initial value problem in one coordinate, with a network and points that the solver chooses."""
+    options, domain = problem.training, problem.domain
+    if domain.dimension != 1 or not isinstance(domain, Box) or problem.network.base != "none" or not is_open(problem):
+        return False
+    more = problem.parameters or problem.data or problem.enrichments or problem.interfaces
+    default = replace(options, seed=0, seconds=60.0, tolerance=None, memory=None) == TrainingOptions()
+    if more or not default or len(problem.equations) != len(problem.unknowns):
+        return False
+    start = domain.faces[0]
+    return bool(problem.conditions) and all(
+        isinstance(one, OperatorCondition) and not one.is_exact and one.has_points and problem.faces(one) == [start]
+        for one in problem.conditions
+    )
+
+
+def is_linear(problem: Problem) -> bool:
+    """Whether all residuals are affine in the unknowns."""
+    return all(is_affine(term, problem) for term in terms(problem, Sampling(2, 4, 0, 0)))
+
+
+@dataclass(frozen=True)
+class March:
+    """Slabs from the start of a problem on, and why they ended: TOLERANCE at the end of the interval."""
+
+    slabs: tuple[Slab, ...]
+    reason: Reason
+
+    def network(self) -> Network:
+        """The function of all slabs; the last one goes on beyond its end."""
+        networks = [one.network for one in self.slabs]
+        return networks[0] if len(networks) == 1 else PiecewiseInTime(networks, [one.end for one in self.slabs[:-1]], 0)
+
+    @property
+    def residuals(self) -> Residuals:
+        """Root mean squares over the length of all slabs; the relative one is the largest error that a slab adds."""
+        lengths = np.array([one.end - one.start for one in self.slabs])
+        parts = [(one.residuals.equation, one.residuals.conditions) for one in self.slabs]
+        equation, conditions = np.sqrt(lengths / lengths.sum() @ np.square(parts))
+        return Residuals(float(equation), float(conditions), math.inf, max(one.error for one in self.slabs))
+
+
+@dataclass
+class InitialValueTraining:
+    """The training of an initial value problem. estimate: whether the error is estimated."""
+
+    problem: Problem
+    clock: Clock
+    callback: Callback | None = None
+    estimate: bool = True
+    lengths: Lengths = field(default_factory=Lengths)
+    rule: SlabFit = field(default_factory=SlabFit)
+    fits: int = 0
+    words: str = ""
+
+    def __post_init__(self) -> None:
+        self.history = History(self.problem)
+        self.goal = Goal.of(self.problem, None)
+
+    def solution(self) -> Solution:
+        """The first solution whose estimated error is within the tolerance, else the best one."""
+        found: March | None = None
+        comparison, reason = None, "not asked for"
+        for number, tolerance in enumerate(self.lengths.tolerances):
+            better = self._marched(number, tolerance)
+            if found is None:
+                found = better
+            elif better.reason is Reason.TOLERANCE:
+                comparison, before = _compared(self.problem, found, better), found
+                found = before if comparison.worst <= self.goal.tolerance else better
+            else:
+                reason = f"a better solution to compare with was not found: {better.reason.sentence}"
+            met = comparison is not None and comparison.worst <= self.goal.tolerance
+            if better.reason is not Reason.TOLERANCE or met or not self.estimate:
+                break
+        assert found is not None
+        return self._finished(found, comparison, reason)
+
+    def _marched(self, number: int, tolerance: float) -> March:
+        """Slabs that each add at most so much to the error, as far as there is time."""
+        start, end = self.problem.domain.lower[0], self.problem.domain.upper[0]
+        slabs: list[Slab] = []
+        position, length, before = start, end - start, None
+        while position < end:
+            upper = position + length if position + 1.2 * length < end else end
+            try:
+                with self.clock.running():
+                    self.clock.check()
+                    slab = fitted(self.problem, position, upper, before, self.clock.check, self.rule)
+            except StepEndedError as ended:
+                return March(tuple(slabs), ended.reason)
+            self.fits += 1
+            accepted = slab.error <= tolerance
+            length = (upper - position) * self.lengths.factor(slab.error, tolerance, self.rule.degree)
+            if accepted:
+                slabs.append(slab)
+                position, before = upper, slab.network
+            elif length <= self.lengths.smallest * max(abs(position), abs(end - start) * self.lengths.smallest):
+                return March(tuple(slabs), Reason.STALLED)
+            if accepted and not self._shown(number, slabs):
+                return March(tuple(slabs), Reason.INTERRUPTED)
+        return March(tuple(slabs), Reason.TOLERANCE)
+
+    def _shown(self, number: int, slabs: Sequence[Slab]) -> bool:
+        """Write a row of the history and tell the callback; whether to go on."""
+        last = slabs[-1]
+        self.history.append(self.fits, self.clock.spent, number, last.error**2, last.residuals, {}, {})
+        if self.callback is None:
+            return True
+        so_far = March(tuple(slabs), Reason.INTERRUPTED)
+        self.words = self.callback(
+            Progress(
+                stage=number + 1, stages=len(self.lengths.tolerances), step=self.fits, steps=self.fits,
+                seconds=self.clock.spent, budget=self.clock.budget, loss=last.error**2,
+                relative_residual=last.residuals.relative, l2_relative=math.nan,
+                snapshot=lambda: self._solution(so_far, None, "interrupted"),
+            )
+        ) or ""  # fmt: skip
+        return not self.words
+
+    def _finished(self, march: March, comparison: Comparison | None, reason: str) -> Solution:
+        if not march.slabs:
+            march = replace(march, slabs=(self._constant(),))
+        solution = self._solution(march, comparison, reason)
+        errors, reference = result.measured(self.problem, solution.network)
+        return replace(solution, errors=dict(errors) or None, reference=reference)
+
+    def _constant(self) -> Slab:
+        """The whole interval as one slab, where there was no time for a shorter one."""
+        lower, upper = self.problem.domain.lower[0], self.problem.domain.upper[0]
+        return fitted(self.problem, lower, upper, None, lambda: None, self.rule)
+
+    def _solution(self, march: March, comparison: Comparison | None, reason: str) -> Solution:
+        problem, network = self.problem, march.network()
+        residuals, words = march.residuals, self.words
+        end, reached = problem.domain.upper[0], march.slabs[-1].end
+        if march.reason is not Reason.TOLERANCE:
+            validation = Validation.of(problem, SAMPLING, torch.device("cpu"))
+            residuals = validation.residuals(network)
+            words = (
+                words or f"{_ENDS.get(march.reason, march.reason.sentence)}, at {problem.domain.coordinates[0]} = {reached:g}"
+            )
+        stage = Stage("kan", (), (self.rule.degree,), (self.rule.intervals,), outputs=len(problem.unknowns))
+        state = State(self.clock.budget, steps=self.fits, seconds=self.clock.spent)
+        stop = result.End(march.reason, words, self.goal.tolerance, comparison, None if comparison else reason)
+        best = Candidate(network.requires_grad_(False), stage, residuals)
+        made = {"device": "cpu", "seed": problem.training.seed, "threads": 1}
+        LOG.info("%d slabs up to %g of %g", len(march.slabs), reached, end)
+        return result.solution(problem, best, state, stop, self.history.arrays(), {}, {}, made)
+
+
+_ENDS = {Reason.STALLED: "no slab is short enough: the solution may end here"}
+
+
+@torch.no_grad()
+def _compared(problem: Problem, march: March, better: March) -> Comparison:
+    """The differences of two solutions by unknown, at Gauss points of every slab of the better one."""
+    ends = [problem.domain.lower[0], *(one.end for one in better.slabs)]
+    rules = [gauss(a, b, 1, 10) for a, b in itertools.pairwise(ends)]
+    points = torch.as_tensor(np.concatenate([x for x, _ in rules]))[:, None]
+    weights = torch.as_tensor(np.concatenate([w for _, w in rules]))
+    frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
+    u, v = (evaluate(one.network(), points, frame) for one in (march, better))
+    estimates = {}
+    for k, name in enumerate(problem.unknowns):
+        assert u.gradient is not None
+        assert v.gradient is not None
+        pairs = (u.value[:, k], v.value[:, k]), (u.gradient[:, k, 0], v.gradient[:, k, 0])
+        (l2, size), (h1, steepness) = (
+            (float(weights @ (a - b) ** 2) ** 0.5, float(weights @ b**2) ** 0.5 or 1.0) for a, b in pairs
+        )
+        estimates[name] = Estimate(l2, l2 / size, h1, h1 / steepness, COMPARISON)
+    return Comparison(estimates, True, max(one.l2_relative for one in estimates.values()), 0.0)
