@@ -123,7 +123,11 @@ def test_too_much_time_or_memory_ends_training_but_waves_are_skipped(
     strategy = ladder()
     state = after(strategy, (TRAINED, 1e-2))
     assert following(strategy, replace(state, seconds_per_solve=1.0)) == 2  # trained networks need less
-    assert following(strategy, replace(state, seconds_per_solve=1.0, seconds_per_step=1.0)) is Reason.BUDGET
+    slow = replace(state, seconds_per_solve=1.0, seconds_per_step=1.0)
+    patient = strategy.next(problem(), slow)  # the time is used for the best network, as a last one
+    assert patient == replace(strategy.stages[TRAINED], index=TRAINED, count=TRAINED + 1)
+    assert patient.final
+    assert following(strategy, replace(slow, stage=patient)) is Reason.TOO_SLOW
     with caplog.at_level(logging.INFO):
         assert following(strategy, state, memory=1.0) is Reason.MEMORY
     assert "does not fit into the memory" in caplog.text

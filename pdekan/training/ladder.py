@@ -16,7 +16,7 @@ from pdekan.training.state import Candidate, State
 from pdekan.training.strategy import Stop, Strategy
 
 LOG = logging.getLogger(__name__)
-ENDS = {Skip.TIME: Reason.BUDGET, Skip.MEMORY: Reason.MEMORY}
+ENDS = {Skip.TIME: Reason.TOO_SLOW, Skip.MEMORY: Reason.MEMORY}
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,24 @@ class Ladder(Strategy):
     def next(self, problem: Problem, state: State) -> Stage | Stop:
         if state.ended is not None and not state.goes_on(problem):
             return Stop(state.ended)
-        start = state.first if state.stage is None else state.stage.index + 1
+        start, slow = state.first if state.stage is None else state.stage.index + 1, False
         for index in range(start, len(self.stages)):
             stage = self.stages[index]
             skip = self._useless(problem, index, state) or self._obstacle(problem, stage, state)
             if skip is None:
                 return replace(stage, index=index, count=len(self.stages))
             LOG.info("stage %d of %d is skipped: %s", index + 1, len(self.stages), skip.value)
+            slow |= skip is Skip.TIME
             if skip in ENDS and not stage.waves:  # trained networks after waves have fewer nodes
-                return Stop(ENDS[skip])
-        return Stop(state.ended or Reason.STALLED)
+                return (self._patient(state) if slow else None) or Stop(ENDS[skip])
+        return (self._patient(state) or Stop(Reason.TOO_SLOW)) if slow else Stop(state.ended or Reason.STALLED)
+
+    def _patient(self, state: State) -> Stage | None:
+        """The best network once more, in the time that no larger one can use: as a last one, it is trained while it gains."""
+        best, last = state.best, state.stage
+        if not self.grows or best is None or best.stage.waves or last is None or last.final:
+            return None
+        return replace(best.stage, index=last.index, count=last.index + 1)
 
     def schedule(self, problem: Problem) -> tuple[Stage, ...]:
         return self.stages

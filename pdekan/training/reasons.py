@@ -12,6 +12,7 @@ class Reason(enum.StrEnum):
     STALLED = "stalled"
     STEPS = "steps"
     BUDGET = "budget"
+    TOO_SLOW = "too slow"
     MEMORY = "memory"
     INTERRUPTED = "interrupted"
     SINGULAR = "singular"
@@ -34,6 +35,7 @@ _SENTENCES = {
     Reason.STALLED: "no step lowers the loss any further",
     Reason.STEPS: "the steps allowed were used up",
     Reason.BUDGET: "the time allowed was used up",
+    Reason.TOO_SLOW: "a step of a larger network would have taken longer than the time that was left",
     Reason.MEMORY: "no larger network fits into the memory allowed",
     Reason.INTERRUPTED: "interrupted",
     Reason.SINGULAR: "the first least-squares problem was singular or not finite",

@@ -25,7 +25,7 @@ from pdekan.training.state import Candidate, State
 from pdekan.training.uniqueness import UNDETERMINED, cause_of_amplification, missing_conditions
 
 LOG = logging.getLogger(__name__)
-OUT_OF_BUDGET = (Reason.BUDGET, Reason.STEPS, Reason.MEMORY)
+OUT_OF_BUDGET = (Reason.BUDGET, Reason.TOO_SLOW, Reason.STEPS, Reason.MEMORY)
 
 
 @dataclass(frozen=True)

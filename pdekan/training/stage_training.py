@@ -119,7 +119,7 @@ class StageTraining:
         self.objective = Objective(problem, network, fitted, problem.training.weights, rows_at_a_time, training.clock.check)
         self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
         self.steep = SteepForCoordinates(problem, state.grading)
-        self._last = training.clock.spent
+        self._last, self._fastest = training.clock.spent, math.inf
 
     @property
     def _begins_anew(self) -> bool:
@@ -145,7 +145,7 @@ class StageTraining:
         if self.stage.waves:
             state = replace(state, seconds_per_solve=seconds / parameters**3)
         elif outcome.steps:
-            state = replace(state, seconds_per_step=seconds / outcome.steps / parameters**2)
+            state = replace(state, seconds_per_step=min(self._fastest, seconds / outcome.steps) / parameters**2)
         again = state.ended is Reason.REGRIDDING and state.stage == self.stage
         state = replace(
             state, stage=self.stage, ended=reason, repeats=state.repeats + 1 if again else 0, grading=self.steep.grading,
@@ -217,7 +217,7 @@ class StageTraining:
         with training.clock.paused():
             words = self._recorded(replace(step, theta=step.theta.clone()), network, residuals, seconds)
         one = ValidatedStep(step, network, residuals.relative, seconds, seconds - self._last)
-        self._last = seconds
+        self._last, self._fastest = seconds, min(self._fastest, one.duration)
         if words is not None:
             self.words = words
             return Reason.INTERRUPTED

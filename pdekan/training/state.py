@@ -38,8 +38,8 @@ class State:
     place in the schedule at which a resumed training begins.
     extrapolated: whether `best` was not trained for this problem, but for the slab of time before. affine: whether the
     residuals are affine in the last layer's coefficients. steps, seconds, budget: used so far, and the seconds allowed.
-    seconds_per_step, seconds_per_solve: of the last stage, by P² and by P³ for P parameters. start: the number of the restart.
-    words: of a callback that interrupted the training.
+    seconds_per_step, seconds_per_solve: of the last stage's fastest step, by P² and by P³ for P parameters. start: the number
+    of the restart. words: of a callback that interrupted the training.
     """
 
     budget: float
