@@ -248,8 +248,8 @@ def _target(
 def units(term: Term, problem: Problem) -> Tensor:
     """The sizes ``(U,)`` of a term's residual when an unknown and its derivatives, in half-lengths of the domain, are one.
 
-    The root mean square of ∂r/∂u, ∂r/∂∇u and ∂r/∂∇²u, each times 1/H once for each derivative, at u = a linear function and
-    parameters at their initial values. Divided by it, residuals are nondimensional for any domain and any coefficients.
+    The root mean square of `local_sizes` at u = a linear function and parameters at their initial values. Divided by it,
+    residuals are nondimensional for any domain and any coefficients.
     """
     lower, upper = term.points.new_tensor(problem.domain.lower), term.points.new_tensor(problem.domain.upper)
     per_length = 2.0 / (upper - lower)
@@ -262,7 +262,17 @@ def units(term: Term, problem: Problem) -> Tensor:
     if gradient is not None:
         gradient = gradient.clone()
         gradient[:, :count] = (per_length / len(lower)).expand(n, count, -1)
-    slope = term.linearised(Jet(term.frame, value, gradient, jet.second))[1]
+    sizes: Tensor = (term.point_share @ local_sizes(term, problem, Jet(term.frame, value, gradient, jet.second))).sqrt()
+    return sizes
+
+
+def local_sizes(term: Term, problem: Problem, u: Jet) -> Tensor:
+    """Squares ``(n, U)`` of the sizes of a term's residual at its points, near u, when an unknown and its derivatives are one.
+
+    The sum of squares of ∂r/∂u, ∂r/∂∇u and ∂r/∂∇²u, each times 1/H once for each derivative; H: half-lengths of the domain.
+    """
+    per_length = 2.0 / (term.points.new_tensor(problem.domain.upper) - term.points.new_tensor(problem.domain.lower))
+    slope = term.linearised(u)[1]
     size = slope.value**2
     if slope.gradient is not None:
         size = size + (slope.gradient * per_length).square().sum(2)
@@ -270,8 +280,7 @@ def units(term: Term, problem: Problem) -> Tensor:
         size = size + (slope.second * term.frame.pair(per_length, per_length)).square().sum(2)
     if term.mix is not None:  # as if every point had a residual of its own
         size = size / term.mix.square().clamp_min(1e-300)[:, None]
-    sizes: Tensor = (term.point_share @ size[:, :count]).sqrt()
-    return sizes
+    return size[:, : len(term.sought) - term.parameters]
 
 
 def unit(term: Term, problem: Problem) -> float:
