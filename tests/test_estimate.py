@@ -7,12 +7,14 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pdekan as pk
 from pdekan import EXACT, Problem, TrainingOptions, dirichlet, dt, dx, initial, laplacian
 from pdekan.cli import main
 from pdekan.problems.formulas import ProblemError
+from pdekan.problems.parameters import Measurements, Parameter
 from pdekan.training.estimate import AMPLIFIED, COMPARISON, amplification
 from pdekan.training.solver import check
 from pdekan.training.uniqueness import missing_conditions
@@ -179,9 +181,31 @@ def test_heat_from_its_end_is_not_believed() -> None:
 def test_it_can_be_left_out_and_says_why_there_is_none() -> None:
     without = pk.solve(KNOWN["convection"], estimate=False, training=TrainingOptions(steps=3))
     assert (without.estimate, without.estimate_reason) == (None, "not asked for")
-    found = pk.solve(pk.load_problem("eigenvalue_square"), training=TrainingOptions(steps=3))
+    x = np.linspace(0.0, 1.0, 20)
+    regression = Problem(LINE, data=(Measurements(x[:, None], {"u": np.sin(x)}),))
+    found = pk.solve(regression, training=TrainingOptions(steps=3))
     assert found.estimate is None
-    assert "standard errors" in str(found.estimate_reason)
+    assert "held back" in str(found.estimate_reason)
+
+
+def test_parameters_have_estimates_apart_from_standard_errors() -> None:
+    """-u'' = λ u with a mean of u² and -k u'' = 1 with exact data: λ = π², k = 3."""
+    line = replace(pk.load_problem("harmonic_oscillator"), name="oscillator")
+    energy = pk.solve(line, training=TrainingOptions(tolerance=1e-3)).found["energy"]
+    assert energy.discretisation_error is not None
+    assert energy.standard_error is None
+    assert abs(energy.value - 0.5) < 3.0 * energy.discretisation_error + 1e-11
+    assert energy.discretisation_error < 1e-3
+    x = np.linspace(0.1, 0.9, 9)
+    layer = Problem(
+        LINE, lambda u, k: -k * laplacian(u) + pk.exp(u), 1.0, (dirichlet(0.0),), parameters={"k": Parameter(1.0)},
+        data=(Measurements(x[:, None], {"u": np.sin(pk.pi * x)}, noise=0.1),),
+    )  # fmt: skip
+    found = pk.solve(layer, training=TrainingOptions(tolerance=1e-3))
+    if found.estimate is None:
+        assert "noise of the data" in str(found.estimate_reason)
+    else:
+        assert found.found["k"].discretisation_error is not None
 
 
 def test_users_get_it_from_the_command_line_and_the_file(

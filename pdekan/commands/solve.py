@@ -158,6 +158,8 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
         rows.append(("data", f"{solution.data_residual:.2e} (root mean square misfit)"))
     for name, one in solution.found.items():
         spread = "" if one.standard_error is None else f" ± {one.standard_error:.2g} (standard error)"
+        if one.discretisation_error is not None:
+            spread += f", off by {one.discretisation_error:.1g} (discretisation, estimated)"
         rows.append((f"found {name}", f"{one.value:.8g}{spread}{', on its bound' if one.on_bound else ''}"))
     for row in (*rows, *_estimate_rows(solution), *_error_rows(solution, summary["reference"]), ("run", summary["run"])):
         table.add_row(*row)

@@ -41,11 +41,13 @@ class Found:
     """The value of a parameter that was found.
 
     standard_error: due to the noise of the data, None without data. on_bound: whether the value is one of its bounds.
+    discretisation_error: estimated, see `training.estimate`, None where it is not.
     """
 
     value: float
     standard_error: float | None = None
     on_bound: bool = False
+    discretisation_error: float | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,14 +11,14 @@ residual stands for the error: an upper bound within the space, usually far abov
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from pdekan.ansatz.unknowns import build_ansatz, inner_network, network_outputs, replace_inner_network
+from pdekan.ansatz.unknowns import build_ansatz, inner_network, network_outputs, parameter_values, replace_inner_network
 from pdekan.errors.estimate import Estimate
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
@@ -54,8 +54,9 @@ class EstimateRule:
     added: nodes that are added to the network itself, relative to its own. saturation: v is taken where its residual is so many
     times that of u; with 0.3 the estimate is off by that factor at most if errors are proportional to residuals. seconds,
     share: the time allowed, absolute and relative to that of training, of which the larger counts; the first space has no
-    limit. trial: splines in one dimension and waves in two of the space that is tried before training. linear: residual
-    up to which a nonlinear problem's amplified residual is an estimate.
+    limit. steps: Gauss-Newton steps of the richer network where parameters are sought, in which it is not linear. trial:
+    splines in one dimension and waves in two of the space that is tried before training. linear: residual up to which a
+    nonlinear problem's amplified residual is an estimate.
     """
 
     splines: tuple[int, ...] = (48, 192, 768)
@@ -63,8 +64,9 @@ class EstimateRule:
     first_waves: int = 2
     added: tuple[float, ...] = (0.5, 1.5)
     saturation: float = 0.3
-    seconds: float = 4.0
-    share: float = 0.5
+    seconds: float = 3.0
+    share: float = 0.33
+    steps: int = 4
     trial: tuple[int, ...] = (24, 20)
     linear: float = 1e-3
 
@@ -74,13 +76,17 @@ class Comparison:
     """A solution beside one in a richer space.
 
     estimates: by unknown. reliable: whether the richer solution's residual is small enough. difference: the largest relative
-    L2 norm of u - v. amplification: G above.
+    L2 norm of u - v. amplification: G above. residual: that of v, relative. shifts: by parameter, the difference of the values
+    that were found with both, which is due to discretisation and not to noise of data. richer: v, where it is known.
     """
 
     estimates: dict[str, Estimate]
     reliable: bool
     difference: float
     amplification: float
+    residual: float = 0.0
+    shifts: Mapping[str, float] = field(default_factory=dict)
+    richer: Network | None = None
 
     @property
     def worst(self) -> float:
@@ -95,8 +101,8 @@ def _largest(estimates: dict[str, Estimate]) -> float:
 
 def refusal(problem: Problem, network: Network) -> str | None:
     """Why there is no estimate for a problem, or None where there is one."""
-    if problem.parameters or problem.data:
-        return "parameters and data: see the standard errors"
+    if not problem.equations:
+        return "a regression: its residual is that on data that were held back"
     if isinstance(network, PiecewiseInTime):
         return "slabs of time: the error is not estimated across them"
     return None
@@ -122,7 +128,7 @@ def compared(
                 objective = _objective(problem, richer, stage, fitted, Clock(0.0, math.inf) if best is None else clock)
             except ProblemError:  # there is no memory for it
                 break
-            solved, theta = _solved(objective, richer, relative)
+            solved, theta = _solved(objective, richer, relative, rule.steps if problem.parameters else 0)
             if best is None:
                 size = _amplification(objective, theta, solved)
                 weighted, affine = _weighted_residual(problem, network, fitted), objective.affine
@@ -136,7 +142,13 @@ def compared(
         return "no richer space could be solved in the time and memory allowed"
     if best[0] > rule.saturation * relative and not affine and relative > rule.linear:
         return "the residual is too large for an estimate by linearisation"
-    return _comparison(_differences(problem, network, best[1]), best[0] / max(relative, 1e-300), size, weighted, rule)
+    if best[0] > rule.saturation * relative and any(one.noise or one.noise is None for one in problem.data):
+        return "no richer space is better by more than the noise of the data: see the standard errors"
+    one = _comparison(_differences(problem, network, best[1]), best[0] / max(relative, 1e-300), size, weighted, rule)
+    values = [parameter_values(each) if problem.parameters else {} for each in (network, best[1])]
+    factor = _largest(one.estimates) / max(one.difference, 1e-300)
+    shifts = {name: factor * abs(value - values[1][name]) for name, value in values[0].items()}
+    return replace(one, residual=best[0], shifts=shifts, richer=best[1])
 
 
 def _comparison(estimates: dict[str, Estimate], ratio: float, size: float, weighted: float, rule: EstimateRule) -> Comparison:
@@ -149,10 +161,10 @@ def _comparison(estimates: dict[str, Estimate], ratio: float, size: float, weigh
     return Comparison(estimates, reliable, difference, size)
 
 
-def _solved(objective: Objective, richer: Network, relative: float) -> tuple[Network, Tensor]:
-    """The richer network, and its parameters, once its last layer is solved for."""
+def _solved(objective: Objective, richer: Network, relative: float, steps: int) -> tuple[Network, Tensor]:
+    """The richer network with its flat parameters: its last layer is solved for, then all are changed by so many steps."""
     theta = parameters_to_vector(richer.parameters()).detach()
-    outcome = fit(objective, GaussNewton(ridge=1e-12 * min(1.0, relative**2)), theta, 0, lambda step: None)
+    outcome = fit(objective, GaussNewton(ridge=1e-12 * min(1.0, relative**2)), theta, steps, lambda step: None)
     return objective.load(outcome.theta), outcome.theta
 
 

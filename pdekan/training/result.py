@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,8 @@ class End:
         return "budget" if self.reason in OUT_OF_BUDGET else "stalled"
 
     def _contradicts(self, relative: float) -> bool:
-        """Whether the comparison contradicts a residual within the tolerance."""
-        if self.comparison is None or relative > self.tolerance:
+        """Whether a richer solution, with a residual within the tolerance as well, is another one."""
+        if self.comparison is None or max(relative, self.comparison.residual) > self.tolerance:
             return False
         return self.comparison.difference > self.contradiction * self.tolerance
 
@@ -153,12 +154,14 @@ def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Ref
     return norms.measure(problem, network, reference), reference
 
 
-def with_errors(problem: Problem, network: Network, standard_errors: Mapping[str, float]) -> dict[str, Found]:
-    """The values of the trainable parameters, with their standard errors where known, and whether they are on a bound."""
+def with_errors(
+    problem: Problem, network: Network, standard_errors: Mapping[str, float], shifts: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, Found]:
+    """The values of the trainable parameters, whether they are on a bound, with standard errors and shifts if known."""
     found = {}
     for name, value in parameter_values(network).items():
         bounds = problem.parameters[name].lower, problem.parameters[name].upper
-        found[name] = Found(value, standard_errors.get(name), value in bounds)
+        found[name] = Found(value, standard_errors.get(name), value in bounds, shifts.get(name))
     return found
 
 

@@ -200,7 +200,7 @@ class Trainer:
     ) -> Solution:
         training = self.training
         made = {"device": str(training.device), "seed": self.problem.training.seed, "threads": self.setup.cores}
-        found = result.with_errors(self.problem, best.network, deviations)
+        found = result.with_errors(self.problem, best.network, deviations, end.comparison.shifts if end.comparison else {})
         return result.solution(self.problem, best, state, end, training.history.arrays(), errors, found, made)
 
     def _objective(self, best: Candidate, state: State) -> Objective:
