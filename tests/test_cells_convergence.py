@@ -113,7 +113,7 @@ def test_a_system_of_first_order() -> None:
 def adapted(problem: Problem, degree: int, goal: float, steps: int) -> list[tuple[int, float, float]]:
     """Coefficients, indicator and true error (H1 seminorm, relative) of every step."""
     partition = Partition.grid(problem.domain.lower, problem.domain.upper, (4,) * problem.domain.dimension)
-    partition = resolving(problem, partition, degree, goal, 2000)
+    partition = resolving(problem, partition, degree, (1e-2, goal), 2000)
     mesh, out = Mesh.of(problem, partition, np.full(partition.count, degree)), []
     for _ in range(steps):
         one = solved(problem, mesh)

@@ -68,13 +68,14 @@ def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.dev
         rule = Quadrature(points.reshape(-1, partition.dimension), weights.ravel())
         for equation in problem.equations:
             term = term_at(problem, "equation", "equation", equation.operator, equation.source, rule, device)
-            residual = term.residual(evaluate(network, term.points, term.frame)).cpu().numpy() / unit(term, problem)
+            u = evaluate(network, term.points, term.frame)
+            residual = term.residual(u).cpu().numpy() / unit(term, problem)
             residual = (lead[cells] * residual.reshape(weights.shape).T).T
             squares[cells] += (weights * residual**2).sum(1)
             if partition.dimension == 1:
                 squares[cells] += (weights * residual).sum(1) ** 2 * (problem.domain.measure / weights.sum(1) ** 2)
-        frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
-        u = evaluate(network, torch.as_tensor(rule.points).to(device), frame)
+        if u.gradient is None:
+            u = evaluate(network, term.points, Frame(problem.domain.coordinates, Derivatives.GRADIENT))
         assert u.gradient is not None
         size += float(torch.as_tensor(rule.weights).to(device) @ u.gradient.square().sum((1, 2)))
     return Indicators(np.sqrt(squares), np.sqrt(size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +12,14 @@ from pdekan.cells.refinement import UNSEEN, RefinementRule
 from pdekan.cells.rows import linearised, sizes
 from pdekan.domains.cell_rules import on_boxes
 from pdekan.domains.partition import Integers, Partition
-from pdekan.domains.quadrature import Array, Quadrature, sobol
+from pdekan.domains.quadrature import Array, Quadrature, tensor_gauss
 from pdekan.networks import legendre
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import term_at
 
-# Points at which sources are compared with their polynomials, so that nothing narrower than a cell is missed: by dimension.
-LOOKED_AT = {1: 2**16, 2: 2**17, 3: 2**18}
+# Points along an axis at which sources are compared with their polynomials, so that nothing narrower than a cell is missed:
+# by dimension; primes, so that they are not the cells' own.
+LOOKED_AT = {1: 65521, 2: 359, 3: 61}
 CHUNK = 2**22  # numbers at a time
 RULE = RefinementRule()
 
@@ -45,38 +47,62 @@ class _Resolution:
 
 @torch.no_grad()
 def resolving(
-    problem: Problem, partition: Partition, degree: int, goal: float, most: int, rule: RefinementRule = RULE
+    problem: Problem,
+    partition: Partition,
+    degree: int,
+    goals: Sequence[float],
+    most: int,
+    rule: RefinementRule = RULE,
 ) -> Partition:
-    """The partition, cut until polynomials of degree p - 2 represent the equations' sources, relative to `goal`.
+    """The partition, cut until polynomials of degree p - 2 represent the equations' sources.
 
-    most: cells. A cell is cut along the axes along which the highest Legendre coefficients are too large, and along all where
-    the series is wrong at points that it does not use.
+    goals: relative to the sources' size, falling; the last one is met for which at most `most` cells are enough. A cell
+    is cut along the axes along which the highest Legendre coefficients are too large, and along all where the series is wrong
+    at points that it does not use.
     """
-    device = torch.device("cpu")
-    found, looked = _resolution(problem, partition, np.arange(partition.count), degree, device), False
-    while partition.count < most:
-        enough = goal * found.size / np.sqrt(partition.count)
-        worst = found.tails.max(1)
-        axes = {
-            int(c): np.flatnonzero(found.tails[c] >= rule.along * worst[c]).tolist() for c in np.flatnonzero(worst > enough)
-        }
-        if not axes and not looked:
-            looked = True
-            wrong = _wrong(problem, partition, found, degree + UNSEEN, enough, device)
-            axes = {int(cell): list(range(partition.dimension)) for cell in wrong}
-        if not axes:
+    found = _resolution(problem, partition, np.arange(partition.count), degree)
+    for goal in goals:
+        partition, found, met = _to_goal(problem, partition, found, degree, goal, most, rule)
+        if not met:
             break
-        looked = looked and not axes
-        partition, former = partition.refined(axes)
-        kept = np.bincount(former)[former] == 1
-        new = _resolution(problem, partition, np.flatnonzero(~kept), degree, device)
-        found = found.taken(former)
-        for name in ("coefficients", "factors", "tails"):
-            getattr(found, name)[~kept] = getattr(new, name)
     return partition
 
 
-def _resolution(problem: Problem, partition: Partition, cells: Integers, degree: int, device: torch.device) -> _Resolution:
+def _to_goal(
+    problem: Problem,
+    partition: Partition,
+    found: _Resolution,
+    degree: int,
+    goal: float,
+    most: int,
+    rule: RefinementRule,
+) -> tuple[Partition, _Resolution, bool]:
+    """The cells that meet a goal, or as many as are allowed; whether they meet it."""
+    looked = False
+    while True:
+        enough = goal * found.size / np.sqrt(partition.count)
+        worst = found.tails.max(1)
+        chosen = np.flatnonzero(worst > enough).tolist()
+        axes = {cell: np.flatnonzero(found.tails[cell] >= rule.along * worst[cell]).tolist() for cell in chosen}
+        if not axes and not looked:
+            looked = True
+            wrong = _wrong(problem, partition, found, degree + UNSEEN, enough)
+            axes = {int(cell): list(range(partition.dimension)) for cell in wrong}
+        if not axes:
+            return partition, found, True
+        looked = False
+        worst_first = sorted(axes, key=lambda cell: -worst[cell])[: most - partition.count]
+        finer, former = partition.refined({cell: axes[cell] for cell in worst_first})
+        if partition.count >= most or finer.count > most:
+            return partition, found, False
+        partition = finer
+        kept = np.bincount(former)[former] == 1
+        new, found = _resolution(problem, partition, np.flatnonzero(~kept), degree), found.taken(former)
+        for name in ("coefficients", "factors", "tails"):
+            getattr(found, name)[~kept] = getattr(new, name)
+
+
+def _resolution(problem: Problem, partition: Partition, cells: Integers, degree: int) -> _Resolution:
     """How well the sources are represented in some cells."""
     low, high = (corner[cells] for corner in partition.cells)
     (m, d), order = low.shape, degree + UNSEEN
@@ -86,7 +112,7 @@ def _resolution(problem: Problem, partition: Partition, cells: Integers, degree:
     transform = legendre.legendre(torch.as_tensor(nodes), order - 1)[0].numpy().T * (0.5 * gauss)
     squares, series = np.zeros(m), []
     for equation in problem.equations:
-        term = term_at(problem, "equation", "equation", equation.operator, equation.source, rule, device)
+        term = term_at(problem, "equation", "equation", equation.operator, equation.source, rule, torch.device("cpu"))
         one = linearised(term, None)
         sides = torch.as_tensor(np.repeat(high - low, points.shape[1], 0))
         squares += sizes(one.slope, sides).sum(1).reshape(m, -1).mean(1).numpy()
@@ -101,12 +127,10 @@ def _resolution(problem: Problem, partition: Partition, cells: Integers, degree:
     return _Resolution(coefficients.reshape(m, len(series), -1), factors, tails)
 
 
-def _wrong(
-    problem: Problem, partition: Partition, found: _Resolution, order: int, enough: float, device: torch.device
-) -> Integers:
+def _wrong(problem: Problem, partition: Partition, found: _Resolution, order: int, enough: float) -> Integers:
     """The cells in which the series of a source is wrong at some of many points."""
     d = partition.dimension
-    rule = sobol(partition.lower, partition.upper, LOOKED_AT[d], seed=1)
+    rule = tensor_gauss(partition.lower, partition.upper, (LOOKED_AT[d],) * d, 1)
     low, high = partition.cells
     wrong = np.zeros(partition.count)
     for rows in np.array_split(np.arange(len(rule.points)), max(1, len(rule.points) * order**d // CHUNK)):
@@ -120,7 +144,7 @@ def _wrong(
             )
         for e, equation in enumerate(problem.equations):
             piece = Quadrature(points, rule.weights[rows])
-            term = term_at(problem, "equation", "equation", equation.operator, equation.source, piece, device)
+            term = term_at(problem, "equation", "equation", equation.operator, equation.source, piece, torch.device("cpu"))
             deviation = np.abs(linearised(term, None).right.numpy() - (basis * found.coefficients[cell, e]).sum(1))
             np.maximum.at(wrong, cell, deviation * found.factors[cell])
     return np.flatnonzero(wrong > 10.0 * enough)

@@ -59,7 +59,10 @@ def products(position: Tensor, scale: Tensor, degree: int, frame: Frame) -> Jet:
     order = 0 if level is Derivatives.VALUE else (1 if level is Derivatives.GRADIENT else 2)
     which = torch.as_tensor(exponents(d, degree), device=position.device)
     axes = [
-        [part[:, which[:, k]] * scale[:, k, None] ** i for i, part in enumerate(legendre(position[:, k], degree, order))]
+        [
+            part.index_select(1, which[:, k]) * scale[:, k, None] ** i
+            for i, part in enumerate(legendre(position[:, k], degree, order))
+        ]
         for k in range(d)
     ]
 

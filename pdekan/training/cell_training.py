@@ -55,16 +55,21 @@ class CellRule:
     degrees, first: by dimension, the degree of the polynomials and the first cells along an axis. accuracy: the relative
     indicator of the slopes' error at which refinement ends, relative to the target of the residual. newton: the most
     Gauss-Newton steps on one mesh. stagnation: refinement ends after so many steps without an indicator `less` times the least
-    one. wide: bytes for each square of a cell's unknowns and traces.
+    one. wide: bytes for each square of a cell's unknowns and traces. growth: of the seconds for a cell, from few to many.
+    first_share: of the time left, that the first cells may take which resolve the sources. shares: of the largest indicator,
+    above which cells are refined: the first for whose cells there is time.
     """
 
     degrees: tuple[int, int, int] = (14, 10, 6)
     first: tuple[int, int, int] = (4, 4, 2)
     accuracy: float = 0.1
     newton: int = 20
-    stagnation: int = 3
+    stagnation: int = 5
     less: float = 0.7
     wide: float = 20.0
+    growth: float = 1.5
+    first_share: float = 0.3
+    shares: tuple[float, ...] = (0.1, 0.3, 0.7)
 
 
 RULE = CellRule()
@@ -156,8 +161,12 @@ class CellTraining:
                     reason = self._reason(mesh)
                     if reason is not None:
                         return reason
-                    mesh, before = self._next_mesh(), mesh
-                    if self._predicted(mesh, before, self.clock.spent - seconds) > self.clock.budget - self.clock.spent:
+                    taken, before = self.clock.spent - seconds, mesh
+                    for share in self.rule.shares:
+                        mesh = self._next_mesh(share)
+                        if self._predicted(mesh, before, taken) < self.clock.budget - self.clock.spent:
+                            break
+                    else:
                         return Reason.BUDGET
         except StepEndedError as ended:
             return ended.reason
@@ -181,8 +190,12 @@ class CellTraining:
 
     def _resolving(self, mesh: Mesh) -> Mesh:
         """The cells that the sources need; the same mesh where these are enough."""
-        degree = int(mesh.degrees[0])
-        partition = sources.resolving(self.problem, mesh.partition, degree, self.target, self._most_cells(degree) // 2)
+        degree, rule = int(mesh.degrees[0]), self.rule
+        each = rule.growth * self.clock.spent / mesh.partition.count
+        in_time = rule.first_share * (self.clock.budget - self.clock.spent) / each
+        goals = [10.0**-k for k in range(1, 1 + math.ceil(-math.log10(self.target)))]
+        most = int(min(in_time, self._most_cells(degree) / 2))
+        partition = sources.resolving(self.problem, mesh.partition, degree, goals, most)
         if partition.count == mesh.partition.count:
             return mesh
         return Mesh.of(self.problem, partition, np.full(partition.count, degree))
@@ -264,12 +277,12 @@ class CellTraining:
         steps = self.problem.training.steps
         return Reason.STEPS if steps is not None and self.count >= steps else None
 
-    def _next_mesh(self) -> Mesh:
+    def _next_mesh(self, share: float) -> Mesh:
         """Refined, or of higher degrees where a first mesh meets the target, or is not to be refined."""
         last = self.steps[-1]
         if not self.adaptive or last.found.relative <= self.target:
             return refinement.enriched(self.problem, last.mesh)
-        return refinement.refined(self.problem, last.mesh, last.network, last.found, self.target, RefinementRule())
+        return refinement.refined(self.problem, last.mesh, last.network, last.found, self.target, RefinementRule(share))
 
     def _predicted(self, mesh: Mesh, before: Mesh, seconds: float) -> float:
         """The seconds of the next step, by the squares of the cells' unknowns."""
@@ -288,7 +301,7 @@ class CellTraining:
         if reason is Reason.INTERRUPTED:
             return None, "interrupted"
         others = [step for step in self.steps if step is not best]
-        others = [step for step in others if step not in self.steps[: self.coarse]] or others
+        others = [step for step in others if step not in self.steps[: self.coarse]]
         if not others:
             return None, "there was no time for a second solution to compare with"
         other = min(others, key=lambda step: step.found.relative)
