@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdekan.domains.base import Domain, DomainError
-from pdekan.domains.quadrature import Array, Quadrature, sobol, tensor_gauss
+from pdekan.domains.quadrature import Array, Cells, Quadrature, sobol, tensor_gauss
 from pdekan.domains.validation import UNITS, finite, positive
 from pdekan.fields.jets import Jet
 
@@ -51,17 +51,17 @@ class Box(Domain):
         """Two faces for each coordinate."""
         return tuple(name + side for name in self.coordinates for side in "-+")
 
-    def interior(self, cells: int | Sequence[int], order: int, count: int, seed: int) -> Quadrature:
+    def interior(self, cells: int | Sequence[Cells], order: int, count: int, seed: int) -> Quadrature:
         """Gauss rule of `cells` × `order` points for each axis; above three dimensions, at least `count` Sobol points.
 
-        cells: one number, or one for each axis.
+        cells: one number, or for each axis a number or the edges between cells.
         """
         if self.dimension <= TENSOR_DIMENSIONS:
             along = [cells] * self.dimension if isinstance(cells, int) else cells
             return tensor_gauss(self.lower, self.upper, along, order)
         return sobol(self.lower, self.upper, count, seed)
 
-    def face(self, name: str, cells: int | Sequence[int], order: int, count: int, seed: int) -> Quadrature:
+    def face(self, name: str, cells: int | Sequence[Cells], order: int, count: int, seed: int) -> Quadrature:
         """The same on a face, with outward normals."""
         (name,) = self.resolve(name)
         k, side = self.coordinates.index(name[:-1]), name[-1]

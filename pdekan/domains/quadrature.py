@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Cells = int | Sequence[float]  # along an interval: a number of equal cells, or the edges between cells
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,22 @@ class Quadrature:
     normals: Array | None = None
 
 
-def gauss(lower: float, upper: float, cells: int, order: int) -> tuple[Array, Array]:
-    """Composite Gauss-Legendre rule: `order` points in each of `cells` equal cells, exact to degree 2·order - 1.
+def gauss(lower: float, upper: float, cells: Cells, order: int) -> tuple[Array, Array]:
+    """Composite Gauss-Legendre rule: `order` points in each cell, exact to degree 2·order - 1.
 
-    Source: Abramowitz and Stegun, 25.4.29-30.
+    cells: a number of equal ones, or the edges between them. Source: Abramowitz and Stegun, 25.4.29-30.
     """
     nodes, weights = np.polynomial.legendre.leggauss(order)
-    width = (upper - lower) / cells
-    starts = lower + width * np.arange(cells)
-    points = starts[:, None] + width * (nodes + 1.0) / 2.0
-    return points.ravel(), np.tile(weights * width / 2.0, cells)
+    if isinstance(cells, int):
+        width = np.full(cells, (upper - lower) / cells)
+        starts = lower + width * np.arange(cells)
+    else:
+        starts, width = np.array([lower, *cells]), np.diff([lower, *cells, upper])
+    points = starts[:, None] + width[:, None] * (nodes + 1.0) / 2.0
+    return points.ravel(), (width[:, None] * weights / 2.0).ravel()
 
 
-def tensor_gauss(lower: Sequence[float], upper: Sequence[float], cells: Sequence[int], order: int) -> Quadrature:
+def tensor_gauss(lower: Sequence[float], upper: Sequence[float], cells: Sequence[Cells], order: int) -> Quadrature:
     """Tensor product of composite Gauss-Legendre rules; in no dimension, one point of weight one."""
     rules = [gauss(a, b, count, order) for a, b, count in zip(lower, upper, cells, strict=True)]
     if not rules:

@@ -11,6 +11,7 @@ import math
 import operator
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Literal
@@ -190,3 +191,20 @@ def _result(step: Step, arguments: list[Any], environment: Mapping[str, Jet], li
     except (TypeError, ValueError) as error:
         raise ExpressionError(str(error)) from None
     return value
+
+
+def traced(steps: Sequence[Step], environment: Mapping[str, Jet]) -> list[Tensor]:
+    """The values ``(n,)`` of all scalar steps that the environment's names determine; of a comparison, the difference."""
+    results: list[Value | None] = []
+    values: list[Tensor] = []
+    for step in steps:
+        arguments = [results[k] for k in step.arguments]
+        result: Value | None = None
+        if not (any(one is None for one in arguments) or (step.operation == "name" and step.value not in environment)):
+            with suppress(ExpressionError, MissingDerivative):
+                result = _result(step, arguments, environment, next(iter(environment.values())))
+        results.append(result)
+        seen = arguments[0] - arguments[1] if step.operation in _RELATIONS and result is not None else result  # type: ignore[operator]
+        if isinstance(seen, Jet) and seen.components is None:
+            values.append(seen.value)
+    return values

@@ -28,6 +28,20 @@ class Equation:
 
 
 @dataclass(frozen=True)
+class NarrowPlace:
+    """A place where data vary along an axis, about a position, on a length, the width, that points may miss.
+
+    content: about the height of the data times the width. at: the point at which it was found.
+    """
+
+    axis: int
+    position: float
+    width: float
+    content: float
+    at: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Problem:
     """Find the unknowns with equation(unknowns) = source in the domain and every condition on its faces.
 
@@ -35,9 +49,9 @@ class Problem:
     length; no equation at all is a regression. exact: such a function, or one for each unknown by name (and numbers for
     parameters). `source=EXACT` is the operator applied to `exact` (a manufactured solution). parameters: numbers trained with
     the unknowns. exact_reference: the reference for errors where no formula is known: "fem" for finite elements, or the path
-    of a file. interfaces: shapes by name, across whose boundaries the unknowns or their slopes may jump. text: that of the
-    problem file, if there is one. Raises ProblemError for arguments of other types, for names that do not exist and for EXACT
-    without an exact solution.
+    of a file. interfaces: shapes by name, across whose boundaries the unknowns or their slopes may jump. narrow: places that
+    were found in the data, at which points are laid more densely. text: that of the problem file, if there is one. Raises
+    ProblemError for arguments of other types, for names that do not exist and for EXACT without an exact solution.
     """
 
     domain: Domain
@@ -57,6 +71,7 @@ class Problem:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     text: str | None = None
+    narrow: tuple[NarrowPlace, ...] = ()
 
     def __post_init__(self) -> None:
         _check_types(vars(self))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,12 @@ from torch import Tensor
 
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
-from pdekan.domains.quadrature import Quadrature
+from pdekan.domains.quadrature import Cells, Quadrature
 from pdekan.networks.grading import lengths_per_axis, to_physical
+from pdekan.problems.problem import NarrowPlace
+
+GROWTH = 4.0  # of cells from one to the next away from a narrow place
+SLIVER = 0.1  # of a narrow place's width: edges nearer to the next are left out
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,8 @@ class Sampling:
     """How points are laid: `cells` × `order` Gauss points an axis up to three dimensions, else about `count` Sobol points.
 
     grading: of the coordinates in which they are laid evenly (see `networks.grading`), on a box: as many in all, and along
-    every axis in proportion to the lengths that fit along it.
+    every axis in proportion to the lengths that fit along it. narrow: places on a box about which cells are as short as the
+    places are wide, and four times as long from one to the next, where coordinates are not graded.
     """
 
     cells: int
@@ -27,18 +33,41 @@ class Sampling:
     count: int
     seed: int
     grading: Tensor | None = None
+    narrow: tuple[NarrowPlace, ...] = ()
 
     def inside(self, domain: Domain) -> Quadrature:
         """The points in a domain."""
-        if self.grading is None or not isinstance(domain, Box):
+        if not isinstance(domain, Box):
             return domain.interior(self.cells, self.order, self.count, self.seed)
+        if self.grading is None:
+            return domain.interior(self.cells_along(domain), self.order, self.count, self.seed)
         return moved(domain.interior(self._along(), self.order, self.count, self.seed), domain, self.grading)
 
     def on(self, domain: Domain, face: str, count: int, seed: int) -> Quadrature:
         """The points on one of its faces."""
-        if self.grading is None or not isinstance(domain, Box):
+        if not isinstance(domain, Box):
             return domain.face(face, self.cells, self.order, count, seed)
+        if self.grading is None:
+            return domain.face(face, self.cells_along(domain), self.order, count, seed)
         return moved(domain.face(face, self._along(), self.order, count, seed), domain, self.grading)
+
+    def cells_along(self, domain: Domain) -> list[Cells]:
+        """Cells along every axis, where coordinates are not graded: equal ones, or those about narrow places."""
+        return [self._cells(k, *ends) for k, ends in enumerate(zip(domain.lower, domain.upper, strict=True))]
+
+    def _cells(self, k: int, lower: float, upper: float) -> Cells:
+        places = [place for place in self.narrow if place.axis == k and lower < place.position < upper]
+        if not places:
+            return self.cells
+        width = (upper - lower) / self.cells
+        edges = [np.linspace(lower, upper, self.cells + 1)]
+        for place in places:
+            reach = place.width * GROWTH ** np.arange(max(1, math.ceil(math.log(width / place.width, GROWTH))))
+            edges.append(place.position + np.concatenate([-reach, [0.0], reach]))
+        inner = np.unique(np.concatenate(edges))
+        inner = inner[(inner > lower) & (inner < upper)]
+        apart = np.diff(np.append(inner, upper)) > SLIVER * min(place.width for place in places)
+        return tuple(inner[apart].tolist())
 
     def _along(self) -> list[int]:
         """Cells along every axis: in proportion to how many lengths fit along it."""

@@ -19,6 +19,7 @@ from pdekan.problems.parameters import Measurements, Parameter, with_known_value
 from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.singular_points import moved_aside
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,8 @@ def term_at(
 ) -> Term:
     """operator = value at a rule's points; of two sides, the second's are in the second half of them.
 
+    Points at integrable singularities of a source are moved aside.
+
     Raises ProblemError where the value is not finite.
     """
     points = torch.as_tensor(rule.points, dtype=torch.float64, device=device)
@@ -206,6 +209,11 @@ def term_at(
     level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
     n = len(points) // sides
     target = _target(problem, operator, value, level, points, normals, sides)
+    if group == "equation":
+        aside = moved_aside(problem.domain, rule, target.cpu(), lambda x: _target(problem, operator, value, level, x, None, 1))
+        if aside is not rule:
+            points = torch.as_tensor(aside.points, dtype=torch.float64, device=device)
+            target = _target(problem, operator, value, level, points, normals, sides)
     bad = ~torch.isfinite(target)
     if bool(bad.any()):
         named = zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True)

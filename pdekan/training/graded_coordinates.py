@@ -46,12 +46,13 @@ class GradingRule:
 
 
 RULE = GradingRule()
+SLOPE = 0.7  # of lengths away from narrow places of the data
 
 
 def check(problem: Problem) -> None:
     """Raise ProblemError for a problem whose coordinates cannot be graded."""
     domain, kind = problem.domain, problem.network.kind
-    if not isinstance(domain, Box) or domain.dimension > TENSOR_DIMENSIONS or problem.interfaces or kind != "kan":
+    if not gradable(problem):
         raise ProblemError(
             f"adapt = true: coordinates are graded on boxes of up to {TENSOR_DIMENSIONS} dimensions without interfaces, for "
             f"networks of kind kan; here the domain is of type {domain.type_name} with {domain.dimension} "
@@ -67,6 +68,36 @@ def needed(problem: Problem, network: Network, rule: GradingRule = RULE) -> Tens
     given = None if inner.grading is None else inner.grading.cpu()
     wanted = equidistribute([lengths(problem, network, given, k, rule) for k in range(problem.domain.dimension)])
     return None if wanted is None or (given is not None and coarseness(given, wanted) < rule.denser) else wanted
+
+
+def gradable(problem: Problem) -> bool:
+    """Whether coordinates can be graded."""
+    domain = problem.domain
+    few = isinstance(domain, Box) and domain.dimension <= TENSOR_DIMENSIONS
+    return few and not problem.interfaces and problem.network.kind == "kan"
+
+
+def of_narrow_places(problem: Problem) -> Tensor | None:
+    """The grading ``(d, n)`` for narrow places of the data, None without any.
+
+    The length at x is the least of SLOPE |x - p| over all places p, but at least the width of a place.
+    """
+    if not problem.narrow:
+        return None
+    axes = []
+    for k, (a, b) in enumerate(zip(problem.domain.lower, problem.domain.upper, strict=True)):
+        nodes = [torch.linspace(-1.0, 1.0, RULE.nodes, dtype=torch.float64)]
+        places = [(2.0 * (p.position - a) / (b - a) - 1.0, 2.0 * p.width / (b - a)) for p in problem.narrow if p.axis == k]
+        for position, width in places:
+            reach = width * torch.logspace(-1, math.log10(2.0 / width), RULE.nodes, dtype=torch.float64)
+            nodes.append(position + torch.cat([-reach, reach.new_zeros(1), reach]))
+        x = torch.cat(nodes).unique()
+        x = x[(x >= -1.0) & (x <= 1.0)]
+        lengths = torch.full_like(x, MAX_LENGTH)
+        for position, width in places:
+            lengths = lengths.minimum((SLOPE * (x - position).abs()).clamp_min(width))
+        axes.append((x, lengths))
+    return equidistribute(axes)
 
 
 def sized(problem: Problem, stage: Stage, grading: Tensor | None, rule: GradingRule = RULE) -> Stage:

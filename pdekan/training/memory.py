@@ -54,14 +54,16 @@ def _beside(stage: Stage, dimension: int) -> float:
 def memory(problem: Problem, stage: Stage) -> int:
     """About how many bytes a step of Gauss-Newton takes, without those of the program itself."""
     sampling, d = training_points(problem, stage, 0), problem.domain.dimension
-    axis, equations = sampling.cells * sampling.order, len(problem.equations)
+    equations = len(problem.equations)
     faces = problem.face_count
     measured = sum(len(values) for one in problem.data for values in one.values.values())
     if d > TENSOR_DIMENSIONS:
         share = -(-sampling.count // max(1, faces))
         rows = equations * 2 ** math.ceil(math.log2(sampling.count)) + faces * 2 ** math.ceil(math.log2(share))
     else:
-        rows = math.ceil(equations * problem.domain.filling * axis**d) + faces * axis ** max(0, d - 1)
+        cells = [one if isinstance(one, int) else len(one) + 1 for one in sampling.cells_along(problem.domain)]
+        axes = sorted(sampling.order * one for one in cells)
+        rows = math.ceil(equations * problem.domain.filling * math.prod(axes)) + faces * math.prod(axes[1:])
     rows += measured
     parameters = stage.parameters(d)
     try:

@@ -38,7 +38,7 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
     cells = stage.intervals[0] if stage.intervals else 4
     cells *= math.ceil(axis / (cells * MAX_ORDER))
     cells = max(1, min(cells, axis // 2))
-    return Sampling(cells, math.ceil(axis / cells), 0, seed)
+    return Sampling(cells, math.ceil(axis / cells), 0, seed, narrow=problem.narrow)
 
 
 def validation_points(training: Sampling) -> Sampling:

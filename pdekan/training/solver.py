@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pdekan.ansatz.unknowns import network_outputs
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.optimizers.base import LeastSquares, Optimizer
 from pdekan.problem_files.loader import load_problem
+from pdekan.problem_files.narrow_data import narrow_places
 from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
@@ -21,14 +23,18 @@ from pdekan.solutions.solution import Solution
 from pdekan.training import initial_value
 from pdekan.training.cell_training import CellTraining
 from pdekan.training.clock import Clock
+from pdekan.training.graded_coordinates import gradable
 from pdekan.training.initial_value import InitialValueTraining
 from pdekan.training.optimizer_choice import Fixed, Method
 from pdekan.training.progress import Callback
+from pdekan.training.schedule import is_open
 from pdekan.training.setup import Setup
 from pdekan.training.strategy import Strategy
 from pdekan.training.threads import threads
 from pdekan.training.time_marching import march
 from pdekan.training.trainer import Trainer
+
+LOG = logging.getLogger(__name__)
 
 
 def solve(
@@ -73,6 +79,7 @@ def solve(
         default = strategy is None and method is None and given is None and device == "cpu"
         if default and initial_value.applies(problem):
             return _from_initial_values(problem, setup, resume)
+        problem = looked_at(problem)
         if problem.training.slabs == 1:
             return Trainer(problem, given, setup, resume).solution()
         if given is not None:
@@ -97,6 +104,21 @@ def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None
     clock = Clock(spent, seconds, setup.interrupted)
     slabs = InitialValueTraining(problem, clock, setup.callback, setup.estimate).solution()
     return slabs if whole is None or slabs.status == "converged" or slabs.relative_residual < whole.relative_residual else whole
+
+
+def looked_at(problem: Problem) -> Problem:
+    """The problem with the narrow places of its data, which are logged, and in graded coordinates where these resolve them.
+
+    That is where all places stand across one axis: in graded coordinates plane waves are no better at a peak of the plane.
+    """
+    places = narrow_places(problem)
+    for place in places:
+        name = problem.domain.coordinates[place.axis]
+        LOG.info("data vary on a length of %.1e about %s = %.6g; points are laid there", place.width, name, place.position)
+    problem = replace(problem, narrow=places)
+    if len({place.axis for place in places}) == 1 and is_open(problem) and gradable(problem):
+        problem = replace(problem, training=replace(problem.training, adapt=True))
+    return problem
 
 
 def check(problem: Problem) -> None:

@@ -155,7 +155,7 @@ class Trainer:
         solve_seconds = self.method.solve_seconds if isinstance(self.method, SizedGaussNewton) else 0.0
         state = State(budget=self.training.clock.budget, seconds_per_solve=solve_seconds / self.setup.cores)
         if resume is None:
-            return state
+            return replace(state, grading=self._first_grading())
         problem, schedule = self.problem, self.strategy.schedule(self.problem)
         network = resume.network.to(self.training.device)
         inner = inner_network(network)
@@ -175,6 +175,11 @@ class Trainer:
             steps=resume.iterations, seconds=resume.seconds,
         )  # fmt: skip
         return replace(state, best=self._prolonged(stage, state))  # the problem may have changed since
+
+    def _first_grading(self) -> torch.Tensor | None:
+        """The coordinates that narrow places of the data need, where the solver chooses the coordinates."""
+        grading = graded_coordinates.of_narrow_places(self.problem) if self.problem.training.adapt else None
+        return None if grading is None else grading.to(self.training.device)
 
     def _snapshot(self, best: Candidate, state: State, errors: Mapping[str, Errors]) -> Solution:
         """The solution of a training that is not finished."""
