@@ -37,7 +37,7 @@ points = st.tuples(places, places)
 def polygons(draw: st.DrawFn) -> Polygon:
     """Star-shaped about a point, in either sense, perhaps with a hole."""
     (x, y), n, rounds = draw(points), draw(st.integers(3, 7)), draw(st.sampled_from([1.0, -1.0]))
-    angles = rounds * 2.0 * np.pi * (np.arange(n) + np.array(draw(st.lists(st.floats(0.0, 0.5), min_size=n, max_size=n)))) / n
+    angles = rounds * 2.0 * np.pi * (np.arange(n) + np.array(draw(st.lists(st.floats(0.0, 0.4), min_size=n, max_size=n)))) / n
     radii = np.array(draw(st.lists(st.floats(0.4, 1.0), min_size=n, max_size=n)))
     corners = np.stack([x + radii * np.cos(angles), y + radii * np.sin(angles)], axis=1)
     hole = 0.25 * (corners - (x, y)) + (x, y)

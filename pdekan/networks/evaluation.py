@@ -16,7 +16,7 @@ from pdekan.networks.base import Network
 def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int | None = None) -> Jet:
     """The network's jet at points ``(n, d)``, `chunk` points at a time, without autograd's graph."""
     if chunk is None:
-        chunk = max(64, min(8192, 2**25 // max(1, network.numbers_at_a_point)))
+        chunk = max(64, min(8192, 2**25 // max(1, network.numbers_at_a_point), 2**17 // points.shape[1]))
     inner = replace(frame, normal=None)
     jets = [network.jet(piece, inner).each(Tensor.detach) for piece in torch.split(points, chunk)]
     return replace(concatenated(jets), frame=frame)

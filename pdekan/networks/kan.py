@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -23,6 +23,7 @@ MARGIN, SCATTERED_MARGIN, MAX_GRID_DIMENSION = 0.97, 0.7, 3
 # slabs of Allen-Cahn's equation the first least-squares problem left as little with 0.2, up to ten times as much with 2.
 UNGRADED_LENGTHS = 0.5
 PROJECTION_RIDGE = 1e-10  # relative to the norm of the matrix, in which functions of plane waves are nearly dependent
+ACTIVATIONS = 2**20  # numbers of an array, of which evaluating a layer takes some
 INITIAL_NOISE = 0.05  # of a new edge, relative to its linear function
 
 
@@ -178,7 +179,7 @@ class KAN(BoxNetwork):
         margin = MARGIN if self.inputs <= MAX_GRID_DIMENSION else SCATTERED_MARGIN
         x = self._inputs(points, Frame(("",) * self.inputs, Derivatives.VALUE))
         for k, layer in enumerate(self.spline_layers[:-1]):
-            value = layer(x).value
+            value = _values(layer, x).value
             low, high = value.amin(0), value.amax(0)
             scale = 2.0 * margin / (high - low)
             keep = high - low < 1e-12
@@ -194,12 +195,10 @@ class KAN(BoxNetwork):
                     keep_products |= (largest <= 1.0) & (largest >= 0.5)
                 scale[layer.sums :] = torch.where(keep_products, 1.0, margin / largest)
                 shift[layer.sums :] = 0.0
-            if lazily and bool((scale == 1.0).all()):
-                x = layer(x)
-                continue
-            layer.rescale_outputs(scale, shift)
-            self.spline_layers[k + 1].substitute_inputs(scale, shift)
-            x = layer(x)
+            if not lazily or bool((scale != 1.0).any()):
+                layer.rescale_outputs(scale, shift)
+                self.spline_layers[k + 1].substitute_inputs(scale, shift)
+            x = _values(layer, x)
 
     def resized(
         self,
@@ -301,6 +300,12 @@ def build(architecture: Mapping[str, Any]) -> KAN:
     pruned = [[(i, o) for i, o in edges] for edges in architecture["pruned"]] if "pruned" in architecture else None
     grading = None if columns is None else torch.zeros(widths[0], columns, dtype=torch.float64)
     return KAN(*sizes, products=architecture.get("products"), pruned=pruned, grading=grading)
+
+
+def _values(layer: SplineLayer, x: Jet) -> Jet:
+    """A layer's values at those of x, as many points at a time as have ACTIVATIONS activations or values of bases."""
+    chunk = max(1, ACTIVATIONS // (layer.inputs * max(layer.outputs, layer.degree + 1)))
+    return replace(x, value=torch.cat([layer(replace(x, value=part)).value for part in x.value.split(chunk)]))
 
 
 def _per_layer(value: int | Sequence[int], depth: int, what: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -151,13 +152,25 @@ class Objective:
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """‖rows‖² and its gradient ``(P,)``, by autograd through the network's jets."""
-        self._check_time()
-        network = self.load(theta)
-        total = theta.new_zeros(())
-        for term, factor in zip(self.terms, self.factors, strict=True):
-            total = total + (factor * term.residual(network.jet(term.points, term.frame))).square().sum()
-        slopes = torch.autograd.grad(total, list(network.parameters()), allow_unused=True, materialize_grads=True)
-        return float(total.detach()), torch.cat([slope.reshape(-1) for slope in slopes])
+        network, loss, gradient = self.load(theta), 0.0, torch.zeros_like(theta)
+        for graph in self._graphs:
+            self._check_time()
+            total = theta.new_zeros(())
+            for term, factor in graph:
+                total = total + (factor * term.residual(network.jet(term.points, term.frame))).square().sum()
+            slopes = torch.autograd.grad(total, list(network.parameters()), allow_unused=True, materialize_grads=True)
+            loss, gradient = loss + float(total.detach()), gradient + torch.cat([slope.reshape(-1) for slope in slopes])
+        return loss, gradient
+
+    @cached_property
+    def _graphs(self) -> list[list[tuple[Term, Tensor]]]:
+        """All terms, whose graph is made at once where it fits into memory; else pieces of them, one at a time."""
+        terms, memory = list(zip(self.terms, self.factors, strict=True)), self._graph_memory
+        costs = [bytes_a_point(self.network, term.points, term.frame) for term, _ in terms]
+        if sum(cost * len(term.points) for cost, (term, _) in zip(costs, terms, strict=True)) <= memory.kept:
+            return [terms]
+        sizes = [max(1, memory.points_at_a_time(cost) // term.sides) for cost, (term, _) in zip(costs, terms, strict=True)]
+        return [[piece] for (term, factor), size in zip(terms, sizes, strict=True) for piece in _pieces(term, factor, size)]
 
     def normalise(self, theta: Tensor, lazily: bool = False) -> Tensor:
         """Hidden nodes brought back to their range over all training points; see `Network.normalise`."""

@@ -102,9 +102,13 @@ class Term:
 
 
 def _at(jet: Jet, points: Tensor, frame: Frame) -> Jet:
-    """A jet at some of its points."""
-    divergence = None if jet.divergence is None else jet.divergence[points]
-    return replace(jet.each(lambda part: part[points]), frame=frame, divergence=divergence)
+    """A jet at some of its points; what is the same at all of them is not copied."""
+
+    def some(part: Tensor) -> Tensor:
+        return part[:1].expand(len(points), *part.shape[1:]) if part.stride(0) == 0 else part[points]
+
+    divergence = None if jet.divergence is None else some(jet.divergence)
+    return replace(jet.each(some), frame=frame, divergence=divergence)
 
 
 def terms(

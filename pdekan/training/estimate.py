@@ -30,7 +30,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.places import OFFSET
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.least_squares import Objective, row_factors
 from pdekan.residuals.terms import Term, terms
 from pdekan.residuals.validation import SMALL, Validation
 from pdekan.training.clock import Clock
@@ -176,8 +176,9 @@ def _scaled(one: Estimate, factor: float) -> Estimate:
 
 def _weighted_residual(problem: Problem, network: Network, fitted: list[Term]) -> float:
     """‖A e‖: the root of a network's loss on some terms."""
-    theta = parameters_to_vector(network.parameters()).detach()
-    return math.sqrt(Objective(problem, network, fitted, problem.training.weights).loss(theta))
+    factors = row_factors(problem, fitted, problem.training.weights)
+    rows = [f * term.residual(evaluate(network, term.points, term.frame)) for f, term in zip(factors, fitted, strict=True)]
+    return math.sqrt(sum(float(one.square().sum()) for one in rows))
 
 
 def _richer(problem: Problem, network: Network, rule: EstimateRule) -> Iterator[tuple[Network, Stage]]:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
+from pdekan.residuals.jacobian_products import GRAPH_MEMORY, GraphMemory
 from pdekan.training.points import training_points
 from pdekan.training.schedule import Stage
 
@@ -34,6 +35,12 @@ def block(parameters: int, stage: Stage, dimension: int, megabytes: float | None
             "allowed; allow more (--memory), take a smaller network, or optimizer matrix-free"
         )
     return rows
+
+
+def graphs(megabytes: float | None) -> GraphMemory:
+    """What autograd's graphs may take, in proportion to the megabytes allowed."""
+    share = (megabytes or DEFAULT_MEGABYTES) / DEFAULT_MEGABYTES
+    return GraphMemory(int(share * GRAPH_MEMORY.kept), int(share * GRAPH_MEMORY.chunk))
 
 
 def _of_rows(rows: int, width: int) -> float:

@@ -28,6 +28,7 @@ from pdekan.training.fit import fit
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
 from pdekan.training.history import History
+from pdekan.training.memory import graphs
 from pdekan.training.optimizer_choice import Method, SizedGaussNewton
 from pdekan.training.points import validation_points
 from pdekan.training.progress import Callback, Progress
@@ -116,7 +117,10 @@ class StageTraining:
         self.theta = parameters_to_vector(network.parameters()).detach()
         self.rows = sum(len(term.target) for term in fitted)
         rows_at_a_time = training.rows_at_a_time(sizes, len(self.theta))
-        self.objective = Objective(problem, network, fitted, problem.training.weights, rows_at_a_time, training.clock.check)
+        self.objective = Objective(
+            problem, network, fitted, problem.training.weights, rows_at_a_time, training.clock.check,
+            graphs(problem.training.memory),
+        )  # fmt: skip
         self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
         self.steep = SteepForCoordinates(problem, state.grading)
         self._last, self._fastest = training.clock.spent, math.inf
