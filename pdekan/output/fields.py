@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pdekan.output.hdf5 import load_attribute
+from pdekan.output.hdf5 import MAX_TEXTS, load_attribute
 from pdekan.output.samples import Axis, Grid, Mesh, OutputError, Samples, field_name, free_name
 
 # netCDF-4's name of a dimension scale without values
@@ -64,7 +64,7 @@ def load_fields(group: h5py.Group) -> Samples:
             cut={name: float(_array(group, "coordinate", name)) for name in cut},
             coordinates=coordinates,
         )
-    fields = {name: dataset[()] for name, dataset in group.items() if name not in no_fields}
+    fields = {name: _array(group, "field", name) for name in group if name not in no_fields}
     unknowns = (load_attribute(group, "unknown"),) if "unknown" in group.attrs else _strings(group, "unknowns")
     return Samples(layout, fields, unknowns)
 
@@ -108,13 +108,18 @@ def _store_strings(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
 def _strings(group: h5py.Group, name: str) -> tuple[str, ...]:
     if name not in group.attrs:
         raise OutputError(f"no attribute {name!r} on {group.name}")
+    if group.attrs.get_id(name).shape > (MAX_TEXTS,) or len(group.attrs.get_id(name).shape) != 1:
+        raise OutputError(f"the attribute {name!r} on {group.name} is no list of at most {MAX_TEXTS} texts")
     return tuple(str(value) for value in group.attrs[name])
 
 
 def _array(group: h5py.Group, what: str, name: str) -> NDArray[Any]:
     if name not in group:
         raise OutputError(f"no {what} {group.name}/{name}")
-    return np.asarray(group[name][()])
+    dataset = group[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
+        raise OutputError(f"{group.name}/{name} is no array of real numbers")
+    return np.asarray(dataset[()])
 
 
 def _long_name(samples: Samples, name: str) -> str:

@@ -18,6 +18,9 @@ from pdekan.output.atomic import write_bytes
 from pdekan.output.samples import OutputError
 
 Row = TypeVar("Row")
+MAX_LOADED = 500_000_000  # bytes of all arrays of a group, as numbers of eight bytes: copies of some are made
+MAX_TEXTS = 1000  # in an attribute: many may refer to the same long text
+DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 _INTEGERS = tuple[int, ...]
 # numbers by Python's type; strings and lists of whole numbers are stored as texts
 _NUMBERS: dict[Any, type] = {int: np.int64, bool: np.int64, float: np.float64}
@@ -26,21 +29,28 @@ _PYTHON_TYPES: dict[Any, type] = {np.int64: int, np.float64: float}
 
 @contextmanager
 def opened(path: str | os.PathLike[str], name: str) -> Iterator[h5py.Group]:
-    """A group of a file, for reading. Raises OutputError with the path where it is missing, and for errors in the block."""
+    """A group of a file, for reading; what is in it takes at most MAX_LOADED bytes and is in this file.
+
+    Raises OutputError with the path where it is missing, and for errors in the block: h5py has exceptions of many kinds for
+    damaged files.
+    """
     if not Path(path).is_file():
         raise OutputError(f"{os.fspath(path)}: there is no such file")
     try:
         with h5py.File(path, "r") as file:
-            group = file.get(name)
+            linked = name != "/" and not isinstance(file.get(name, getlink=True), h5py.HardLink)
+            group = None if linked else file.get(name)
             if not isinstance(group, h5py.Group):
                 raise OutputError(f"no group /{name}: pdekan did not write this file")
+            _check_contents(group)
             yield group
     except OutputError as error:
         raise OutputError(f"{os.fspath(path)}: {error}") from error
     except PermissionError as error:
         raise OutputError(f"{os.fspath(path)}: it may not be read") from error
-    except (OSError, RuntimeError) as error:
-        raise OutputError(f"{os.fspath(path)}: not an HDF5 file, truncated or damaged ({error})") from error
+    except DAMAGE as error:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise OutputError(f"{os.fspath(path)}: not an HDF5 file, truncated or damaged ({reason})") from error
 
 
 @contextmanager
@@ -61,22 +71,36 @@ def check_self_contained(path: str | os.PathLike[str]) -> None:
 
     Files of other formats pass.
     """
-    if not h5py.is_hdf5(path):
-        return
-    with opened(path, "/") as root:
-        _check_object(root)
-        root.visititems(lambda _, item: _check_object(item))
+    if h5py.is_hdf5(path):
+        with opened(path, "/"):
+            pass
 
 
-def _check_object(item: h5py.Group | h5py.Dataset) -> None:
-    if isinstance(item, h5py.Group):
-        outward = [name for name in item if isinstance(item.get(name, getlink=True), h5py.ExternalLink)]
-        if outward:
-            raise OutputError(f"{item.name} has a link into another file; copy the data into this one")
-    elif isinstance(item, h5py.Dataset):
-        other = item.external or (item.is_virtual and any(source.file_name != "." for source in item.virtual_sources()))
-        if other:
-            raise OutputError(f"the data of {item.name} are in another file; copy them into this one")
+def _check_contents(group: h5py.Group) -> None:
+    """Raise OutputError for data of other files, links out of the group, and more numbers than are loaded.
+
+    A file can state any size: what is compressed, or was never written, takes next to nothing in it.
+    """
+    loaded = 0
+
+    def check(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        nonlocal loaded
+        if isinstance(item, h5py.Group):
+            for name in item:
+                link = item.get(name, getlink=True)
+                if isinstance(link, h5py.ExternalLink) or (isinstance(link, h5py.SoftLink) and group.name != "/"):
+                    raise OutputError(f"{item.name} has a link into another file or group; copy the data into this one")
+        elif isinstance(item, h5py.Dataset):
+            if item.external or (item.is_virtual and any(source.file_name != "." for source in item.virtual_sources())):
+                raise OutputError(f"the data of {item.name} are in another file; copy them into this one")
+            loaded += (item.size or 0) * max(item.dtype.itemsize, np.dtype(np.float64).itemsize)
+            if loaded > MAX_LOADED:
+                raise OutputError(
+                    f"{item.name} has shape {item.shape}: all that is read may take {MAX_LOADED // 10**6} MB in memory"
+                )
+
+    check("", group)
+    group.visititems(check)
 
 
 def store_attribute(group: h5py.Group, name: str, text: str) -> None:
@@ -121,7 +145,7 @@ def load_json(group: h5py.Group, name: str) -> dict[str, Any]:
     """A stored object; raises OutputError where there is none."""
     try:
         value = json.loads(load_text(group, name))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise OutputError(f"{name} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise OutputError(f"{name} is not a JSON object")
@@ -136,8 +160,12 @@ def store_arrays(group: h5py.Group, name: str, arrays: Mapping[str, NDArray[Any]
 
 
 def load_arrays(group: h5py.Group, name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a group in their stored order; raises OutputError where there is no such group."""
-    return {key: np.asarray(dataset[()]) for key, dataset in _subgroup(group, name).items()}
+    """The arrays of numbers of a group in their stored order; raises OutputError where there is no such group."""
+    inside = _subgroup(group, name)
+    for key, dataset in inside.items():
+        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
+            raise OutputError(f"{_path(inside, key)} is no array of real numbers")
+    return {key: np.asarray(dataset[()]) for key, dataset in inside.items()}
 
 
 def store_rows(group: h5py.Group, name: str, rows: Sequence[Row], kind: type[Row], omit: Sequence[str] = ()) -> None:
@@ -203,7 +231,10 @@ def _column(table: h5py.Group, column: str, type_: Any) -> list[Any]:
     dataset = table.get(column)
     if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
         raise OutputError(f"no column {table.name}/{column}")
-    textual = h5py.check_string_dtype(dataset.dtype) is not None
+    string = h5py.check_string_dtype(dataset.dtype)
+    textual = string is not None
+    if string is not None and string.length is None:
+        raise OutputError(f"{table.name}/{column} holds texts of any length")
     if textual == (type_ in _NUMBERS) or not (textual or np.can_cast(dataset.dtype, _NUMBERS[type_])):
         raise OutputError(f"{table.name}/{column} holds {dataset.dtype}")
     if not textual:

@@ -23,11 +23,13 @@ from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.output import vtkhdf
+from pdekan.output.hdf5 import DAMAGE
 from pdekan.output.record import Record, finite
 from pdekan.output.samples import OutputError
 from pdekan.problem_files import loader
 from pdekan.problems.parameters import Measurements, Parameter
 from pdekan.problems.problem import Problem
+from pdekan.solutions.stored_data import check_numbers, check_outcome, check_sizes
 
 # Fields that are stored under their own names. Residuals that are not finite are stored as null and read as infinite.
 PLAIN = ("name", "status", "reason", "seed", "iterations", "seconds", "tolerance")
@@ -65,31 +67,39 @@ def record(solution: Mapping[str, Any]) -> Record:
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The fields of the solution in a file by their names; those of parameters that were found as mappings.
 
-    Raises OutputError for a file that is not one of ours, and for a network that no file can rebuild.
+    Raises OutputError for a file that is not one of ours, and for a network that no file can rebuild. A file may come from
+    anyone: what it states is taken apart as data, and its sizes are compared before anything is made of them.
     """
     record, file = vtkhdf.read_record(path), os.fspath(path)
     try:
         return _fields(record, file)
     except OutputError as error:
         raise OutputError(f"{file}: {error}") from None
-    except (KeyError, TypeError) as error:
-        raise OutputError(f"{file}: the stored configuration lacks or misstates {error}") from None
+    except DAMAGE as error:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise OutputError(f"{file}: the stored configuration lacks or misstates something ({reason})") from None
 
 
 def _fields(record: Record, file: str) -> dict[str, Any]:
     config, outcome = record.config, record.config["summary"]
+    check_outcome(outcome)
     domain, problem = restored({"type": "box", **config["domain"]}), None  # version 0.1.0 had boxes only, without a type
     if record.problem_text is not None:
         data = [_measurements(one) for one in config.get("data", [])]
         problem = loader.loads(record.problem_text, f"{file} (stored problem)", domain=domain, data=data)
     errors, estimate = record.errors, outcome.get("estimate")
+    unknowns = tuple(config.get("unknowns") or [config["unknown"]])  # runs of version 0.1.0 had one
+    check_numbers(errors or {}, "errors")
+    network = _network(outcome["network"], record.parameters, problem)
+    if network.inputs != domain.dimension or (problem is not None and problem.unknowns != unknowns):
+        raise OutputError("its network, its problem and its domain do not belong together")
     return {
         **{name: outcome[name] for name in PLAIN},
         **{name: _or_infinite(outcome[name]) for name in RESIDUALS},
         "data_residual": outcome.get("data_residual"),
         "domain": domain,
-        "unknowns": tuple(config.get("unknowns") or [config["unknown"]]),  # runs of version 0.1.0 had one
-        "network": _network(outcome["network"], record.parameters, problem),
+        "unknowns": unknowns,
+        "network": network,
         "problem": problem,
         "stage": config["stage"],
         "history": record.history,
@@ -108,12 +118,15 @@ def _or_nan(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]], problem: Problem | None) -> Network:
     """The network with its parameters, in the ansatz of the problem where there is one."""
+    check_sizes(architecture, sum(values.size for values in parameters.values()))
     if architecture["kind"] == "slabs":
         network: Network = _slabs(architecture, problem)
     else:
         bare = _bare(architecture)
         network = bare if problem is None or isinstance(bare, CellNetwork) else build_ansatz(problem, bare)
     try:
+        if not all(np.isfinite(values).all() for values in parameters.values()):
+            raise OutputError("a parameter of its network is not finite: there is no solution in it; solve again with --force")
         network.load_state_dict({name: torch.as_tensor(values) for name, values in _renamed(parameters, problem).items()})
     except RuntimeError:
         raise OutputError(
