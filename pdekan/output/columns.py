@@ -14,7 +14,7 @@ from pdekan.output.hdf5 import opened
 from pdekan.output.samples import Array, OutputError
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".vtkhdf")
-MAX_SHOWN = 20  # characters of a name in a message
+MAX_SHOWN = 20  # characters of a name in a message, and names
 CSV_HINT = "; commas part the cells, and a point the decimals"
 
 
@@ -54,9 +54,9 @@ def _csv(path: Path) -> dict[str, Array]:
 
 def listed(names: Collection[str]) -> str:
     """Names of columns for a message; what is no short name is counted only, since any file may be taken for a table."""
-    short = [name for name in names if name.isidentifier() and len(name) <= MAX_SHOWN]
-    others = len(list(names)) - len(short)
-    return ", ".join([*short, *([f"{others} without a short name"] if others else [])]) or "none"
+    short = [name for name in names if name.isidentifier() and len(name) <= MAX_SHOWN][:MAX_SHOWN]
+    others = len(names) - len(short)
+    return ", ".join([*short, *([f"{others} more" if short else f"{others} without a short name"] if others else [])]) or "none"
 
 
 def _is_number(cell: str) -> bool:

@@ -17,7 +17,7 @@ from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import appended
 from pdekan.fields.functions import sin
-from pdekan.fields.jets import TIME, Derivatives, Frame, Jet
+from pdekan.fields.jets import TIME, Derivatives, Frame, Jet, MissingDerivative
 from pdekan.fields.operators import normal
 from pdekan.problem_files.lexer import names_in
 from pdekan.problem_files.samples import Sample, Trial, samples
@@ -76,7 +76,10 @@ class _Values:
         """The prescribed values ``(n,)`` at points ``(n, d)``."""
         value, unknown = self.condition.value, self.condition.unknown or problem.unknowns[0]
         field = problem.exact_fields[unknown] if isinstance(value, RightHandSide) else value
-        return field(problem.environment(points, problem.level_of(field, points[:2]))).value
+        try:
+            return field(problem.environment(points, Derivatives.VALUE)).value
+        except MissingDerivative:
+            return field(problem.environment(points, problem.level_of(field, points[:2]))).value
 
     def size(self, problem: Problem, face: str) -> Tensor:
         """The largest of the values' sizes on a face."""
@@ -159,7 +162,9 @@ def _operators(problem: Problem) -> Iterator[tuple[Sample, Field]]:
 
 
 def _corners(problem: Problem) -> Iterator[str]:
-    for first, second in itertools.combinations_with_replacement(_prescribed_values(problem), 2):
+    prescribed = _prescribed_values(problem)
+    sizes = {(one.place, face): one.size(problem, face) for one in prescribed for face in one.faces}
+    for first, second in itertools.combinations_with_replacement(prescribed, 2):
         if first.condition.unknown != second.condition.unknown:
             continue
         for one, other in itertools.product(first.faces, second.faces):
@@ -167,7 +172,7 @@ def _corners(problem: Problem) -> Iterator[str]:
             if not len(points):
                 continue
             a, b = first.at(problem, points), second.at(problem, points)
-            size = torch.maximum(first.size(problem, one), second.size(problem, other))
+            size = torch.maximum(sizes[first.place, one], sizes[second.place, other])
             if _differ(a, b, torch.maximum(size, torch.maximum(a.abs().max(), b.abs().max()))):
                 k = int((a - b).abs().argmax())
                 where = ", ".join(f"{c} = {v:g}" for c, v in zip(problem.domain.coordinates, points[k].tolist(), strict=True))

@@ -19,6 +19,7 @@ from pdekan.runs import summary
 from pdekan.runs.lock import locked
 from pdekan.solutions.sampling import grid_axes
 from pdekan.solutions.solution import Solution, load_solution
+from pdekan.solutions.stored_data import check_name
 from pdekan.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ CHECKPOINT_POINTS = 9  # an axis: a checkpoint is there to resume from, its samp
 
 
 def fresh_directory(name: str, root: Path = Path("outputs")) -> Path:
-    """A new, empty directory root/name/NNN, numbered from 001; safe against other processes that do the same."""
+    """A new, empty directory root/name/NNN, numbered from 001; safe against other processes that do the same.
+
+    Raises OutputError for a name that leads elsewhere.
+    """
+    check_name(name)
     parent = root / name
     parent.mkdir(parents=True, exist_ok=True)
     for earlier in parent.iterdir():
