@@ -84,6 +84,12 @@ def test_a_layer_and_a_peak_in_the_plane() -> None:
         assert all(abs(one.position - position) < 3e-3 for one in found)
 
 
+def test_a_curved_front_is_no_place() -> None:
+    """On the line through its centre it is narrow along that line only."""
+    front = "1/(1 + (1e3*(sqrt((x - 1.5)**2 + (y - 0.25)**2) - 0.92))**2)"
+    assert narrow_places(stated(front, UNIT)) == ()
+
+
 def test_two_places_are_two() -> None:
     places = narrow_places(stated("exp(-((x - 0.2)/1e-5)**2) + 3*exp(-((x - 0.8)/1e-4)**2)"))
     assert sorted({round(one.position, 3) for one in places}) == [0.2, 0.8]

@@ -32,17 +32,19 @@ class Look:
 
     lines, points: lines along each axis and points on each, by dimension; above, nothing is looked at. spacing: of training
     points that a narrow place may lie between, in sides of the domain. halvings: of it, down to round-off. steps: of a
-    bisection or of golden sections. candidates: zeros and extrema along all lines of an axis, at most. content: of a narrow
-    place, the least product of height and width relative to the data's mean size; share: relative to the largest content.
-    aligned: the share of lines that a place must be found on to stand across its axis. places: along an axis, at most.
+    bisection or of golden sections. candidates: zeros and extrema along all lines of an axis, at most; terms: between two
+    points. content: of a narrow place, the least product of height and width relative to the data's mean size; share: relative
+    to the largest content. aligned: the share of lines that a place must be found on to stand across its axis. places: along an
+    axis, at most.
     """
 
     lines: tuple[int, ...] = (1, 12, 9)
     points: tuple[int, ...] = (4097, 513, 129)
     spacing: float = 1.0 / 32.0
     halvings: int = 40
-    steps: int = 64
-    candidates: int = 2000
+    steps: int = 56
+    candidates: int = 1000
+    terms: int = 4
     content: float = 1e-6
     share: float = 1e-4
     aligned: float = 0.5
@@ -52,6 +54,7 @@ class Look:
 LOOK = Look()
 GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 SAME = 1e-9  # of a side: positions nearer to each other are one
+NEAR = 10.0  # widths: distance of the places of one peak
 ROUND_OFF = 1e-12  # of a side: what varies on shorter lengths is a jump
 
 
@@ -131,7 +134,7 @@ def _places(problem: Problem, formula: _Formula, look: Look) -> list[NarrowPlace
             lines = _lines_through(problem, k, positions, look)
             places = _narrow(problem, formula, _candidates(problem, formula, lines, k, look), k, look) if len(lines) else []
             peaks += [place for place in places if not _known(problem, place, across[k])]
-        return [place for places in across for place in places] + peaks
+        return [place for places in across for place in places] + _narrow_along_all(peaks, d)
     except ProblemError:  # a formula that is not defined where it is looked at
         return []
 
@@ -177,8 +180,8 @@ def _candidates(problem: Problem, formula: _Formula, lines: Tensor, k: int, look
     left, middle, right = values[:, :-2], values[:, 1:-1], values[:, 2:]
     sign = (middle > 0.0) != (right > 0.0)
     turn = ((middle - left) * (right - middle) < 0.0) & right.isfinite()
-    zeros = torch.nonzero(sign & middle.isfinite() & right.isfinite())[: look.candidates]
-    turns = torch.nonzero(turn & middle.isfinite() & left.isfinite())[: look.candidates]
+    zeros = _few_a_bracket(torch.nonzero(sign & middle.isfinite() & right.isfinite()), look)
+    turns = _few_a_bracket(torch.nonzero(turn & middle.isfinite() & left.isfinite()), look)
 
     def term(points: Tensor, column: Tensor) -> Tensor:
         return formula.terms(points).gather(1, column[:, None])[:, 0]
@@ -190,6 +193,15 @@ def _candidates(problem: Problem, formula: _Formula, lines: Tensor, k: int, look
     extreme = _golden(lambda x: up * term(x, column), lines[line, place], lines[line, place + 2], look.steps)
     found = torch.cat([bisected, extreme])
     return found[_distinct(problem, found)] if len(found) else found
+
+
+def _few_a_bracket(found: Tensor, look: Look) -> Tensor:
+    """Rows (line, place, column), the first few of each line and place: powers of a term have zeros together."""
+    if not len(found):
+        return found
+    _, bracket = torch.unique_consecutive(found[:, :2], dim=0, return_inverse=True)
+    first = torch.searchsorted(bracket, bracket)
+    return found[torch.arange(len(found)) - first < look.terms][: look.candidates]
 
 
 def _bisected(function: Values, a: Tensor, b: Tensor, steps: int) -> Tensor:
@@ -295,6 +307,15 @@ def _recurring(problem: Problem, places: list[NarrowPlace], k: int, look: Look) 
         for group in groups
         if len({one.at[:k] + one.at[k + 1 :] for one in group}) >= look.aligned * count
     ]
+
+
+def _narrow_along_all(places: list[NarrowPlace], dimension: int) -> list[NarrowPlace]:
+    """The places near to which the data are narrow along every other axis as well: a curved front is not."""
+
+    def near(one: NarrowPlace, other: NarrowPlace) -> bool:
+        return math.dist(one.at, other.at) <= NEAR * max(one.width, other.width)
+
+    return [one for one in places if len({other.axis for other in places if near(one, other)}) == dimension]
 
 
 def _known(problem: Problem, place: NarrowPlace, others: list[NarrowPlace]) -> bool:
