@@ -178,6 +178,32 @@ def test_heat_from_its_end_is_not_believed() -> None:
         assert solution.status != "converged" or solution([[0.5, 0.0]])[0] == pytest.approx(1.0, abs=1e-3)
 
 
+SLABS = {
+    "diffusion": Problem(
+        ROD, lambda u: dt(u) - 0.1 * laplacian(u), EXACT, (dirichlet(EXACT), initial(EXACT)),
+        exact=lambda x, t: pk.exp(-t) * pk.sin(2 * x + t),
+    ),
+    "growth": Problem(
+        ROD, lambda u: dt(u) - laplacian(u) - 14 * u, EXACT, (dirichlet(EXACT), initial(EXACT)),
+        exact=lambda x, t: pk.cos(3 * x + 2 * t),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLABS)
+def test_the_errors_of_slabs_are_those_of_all_before(name: str) -> None:
+    """In the second problem errors grow as exp(4 t) from slab to slab."""
+    solution = pk.solve(SLABS[name], training=TrainingOptions(tolerance=1e-4, slabs=4))
+    assert solution.estimate is not None
+    assert solution.errors is not None
+    one, true = solution.estimate["u"], solution.errors["u"]
+    assert solution.status == "converged"
+    assert one.method == COMPARISON
+    assert 0.5 < one.l2_relative / true.l2_relative < 2.0
+    assert 0.5 < one.h1_seminorm_relative / true.h1_seminorm_relative < 2.0
+    assert one.l2 == pytest.approx(one.l2_relative * true.l2 / true.l2_relative, rel=0.01)
+
+
 def test_it_can_be_left_out_and_says_why_there_is_none() -> None:
     without = pk.solve(KNOWN["convection"], estimate=False, training=TrainingOptions(steps=3))
     assert (without.estimate, without.estimate_reason) == (None, "not asked for")

@@ -24,7 +24,6 @@ from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.networks.kan import KAN
-from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.places import OFFSET
@@ -99,15 +98,6 @@ def _largest(estimates: dict[str, Estimate]) -> float:
     return worst if math.isfinite(worst) else math.inf
 
 
-def refusal(problem: Problem, network: Network) -> str | None:
-    """Why there is no estimate for a problem, or None where there is one."""
-    if not problem.equations:
-        return "a regression: its residual is that on data that were held back"
-    if isinstance(network, PiecewiseInTime):
-        return "slabs of time: the error is not estimated across them"
-    return None
-
-
 def compared(
     problem: Problem, network: Network, relative: float, seconds: float, rule: EstimateRule = EstimateRule()
 ) -> Comparison | str:
@@ -115,6 +105,8 @@ def compared(
 
     relative: the solution's residual on validation points; seconds: of its training. The reason where there is none.
     """
+    if not problem.equations:
+        return "a regression: its residual is that on data that were held back"
     clock = Clock(0.0, max(rule.seconds, rule.share * seconds))
     best: tuple[float, Network] | None = None
     size, weighted, affine, last = math.nan, math.nan, True, (0.0, 1)

@@ -22,11 +22,15 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
+from pdekan.training.estimate import Comparison
 from pdekan.training.points import training_points, validation_points
 from pdekan.training.progress import Callback, Progress
-from pdekan.training.result import measured
+from pdekan.training.reasons import Reason
+from pdekan.training.result import End, measured
 from pdekan.training.schedule import stages
 from pdekan.training.setup import Setup
+from pdekan.training.slab_estimate import compared_slabs
+from pdekan.training.threads import threads
 from pdekan.training.trainer import Trainer
 
 # From best to worst: the status of a solution is that of its worst slab.
@@ -57,7 +61,27 @@ def march(problem: Problem, setup: Setup, resume: Solution | None) -> Solution:
         spent += solution.seconds
         if solution.status == "interrupted":
             break
-    return EarlierSlabs(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1])).joined(solved[-1], measure=True)
+    whole = EarlierSlabs(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1])).joined(solved[-1], measure=True)
+    if not setup.estimate or whole.status == "interrupted":
+        return whole
+    later = solved if resume is None else solved[1:]
+    residuals = [solved[0].relative_residual] * first + [one.relative_residual for one in later]
+    with threads(setup.cores):
+        comparison = compared_slabs(problem, times, networks, residuals, whole.seconds)
+    return _estimated(whole, comparison)
+
+
+def _estimated(whole: Solution, comparison: Comparison | str) -> Solution:
+    """A solution with its estimate, by which its status is judged."""
+    if isinstance(comparison, str):
+        return replace(whole, estimate_reason=comparison)
+    whole = replace(whole, estimate=comparison.estimates, estimate_reason=None)
+    if whole.status == "unreliable":
+        return whole
+    reason = Reason.BUDGET if whole.status == "budget" else Reason.STALLED
+    end = End(reason, whole.reason.split("; ")[0], whole.tolerance, comparison)
+    relative = whole.relative_residual
+    return replace(whole, status=end.status(relative), reason=end.sentence(relative, ""))
 
 
 def seconds_of_slab(total: float, spent: float, count: int, k: int, most: float = 2.0, kept: float = 0.5) -> float:
@@ -189,7 +213,7 @@ class EarlierSlabs:
             history=_appended([part.history for part in parts]),
             errors=errors or None,
             reference=reference,
-            estimate_reason="slabs of time: the error is not estimated across them",
+            estimate_reason="not asked for",
         )
 
 

@@ -24,7 +24,7 @@ from pdekan.training import graded_coordinates, result, warm_start
 from pdekan.training.clock import Clock
 from pdekan.training.default_strategy import composed
 from pdekan.training.eigenvalues import asked_for
-from pdekan.training.estimate import Comparison, compared, refusal
+from pdekan.training.estimate import Comparison, compared
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
 from pdekan.training.history import History
@@ -126,9 +126,6 @@ class Trainer:
             return None, "not asked for"
         if stop.reason is Reason.INTERRUPTED:
             return None, "interrupted"
-        reason = refusal(self.problem, best.network)
-        if reason is not None:
-            return None, reason
         with threads(self.setup.cores):
             comparison = compared(self.problem, best.network, best.relative, state.seconds)
         return (None, comparison) if isinstance(comparison, str) else (comparison, None)
