@@ -11,7 +11,7 @@ import pdekan as pk
 from pdekan.cli import main
 from pdekan.problem_files.loader import loads
 from pdekan.problem_files.well_posedness import warnings
-from pdekan.problems.discontinuities import coefficient_jumps, refuse_undeclared
+from pdekan.problems.discontinuities import coefficient_jumps, narrow, refuse_undeclared
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.jump_surfaces import surfaces
 from pdekan.problems.problem import Problem
@@ -153,3 +153,35 @@ def test_users_are_told_before_training(
         assert out == ""
         assert "[domain.interfaces]\njump = {type" in message
     assert [path.name for path in tmp_path.iterdir()] == ["plate.toml"]
+
+
+NARROW = {
+    "a strip": ("1", "where(abs(x - 0.37) < 1e-5, 1e5, 0)", 2e-5),
+    "two comparisons": ("1", "where(x > 0.37, where(x < 0.3701, 1e4, 0), 0)", 1e-4),
+    "a spot": ("where((x - 1)**2 + (y - 0.4)**2 < 1e-8, 1e8, 0)", "1", 2e-4),
+    "a sloping strip": ("where(abs(x + y - 0.37) < 1e-5, 1, 2)", "1", 2e-5),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_regions_that_no_point_would_see_are_refused(name: str) -> None:
+    k, source, width = NARROW[name]
+    problem = plate(k, "-laplacian(u) + k*u", source)
+    region = narrow(problem, problem.equations[0])
+    assert region is not None
+    assert region.width == pytest.approx(width, rel=1e-4)
+    with pytest.raises(ProblemError, match="other values in a region of width"):
+        check(problem)
+
+
+SEEN = {
+    "a wide one": ("where(abs(x - 0.37) < 0.01, 1, 2)", "1"),
+    "a pole that is left out": ("1", "where(abs(x - 0.37) < 1e-9, 1, sin(x - 0.37)/(x - 0.37))"),
+    "one of the unknown": ("where(abs(u - 0.7) < 1e-9, 1, 2)", "1"),
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_other_regions_are_not(name: str) -> None:
+    k, source = SEEN[name]
+    check(plate(k, "-laplacian(u) + k*u", source))

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from pdekan.fields.jets import Derivatives, Frame, Jet
-from pdekan.problems.formulas import EXACT, Field, ProblemError
-from pdekan.problems.jump_surfaces import Surface, declaration, surfaces
+from pdekan.problems.formulas import EXACT, Field, ProblemError, RightHandSide
+from pdekan.problems.jump_surfaces import Surface, at, declaration, surfaces
+from pdekan.problems.narrow_regions import NARROW, Differences, Region, narrow_regions
 from pdekan.problems.problem import Equation, Problem
 
 # Values ``(n, c)`` at points ``(n, d)``; column j is looked at along the coordinates in row j of a mask ``(c, d)``.
@@ -215,9 +216,55 @@ def _bisected(ends: Tensor, column: Tensor, values: Values, look: Look) -> Tenso
     return found
 
 
+def narrow(problem: Problem, equation: Equation, look: Look = Look()) -> Region | None:
+    """A region in which an equation has other values at smooth unknowns than beside it, too narrow to be seen in training."""
+    if problem.domain.dimension > look.most:
+        return None
+    values = _residual(problem, equation, TRIALS[0][0])
+    for region in narrow_regions(problem, _differences(problem, equation), lambda k: _lines(problem, k, look)):
+        inside, before, behind = values(region.beside())[0]
+        apart = torch.minimum((inside - before).abs(), (inside - behind).abs())
+        if bool((apart > NARROW * torch.maximum(before.abs(), behind.abs())).any()):
+            return region
+    return None
+
+
+def _differences(problem: Problem, equation: Equation) -> Differences:
+    """What the comparisons in an equation, without those of unknowns, ask the sign of."""
+    formulas = [equation.operator, *([] if isinstance(equation.source, RightHandSide) else [equation.source])]
+    middle = torch.tensor([problem.domain.lower, problem.domain.upper], dtype=torch.float64).mean(0, keepdim=True)
+    level = problem.level_of(equation.operator, middle)
+
+    def compared(points: Tensor, trial: float) -> list[Tensor]:
+        frame = _Watching(problem.domain.coordinates, level)
+        for formula in formulas:
+            formula(_environment(problem, points, frame, trial))
+        return [one.reshape(len(points), -1) for one in frame.compared]
+
+    pairs = zip(*(compared(middle, trial) for trial in TRIALS[0]), strict=True)
+    kept = [k for k, (first, second) in enumerate(pairs) if torch.equal(first, second)]
+    if not kept:
+        return lambda points: points[:, :0]
+
+    def at_points(points: Tensor) -> Tensor:
+        found = compared(points, TRIALS[0][0])
+        return torch.cat([found[k] for k in kept], dim=1)
+
+    return at_points
+
+
 def refuse_undeclared(problem: Problem) -> None:
-    """Raise ProblemError where what an equation differentiates jumps at no interface, with the interface to declare."""
+    """Raise ProblemError where what an equation differentiates jumps at no interface, with the interface to declare, and where
+    the equation has other values in a region that is too narrow to be seen.
+    """
     for equation in problem.equations:
+        region = narrow(problem, equation)
+        if region is not None:
+            raise ProblemError(
+                f"{_shown(equation.operator)} or its source has other values in a region of width {region.width:.1e} near "
+                f"{at(problem.domain, region.point)}, which no point of training would see; make it wider, or state what its "
+                "integral does as the jump of the flux across an interface, or as a condition"
+            )
         points = coefficient_jumps(problem, equation)
         if len(points):
             found = list(surfaces(problem.domain, points))[:SHOWN]

@@ -33,13 +33,14 @@ def surfaces(domain: Domain, points: Tensor) -> Iterator[Surface]:
     while len(points):
         on, surface = max((*_planes(domain, points), *_spheres(domain, points, generator)), key=lambda one: int(one[0].sum()))
         if int(on.sum()) < min(len(points), domain.dimension + 3) and domain.dimension > 1:
-            yield Surface(f"near {_at(domain, points[0])}")
+            yield Surface(f"near {at(domain, points[0])}")
             return
         yield surface
         points = points[~on]
 
 
-def _at(domain: Domain, point: Tensor) -> str:
+def at(domain: Domain, point: Tensor) -> str:
+    """A point in words."""
     return ", ".join(f"{name} = {value:.6g}" for name, value in zip(domain.coordinates, point.tolist(), strict=True))
 
 
