@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_bvp
 
 import pdekan as pk
 from pdekan import Problem, dirichlet, dx, laplacian
@@ -77,3 +79,39 @@ def test_a_residual_where_coefficients_are_small_counts_as_much() -> None:
     )
     plain = replace(problem, equation=lambda u, x: laplacian(u) - u)
     assert relative(problem, 1.0) == pytest.approx(relative(plain, 1.0), rel=1e-9)
+
+
+@pytest.mark.parametrize("height", [1e-6, 300.0])
+def test_training_does_not_depend_on_units(height: float) -> None:
+    """-Δu + u³/h² = 3 h with u = 2 h on the boundary: step by step the same function times h."""
+
+    def solved(h: float) -> pk.Solution:
+        problem = Problem(SQUARE, lambda u: -laplacian(u) + u**3 / h**2, 3.0 * h, (dirichlet(2.0 * h),))
+        return pk.solve(problem, training=pk.TrainingOptions(steps=8), estimate=False)
+
+    plain, scaled = solved(1.0), solved(height)
+    points = [[0.2, 0.3], [0.5, 0.5], [0.9, 0.6]]
+    np.testing.assert_allclose(scaled(points) / height, plain(points), rtol=1e-7)
+    np.testing.assert_allclose(scaled.history["residual"], plain.history["residual"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("heights", [(1.0, 1e-4), (1e5, 1.0)])
+def test_systems_of_unknowns_in_units_of_their_own_are_solved(heights: tuple[float, float]) -> None:
+    a, b = heights
+
+    def fast(u: pk.Jet, v: pk.Jet) -> pk.Jet:
+        return -laplacian(u) + 3.0 * u * v / b
+
+    def slow(u: pk.Jet, v: pk.Jet) -> pk.Jet:
+        return -laplacian(v) + b * (u / a) ** 2 - v
+
+    values = (dirichlet(lambda x: a * (1.0 + x), unknown="u"), dirichlet(lambda x: b * (2.0 - x), unknown="v"))
+    problem = Problem(pk.box(x=(0, 1)), [fast, slow], 0.0, values, unknowns=("u", "v"))
+    found = pk.solve(problem, training=pk.TrainingOptions(tolerance=1e-6), estimate=False)
+    exact = solve_bvp(
+        lambda x, y: [y[1], 3.0 * y[0] * y[2], y[3], y[0] ** 2 - y[2]],
+        lambda left, right: [left[0] - 1.0, right[0] - 2.0, left[2] - 2.0, right[2] - 1.0],
+        np.linspace(0, 1, 20), np.ones((4, 20)), tol=1e-9,
+    )  # fmt: skip
+    points = np.linspace(0.1, 0.9, 9)
+    np.testing.assert_allclose(found(points[:, None]) / heights, exact.sol(points)[[0, 2]].T, rtol=1e-5)

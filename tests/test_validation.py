@@ -20,7 +20,8 @@ from pdekan.problems.formulas import EXACT
 from pdekan.problems.parameters import Measurements
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.validation import SMALL, Residuals, Validation
+from pdekan.residuals.sizes import SMALL
+from pdekan.residuals.validation import Residuals, Validation
 from pdekan.training.points import training_points, validation_points
 from pdekan.training.schedule import Stage
 

@@ -35,7 +35,8 @@ class Objective:
     """The least-squares problem that optimizers solve: weighted residual rows as functions of the flat parameters.
 
     It works on its own copy of the network; parameters ``(P,)`` are passed as vectors. block: at most so many rows of the
-    Jacobian at a time. check_time: called before every block of work; what it raises ends a long step.
+    Jacobian at a time. check_time: called before every block of work; what it raises ends a long step. sizes: of the terms'
+    residuals, see `row_factors`.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class Objective:
         block: int | None = None,
         check_time: Callable[[], None] = lambda: None,
         graph_memory: GraphMemory = GRAPH_MEMORY,
+        sizes: list[float] | None = None,
     ) -> None:
         self.network = deepcopy(network).requires_grad_(True)
         self._check_time, self._graph_memory = check_time, graph_memory
-        factors = row_factors(problem, terms, weights)
+        factors = row_factors(problem, terms, weights, sizes)
         pieces = zip(
             *(pair for term, factor in zip(terms, factors, strict=True) for pair in _pieces(term, factor, block)), strict=True
         )
@@ -179,15 +181,18 @@ class Objective:
         return parameters_to_vector(network.parameters()).detach()
 
 
-def row_factors(problem: Problem, terms: list[Term], weights: Weights | None) -> list[Tensor]:
-    """Square roots of the rows' factors, ``(n,)`` a term; weights None balances nondimensional residuals."""
+def row_factors(problem: Problem, terms: list[Term], weights: Weights | None, sizes: list[float] | None = None) -> list[Tensor]:
+    """Square roots of the rows' factors, ``(n,)`` a term; weights None balances nondimensional residuals.
+
+    sizes: of the terms' residuals, by default their `terms.unit`.
+    """
     faces = max(1, sum(term.faces for term in terms if term.group == "conditions"))
     series = max(1, sum(term.group == "data" for term in terms))
     factors = []
-    for term in terms:
+    for k, term in enumerate(terms):
         if weights is None:
             chosen = {"equation": EQUATION_WEIGHT, "conditions": 1.0, "data": NOISY_WEIGHT if term.noise else 1.0}
-            weight = chosen[term.group] / unit(term, problem) ** 2
+            weight = chosen[term.group] / (unit(term, problem) if sizes is None else sizes[k]) ** 2
         else:
             weight = {"equation": weights.equation, "conditions": weights.conditions, "data": weights.data}[term.group]
         if term.group == "conditions":

@@ -13,14 +13,12 @@ from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.sizes import TINY, unknown_sizes
 from pdekan.residuals.terms import Term, is_affine, local_sizes, terms, units
 
-# The least size of an unknown, relative to the largest one: an unknown that vanishes is compared with the others.
-SMALL = 1e-3
 # The least size of an operator at a point, relative to its root mean square: where a coefficient vanishes.
 LEAST = 1e-3
 ROUND_OFF = 1e-12  # of sizes that are the same
-TINY = 1e-300  # in place of a size of zero, so that zero divided by it is zero
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Validation:
         sizes = [_size(term, one) for term, one in zip(self.terms, residuals, strict=True)]
         if not math.isfinite(sum(sizes)):  # of the sum: max() may ignore a nan
             return Residuals()
-        heights = self._heights(fields[0].value)
+        heights = unknown_sizes(self.terms, self.units, self.data, fields[0].value)
         pairs = (self._scaled(k, heights, u, residuals[k]) for k, u in enumerate(fields))
         scaled, spans = zip(*pairs, strict=True)
         if not math.isfinite(sum(scaled) + sum(spans)):
@@ -107,16 +105,6 @@ class Validation:
             return _size(term, residual), span
         shares = (term.folded(squares) / term.sides).sqrt() / span
         return _size(term, residual / shares.clamp_min(LEAST)), span
-
-    def _heights(self, inside: Tensor) -> Tensor:
-        """The size ``(U,)`` of every unknown, at least SMALL times the largest."""
-        count = len(self.units[0])
-        heights = (self.terms[0].point_share @ inside[:, :count] ** 2).sqrt()
-        for term, size, one in zip(self.terms, self.data, self.units, strict=True):
-            alone = one > 1e-12 * one.max()
-            if term.group != "equation" and int(alone.sum()) == 1:
-                heights = torch.where(alone, torch.maximum(heights, size / one.clamp_min(TINY)), heights)
-        return torch.maximum(heights, SMALL * heights.max()).clamp_min(TINY)
 
 
 def _has_constant_size(term: Term, problem: Problem) -> bool:

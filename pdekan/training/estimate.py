@@ -30,8 +30,9 @@ from pdekan.problems.places import OFFSET
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective, row_factors
+from pdekan.residuals.sizes import SMALL
 from pdekan.residuals.terms import Term, terms
-from pdekan.residuals.validation import SMALL, Validation
+from pdekan.residuals.validation import Validation
 from pdekan.training.clock import Clock
 from pdekan.training.fit import fit
 from pdekan.training.memory import block

@@ -17,6 +17,7 @@ from pdekan.optimizers.base import LeastSquares, Optimizer, Outcome, Step
 from pdekan.problems.problem import Problem
 from pdekan.residuals.adaptive_sampling import resampled
 from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.sizes import sizes_at
 from pdekan.residuals.terms import terms
 from pdekan.residuals.validation import Residuals, Validation
 from pdekan.solutions.solution import Solution
@@ -117,9 +118,10 @@ class StageTraining:
         self.theta = parameters_to_vector(network.parameters()).detach()
         self.rows = sum(len(term.target) for term in fitted)
         rows_at_a_time = training.rows_at_a_time(sizes, len(self.theta))
+        known = sizes_at(problem, fitted, network, trained=state.best is not None)
         self.objective = Objective(
             problem, network, fitted, problem.training.weights, rows_at_a_time, training.clock.check,
-            graphs(problem.training.memory),
+            graphs(problem.training.memory), known,
         )  # fmt: skip
         self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
         self.steep = SteepForCoordinates(problem, state.grading)

@@ -9,7 +9,8 @@ import torch
 
 from pdekan.networks.base import Network
 from pdekan.problems.problem import Problem
-from pdekan.residuals.validation import TINY, Residuals
+from pdekan.residuals.sizes import TINY
+from pdekan.residuals.validation import Residuals
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
 
