@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.integrate import solve_ivp
 
 import pdekan as pk
 from pdekan.networks.piecewise import PiecewiseInTime
+from pdekan.problem_files.loader import loads
 from pdekan.problems.problem import Problem
 from pdekan.training import initial_value
 from pdekan.training.clock import Clock
@@ -23,6 +25,21 @@ from pdekan.training.slab_fit import fitted
 
 Array = NDArray[np.float64]
 OPTIONS = pk.TrainingOptions(seconds=60.0)
+
+
+PULSE = """
+schema = 1
+name = "pulse"
+[domain]
+type = "box"
+s = [0.0, 6.0]
+[equation]
+operator = "ds(u) + u**2 - {content}*exp(-((s - 3.0)/1e-4)**2)"
+[[conditions]]
+type = "dirichlet"
+on = "s-"
+value = "1"
+"""
 
 
 def system(rates: Sequence[Callable[..., object]], start: Sequence[float], end: float) -> Problem:
@@ -139,6 +156,29 @@ def test_where_a_solution_ends_is_said() -> None:
     assert re.search(r"the solution may end here, at s = (1|0\.9999)", solution.reason)
     points = np.linspace(0.0, 0.9, 10)
     np.testing.assert_allclose(solution(points[:, None]), 1.0 / (1.0 - points), rtol=1e-6)
+
+
+def test_a_missing_initial_value_is_refused() -> None:
+    whole = predators(1.0, 1.0)
+    with pytest.raises(pk.ProblemError, match="nothing is stated for v on s-"):
+        pk.solve(replace(whole, conditions=whole.conditions[:1]))
+
+
+def test_values_that_contradict_each_other_are_said_to() -> None:
+    whole = predators(1.0, 1.0)
+    twice = replace(whole, conditions=(*whole.conditions, pk.dirichlet(2.0, "s-", "u")))
+    solution = InitialValueTraining(twice, Clock(0.0, 60.0)).solution()
+    assert solution.status == "stalled"
+    assert "initial values may contradict equations" in solution.reason
+    assert np.isfinite(solution(np.array([[0.0], [4.0]]))).all()
+
+
+def test_a_short_pulse_is_not_passed_over() -> None:
+    """u' = pulse - u² of width 1e-4 and content 1 at s = 3."""
+    text = PULSE.format(content=1.0 / (1e-4 * math.sqrt(math.pi)))
+    solution = pk.solve(loads(text), estimate=False)
+    before, after = 1.0 / 3.9, 1.0 / (1.0 / (1.0 / 4.0 + 1.0) + 3.0)
+    np.testing.assert_allclose(solution(np.array([[2.9], [6.0]])), [before, after], rtol=2e-4)
 
 
 def test_second_order_equations_start_from_value_and_slope() -> None:

@@ -24,6 +24,7 @@ from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.networks.piecewise import PiecewiseInTime
+from pdekan.problem_files.narrow_data import narrow_places
 from pdekan.problems.conditions import OperatorCondition
 from pdekan.problems.options import TrainingOptions
 from pdekan.problems.problem import Problem
@@ -43,6 +44,7 @@ from pdekan.training.slab_fit import Slab, SlabFit, fitted
 from pdekan.training.state import Candidate, State
 
 LOG = logging.getLogger(__name__)
+BESIDE = 4.0  # widths beside narrow places of the data at which slabs end, as at the places themselves
 SAMPLING = Sampling(64, 4, 0, 0)  # where a solution is judged that does not reach the end
 
 
@@ -124,10 +126,13 @@ class InitialValueTraining:
     rule: SlabFit = field(default_factory=SlabFit)
     fits: int = 0
     words: str = ""
+    began_nowhere: bool = False
 
     def __post_init__(self) -> None:
         self.history = History(self.problem)
         self.goal = Goal.of(self.problem, None)
+        places = [(one.position, BESIDE * one.width) for one in narrow_places(self.problem)]
+        self.stops = sorted(x + side * width for x, width in places for side in (-1.0, 0.0, 1.0))
 
     def solution(self) -> Solution:
         """The first solution whose estimated error is within the tolerance, else the best one."""
@@ -140,6 +145,8 @@ class InitialValueTraining:
             elif better.reason is Reason.TOLERANCE:
                 comparison, before = _compared(self.problem, found, better), found
                 found = before if comparison.worst <= self.goal.tolerance else better
+            elif better.reason is Reason.INTERRUPTED:
+                found = replace(found, reason=better.reason)
             else:
                 reason = f"a better solution to compare with was not found: {better.reason.sentence}"
             met = comparison is not None and comparison.worst <= self.goal.tolerance
@@ -155,6 +162,7 @@ class InitialValueTraining:
         position, length, before = start, end - start, None
         while position < end:
             upper = position + length if position + 1.2 * length < end else end
+            upper = next((stop for stop in self.stops if position < stop < upper), upper)
             try:
                 with self.clock.running():
                     self.clock.check()
@@ -192,13 +200,14 @@ class InitialValueTraining:
 
     def _finished(self, march: March, comparison: Comparison | None, reason: str) -> Solution:
         if not march.slabs:
-            march = replace(march, slabs=(self._constant(),))
+            self.began_nowhere = march.reason is Reason.STALLED
+            march = replace(march, slabs=(self._whole(),))
         solution = self._solution(march, comparison, reason)
         errors, reference = result.measured(self.problem, solution.network)
         return replace(solution, errors=dict(errors) or None, reference=reference)
 
-    def _constant(self) -> Slab:
-        """The whole interval as one slab, where there was no time for a shorter one."""
+    def _whole(self) -> Slab:
+        """The whole interval as one slab, where there is no shorter one."""
         lower, upper = self.problem.domain.lower[0], self.problem.domain.upper[0]
         return fitted(self.problem, lower, upper, None, lambda: None, self.rule)
 
@@ -209,9 +218,10 @@ class InitialValueTraining:
         if march.reason is not Reason.TOLERANCE:
             validation = Validation.of(problem, SAMPLING, torch.device("cpu"))
             residuals = validation.residuals(network)
-            words = (
-                words or f"{_ENDS.get(march.reason, march.reason.sentence)}, at {problem.domain.coordinates[0]} = {reached:g}"
-            )
+            place = f"{problem.domain.coordinates[0]} = {reached:g}"
+            words = words or f"{_ENDS.get(march.reason, march.reason.sentence)}, at {place}"
+            if self.began_nowhere:
+                words = "no slab is short enough to begin with: initial values may contradict equations"
         stage = Stage("kan", (), (self.rule.degree,), (self.rule.intervals,), outputs=len(problem.unknowns))
         state = State(self.clock.budget, steps=self.fits, seconds=self.clock.spent)
         stop = result.End(march.reason, words, self.goal.tolerance, comparison, None if comparison else reason)

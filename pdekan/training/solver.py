@@ -33,6 +33,7 @@ from pdekan.training.strategy import Strategy
 from pdekan.training.threads import threads
 from pdekan.training.time_marching import march
 from pdekan.training.trainer import Trainer
+from pdekan.training.uniqueness import missing_conditions
 
 LOG = logging.getLogger(__name__)
 
@@ -95,6 +96,11 @@ def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None
     seconds, spent = problem.training.seconds, 0.0 if resume is None else resume.seconds
     trainer = Trainer(replace(problem, training=replace(problem.training, seconds=share * seconds)), None, setup)
     trainer.check()
+    missing = "; ".join(map(str, missing_conditions(problem)))
+    if missing:
+        raise ProblemError(
+            f"the initial values do not determine the solution: {missing}; state in [[conditions]] what holds there"
+        )
     whole = None
     if initial_value.is_linear(problem):
         whole = replace(trainer.solution(), problem=problem)
