@@ -16,6 +16,7 @@ from pdekan.problem_files.measurements import split_measurements
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.sizes import sizes_at
 from pdekan.residuals.terms import terms
 from pdekan.residuals.validation import Residuals
 from pdekan.solutions import reference_files
@@ -209,7 +210,8 @@ class Trainer:
         """The least-squares problem of a network on training points of its size."""
         sampling = warm_start.sampling(self.problem, sized(self.problem, best.stage, state.grading), best.network)
         fitted = terms(self.training.fitted, sampling, self.training.device)
-        return Objective(self.problem, best.network, fitted, self.problem.training.weights)
+        sizes = sizes_at(self.problem, fitted, best.network, trained=True)
+        return Objective(self.problem, best.network, fitted, self.problem.training.weights, sizes=sizes)
 
 
 def _schedule(problem: Problem, given: Network | None) -> tuple[Stage, ...]:
