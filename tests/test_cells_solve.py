@@ -20,6 +20,7 @@ from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import load_solution
+from pdekan.training.cell_choice import is_local
 from pdekan.training.solver import solve
 
 FILE = """
@@ -128,3 +129,38 @@ def test_the_package_solves_a_path(tmp_path: Path) -> None:
     path = tmp_path / "local.toml"
     path.write_text(FILE.format(cells="[2, 2]"))
     assert pdekan.solve(str(path)).network.architecture()["cells"] == 4
+
+
+@pytest.mark.parametrize(
+    ("exact", "local"), [("sin(3*x)*exp(y)", False), ("exp(-3000*((x-0.2)**2+y**2))", True), ("atan(60*(x+0.3*y))", True)]
+)
+def test_cells_are_chosen_where_the_source_is_local(exact: str, local: bool) -> None:
+    text = FILE.replace("[network]\ncells = {cells}\n", "").replace("exp(-60*((x-0.2)**2 + y**2))", exact)
+    assert is_local(loads(text, "local.toml")) is local
+
+
+def test_what_a_file_states_about_the_network_is_not_overruled() -> None:
+    steep = problem("1")
+    assert not is_local(steep)
+    narrow = replace(steep, exact=lambda x, y: exp(-3000.0 * (x * x + y * y)))
+    assert is_local(replace(narrow, network=NetworkOptions()))
+    assert not is_local(replace(narrow, network=NetworkOptions(hidden=(4,))))
+    assert not is_local(replace(narrow, network=NetworkOptions(cells=1)))
+
+
+def test_a_peak_is_solved_on_cells_by_default() -> None:
+    text = FILE.replace("[network]\ncells = {cells}\n", "").replace("-60*", "-1000*") + "[training]\ntolerance = 1e-4\n"
+    solution = solve(loads(text, "local.toml"))
+    assert solution.status == "converged", solution.reason
+    assert isinstance(solution.network, CellNetwork)
+    assert solution.errors["u"].l2_relative < 1e-4
+
+
+def test_a_point_at_which_the_source_is_infinite_is_moved() -> None:
+    """r^1.5 about the middle of the first cells: the Laplacian is 2.25 / √r."""
+    singular = Problem(
+        box(x=(-1.0, 1.0), y=(-1.0, 1.0)), lambda u: laplacian(u), lambda x, y: 2.25 * (x * x + y * y) ** -0.25,
+        (dirichlet(lambda x, y: (x * x + y * y) ** 0.75),), exact=lambda x, y: (x * x + y * y) ** 0.75,
+        network=NetworkOptions(cells=[1, 3], degree=9),
+    )  # fmt: skip
+    assert solve(singular).errors["u"].l2_relative < 1e-2

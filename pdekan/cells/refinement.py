@@ -16,7 +16,7 @@ from pdekan.networks import legendre
 from pdekan.networks.cells import CellNetwork
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import term_at, unit
+from pdekan.residuals.terms import equation_terms, unit
 
 UNSEEN = 3  # Gauss points along an axis of a cell, more than the degree: others than those of the rows
 
@@ -66,8 +66,7 @@ def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.dev
         cells = np.flatnonzero(mesh.degrees == p)
         points, weights = on_boxes(low[cells], high[cells], None, int(p) + UNSEEN)
         rule = Quadrature(points.reshape(-1, partition.dimension), weights.ravel())
-        for equation in problem.equations:
-            term = term_at(problem, "equation", "equation", equation.operator, equation.source, rule, device)
+        for term in equation_terms(problem, rule, device):
             u = evaluate(network, term.points, term.frame)
             residual = term.residual(u).cpu().numpy() / unit(term, problem)
             residual = (lead[cells] * residual.reshape(weights.shape).T).T

@@ -28,7 +28,7 @@ from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.places import Faces
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import Term, term_at, unit
+from pdekan.residuals.terms import Term, equation_terms, term_at, unit
 
 MORE_POINTS = 2  # Gauss points along an axis of a cell, more than the degree
 
@@ -140,8 +140,7 @@ def cell_rows(
     each = low.repeat_interleave(g, 0), high.repeat_interleave(g, 0)
     rows, squares = [], torch.zeros(m, len(problem.unknowns), dtype=torch.float64, device=device)
     second = torch.zeros(len(problem.unknowns), problem.domain.dimension, dtype=torch.bool)
-    for equation in problem.equations:
-        term = term_at(problem, "equation", "equation", equation.operator, equation.source, rule, device)
+    for term in equation_terms(problem, rule, device):
         one, factor = linearised(term, network), 1.0 / unit(term, problem)
         block = local_rows(one, term, each, degree) * (factor * root)
         rows.append(block.reshape(m, g, -1))

@@ -12,15 +12,15 @@ from pdekan.cells.refinement import UNSEEN, RefinementRule
 from pdekan.cells.rows import linearised, sizes
 from pdekan.domains.cell_rules import on_boxes
 from pdekan.domains.partition import Integers, Partition
-from pdekan.domains.quadrature import Array, Quadrature, tensor_gauss
+from pdekan.domains.quadrature import Array, Quadrature, gauss, tensor_gauss
 from pdekan.networks import legendre
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import term_at
+from pdekan.residuals.terms import equation_terms
 
 # Points along an axis at which sources are compared with their polynomials, so that nothing narrower than a cell is missed:
 # by dimension; primes, so that they are not the cells' own.
 LOOKED_AT = {1: 65521, 2: 359, 3: 61}
-CHUNK = 2**22  # numbers at a time
+MISSED = 10.0  # how much larger than what is enough a deviation at a single point may be
 RULE = RefinementRule()
 
 
@@ -60,9 +60,9 @@ def resolving(
     is cut along the axes along which the highest Legendre coefficients are too large, and along all where the series is wrong
     at points that it does not use.
     """
-    found = _resolution(problem, partition, np.arange(partition.count), degree)
+    found, look = _resolution(problem, partition, np.arange(partition.count), degree), _Look.at(problem, partition)
     for goal in goals:
-        partition, found, met = _to_goal(problem, partition, found, degree, goal, most, rule)
+        partition, found, met = _to_goal(problem, partition, found, look, degree, goal, most, rule)
         if not met:
             break
     return partition
@@ -72,6 +72,7 @@ def _to_goal(
     problem: Problem,
     partition: Partition,
     found: _Resolution,
+    look: _Look,
     degree: int,
     goal: float,
     most: int,
@@ -86,7 +87,7 @@ def _to_goal(
         axes = {cell: np.flatnonzero(found.tails[cell] >= rule.along * worst[cell]).tolist() for cell in chosen}
         if not axes and not looked:
             looked = True
-            wrong = _wrong(problem, partition, found, degree + UNSEEN, enough)
+            wrong = look.wrong(partition, found, degree + UNSEEN, enough)
             axes = {int(cell): list(range(partition.dimension)) for cell in wrong}
         if not axes:
             return partition, found, True
@@ -111,8 +112,7 @@ def _resolution(problem: Problem, partition: Partition, cells: Integers, degree:
     nodes, gauss = np.polynomial.legendre.leggauss(order)
     transform = legendre.legendre(torch.as_tensor(nodes), order - 1)[0].numpy().T * (0.5 * gauss)
     squares, series = np.zeros(m), []
-    for equation in problem.equations:
-        term = term_at(problem, "equation", "equation", equation.operator, equation.source, rule, torch.device("cpu"))
+    for term in equation_terms(problem, rule, torch.device("cpu")):
         one = linearised(term, None)
         sides = torch.as_tensor(np.repeat(high - low, points.shape[1], 0))
         squares += sizes(one.slope, sides).sum(1).reshape(m, -1).mean(1).numpy()
@@ -127,24 +127,36 @@ def _resolution(problem: Problem, partition: Partition, cells: Integers, degree:
     return _Resolution(coefficients.reshape(m, len(series), -1), factors, tails)
 
 
-def _wrong(problem: Problem, partition: Partition, found: _Resolution, order: int, enough: float) -> Integers:
-    """The cells in which the series of a source is wrong at some of many points."""
-    d = partition.dimension
-    rule = tensor_gauss(partition.lower, partition.upper, (LOOKED_AT[d],) * d, 1)
-    low, high = partition.cells
-    wrong = np.zeros(partition.count)
-    for rows in np.array_split(np.arange(len(rule.points)), max(1, len(rule.points) * order**d // CHUNK)):
-        points = rule.points[rows]
-        cell = partition.locate(torch.as_tensor(points)).numpy()
-        position = torch.as_tensor((points - low[cell]) * (2.0 / (high - low))[cell] - 1.0)
-        basis = legendre.legendre(position[:, 0], order - 1)[0].numpy()
-        for k in range(1, d):
-            basis = (basis[:, :, None] * legendre.legendre(position[:, k], order - 1)[0].numpy()[:, None]).reshape(
-                len(rows), -1
-            )
-        for e, equation in enumerate(problem.equations):
-            piece = Quadrature(points, rule.weights[rows])
-            term = term_at(problem, "equation", "equation", equation.operator, equation.source, piece, torch.device("cpu"))
-            deviation = np.abs(linearised(term, None).right.numpy() - (basis * found.coefficients[cell, e]).sum(1))
-            np.maximum.at(wrong, cell, deviation * found.factors[cell])
-    return np.flatnonzero(wrong > 10.0 * enough)
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """Sources on a dense grid. axes: coordinates ``(n,)`` along each axis; values: ``(n, …, n, E)``."""
+
+    axes: list[Array]
+    values: Array
+
+    @classmethod
+    def at(cls, problem: Problem, partition: Partition) -> _Look:
+        """The sources of a problem over the box of a partition."""
+        d, n = partition.dimension, LOOKED_AT[partition.dimension]
+        rule = tensor_gauss(partition.lower, partition.upper, (n,) * d, 1)
+        values = [linearised(term, None).right.numpy() for term in equation_terms(problem, rule, torch.device("cpu"))]
+        axes = [gauss(a, b, n, 1)[0] for a, b in zip(partition.lower, partition.upper, strict=True)]
+        return cls(axes, np.stack(values, axis=-1).reshape(*(n,) * d, len(values)))
+
+    def wrong(self, partition: Partition, found: _Resolution, order: int, enough: float) -> Integers:
+        """The cells in which the series of a source is wrong at some of the points."""
+        d, out = partition.dimension, []
+        low, high = partition.cells
+        for cell in range(partition.count):
+            series = np.moveaxis(found.coefficients[cell].reshape(-1, *(order,) * d), 0, -1)
+            window = []
+            for k in range(d):
+                first, last = np.searchsorted(self.axes[k], (low[cell, k], high[cell, k]))
+                window.append(slice(first, last))
+                x = 2.0 * (self.axes[k][first:last] - low[cell, k]) / (high - low)[cell, k] - 1.0
+                basis = legendre.legendre(torch.as_tensor(x), order - 1)[0].numpy()
+                series = np.moveaxis(np.tensordot(basis, series, axes=([1], [k])), 0, k)
+            deviation = np.abs(series - self.values[tuple(window)])
+            if deviation.size and deviation.max() * found.factors[cell] > MISSED * enough:
+                out.append(cell)
+        return np.array(out, dtype=np.int64)

@@ -140,11 +140,7 @@ class _TermBuilder:
 
     def equations(self) -> list[Term]:
         """A term for every equation, on the points inside."""
-        several = len(self.problem.equations) > 1
-        return [
-            self.term(f"equation {k + 1}" if several else "equation", "equation", one.operator, one.source, self.inside)
-            for k, one in enumerate(self.problem.equations)
-        ]
+        return equation_terms(self.problem, self.inside, self.device)
 
     def condition(self, condition: Condition) -> list[Term]:
         """A term for every requirement of a condition; requirements at the same place share its points."""
@@ -189,6 +185,15 @@ class _TermBuilder:
     ) -> Term:
         """`term_at` with the problem and the device."""
         return term_at(self.problem, name, group, operator, value, rule, self.device, sides)
+
+
+def equation_terms(problem: Problem, rule: Quadrature, device: torch.device) -> list[Term]:
+    """A term for every equation at the points of a rule. Raises ProblemError where a source is not finite."""
+    several = len(problem.equations) > 1
+    return [
+        term_at(problem, f"equation {k + 1}" if several else "equation", "equation", one.operator, one.source, rule, device)
+        for k, one in enumerate(problem.equations)
+    ]
 
 
 def term_at(

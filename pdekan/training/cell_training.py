@@ -121,7 +121,7 @@ class CellTraining:
         self.goal = Goal.of(replace(problem, network=replace(problem.network, degree=None)), None)
         self.target = rule.accuracy * self.goal.target
         self.device = torch.device(setup.device)
-        self.adaptive = problem.network.cells == ADAPTIVE
+        self.adaptive = problem.network.cells in (ADAPTIVE, None)
         self.history = History(problem, None if resume is None else resume.history)
         spent = 0.0 if resume is None else resume.seconds
         self.clock = Clock(spent, problem.training.seconds, setup.interrupted)

@@ -12,6 +12,7 @@ from torch import nn
 
 from pdekan.ansatz.unknowns import network_outputs
 from pdekan.networks.base import ModuleNetwork, Network
+from pdekan.networks.cells import CellNetwork
 from pdekan.optimizers.base import LeastSquares, Optimizer
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.narrow_data import narrow_places
@@ -20,7 +21,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
-from pdekan.training import initial_value
+from pdekan.training import cell_choice, initial_value
 from pdekan.training.cell_training import CellTraining
 from pdekan.training.clock import Clock
 from pdekan.training.graded_coordinates import gradable
@@ -75,11 +76,13 @@ def solve(
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
     setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate)
     with threads(1):
-        if problem.network.local and given is None:
+        if given is None and (problem.network.local or (resume and isinstance(resume.network, CellNetwork))):
             return CellTraining(problem, setup, resume).solution()
         default = strategy is None and method is None and given is None and device == "cpu"
         if default and initial_value.applies(problem):
             return _from_initial_values(problem, setup, resume)
+        if default and resume is None and cell_choice.is_local(problem):
+            return cell_choice.solved(problem, setup)
         problem = looked_at(problem)
         if problem.training.slabs == 1:
             return Trainer(problem, given, setup, resume).solution()
