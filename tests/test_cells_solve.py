@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import pdekan
-from pdekan.domains.box import box
-from pdekan.domains.shapes import disk
+from pdekan.domains.box import box, hypercube
 from pdekan.fields.functions import exp, sin
 from pdekan.fields.operators import laplacian
 from pdekan.networks.cells import CellNetwork
@@ -108,7 +107,7 @@ def test_training_is_interrupted_by_words() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"domain": disk((0.0, 0.0), 1.0)}, "cells fill boxes"),
+        ({"domain": hypercube(4, 0.0, 1.0)}, "cells fill boxes"),
         ({"training": TrainingOptions(adapt=True)}, "graded coordinates"),
         ({"conditions": (dirichlet(0.0, enforce="exact"),)}, "exact conditions"),
         ({"network": NetworkOptions(cells=[2, 2, 2])}, "3 numbers for 2 coordinates"),

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.cells.system import Mesh, Solved
-from pdekan.domains.cell_rules import on_boxes
+from pdekan.cells.system import TOGETHER, Mesh, Solved
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks import legendre
@@ -58,20 +57,17 @@ def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.dev
     Error Estimation Techniques (2013), section 1.4). In one dimension the mean of a residual over a cell acts on the
     whole domain: |∫ r| √L is added.
     """
-    partition, network = mesh.partition, solution.network
-    low, high = partition.cells
-    lead = solution.lead.numpy()
+    network, lead = solution.network, solution.lead.numpy()
     squares, size = solution.unmatched.numpy().copy(), 0.0
-    for p in np.unique(mesh.degrees):
-        cells = np.flatnonzero(mesh.degrees == p)
-        points, weights = on_boxes(low[cells], high[cells], None, int(p) + UNSEEN)
-        rule = Quadrature(points.reshape(-1, partition.dimension), weights.ravel())
+    for cells in mesh.geometry.groups(mesh.degrees, TOGETHER):
+        points, weights = mesh.geometry.rule(cells, int(mesh.degrees[cells[0]]) + UNSEEN)
+        rule = Quadrature(points.reshape(-1, points.shape[2]), weights.ravel())
         for term in equation_terms(problem, rule, device):
             u = evaluate(network, term.points, term.frame)
             residual = term.residual(u).cpu().numpy() / unit(term, problem)
             residual = (lead[cells] * residual.reshape(weights.shape).T).T
             squares[cells] += (weights * residual**2).sum(1)
-            if partition.dimension == 1:
+            if mesh.partition.dimension == 1:
                 squares[cells] += (weights * residual).sum(1) ** 2 * (problem.domain.measure / weights.sum(1) ** 2)
         if u.gradient is None:
             u = evaluate(network, term.points, Frame(problem.domain.coordinates, Derivatives.GRADIENT))

@@ -14,14 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.domains.box import Box
-from pdekan.domains.cell_rules import on_boxes
-from pdekan.domains.partition import Integers, Partition
-from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.domains.partition import Integers
+from pdekan.domains.pieces import CellGeometry
+from pdekan.domains.quadrature import Quadrature
 from pdekan.fields.jets import Derivatives, Jet
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
@@ -128,12 +126,12 @@ class CellRows:
 
 
 def cell_rows(
-    problem: Problem, partition: Partition, cells: Integers, degree: int, network: Network | None, device: torch.device
+    problem: Problem, geometry: CellGeometry, cells: Integers, degree: int, network: Network | None, device: torch.device
 ) -> CellRows:
     """The rows of some cells, linearised about a network's function."""
-    low, high = (torch.as_tensor(corner[cells]).to(device) for corner in partition.cells)
+    low, high = (torch.as_tensor(corner[cells]).to(device) for corner in (geometry.low, geometry.high))
     m = len(cells)
-    points, weights = on_boxes(low.cpu().numpy(), high.cpu().numpy(), None, degree + MORE_POINTS)
+    points, weights = geometry.rule(cells, degree + MORE_POINTS)
     g = points.shape[1]
     rule = Quadrature(points.reshape(-1, problem.domain.dimension), weights.ravel())
     root = torch.as_tensor(weights).to(device).sqrt().reshape(-1, 1)
@@ -149,51 +147,34 @@ def cell_rows(
     sizes_of = squares.sqrt()
     lead = 1.0 / (sizes_of.amax(1) * (high - low).amin(1)).clamp_min(1e-300)
     boundary: dict[int, list[Tensor]] = {int(cell): [] for cell in cells}
-    for index, block in _conditions(problem, low, high, squares, degree, network):
+    for index, block in _conditions(problem, geometry, cells, squares, degree, network):
         for i, own in zip(index.tolist(), block * lead[index, None, None], strict=True):
             boundary[int(cells[i])].append(own)
     return CellRows(cells, torch.cat(rows, dim=1) * lead[:, None, None], boundary, lead, sizes_of, second)
 
 
 def _conditions(
-    problem: Problem, low: Tensor, high: Tensor, squares: Tensor, degree: int, network: Network | None
+    problem: Problem, geometry: CellGeometry, cells: Integers, squares: Tensor, degree: int, network: Network | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """For every condition and face: the cells on it ``(b,)`` and their rows ``(b, g, U n + 1)``."""
-    domain, device = problem.domain, low.device
-    assert isinstance(domain, Box)
+    device = squares.device
+    low, high = (torch.as_tensor(corner[cells]).to(device) for corner in (geometry.low, geometry.high))
     for condition in problem.conditions:
         for requirement in condition.weakly().requirements(problem):
             if not isinstance(requirement.place, Faces) or requirement.is_mean:
                 continue
             for name in requirement.place.names:
-                k, at_upper = domain.coordinates.index(name[:-1]), name[-1] == "+"
-                edge = domain.upper[k] if at_upper else domain.lower[k]
-                index = torch.nonzero((high if at_upper else low)[:, k] == edge)[:, 0]
-                if not len(index):
-                    continue
-                a, b = low[index].cpu().numpy(), high[index].cpu().numpy()
-                rule, weights = _face_rule(a, b, k, at_upper, degree + MORE_POINTS)
-                g = weights.shape[1]
-                term = term_at(problem, requirement.label, "conditions", requirement.operator, requirement.value, rule, device)
-                one = linearised(term, network)
-                each = low[index].repeat_interleave(g, 0), high[index].repeat_interleave(g, 0)
-                own = sizes(one.slope, each[1] - each[0]).reshape(len(index), g, -1).mean(1)
-                factor = (squares[index] * own).sum(1).sqrt() / own.sum(1).clamp_min(1e-300)
-                depth = (high - low)[index, k]
-                weight = torch.as_tensor(weights).to(device).sqrt() * (factor * depth.sqrt())[:, None]
-                rows = local_rows(one, term, each, degree).reshape(len(index), g, -1)
-                yield index, rows * weight[:, :, None]
-
-
-def _face_rule(low: Array, high: Array, k: int, at_upper: bool, order: int) -> tuple[Quadrature, Array]:
-    """The Gauss rule on the cells' lower or upper faces along an axis, with normals, and its weights ``(b, g)``."""
-    a, b = low.copy(), high.copy()
-    if at_upper:
-        a[:, k] = high[:, k]
-    else:
-        b[:, k] = low[:, k]
-    points, weights = on_boxes(a, b, np.full(len(low), k), order)
-    normals = np.zeros_like(points)
-    normals[..., k] = 1.0 if at_upper else -1.0
-    d = low.shape[1]
-    return Quadrature(points.reshape(-1, d), weights.ravel(), normals.reshape(-1, d)), weights
+                for which, rule in geometry.boundary(cells, name, degree + MORE_POINTS):
+                    index, g = torch.as_tensor(which).to(device), len(rule.weights) // len(which)
+                    term = term_at(
+                        problem, requirement.label, "conditions", requirement.operator, requirement.value, rule, device
+                    )
+                    one = linearised(term, network)
+                    each = low[index].repeat_interleave(g, 0), high[index].repeat_interleave(g, 0)
+                    own = sizes(one.slope, each[1] - each[0]).reshape(len(index), g, -1).mean(1)
+                    factor = (squares[index] * own).sum(1).sqrt() / own.sum(1).clamp_min(1e-300)
+                    assert term.frame.normal is not None
+                    depth = (term.frame.normal.abs() * (each[1] - each[0])).sum(1).sqrt()
+                    weight = torch.as_tensor(rule.weights).to(device).sqrt() * depth * factor.repeat_interleave(g)
+                    rows = local_rows(one, term, each, degree) * weight[:, None]
+                    yield index, rows.reshape(len(index), g, -1)

@@ -120,7 +120,9 @@ def _resolution(problem: Problem, partition: Partition, cells: Integers, degree:
         for k in range(d):
             values = np.moveaxis(np.tensordot(values, transform, axes=([1 + k], [1])), -1, 1 + k)
         series.append(values)
-    factors = np.sqrt(weights.sum(1)) / (np.sqrt(np.maximum(squares, 1e-300)) * (high - low).min(axis=1))
+    reach = 0.5 * np.linalg.norm(high - low, axis=1)
+    inside = problem.domain.distance(0.5 * (low + high)) > -reach
+    factors = inside * np.sqrt(weights.sum(1)) / (np.sqrt(np.maximum(squares, 1e-300)) * (high - low).min(axis=1))
     coefficients = np.stack(series, axis=1)
     parts = [np.take(coefficients, range(degree - 1, order), axis=2 + k).reshape(m, -1) for k in range(d)]
     tails = factors[:, None] * np.stack([np.sqrt((part**2).sum(1)) for part in parts], axis=1)

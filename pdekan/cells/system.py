@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pdekan.cells.elimination import Front, solve
 from pdekan.cells.rows import CellRows, cell_rows
-from pdekan.cells.sampling import CellSampling
 from pdekan.cells.traces import traces, values_count
-from pdekan.domains.cell_rules import reference_rule
+from pdekan.domains.cell_rules import on_boxes, reference_rule
 from pdekan.domains.partition import LEAF, CellFaces, Integers, Partition
+from pdekan.domains.pieces import CellGeometry, geometry
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
@@ -23,6 +23,7 @@ from pdekan.networks.evaluation import evaluate
 from pdekan.problems.conditions import Periodic
 from pdekan.problems.problem import Problem
 from pdekan.residuals import terms as terms_module
+from pdekan.residuals.collocation import Sampling
 
 TOGETHER = 128  # cells whose rows are made at a time
 
@@ -34,13 +35,15 @@ class Mesh:
     partition: Partition
     degrees: Integers
     faces: CellFaces
+    geometry: CellGeometry
 
     @classmethod
     def of(cls, problem: Problem, partition: Partition, degrees: Integers) -> Mesh:
         """The cells of a problem, those at periodic faces joined."""
         names = [one.coordinate for one in problem.conditions if isinstance(one, Periodic)]
         periodic = [problem.domain.coordinates.index(name) for name in names]
-        return cls(partition, degrees, partition.faces(periodic))
+        cells = geometry(problem.domain, partition)
+        return cls(partition, degrees, cells.faces(periodic), cells)
 
     @property
     def face_degrees(self) -> Integers:
@@ -75,9 +78,9 @@ def solved(
     device = device or torch.device("cpu")
     partition, unknowns = mesh.partition, len(problem.unknowns)
     groups = []
-    for cells in _groups(mesh):
+    for cells in mesh.geometry.groups(mesh.degrees, TOGETHER):
         check_time()
-        group = cell_rows(problem, partition, cells, int(mesh.degrees[cells[0]]), network, device)
+        group = cell_rows(problem, mesh.geometry, cells, int(mesh.degrees[cells[0]]), network, device)
         groups.append(replace(group, rows=_compressed(group.rows)))
     second = torch.stack([group.second for group in groups]).any(0)
     couplings = _couplings(mesh, groups, second)
@@ -88,9 +91,9 @@ def solved(
         for node, axis in enumerate(partition.axis.tolist())
     ]
     found = solve(children, fronts, [*cell_sizes, *face_sizes], check_time)
-    solution = CellNetwork(partition, mesh.degrees, unknowns).to(device)
+    solution = CellNetwork(partition, mesh.degrees, unknowns, (mesh.geometry.low, mesh.geometry.high)).to(device)
     solution.coefficients.copy_(torch.cat([found.values[cell] for cell in range(partition.count)]))
-    lead = torch.zeros(partition.count, dtype=torch.float64)
+    lead = torch.ones(partition.count, dtype=torch.float64)
     for group in groups:
         lead[group.cells] = group.lead.cpu()
     return Solved(solution, lead, _unmatched(mesh, groups, couplings, found.values))
@@ -99,39 +102,27 @@ def solved(
 @torch.no_grad()
 def projected(network: Network, mesh: Mesh, outputs: int) -> CellNetwork:
     """The L2 projection of a network's function onto the polynomials of a mesh."""
-    out = CellNetwork(mesh.partition, mesh.degrees, outputs).to(next(network.parameters()).device)
-    rule = out.quadrature(1)
-    points = torch.as_tensor(rule.points).to(out.coefficients)
-    values = evaluate(network, points, Frame(tuple(f"x{k}" for k in range(out.inputs)), Derivatives.VALUE)).value
-    blocks, first = out.blocks(), 0
+    boxes = mesh.geometry.low, mesh.geometry.high
+    out = CellNetwork(mesh.partition, mesh.degrees, outputs, boxes).to(next(network.parameters()).device)
+    frame = Frame(tuple(f"x{k}" for k in range(out.inputs)), Derivatives.VALUE)
+    blocks = out.blocks()
     for p in np.unique(mesh.degrees).tolist():
         cells = np.flatnonzero(mesh.degrees == p)
         nodes, weights = reference_rule(out.inputs, p + 1)
-        at = torch.as_tensor(nodes).to(points)
-        frame = Frame(tuple(f"x{k}" for k in range(out.inputs)), Derivatives.VALUE)
-        basis = legendre.products(at, torch.ones_like(at), p, frame).value * torch.as_tensor(weights).to(points)[:, None]
-        size = len(cells) * len(at)
-        own = values[first : first + size, :outputs].reshape(len(cells), len(at), outputs)
+        at = torch.as_tensor(nodes).to(out.coefficients)
+        basis = legendre.products(at, torch.ones_like(at), p, frame).value * torch.as_tensor(weights).to(at)[:, None]
+        points = torch.as_tensor(on_boxes(boxes[0][cells], boxes[1][cells], None, p + 1)[0]).to(at)
+        values = evaluate(network, points.reshape(-1, out.inputs), frame).value[:, :outputs]
+        own = values.reshape(len(cells), len(at), outputs)
         for cell, block in zip(cells.tolist(), torch.einsum("mgu,gn->mun", own, basis), strict=True):
             blocks[cell].copy_(block)
-        first += size
     return out
 
 
 def is_affine(problem: Problem) -> bool:
     """Whether the equations and conditions are affine in the unknowns: one solution of least squares is enough."""
-    partition = Partition.whole(problem.domain.lower, problem.domain.upper)
-    sampling = CellSampling.of(partition, np.full(1, 1), 2)
-    return all(terms_module.is_affine(term, problem) for term in terms_module.terms(problem, sampling))
-
-
-def _groups(mesh: Mesh) -> list[Integers]:
-    """Cells of equal degree, at most TOGETHER at a time."""
-    out = []
-    for p in np.unique(mesh.degrees):
-        cells = np.flatnonzero(mesh.degrees == p)
-        out += [cells[k : k + TOGETHER] for k in range(0, len(cells), TOGETHER)]
-    return out
+    points = Sampling(1, 4, 16, 0)
+    return all(terms_module.is_affine(term, problem) for term in terms_module.terms(problem, points))
 
 
 Couplings = list[list[tuple[int, Tensor]]]
@@ -174,6 +165,9 @@ def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, second: Te
             rows[top:, width:-1] = -torch.eye(first).to(rows)
             blocks = (cell, *(partition.count + face for face, _ in own))
             fronts[int(partition.leaves[cell])] = Front(blocks, rows)
+    for cell in np.flatnonzero(~mesh.geometry.active).tolist():  # zero where there is nothing of the domain
+        size = len(second) * legendre.count(d, int(mesh.degrees[cell]))
+        fronts[int(partition.leaves[cell])] = Front((cell,), torch.eye(size, size + 1, dtype=torch.float64))
     return fronts, face_sizes
 
 
@@ -188,7 +182,7 @@ def _couplings(mesh: Mesh, groups: list[CellRows], second: Tensor) -> Couplings:
     scale = torch.zeros(partition.count, unknowns, dtype=torch.float64)
     for group in groups:
         scale[group.cells] = (group.sizes * group.lead[:, None]).cpu()
-    low, high = partition.cells
+    low, high = mesh.geometry.low, mesh.geometry.high
     sides, face_degrees = high - low, mesh.face_degrees
     out: Couplings = [[] for _ in range(partition.count)]
     depth = np.stack([sides[one, faces.axis] for one in (faces.first, faces.second)]) if len(faces) else np.zeros((2, 0))

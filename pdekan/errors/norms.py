@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 
 from pdekan.domains.box import TENSOR_DIMENSIONS
+from pdekan.domains.pieces import geometry
 from pdekan.domains.quadrature import Quadrature
 from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame, Jet
@@ -76,7 +77,8 @@ def measure(problem: Problem, network: Network, reference: ReferenceSolution | N
         errors = {name: _replicated([sums[name] for sums in replicates], domain.measure) for name in names}
         return _with_estimate(errors, reference)
     if isinstance(network, CellNetwork):
-        return measure_on_rule(problem, network, network.quadrature(CELL_POINTS), reference)
+        rule = geometry(problem.domain, network.partition).quadrature(network.cell_degrees, CELL_POINTS)
+        return measure_on_rule(problem, network, rule, reference)
     # an odd number of cells, and another number of points in them than training uses, keep the points apart from training's
     cells = INITIAL_CELLS[domain.dimension] + 1
     coarse = _sums(problem, network, domain.interior(cells, GAUSS_POINTS, 0, 0), reference)

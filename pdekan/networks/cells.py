@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pdekan.domains.cell_rules import cell_rule
 from pdekan.domains.partition import Integers, Partition
-from pdekan.domains.quadrature import Quadrature
+from pdekan.domains.quadrature import Array
 from pdekan.fields.jets import Frame, Jet
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
@@ -20,17 +19,21 @@ from pdekan.networks.base import Network
 class CellNetwork(Network):
     """On each cell of a box its own network, whose span is the polynomials of a total degree, see `networks.legendre`.
 
-    partition: the m cells. degrees: ``(m,)``. Parameters: the coefficients of cell after cell, for each the outputs one after
-    the other. On a face the network of the cell above it holds. Raises ValueError where degrees and cells do not match.
+    partition: the m cells. degrees: ``(m,)``. boxes: ``(m, d)`` corners of what is used of each cell, all of it by default.
+    Parameters: the coefficients of cell after cell, for each the outputs one after the other. On a face the network of the cell
+    above it holds. Raises ValueError where degrees and cells do not match.
     """
 
-    def __init__(self, partition: Partition, degrees: Integers, outputs: int = 1) -> None:
+    def __init__(
+        self, partition: Partition, degrees: Integers, outputs: int = 1, boxes: tuple[Array, Array] | None = None
+    ) -> None:
         super().__init__()
         if len(degrees) != partition.count:
             raise ValueError(f"{len(degrees)} degrees for {partition.count} cells")
         self.inputs, self.outputs = partition.dimension, outputs
         sizes = [outputs * legendre.count(self.inputs, int(p)) for p in degrees]
         self.coefficients = nn.Parameter(torch.zeros(sum(sizes), dtype=torch.float64))
+        low, high = boxes or partition.cells
         self._partition: Partition | None = None
         for name, values in (
             ("lower", np.array(partition.lower)),
@@ -38,6 +41,8 @@ class CellNetwork(Network):
             ("axis", partition.axis),
             ("at", partition.at),
             ("degrees", np.asarray(degrees, dtype=np.int64)),
+            ("low", low),
+            ("high", high),
         ):
             self.register_buffer(name, torch.as_tensor(values))
 
@@ -64,10 +69,6 @@ class CellNetwork(Network):
         """Those of the largest cell."""
         return self.outputs * legendre.count(self.inputs, int(self.cell_degrees.max()))
 
-    def quadrature(self, more: int) -> Quadrature:
-        """Gauss points on all cells, along an axis `more` than the degrees."""
-        return cell_rule(self.partition, self.cell_degrees, more)
-
     def architecture(self) -> dict[str, Any]:
         """The number of cells, and of cells by degree; the cuts are stored beside the coefficients."""
         degrees, counts = np.unique(self.get_buffer("degrees").cpu().numpy(), return_counts=True)
@@ -87,7 +88,7 @@ class CellNetwork(Network):
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         partition, degrees = self.partition, self.get_buffer("degrees")
         cell = partition.locate(points)
-        low, high = (torch.as_tensor(corner).to(points) for corner in partition.cells)
+        low, high = (self.get_buffer(name) for name in ("low", "high"))
         scale = 2.0 / (high - low)[cell]
         position = (points - low[cell]) * scale - 1.0
         starts = self._starts(degrees)

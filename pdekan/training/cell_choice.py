@@ -11,6 +11,7 @@ from pdekan.cells import sources
 from pdekan.cells.refinement import UNSEEN
 from pdekan.cells.sampling import CellSampling
 from pdekan.domains.partition import Partition
+from pdekan.domains.pieces import geometry
 from pdekan.networks.cells import CellNetwork
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
@@ -62,7 +63,8 @@ def solved(problem: Problem, setup: Setup, rule: ChoiceRule = ChoiceRule()) -> S
     rest = replace(problem, training=replace(problem.training, seconds=seconds - local.seconds))
     single = replace(Trainer(rest, None, setup).solution(), problem=problem)
     assert isinstance(local.network, CellNetwork)
-    points = CellSampling.of(local.network.partition, local.network.cell_degrees, UNSEEN)
+    cells = geometry(problem.domain, local.network.partition)
+    points = CellSampling.of(cells, local.network.cell_degrees, UNSEEN)
     validation = Validation.of(problem, points, torch.device(setup.device))
     residuals = [validation.residuals(one.network).relative for one in (local, single)]
     LOG.info("relative residual %.1e on cells, %.1e of one network", *residuals)

@@ -18,6 +18,8 @@ from pdekan.cells.sampling import CellSampling
 from pdekan.cells.system import Mesh, Solved
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.domains.partition import Partition
+from pdekan.domains.planar import Planar
+from pdekan.domains.shapes import Polygon
 from pdekan.errors import norms
 from pdekan.errors.estimate import Estimate
 from pdekan.errors.norms import CELL_POINTS, Errors
@@ -87,22 +89,21 @@ class Step:
 
 def refusal(problem: Problem) -> str | None:
     """Why a problem cannot be solved on cells, or None where it can."""
-    if not isinstance(problem.domain, Box) or problem.domain.dimension > TENSOR_DIMENSIONS:
-        return (
-            f"the domain is a {problem.domain.type_name} of dimension {problem.domain.dimension}; cells fill boxes up to three"
-        )
+    domain = problem.domain
+    if not isinstance(domain, Box | Planar) or domain.dimension > TENSOR_DIMENSIONS:
+        kind = f"{domain.type_name} of dimension {domain.dimension}"
+        return f"the domain is a {kind}; cells fill boxes up to three dimensions and plane shapes"
+    requirements = [one for condition in problem.conditions for one in condition.requirements(problem)]
     for what, there in (
         ("parameters that are sought", problem.parameters),
         ("data", problem.data),
         ("enrichments", problem.enrichments),
         ("interfaces", problem.interfaces),
         ("exact conditions", any(one.is_exact for one in problem.conditions)),
-        (
-            "mean conditions",
-            any(requirement.is_mean for one in problem.conditions for requirement in one.requirements(problem)),
-        ),
+        ("mean conditions", any(one.is_mean for one in requirements)),
         ("slabs of time", problem.training.slabs > 1),
         ("graded coordinates", problem.training.adapt),
+        ("slits", isinstance(domain, Polygon) and bool(domain.slits)),
         ("an MLP", problem.network.kind == "mlp"),
     ):
         if there:
@@ -223,7 +224,7 @@ class CellTraining:
 
     def _keep(self, mesh: Mesh, one: Solved, found: Indicators) -> None:
         """Measure a solution, write a row of the history, tell the callback."""
-        problem, rule = self.problem, CellSampling.of(mesh.partition, mesh.degrees, refinement.UNSEEN)
+        problem, rule = self.problem, CellSampling.of(mesh.geometry, mesh.degrees, refinement.UNSEEN)
         self.count += 1
         stage = Stage("cells", (mesh.partition.count,), index=len(self.steps), count=len(self.steps) + 1)
         residuals = Validation.of(problem, rule, self.device).residuals(one.network)
@@ -233,7 +234,7 @@ class CellTraining:
         self.steps.append(step)
         with self.clock.paused():
             known = norms.measured_unknowns(problem)
-            errors = norms.measure_on_rule(problem, one.network, one.network.quadrature(CELL_POINTS)) if known else {}
+            errors = norms.measure(problem, one.network) if known else {}
         loss = float((found.cells**2).sum())
         self.history.append(self.count, self.clock.spent, stage.index, loss, residuals, errors, {})
         LOG.info("%d cells, indicator %.1e, relative residual %.1e", mesh.partition.count, found.relative, residuals.relative)
@@ -328,7 +329,7 @@ def comparison(problem: Problem, best: Step, other: Step, reliable: float = 0.5,
     smaller = min(ratio, 1.0 / max(ratio, 1e-300))
     factor = 1.0 if smaller > reliable else (max(ratio / (1.0 - ratio), least) if ratio < 1.0 else 1.0 / (1.0 - smaller))
     finer = max(best, other, key=lambda step: step.mesh.partition.count)
-    rule = finer.network.quadrature(CELL_POINTS)
+    rule = finer.mesh.geometry.quadrature(finer.mesh.degrees, CELL_POINTS)
     frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
     device = best.network.coefficients.device
     u, v = (evaluate(one.network, torch.as_tensor(rule.points).to(device), frame) for one in (best, other))
