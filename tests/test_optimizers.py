@@ -17,7 +17,7 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.adam import Adam
-from pdekan.optimizers.base import Bounds, LeastSquares, Outcome, Step, Watch
+from pdekan.optimizers.base import Bounds, LeastSquares, Memory, Outcome, Step, Watch
 from pdekan.optimizers.gauss_newton import GaussNewton, _Reflections
 from pdekan.optimizers.lbfgs import LBFGS
 from pdekan.optimizers.matrix_free import MatrixFree, column_lengths, damped_step, project
@@ -730,3 +730,29 @@ def test_a_residual_that_is_not_finite_at_zero_is_minimised_from_where_it_is() -
     problem = Written(lambda theta: torch.stack([theta[0] * theta[1] ** -2 - 4.0, theta[0] - 1.0]), 1, affine=False)
     outcome = GaussNewton(RIDGE).minimise(problem, tensor(2.0, 1.0), 60, silent)
     assert outcome.theta.tolist() == pytest.approx([1.0, 0.5], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [GaussNewton(), MatrixFree(), SSBroyden(burst=2), LBFGS(burst=2, history=3), Adam(burst=2)],
+    ids=lambda one: type(one).__name__,
+)
+@pytest.mark.parametrize("name", ["poisson_sine", "nonlinear_cubic"])
+def test_a_method_goes_on_from_the_memory_of_any_step_to_the_bit(method: Method, name: str) -> None:
+    problem = load_problem(name)
+    network = KAN((2, 4, 1), 3, 3, "none", problem.domain.lower, problem.domain.upper)
+    network.initialise(torch.Generator().manual_seed(0))
+    theta = parameters_to_vector(network.parameters()).detach()
+
+    def minimised(memory: Memory | None) -> tuple[Outcome, list[Step]]:
+        objective, seen = Objective(problem, network, terms(problem, Sampling(5, 3, 0, 0))), list[Step]()
+        return method.minimise(objective, theta, 12, seen.append, memory), seen
+
+    straight, steps = minimised(None)
+    kept = [k for k, step in enumerate(steps) if step.memory is not None]
+    assert len(kept) >= 4
+    for k in kept:
+        again, seen = minimised(steps[k].memory)
+        assert torch.equal(again.theta, straight.theta)
+        assert (again.loss, again.steps, again.reason) == (straight.loss, straight.steps, straight.reason)
+        assert [step.loss for step in seen] == [step.loss for step in steps[k + 1 :]]

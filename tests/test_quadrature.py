@@ -154,9 +154,7 @@ def test_the_boundary_leaves_time_out() -> None:
         domain.resolve("y-")
 
 
-@pytest.mark.parametrize(
-    "bounds", [{"x": (1, 1)}, {"x": (2, 1)}, {"x": (0, np.inf)}, {"x": (np.nan, 1)}, {}], ids=str
-)
+@pytest.mark.parametrize("bounds", [{"x": (1, 1)}, {"x": (2, 1)}, {"x": (0, np.inf)}, {"x": (np.nan, 1)}, {}], ids=str)
 def test_boxes_that_are_none_are_refused(bounds: dict[str, tuple[float, float]]) -> None:
     with pytest.raises(ValueError, match=r"box needs|interval of"):
         box(**bounds)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -91,13 +91,21 @@ class LeastSquares(Protocol):
         """
 
 
+# What an optimizer goes on from, by name: tensors, numbers, and lists of them.
+Memory = Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Step:
-    """Parameters after one or more steps, the loss there, and the number of steps so far."""
+    """Parameters after one or more steps, the loss there, and the number of steps so far.
+
+    memory: of optimizers that can go on from the step to the bit; see `Resumable`.
+    """
 
     theta: Tensor
     loss: float
     taken: int = 0
+    memory: Memory | None = None
 
 
 def inside_bounds(problem: LeastSquares, theta: Tensor) -> tuple[Tensor, float, Tensor]:
@@ -133,3 +141,10 @@ class Optimizer(Protocol[P]):
 
     def minimise(self, problem: P, theta: Tensor, steps: int, watch: Watch) -> Outcome:
         """Minimise from theta ``(P,)`` with at most so many accepted steps; the result is never worse than theta."""
+
+
+class Resumable(Protocol[P]):
+    """An optimizer whose steps have a memory: given that of a step, it goes on as if it had not been stopped there."""
+
+    def minimise(self, problem: P, theta: Tensor, steps: int, watch: Watch, memory: Memory | None = None) -> Outcome:
+        """As `Optimizer.minimise`; theta and steps are those that the first call was given, or more steps."""

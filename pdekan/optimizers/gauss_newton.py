@@ -15,7 +15,9 @@ import torch
 from scipy.optimize import lsq_linear
 from torch import Tensor
 
-from pdekan.optimizers.base import Bounds, LeastSquares, Outcome, Step, Watch
+from pdekan.optimizers.base import Bounds, LeastSquares, Memory, Outcome, Step, Watch
+
+_Position = tuple["_State", float, float, list[float]]  # with the ridge, the next damping, and the losses so far
 
 
 @dataclass(frozen=True)
@@ -48,34 +50,52 @@ class GaussNewton:
     halvings: int = 6
     panel: int = 1024
 
-    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
+    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch, memory: Memory | None = None) -> Outcome:
         """Minimise from theta ``(P,)`` with at most `steps` accepted steps; the result is never worse, and never NaN."""
         normalised = problem.normalise(theta)
         start, size = problem.loss(theta), problem.loss(_without_linear(problem, normalised)) or 1.0
         size = size if math.isfinite(size) else start  # functions such as log(u) are not finite at zero
-        ridge = max(self.min_ridge, self.ridge * min(1.0, start / size))
-        state = self._project(problem, normalised, ridge) or self._project(problem, theta, ridge)
-        if state is None:
+        position = self._first(problem, [normalised, theta], start / size) if memory is None else self._again(problem, memory)
+        if position is None:
             return Outcome(theta, math.inf, 0, "singular")
-        damping, losses, reason = self.damping, [state.loss], "steps"
-        stop = watch(Step(state.theta, state.loss))  # the linear solve may be enough
-        while stop is None and len(losses) <= steps:
+        state, ridge, damping, losses = position
+        # the linear solve may be enough
+        stop, rejected = watch(Step(state.theta, state.loss)) if memory is None else None, False
+        while stop is None and len(losses) <= steps and not self._stalled(losses):
             while (lower := max(self.min_ridge, self.ridge * state.loss / size)) < 0.5 * ridge:
                 ridge = lower
                 state = (self._project(problem, state.theta, ridge) if problem.affine else state.with_ridge(ridge)) or state
             trial, damping = self._step(problem, state, ridge, damping)
             if trial is None:
-                reason = "stalled"
+                rejected = True
                 break
             state = trial
             losses.append(state.loss)
-            stop = watch(Step(state.theta, state.loss, len(losses) - 1))
-            if len(losses) > self.patience and state.loss > (1.0 - self.min_gain) * losses[-1 - self.patience]:
-                reason = "stalled"
-                break
+            kept = {"theta": state.theta, "cost": state.cost, "ridge": ridge, "damping": damping, "losses": [*losses]}
+            stop = watch(Step(state.theta, state.loss, len(losses) - 1, kept))
         # with the ridge, a start of lower loss may have been given up
         best, loss = (theta, start) if start < state.loss else (state.theta, state.loss)
+        reason = "stalled" if rejected or self._stalled(losses) else "steps"
         return Outcome(best, loss, len(losses) - 1, stop or reason)
+
+    def _first(self, problem: LeastSquares, starts: list[Tensor], loss: float) -> _Position | None:
+        """Where the method begins, of the starts from the first that it can. loss: relative to that of zero linear entries."""
+        ridge = max(self.min_ridge, self.ridge * min(1.0, loss))
+        states = (self._project(problem, theta, ridge) for theta in starts)
+        state = next((one for one in states if one is not None), None)
+        return None if state is None else (state, ridge, self.damping, [state.loss])
+
+    def _again(self, problem: LeastSquares, memory: Memory) -> _Position | None:
+        """Where the method was: the factorisation, too large to keep, is computed again."""
+        state, losses = self._linearised(problem, memory["theta"], memory["ridge"]), [*memory["losses"]]
+        if state is None:
+            return None
+        # an affine residual was linearised before its linear step, so that these numbers differ in their last bits
+        return replace(state, cost=memory["cost"], loss=losses[-1]), memory["ridge"], memory["damping"], losses
+
+    def _stalled(self, losses: list[float]) -> bool:
+        """Whether the last `patience` steps gained too little."""
+        return len(losses) > self.patience and losses[-1] > (1.0 - self.min_gain) * losses[-1 - self.patience]
 
     def _step(self, problem: LeastSquares, state: _State, ridge: float, damping: float) -> tuple[_State | None, float]:
         """The first damped step that lowers the cost, and the next damping; None where no trial does."""

@@ -17,7 +17,7 @@ Entries on a bound that the gradient would cross are held; steps are projected o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import numpy as np
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, lsmr
 from torch import Tensor
 
-from pdekan.optimizers.base import LeastSquares, Outcome, Products, Step, Watch
+from pdekan.optimizers.base import LeastSquares, Memory, Outcome, Products, Step, Watch
 
 
 @dataclass(frozen=True)
@@ -55,40 +55,41 @@ class MatrixFree:
     acceptance: float = 1e-4
     max_linear: int = 3000
 
-    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
+    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch, memory: Memory | None = None) -> Outcome:
         """Minimise from theta ``(P,)`` with at most `steps` accepted steps; the result is never worse, and never NaN."""
-        start = problem.products(theta).residual
-        best = Step(theta, _finite_or_inf(float(start @ start)))
-        ridge = self.ridges[0]
-        state = self._project(problem, problem.normalise(theta), ridge) or self._project(problem, theta, ridge)
+        generator, taken, idle, level, damping = torch.Generator().manual_seed(0), 0, 0, 0, self.damping
+        if memory is None:
+            start = problem.products(theta).residual
+            best = Step(theta, _finite_or_inf(float(start @ start)))
+            state = self._project(problem, problem.normalise(theta), 0) or self._project(problem, theta, 0)
+        else:
+            taken, idle, level, damping = (memory[name] for name in ("taken", "idle", "level", "damping"))
+            generator.set_state(memory["generator"])
+            best = Step(memory["best"], memory["best_loss"], taken)
+            state = self._project(problem, memory["start"], memory["start_level"])
         if state is None:
             return Outcome(theta, math.inf, 0, "singular")
-        generator = torch.Generator().manual_seed(0)
-        damping, level, taken, idle, reason = self.damping, 0, 0, 0, "steps"
-        while taken < steps:
-            trial, damping = self._step(problem, state, self.ridges[level], damping, generator)
+        stop: str | None = None
+        while stop is None and taken < steps and idle < self.patience:
+            trial, damping = self._step(problem, state, level, damping, generator)
             gain = 0.0 if trial is None else 1.0 - trial.cost / state.cost
-            if trial is not None:
-                state, taken = trial, taken + 1
-                best = min(best, Step(state.theta, state.loss, taken), key=lambda step: step.loss)
-                stop = watch(Step(best.theta, best.loss, taken))
-                if stop is not None:
-                    reason = stop
-                    break
+            state, taken = (state, taken) if trial is None else (trial, taken + 1)
+            best = min(best, Step(state.theta, state.loss, taken), key=lambda step: step.loss)
             if level < len(self.ridges) - 1 and state.linear:
                 if gain < self.ridge_gain:
                     level += 1
-                    state = self._project(problem, state.theta, self.ridges[level]) or state
-                continue
-            idle = idle + 1 if gain < self.min_gain else 0
-            if trial is None or idle == self.patience:
-                reason = "stalled"
-                break
+                    state = self._project(problem, state.theta, level) or state
+            else:
+                idle = self.patience if trial is None else idle + 1 if gain < self.min_gain else 0
+            if trial is not None:
+                kept = {"taken": taken, "idle": idle, "level": level, "damping": damping, "generator": generator.get_state()}
+                kept |= {"best": best.theta, "best_loss": best.loss, "start": state.start, "start_level": state.level}
+                stop = watch(Step(best.theta, best.loss, taken, kept))
         best = min(best, Step(state.theta, state.loss, taken), key=lambda step: step.loss)
-        return Outcome(best.theta, best.loss, taken, reason)
+        return Outcome(best.theta, best.loss, taken, stop or ("stalled" if idle >= self.patience else "steps"))
 
     def _step(
-        self, problem: LeastSquares, state: State, ridge: float, damping: float, generator: torch.Generator
+        self, problem: LeastSquares, state: State, level: int, damping: float, generator: torch.Generator
     ) -> tuple[State | None, float]:
         """The first damped step that lowers the cost as predicted, and the next damping; None where no trial does."""
         inner = len(state.theta) - state.linear
@@ -102,15 +103,16 @@ class MatrixFree:
             step, predicted = damped_step(products, lengths, damping, self.forcing, self.iterations)
             theta = torch.cat([state.theta[:inner] + step, state.theta[inner:]])
             theta = theta if bounds is None else bounds.projected(theta)
-            trial = self._project(problem, problem.normalise(theta) if state.linear else theta, ridge)
+            trial = self._project(problem, problem.normalise(theta) if state.linear else theta, level)
             ratio = -1.0 if trial is None or predicted <= 0.0 else (state.cost - trial.cost) / predicted
             if ratio > self.acceptance:
                 return trial, damping * max(1.0 / 5.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3)
             damping, growth = damping * growth, 2.0 * growth
         return None, damping
 
-    def _project(self, problem: LeastSquares, theta: Tensor, ridge: float) -> State | None:
-        return project(problem, theta, ridge, self.max_linear)
+    def _project(self, problem: LeastSquares, theta: Tensor, level: int) -> State | None:
+        state = project(problem, theta, self.ridges[level], self.max_linear)
+        return None if state is None else replace(state, start=theta, level=level)
 
 
 class LinearMap(Protocol):
@@ -171,7 +173,8 @@ def damped_step(products: LinearMap, lengths: Tensor, damping: float, forcing: f
 class State:
     """Parameters, the last `linear` of which minimise the cost, and products with the inner columns of (1 - QQᵀ) J.
 
-    residual and q, an orthonormal basis of the linear columns, include the ridge's rows.
+    residual and q, an orthonormal basis of the linear columns, include the ridge's rows. start, level: the parameters and the
+    ridge that the linear entries were solved for with.
     """
 
     theta: Tensor
@@ -181,6 +184,8 @@ class State:
     products: Products
     cost: float
     loss: float
+    start: Tensor | None = None
+    level: int = 0
 
     def forward(self, v: Tensor) -> Tensor:
         """(1 - QQᵀ) J v for the inner columns."""

@@ -28,7 +28,7 @@ import torch
 from scipy.optimize import line_search
 from torch import Tensor
 
-from pdekan.optimizers.base import LeastSquares, Outcome, Step, Watch, inside_bounds
+from pdekan.optimizers.base import LeastSquares, Memory, Outcome, Step, Watch, inside_bounds
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SSBroyden:
 
     decrease, curvature: the constants c_1 and c_2 of the strong Wolfe conditions (Nocedal and Wright, Numerical Optimization,
     2006, eq. 3.7). trials: points a line search may try in each of its two phases. It stalls after `patience` restarts in a row
-    that gain less than `min_gain` of the loss.
+    that gain less than `min_gain` of the loss. remembered: with more parameters a step's memory would be too large.
     """
 
     burst: int = 20
@@ -46,20 +46,21 @@ class SSBroyden:
     trials: int = 25
     min_gain: float = 1e-6
     patience: int = 3
+    remembered: int = 2000
 
-    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch) -> Outcome:
+    def minimise(self, problem: LeastSquares, theta: Tensor, steps: int, watch: Watch, memory: Memory | None = None) -> Outcome:
         """Minimise ‖r‖² from theta ``(P,)`` with at most `steps` steps; the result is never worse, and never NaN."""
-        best = _Point.at(problem, theta)
-        point = _Point.at(problem, problem.normalise(theta))
-        if not point.finite:
-            point = best
+        points = _starts(problem, theta) if memory is None else [_Point.at(problem, memory[name]) for name in ("best", "theta")]
+        best, point = points
         if not point.finite:
             return Outcome(theta, math.inf, 0, "singular")
-        best = point if not best.finite or point.loss < best.loss else best
-        taken, idle, reason = 0, 0, "steps"
+        taken, idle, reason, first = 0, 0, "steps", memory is None
+        if memory is not None:
+            taken, idle, before, inverse = memory["taken"], memory["idle"], memory["before"], memory["inverse"].clone()
         while taken < steps:
-            before, inverse, first = best.loss, _identity(point), True
-            while taken < steps:
+            if first:
+                before, inverse = best.loss, _identity(point)
+            while taken < steps and bool(torch.isfinite(inverse).all()):
                 after = self._searched(problem, point, inverse, first)
                 if after is None:
                     break
@@ -67,20 +68,23 @@ class SSBroyden:
                 point, taken, first = after, taken + 1, False
                 best = point if point.loss < best.loss else best
                 if taken % self.burst == 0:
-                    stop = watch(Step(best.theta, best.loss, taken))
+                    kept = {"best": best.theta, "theta": point.theta, "taken": taken, "idle": idle, "before": before}
+                    stop = watch(Step(best.theta, best.loss, taken, self._with_curvature(kept, inverse)))
                     if stop is not None:
                         return Outcome(best.theta, best.loss, taken, stop)
-                if not bool(torch.isfinite(inverse).all()):
-                    break
             idle = idle + 1 if best.loss >= (1.0 - self.min_gain) * before else 0
             if taken < steps and idle == self.patience:
                 reason = "stalled"
                 break
             # as where a node has left the knots and the loss jumps: drop the curvature, continue from a rescaled point
-            point = _rescaled(problem, best)
+            point, first = _rescaled(problem, best), True
         if taken % self.burst:
             reason = watch(Step(best.theta, best.loss, taken)) or reason
         return Outcome(best.theta, best.loss, taken, reason)
+
+    def _with_curvature(self, memory: Memory, inverse: Tensor) -> Memory | None:
+        """The memory with H, None where it is too large."""
+        return {**memory, "inverse": inverse.clone()} if len(inverse) <= self.remembered else None
 
     def _searched(self, problem: LeastSquares, point: _Point, inverse: Tensor, first: bool) -> _Point | None:
         """The point that a line search along -Hg accepts; None where it finds none that is finite and lower."""
@@ -165,6 +169,13 @@ class _Point:
     def at(problem: LeastSquares, theta: Tensor) -> _Point:
         theta, loss, gradient = inside_bounds(problem, theta)
         return _Point(theta, math.inf if math.isnan(loss) else loss, gradient)
+
+
+def _starts(problem: LeastSquares, theta: Tensor) -> tuple[_Point, _Point]:
+    """The better one of theta and the normalised theta, and the one to begin with: the normalised, if it is finite."""
+    given, point = _Point.at(problem, theta), _Point.at(problem, problem.normalise(theta))
+    point = point if point.finite else given
+    return (point if not given.finite or point.loss < given.loss else given), point
 
 
 def _rescaled(problem: LeastSquares, point: _Point) -> _Point:
