@@ -21,7 +21,7 @@ from pdekan.problems.problem import Problem
 from pdekan.runs import directory as runs
 from pdekan.runs.finished import finished
 from pdekan.runs.lock import locked
-from pdekan.solutions.solution import Solution, load_solution
+from pdekan.solutions.solution import Solution
 from pdekan.training import solver
 from pdekan.training.progress import Progress
 
@@ -62,7 +62,7 @@ def _resumed(options: argparse.Namespace, problem: Problem, signals: Signals) ->
     directory = options.output or runs.latest_directory(problem.name)
     file = runs.solution_file(directory)
     with locked(file.parent):
-        earlier = load_solution(file)
+        earlier = runs.load_resumed(file)
         if earlier.name != problem.name:
             raise UsageError(f"{directory} holds a run of {earlier.name!r}, not of {problem.name!r}")
         if finished(earlier, problem):
@@ -96,7 +96,7 @@ def _train(
     Where that takes longer than the grace, or the user is impatient, the last step's solution is returned. Raises
     KeyboardInterrupt where there is none.
     """
-    checkpoints = runs.Checkpoints(directory, signals.checkpoint_requested)
+    checkpoints = runs.Checkpoints(directory, signals.checkpoint_requested, earlier is not None)
 
     def interrupted() -> bool:
         with signals.undisturbed():

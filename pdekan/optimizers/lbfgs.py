@@ -43,7 +43,7 @@ class LBFGS:
         while stop is None and done < steps and idle < self.patience:
             if anew:  # drop the curvature and continue from the best point, normalised
                 leaf, optimizer = self._restart(problem.normalise(best))
-            optimizer.param_groups[0]["max_iter"] = min(self.burst, steps - done)
+            optimizer.param_groups[0]["max_iter"] = min(self.burst - done % self.burst, steps - done)
             done += _burst(problem, leaf, optimizer)
             theta, loss, _ = inside_bounds(problem, leaf.detach())
             idle = 0 if loss < (1.0 - self.min_gain) * best_loss else idle + 1

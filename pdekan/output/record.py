@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ class Record:
     problem_text: the problem file, to the letter; None for a problem that was stated in Python.
     config, errors, environment, formula: JSON. errors: None without an exact solution; formula: None without a closed form.
     parameters: the network's arrays by name, any shape. history: columns of equal length, one row a step.
+    continuation: JSON, with numbers as `arrays` by name.
     Raises OutputError for arrays that are not of real numbers, names that HDF5 would split, columns of unequal length.
     """
 
@@ -34,6 +37,7 @@ class Record:
     errors: Mapping[str, Any] | None
     environment: Mapping[str, Any]
     formula: Mapping[str, Any] | None = None
+    continuation: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for attribute in ("parameters", "history"):
@@ -67,15 +71,21 @@ def store(group: h5py.Group, record: Record) -> None:
     for name in ("parameters", "history"):
         # the order in which the arrays were given is the network's own
         store_arrays(group, name, getattr(record, name))
+    if record.continuation is not None:
+        inside, arrays = group.create_group("continuation"), record.continuation["arrays"]
+        store_json(inside, "config", {name: value for name, value in record.continuation.items() if name != "arrays"})
+        store_arrays(inside, "arrays", arrays)
+    group.attrs["sha256"] = checksum(record)
 
 
 def load(group: h5py.Group) -> Record:
-    """The record in an HDF5 group, equal to the stored one to the bit; raises OutputError for missing parts."""
+    """The record in an HDF5 group, equal to the stored one to the bit; raises OutputError for missing and for damaged parts."""
     schema = group.attrs.get("schema")
     if schema != SCHEMA:
         raise OutputError(f"{group.name} has schema {schema}; this version of pdekan reads {SCHEMA}")
     config, environment = (load_json(group, name) for name in ("config", "environment"))
-    return Record(
+    inside = group.get("continuation")
+    record = Record(
         problem_text=load_text(group, "problem") if "problem" in group else None,
         config=config,
         parameters=load_arrays(group, "parameters"),
@@ -83,4 +93,20 @@ def load(group: h5py.Group) -> Record:
         errors=load_json(group, "errors") if "errors" in group else None,
         environment=environment,
         formula=load_json(group, "formula") if "formula" in group else None,
+        continuation=None if inside is None else load_json(inside, "config") | {"arrays": load_arrays(inside, "arrays")},
     )
+    if "sha256" in group.attrs and group.attrs["sha256"] != checksum(record):  # version 0.1.0 wrote none
+        raise OutputError("the file is damaged: what it holds has another checksum")
+    return record
+
+
+def checksum(record: Record) -> str:
+    """SHA-256 of all that a record holds, in hexadecimal digits."""
+    continuation = dict(record.continuation or {"arrays": {}})
+    mappings = (record.parameters, record.history, continuation.pop("arrays"))
+    parts = [record.config, record.errors, record.environment, record.formula, continuation]
+    digest = hashlib.sha256(json.dumps([record.problem_text, *parts]).encode())
+    for name, values in (pair for mapping in mappings for pair in mapping.items()):
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()

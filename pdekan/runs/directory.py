@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdekan.output import vtkhdf
-from pdekan.output.atomic import remove_orphans, write_text
+from pdekan.output.atomic import remove_orphans, write_bytes, write_text
 from pdekan.output.record import finite
 from pdekan.output.samples import OutputError
 from pdekan.runs import summary
@@ -30,6 +30,7 @@ SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "probl
 MODULE = "formula.py"
 FORMULA = ("formula.png", "formula.svg")
 EXPORT = "export.vtkhdf"  # where no other file is asked for
+PREVIOUS = "previous.vtkhdf"  # the checkpoint before the last one, while training
 FIGURES = ("solution", "exact", "error", "history", "network", "formula")
 CHECKPOINT_POINTS = 9  # an axis: a checkpoint is there to resume from, its samples are not looked at
 
@@ -96,6 +97,23 @@ def solution_file(path: Path) -> Path:
     return file
 
 
+def load_resumed(file: Path) -> Solution:
+    """The solution of a run that goes on; where its file is damaged, that of the checkpoint before it, which takes its place.
+
+    Raises OutputError where there is none.
+    """
+    try:
+        return load_solution(file)
+    except OutputError as error:
+        previous = file.parent / PREVIOUS
+        if not previous.is_file():
+            raise
+        solution = load_solution(previous)
+        LOG.warning("%s; the run goes on from the checkpoint before it", error)
+        write_bytes(file, previous.read_bytes())
+        return solution
+
+
 @contextmanager
 def claimed(path: Path | None, name: str, force: bool) -> Iterator[Path]:
     """The same, locked for this process in the block; removed if the block raises and has written nothing."""
@@ -113,11 +131,18 @@ def claimed(path: Path | None, name: str, force: bool) -> Iterator[Path]:
 class Checkpoints:
     """Saves the best solution so far at intervals of some seconds and on request, so that a killed training can be resumed.
 
-    requested: whether one is to be saved at once; a request before the first step waits for it.
+    The one before it is kept beside it. requested: whether one is to be saved at once; a request before the first step waits
+    for it. resumed: whether the solution that is there is of this run.
     """
 
-    def __init__(self, directory: Path, requested: Callable[[], bool] = lambda: False, seconds: float = 15.0) -> None:
-        self._path, self._requested, self._seconds = directory / SOLUTION, requested, seconds
+    def __init__(
+        self,
+        directory: Path,
+        requested: Callable[[], bool] = lambda: False,
+        resumed: bool = False,
+        seconds: float = 15.0,
+    ) -> None:
+        self._path, self._requested, self._resumed, self._seconds = directory / SOLUTION, requested, resumed, seconds
         self._next = time.monotonic() + seconds
         self._latest: Callable[[], Solution] | None = None
         self._saved = False
@@ -134,7 +159,11 @@ class Checkpoints:
             return
         self._next, self._saved = time.monotonic() + self._seconds, True
         try:
+            remove_results(self._path.parent)
+            if self._resumed:
+                write_bytes(self._path.parent / PREVIOUS, self._path.read_bytes())
             save_small(self._latest(), self._path)
+            self._resumed = True
         except OSError as error:  # there may be space again
             LOG.warning("no checkpoint is written: %s", error)
 
@@ -190,7 +219,6 @@ def written_summary(solution: Solution, directory: Path) -> dict[str, Any]:
 
 def save_small(solution: Solution, path: Path) -> None:
     """Write a solution with few samples: enough to go on from, or to export and plot."""
-    remove_results(path.parent)
     solution.save(path, (CHECKPOINT_POINTS,) * grid_axes(solution.domain))
 
 
@@ -206,7 +234,7 @@ def remove_results(directory: Path) -> None:
 
 def _results(directory: Path) -> set[Path]:
     """The files that any run may have in a directory beside its solution, and the figures that its summary lists."""
-    names = {HISTORY, PROBLEM, SUMMARY, EXPORT, MODULE}
+    names = {HISTORY, PROBLEM, SUMMARY, EXPORT, PREVIOUS, MODULE}
     names |= {f"{name}{suffix}" for name in FIGURES for suffix in (".png", ".svg")}
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no summary, or not one of a run
         files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]

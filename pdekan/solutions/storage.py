@@ -61,6 +61,7 @@ def record(solution: Mapping[str, Any]) -> Record:
         errors=None if errors is None else {name: asdict(one) for name, one in errors.items()},
         environment=solution["environment"],
         formula=solution["formula"],
+        continuation=solution["continuation"],
     )
 
 
@@ -107,6 +108,7 @@ def _fields(record: Record, file: str) -> dict[str, Any]:
         "environment": record.environment,
         "found": {name: one | {"value": _or_infinite(one["value"])} for name, one in outcome["parameters_found"].items()},
         "formula": record.formula,
+        "continuation": record.continuation,
         "estimate": None if estimate is None else {name: Estimate(**_or_nan(values)) for name, values in estimate.items()},
         "estimate_reason": outcome.get("estimate_reason"),
     }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from torch import Tensor
 
 from pdekan.networks.base import NoJacobian
-from pdekan.optimizers.base import Optimizer, Outcome, Step
+from pdekan.optimizers.base import Optimizer, Outcome, Resumable, Step
 from pdekan.problems.formulas import ProblemError
 from pdekan.training.clock import StepEndedError
 from pdekan.training.reasons import Reason
@@ -20,13 +20,16 @@ P = TypeVar("P")
 Stop = Callable[[Step], Reason | None]
 
 
-def fit(objective: P, optimizer: Optimizer[P], theta: Tensor, steps: int, stop: Stop) -> Outcome:
+def fit(objective: P, optimizer: Optimizer[P], theta: Tensor, steps: int, stop: Stop, begin: Step | None = None) -> Outcome:
     """Minimise from theta ``(P,)`` with at most so many steps; the outcome's reason is a `Reason`.
+
+    begin: a step of such a fit, with its memory, from which it goes on.
 
     Where the objective raises StepEndedError in the middle of a step, the outcome is the step with the lowest loss. Raises
     ProblemError for networks whose Jacobian the optimizer needs and cannot have, ValueError for an optimizer's unknown reason.
     """
-    best, taken = Step(theta, math.inf), 0
+    best = begin or Step(theta, math.inf)
+    taken = best.taken
 
     def watch(step: Step) -> Reason | None:
         nonlocal best, taken
@@ -36,7 +39,10 @@ def fit(objective: P, optimizer: Optimizer[P], theta: Tensor, steps: int, stop: 
         return stop(step)
 
     try:
-        outcome = optimizer.minimise(objective, theta, steps, watch)
+        if begin is None:
+            outcome = optimizer.minimise(objective, theta, steps, watch)
+        else:
+            outcome = cast("Resumable[P]", optimizer).minimise(objective, theta, steps, watch, begin.memory)
     except NoJacobian as error:
         raise ProblemError(str(error)) from error
     except StepEndedError as end:

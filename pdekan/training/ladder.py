@@ -118,7 +118,8 @@ class Ladder(Strategy):
     def _obstacle(self, problem: Problem, stage: Stage, state: State) -> Skip | None:
         """Why a stage cannot be trained, if so."""
         stage, dimension = sized(problem, stage, state.grading), problem.domain.dimension
-        if state.seconds + self._seconds(stage, stage.parameters(dimension), state) > state.budget:
+        by_clock = problem.training.steps is None  # else the same steps are the same stages, however fast they are
+        if by_clock and state.seconds + self._seconds(stage, stage.parameters(dimension), state) > state.budget:
             return Skip.TIME
         if not self.grows or state.best is None:
             return None

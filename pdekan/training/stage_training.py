@@ -23,6 +23,7 @@ from pdekan.residuals.validation import Residuals, Validation
 from pdekan.solutions.solution import Solution
 from pdekan.training import warm_start
 from pdekan.training.clock import Clock
+from pdekan.training.continuation import Position
 from pdekan.training.eigenvalues import Eigenfunction
 from pdekan.training.first_guess import first_guess
 from pdekan.training.fit import fit
@@ -40,6 +41,8 @@ from pdekan.training.stopping import BestStep, Budget, Rule, SteepForCoordinates
 
 # Relative residual above which the network of an eigenvalue problem is no better a beginning than the eigenfunction.
 UNRESOLVED = 0.03
+# Reasons that are limits of the training: with more seconds or steps, the stage would have gone on.
+LIMITED = (Reason.STEPS, Reason.BUDGET, Reason.INTERRUPTED, Reason.MEMORY)
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Training:
     """What is the same for all stages of a training.
 
     fitted, held_out: the problem with the data that are fitted, and with those kept for validation. given: a network of the
-    user's. snapshot: makes a solution of the best of some candidates, in a state and with these errors if they are known.
-    eigenfunction: that an eigenvalue problem asks for.
+    user's. snapshot: makes a solution of the best of some candidates, in a state, with these errors if they are known, and
+    with the position of the last step. eigenfunction: that an eigenvalue problem asks for.
     """
 
     problem: Problem
@@ -61,7 +64,7 @@ class Training:
     history: History
     clock: Clock
     callback: Callback | None
-    snapshot: Callable[[Candidate, State, Mapping[str, Errors]], Solution]
+    snapshot: Callable[[Candidate, State, Mapping[str, Errors], Position | None], Solution]
     eigenfunction: Eigenfunction | None = None
 
     def near(self, eigenfunction: Eigenfunction | None) -> Training:
@@ -85,6 +88,19 @@ class Training:
         """The validation points of a stage."""
         sampling = warm_start.sampling(self.problem, stage, network)
         return Validation.of(self.held_out, validation_points(sampling), self.device)
+
+
+@dataclass(frozen=True)
+class TrainedStage:
+    """The state after a stage, and the network that it ended with.
+
+    finished: whether it ended by itself, and not by a limit of the training; position: of its last step, else.
+    """
+
+    state: State
+    candidate: Candidate
+    finished: bool
+    position: Position | None = None
 
 
 class StageTraining:
@@ -126,6 +142,9 @@ class StageTraining:
         self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
         self.steep = SteepForCoordinates(problem, state.grading)
         self._last, self._fastest = training.clock.spent, math.inf
+        # taken: steps before the optimizer started anew
+        self.optimizer, self.taken = "", 0
+        self.position: Position | None = None
 
     @property
     def _begins_anew(self) -> bool:
@@ -135,12 +154,13 @@ class StageTraining:
             return True
         return self.training.eigenfunction is not None and best.relative > UNRESOLVED
 
-    def trained(self) -> tuple[State, Candidate]:
-        """The state after the fit, and the network that it ended with."""
+    def trained(self, position: Position | None = None) -> TrainedStage:
+        """The stage after the fit, which goes on from a position if there is one."""
         clock, parameters = self.training.clock, len(self.theta)
         before = self._last = clock.spent
         with clock.running():
-            outcome = fit(self.objective, self._optimizer(), self.theta, self._steps(), self._after)
+            outcome = self._fitted(position)
+        finished = outcome.reason not in LIMITED or (self.stage.waves and outcome.reason == Reason.STEPS)
         if self.stage.waves:
             outcome = self._of_one_solve(outcome)
         theta = outcome.theta if self.best_step.theta is None else self.best_step.theta
@@ -157,7 +177,25 @@ class StageTraining:
             state, stage=self.stage, ended=reason, repeats=state.repeats + 1 if again else 0, grading=self.steep.grading,
             affine=self.objective.affine, steps=state.steps + outcome.steps, seconds=clock.spent, words=self.words,
         )  # fmt: skip
-        return state, candidate
+        return TrainedStage(state, candidate, finished, self.position)
+
+    def _fitted(self, position: Position | None) -> Outcome:
+        """The outcome of the optimizer's steps."""
+        optimizer, begin = self._optimizer(), None if position is None else position.step
+        self.optimizer = repr(optimizer)
+        if position is not None and begin is not None:
+            self.best_step, self.steep.grading = replace(position.best_step), position.grading
+            if begin.memory is None or self.optimizer != position.optimizer:  # it starts anew, from the step's parameters
+                self.taken, self.best_step.taken, self.theta, begin = begin.taken, 0, begin.theta, None
+                self.state = replace(self.state, steps=self.state.steps + self.taken)
+            elif (reason := self._reason_at(begin)) is not None:
+                return Outcome(begin.theta, begin.loss, begin.taken, reason)
+        return fit(self.objective, optimizer, self.theta, self._steps(), self._after, begin)
+
+    def _reason_at(self, step: Step) -> Reason | None:
+        """The reason to stop after a step that was recorded, but maybe not yet asked for."""
+        network, seconds = self.objective.load(step.theta), self.training.clock.spent
+        return first(self._rules(), ValidatedStep(step, network, self.validation.residuals(network).relative, seconds, 0.0))
 
     def _reason(self, reason: Reason, candidate: Candidate) -> Reason:
         """Why the stage ended, once its network is known."""
@@ -220,8 +258,13 @@ class StageTraining:
                 steep = self.state.best is not None and self.steep.found(network)
                 return Reason.REGRIDDING if steep else None
         seconds = training.clock.spent
+        kept = replace(step, theta=step.theta.clone())
+        if not self.stage.waves:
+            memory = None if self.taken else step.memory  # which is of the optimizer's own start
+            at = replace(kept, taken=self.taken + step.taken, memory=memory)
+            self.position = Position(at, self.optimizer, replace(self.best_step), self.steep.grading)
         with training.clock.paused():
-            words = self._recorded(replace(step, theta=step.theta.clone()), network, residuals, seconds)
+            words = self._recorded(kept, network, residuals, seconds)
         one = ValidatedStep(step, network, residuals.relative, seconds, seconds - self._last)
         self._last, self._fastest = seconds, min(self._fastest, one.duration)
         if words is not None:
@@ -236,7 +279,7 @@ class StageTraining:
         training.history.append(taken, seconds, stage.index, step.loss, residuals, errors, parameter_values(network))
         if training.callback is None:
             return None
-        untrained = self.network
+        untrained, position = self.network, self.position
 
         def snapshot() -> Solution:  # also in the middle of a later step, when `network` has other parameters
             now = replace(state, steps=taken, seconds=training.clock.spent)
@@ -246,7 +289,7 @@ class StageTraining:
             copied = deepcopy(best.network)
             if best is candidate:
                 vector_to_parameters(step.theta.clone(), copied.parameters())
-            return training.snapshot(replace(best, network=copied), now, known)
+            return training.snapshot(replace(best, network=copied), now, known, position)
 
         return training.callback(
             Progress(

@@ -108,7 +108,9 @@ def extrapolated(part: Problem, before: Solution) -> Solution | None:
     network.upper.copy_(torch.tensor(part.domain.upper))
     empty = {name: values[:0] for name, values in before.history.items()}
     ansatz = build_ansatz(part, network)
-    return replace(before, domain=part.domain, network=ansatz, stage=before.stage, iterations=0, seconds=0.0, history=empty)
+    return replace(
+        before, domain=part.domain, network=ansatz, iterations=0, seconds=0.0, history=empty, continuation=None
+    )  # fmt: skip
 
 
 def _is_of_waves(part: Problem, network: KAN | MLP) -> bool:
@@ -214,6 +216,7 @@ class EarlierSlabs:
             errors=errors or None,
             reference=reference,
             estimate_reason="not asked for",
+            continuation=None,
         )
 
 

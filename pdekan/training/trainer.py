@@ -23,6 +23,7 @@ from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import graded_coordinates, result, warm_start
 from pdekan.training.clock import Clock
+from pdekan.training.continuation import Continuation, Position, plain, restored
 from pdekan.training.default_strategy import composed
 from pdekan.training.eigenvalues import asked_for
 from pdekan.training.estimate import Comparison, compared
@@ -35,7 +36,7 @@ from pdekan.training.optimizer_choice import METHODS, SizedGaussNewton
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
 from pdekan.training.setup import Setup
-from pdekan.training.stage_training import StageTraining, Training
+from pdekan.training.stage_training import LIMITED, StageTraining, TrainedStage, Training
 from pdekan.training.standard_errors import standard_errors
 from pdekan.training.state import Candidate, State
 from pdekan.training.strategy import Stop
@@ -59,8 +60,12 @@ class Trainer:
         self.problem, self.setup = problem, setup
         given = None if given is None else build_ansatz(problem, given)
         self.method = setup.method or METHODS[problem.training.optimizer]
-        goal = Goal.of(problem, given)
-        starts = 1 if resume is not None or given is not None else problem.training.starts or 1
+        goal, went_on = Goal.of(problem, given), None
+        if resume is not None and given is None and setup.strategy is None and setup.device == "cpu":
+            went_on = restored(resume, problem)
+        if went_on is not None:
+            goal = replace(goal, target=went_on.target)
+        starts = 1 if given is not None or (resume is not None and went_on is None) else problem.training.starts or 1
         self.strategy = setup.strategy or composed(problem, _schedule(problem, given), goal, self.method, starts)
         fitted, validated = split_measurements(problem)
         self.training = Training(
@@ -69,7 +74,17 @@ class Trainer:
             Clock(0.0 if resume is None else resume.seconds, problem.training.seconds, setup.interrupted), setup.callback,
             self._snapshot,
         )  # fmt: skip
-        self.state = self._start(resume)
+        self.resumed = went_on is not None
+        self.continuation = Continuation(self._start(resume), goal.target) if went_on is None else self._with_budget(went_on)
+
+    @property
+    def state(self) -> State:
+        """The state that training goes on from."""
+        return self.continuation.state
+
+    def _with_budget(self, continuation: Continuation) -> Continuation:
+        """The continuation with the seconds that are allowed now."""
+        return replace(continuation, state=replace(continuation.state, budget=self.training.clock.budget))
 
     def check(self) -> None:
         """Raise ProblemError before training: for a network that does not fit, a missing reference, missing conditions."""
@@ -91,12 +106,13 @@ class Trainer:
         Where the residual meets the target but the estimated error not the tolerance, the target is lowered.
         """
         self.check()
-        if self.state.best is None and self.training.given is None:
+        # where the training goes on, the problem is that of the training before
+        if (self.resumed or self.state.best is None) and self.training.given is None:
             with self.training.clock.running():
                 self.training = self.training.near(asked_for(self.problem))
-        state, stop = self._run(self.state)
+        state, stop = self._run(self.continuation)
         comparison, reason = self._compared(state, stop)
-        for _ in range(self.setup.lowered):
+        for lowered in range(self.continuation.lowered, self.setup.lowered):
             goal = self.training.goal
             met = stop.reason is Reason.TOLERANCE and self.setup.strategy is None and comparison is not None
             if not met or comparison is None or not comparison.reliable or comparison.worst <= goal.tolerance:
@@ -104,18 +120,23 @@ class Trainer:
             goal = replace(goal, target=0.3 * goal.target * goal.tolerance / comparison.worst)
             self.training = replace(self.training, goal=goal)
             self.strategy = composed(self.problem, self.strategy.schedule(self.problem), goal, self.method)
-            state, stop = self._run(replace(state, ended=Reason.STALLED))
+            state, stop = self._run(Continuation(replace(state, ended=Reason.STALLED), goal.target, lowered + 1))
             comparison, reason = self._compared(state, stop)
         end = result.End(stop.reason, state.words, self.training.goal.tolerance, comparison, reason)
         return self._finished(state, end)
 
-    def _run(self, state: State) -> tuple[State, Stop]:
-        """The state in which the strategy stops."""
-        while isinstance(decision := self.strategy.next(self.problem, state), Stage):
+    def _run(self, begun: Continuation) -> tuple[State, Stop]:
+        """The state in which the strategy stops; `continuation` is where another training would go on."""
+        state, self.continuation = begun.state, begun
+        while isinstance(decision := begun.stage or self.strategy.next(self.problem, state), Stage):
             state = state if decision.start == state.start else state.restarted(decision.start)
-            state, candidate = self._trained(decision, state)
-            state = self.strategy.accept(state, candidate)
-            LOG.info("stage %d: %s, relative residual %.1e", decision.index + 1, state.ended, candidate.relative)
+            begun = replace(begun, state=state, stage=decision)
+            trained = self._prolonged(decision, state) if decision.prolong is not None else self._trained(begun)
+            state = self.strategy.accept(trained.state, trained.candidate)
+            begun = replace(begun, state=state, stage=None, position=None)
+            if trained.finished:
+                self.continuation = begun
+            LOG.info("stage %d: %s, relative residual %.1e", decision.index + 1, state.ended, trained.candidate.relative)
         return state, decision
 
     def _compared(self, state: State, stop: Stop) -> tuple[Comparison | None, str | None]:
@@ -131,15 +152,25 @@ class Trainer:
             comparison = compared(self.problem, best.network, best.relative, state.seconds)
         return (None, comparison) if isinstance(comparison, str) else (comparison, None)
 
-    def _trained(self, stage: Stage, state: State) -> tuple[State, Candidate]:
-        """The state after a stage, and the network that it ended with."""
-        if stage.prolong is not None:
-            return replace(state, stage=stage, ended=stage.prolong), self._prolonged(stage, state)
+    def _trained(self, begun: Continuation) -> TrainedStage:
+        """A stage trained from where it was begun."""
+        stage, state, self.continuation = begun.stage, begun.state, begun
+        assert stage is not None
         parameters = sized(self.problem, stage, state.grading).parameters(self.problem.domain.dimension)
         with threads(self.setup.cores if parameters >= self.setup.parallel else 1):
-            return StageTraining(self.training, stage, state).trained()
+            trained = StageTraining(self.training, stage, state).trained(begun.position)
+        self.continuation = replace(begun, position=trained.position)
+        return trained
 
-    def _prolonged(self, stage: Stage, state: State) -> Candidate:
+    def _prolonged(self, stage: Stage, state: State) -> TrainedStage:
+        """The best network carried over to the sizes of a stage for which training has ended.
+
+        Where it ended by a limit, a training with more of it would not have come here.
+        """
+        finished = stage.prolong not in LIMITED and state.steps_left(self.problem)
+        return TrainedStage(replace(state, stage=stage, ended=stage.prolong), self._carried_over(stage, state), finished)
+
+    def _carried_over(self, stage: Stage, state: State) -> Candidate:
         """The best network carried over to the sizes of another stage, and its residuals there."""
         training, sizes = self.training, sized(self.problem, stage, state.grading)
         assert state.network is not None
@@ -172,23 +203,25 @@ class Trainer:
             state, best=Candidate(network, stage, Residuals()), grading=grading, first=first, extrapolated=extrapolated,
             steps=resume.iterations, seconds=resume.seconds,
         )  # fmt: skip
-        return replace(state, best=self._prolonged(stage, state))  # the problem may have changed since
+        return replace(state, best=self._carried_over(stage, state))  # the problem may have changed since
 
     def _first_grading(self) -> torch.Tensor | None:
         """The coordinates that narrow places of the data need, where the solver chooses the coordinates."""
         grading = graded_coordinates.of_narrow_places(self.problem) if self.problem.training.adapt else None
         return None if grading is None else grading.to(self.training.device)
 
-    def _snapshot(self, best: Candidate, state: State, errors: Mapping[str, Errors]) -> Solution:
-        """The solution of a training that is not finished."""
+    def _snapshot(self, best: Candidate, state: State, errors: Mapping[str, Errors], position: Position | None) -> Solution:
+        """The solution of a training that is not finished; position: in the stage that is being trained."""
         end = result.End(Reason.INTERRUPTED, "", self.training.goal.tolerance, None, "interrupted")
-        return self._solution(best, state, end, errors, {})
+        solution = self._solution(best, state, end, errors, {})
+        return replace(solution, continuation=plain(replace(self.continuation, position=position)))
 
     def _finished(self, state: State, end: result.End) -> Solution:
         best = state.result()
         network = best.network.requires_grad_(False)
         if self.setup.interrupted():  # what follows may take as long as many steps
-            return self._solution(best, state, end, self.training.history.quick_errors(network), {})
+            solution = self._solution(best, state, end, self.training.history.quick_errors(network), {})
+            return replace(solution, continuation=plain(self.continuation))
         errors, reference = result.measured(self.problem, network)
         doubts, deviations = list(ill_posed(self.problem)), dict[str, float]()
         if self.problem.parameters:
@@ -196,7 +229,7 @@ class Trainer:
             doubts += undetermined(objective)
             deviations = standard_errors(objective) if self.problem.data else {}
         solution = self._solution(best, state, replace(end, doubts=tuple(doubts)), errors, deviations)
-        return replace(solution, reference=reference)
+        return replace(solution, reference=reference, continuation=plain(self.continuation))
 
     def _solution(
         self, best: Candidate, state: State, end: result.End, errors: Mapping[str, Errors], deviations: Mapping[str, float]

@@ -1,0 +1,190 @@
+"""A resumed training is the one that was not stopped, to the bit; checkpoints are whole, or refused for the one before.
+
+On one thread, with limits by steps; see docs/runs.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+import torch
+from commands import command, started
+
+from pdekan.output.samples import OutputError
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.problem import Problem
+from pdekan.runs.directory import PREVIOUS, SOLUTION
+from pdekan.solutions.solution import Solution, load_solution
+from pdekan.training.continuation import is_same, restored
+from pdekan.training.solver import solve
+
+FAR = "training.tolerance=1e-11"
+STRAIGHT = {
+    "stages and plane waves": ("poisson_kan_paper", 9, [FAR]),
+    "nonlinear, two starts": ("nonlinear_cubic", 4, [FAR, "training.starts=2"]),
+    "two stages, twice the points": ("poisson_sine", 4, ["training.resample=true"]),
+    "graded coordinates": ("boundary_layer", 2, ["training.adapt=true"]),
+    "a requested network": ("poisson_sine", 4, ["network.hidden=[3]", "network.degree=4", "network.intervals=3"]),
+    "parameters and data": ("diffusivity", 3, []),
+    "matrix-free": ("poisson_sine", 2, [FAR, "training.optimizer=matrix-free"]),
+    "ssbroyden": ("poisson_sine", 20, [FAR, "training.optimizer=ssbroyden"]),
+    "lbfgs": ("poisson_sine", 20, [FAR, "training.optimizer=lbfgs"]),
+}
+
+
+def problem(name: str, steps: int, options: list[str]) -> Problem:
+    return load_problem(name, [*options, f"training.steps={steps}", "training.seconds=600"])
+
+
+def written(solution: Solution, folder: Path) -> Solution:
+    """The same, from a file."""
+    solution.save(folder / SOLUTION)
+    return load_solution(folder / SOLUTION)
+
+
+def assert_equal_to_the_bit(one: Solution, other: Solution) -> None:
+    first, second = one.network.state_dict(), other.network.state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert (one.iterations, one.stage, one.relative_residual) == (other.iterations, other.stage, other.relative_residual)
+    for name, column in one.history.items():
+        if name != "seconds":
+            np.testing.assert_array_equal(column, other.history[name])
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "options"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.nightly] if name == "graded coordinates" else [])
+        for name, case in STRAIGHT.items()
+    ],
+)
+def test_n_steps_and_n_more_are_2n_steps(name: str, steps: int, options: list[str], tmp_path: Path) -> None:
+    straight = solve(problem(name, 2 * steps, options), estimate=False)
+    half = written(solve(problem(name, steps, options), estimate=False), tmp_path)
+    assert half.iterations <= steps
+    resumed = solve(problem(name, 2 * steps, options), resume=half, estimate=False)
+    assert_equal_to_the_bit(resumed, straight)
+    assert_equal_to_the_bit(straight, solve(problem(name, 2 * steps, options), estimate=False))  # the same seed, the same bits
+
+
+@pytest.mark.parametrize("name", ["poisson_kan_paper", "nonlinear_cubic"])
+@pytest.mark.parametrize("asked", [2, 9, 23])
+def test_what_a_signal_interrupts_goes_on_as_if_it_had_not(name: str, asked: int, tmp_path: Path) -> None:
+    given = problem(name, 7, [FAR])
+    calls: list[None] = []
+
+    def interrupted() -> bool:
+        calls.append(None)
+        return len(calls) == asked
+
+    stopped = solve(given, interrupted=interrupted, watch=lambda progress: None)
+    assert stopped.status == "interrupted"
+    resumed = solve(given, resume=written(stopped, tmp_path), estimate=False)
+    assert_equal_to_the_bit(resumed, solve(given, estimate=False))
+
+
+def test_a_snapshot_taken_in_the_middle_of_a_later_step_goes_on(tmp_path: Path) -> None:
+    """As checkpoints are; also one that is taken before the rules are asked whether the stage ends."""
+    given = problem("nonlinear_cubic", 8, [FAR])
+    snapshots: list[Solution] = []
+    takes: list[Callable[[], Solution]] = []
+
+    def later() -> bool:
+        while takes:
+            snapshots.append(takes.pop()())
+        return False
+
+    straight = solve(given, interrupted=later, watch=lambda progress: takes.append(progress.snapshot), estimate=False)
+    assert len(snapshots) > 4
+    for snapshot in snapshots[::3]:
+        assert_equal_to_the_bit(solve(given, resume=written(snapshot, tmp_path), estimate=False), straight)
+
+
+def test_another_problem_goes_on_from_the_network_alone(tmp_path: Path) -> None:
+    given = problem("poisson_sine", 2, [FAR])
+    half = written(solve(given, estimate=False), tmp_path)
+    assert restored(half, given) is not None
+    assert is_same(given, problem("poisson_sine", 50, [FAR, "training.memory=500"]))
+    for changed in (
+        ["training.tolerance=1e-3"],
+        [FAR, "training.seed=1"],
+        [FAR, "network.hidden=[4]"],
+        [FAR, "equation.source=0"],
+    ):
+        assert restored(half, problem("poisson_sine", 4, changed)) is None
+    stored = dict(half.continuation or {})
+    for broken in ({"version": 99}, {"tree": {}}, {"tree": {"class": "Path"}}, {"arrays": {}}):
+        object.__setattr__(half, "continuation", stored | broken)
+        assert restored(half, given) is None
+
+
+# --- damaged checkpoints
+
+KILLED = """
+import functools, os, signal
+from pdekan.runs import directory
+from pdekan.training.progress import Progress
+
+class Killed(directory.Checkpoints):
+    def __call__(self, progress):
+        super().__call__(progress)
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+directory.Checkpoints = functools.partial(Killed, seconds=0.0)
+"""
+RUN = ("solve", "poisson_sine", "--set", FAR, "--set", "training.steps=8", "--no-estimate", "--output", "out")
+
+
+@pytest.fixture
+def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of a run that was killed after its fifth step, with a checkpoint of each step."""
+    monkeypatch.chdir(tmp_path)
+    with started(*RUN, before=KILLED) as process:
+        process.communicate()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [PREVIOUS, SOLUTION]
+    return tmp_path / "out"
+
+
+def damage(file: Path) -> None:
+    """Change one number of the network."""
+    with h5py.File(file, "r+") as inside:
+        name = next(iter(inside["pdekan/parameters"]))
+        inside["pdekan/parameters"][name][...] += 1e-9
+
+
+@pytest.mark.parametrize("how", ["whole", "one number", "truncated"])
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_is_used(
+    how: str, killed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = killed / SOLUTION
+    if how == "one number":
+        damage(file)
+    elif how == "truncated":
+        file.write_bytes(file.read_bytes()[:20_000])
+    if how != "whole":
+        with pytest.raises(OutputError, match="damaged"):
+            load_solution(file)
+    assert command(*RUN, "--resume") == 3
+    assert ("goes on from the checkpoint before it" in caplog.text) == (how != "whole")
+    assert not (killed / PREVIOUS).exists()
+    resumed = load_solution(file)
+    assert command(*RUN, "--force") == 3
+    assert_equal_to_the_bit(resumed, load_solution(file))
+
+
+def test_a_damaged_run_without_another_checkpoint_is_refused(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (killed / PREVIOUS).unlink()
+    damage(killed / SOLUTION)
+    assert command(*RUN, "--resume") == 2
+    assert "solution.vtkhdf: the file is damaged" in capsys.readouterr().err
