@@ -48,7 +48,7 @@ def test_columns_go_where_they_belong(tmp_path: Path) -> None:
         ("x,y,u\n0,0,1\n0.5,3,1\n2,1,1\n", "2 of 3 points are outside of the domain, the first at x = 0.5, y = 3"),
         ("x,y,u\n0,0,\n0,1,\n", "column 'u' has no finite value"),
         ("x,y,u\n0,0,inf\n", "column 'u' has no finite value"),
-        ("x,y,u\n0,0,a\n", r"probe\.csv:2: column 3 is not a number"),
+        ("x,y,u\n0,0,a\n", r"probe\.csv:2: column 3: cells are not numbers"),
     ],
 )
 def test_what_cannot_be_used_is_refused(text: str, message: str, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def _csv(path: Path) -> dict[str, Array]:
             table.append([float(cell) if cell else math.nan for cell in row])
         except ValueError:
             column = next(k for k, cell in enumerate(row, 1) if not _is_number(cell))
-            raise OutputError(f"{path}:{number}: column {column} is not a number{CSV_HINT}") from None
+            raise OutputError(f"{path}:{number}: column {column}: cells are not numbers{CSV_HINT}") from None
     array = np.array(table, dtype=np.float64).reshape(-1, len(names))
     return {name: array[:, k] for k, name in enumerate(names) if name}
 
