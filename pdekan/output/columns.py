@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from array import array
 from collections.abc import Collection
 from pathlib import Path
 
@@ -28,28 +29,38 @@ def read_columns(path: Path) -> dict[str, Array]:
 
 
 def _csv(path: Path) -> dict[str, Array]:
+    names: list[str] = []
+    table = array("d")  # row after row, since lists of cells take forty times the size of the file
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(enumerate(csv.reader(stream), 1))
+            for number, row in enumerate(csv.reader(stream), 1):
+                cells = [cell.strip() for cell in row]
+                if not any(cells):
+                    continue
+                if names:
+                    table.extend(_numbers(f"{path}:{number}", cells, len(names)))
+                else:
+                    names = cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise OutputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    lines = [(number, [cell.strip() for cell in row]) for number, row in rows if any(cell.strip() for cell in row)]
-    if not lines:
+    if not names:
         raise OutputError(f"{path}: empty; the first line names the columns")
-    names, table = lines[0][1], []
     named = [name for name in names if name]
     if len(set(named)) < len(named):
         raise OutputError(f"{path}: two columns have the same name; the columns are {listed(named)}")
-    for number, row in lines[1:]:
-        if len(row) != len(names):
-            raise OutputError(f"{path}:{number}: {len(row)} cells; the first line names {len(names)} columns{CSV_HINT}")
-        try:
-            table.append([float(cell) if cell else math.nan for cell in row])
-        except ValueError:
-            column = next(k for k, cell in enumerate(row, 1) if not _is_number(cell))
-            raise OutputError(f"{path}:{number}: column {column}: cells are not numbers{CSV_HINT}") from None
-    array = np.array(table, dtype=np.float64).reshape(-1, len(names))
-    return {name: array[:, k] for k, name in enumerate(names) if name}
+    rows = np.asarray(table, dtype=np.float64).reshape(-1, len(names))
+    return {name: rows[:, k] for k, name in enumerate(names) if name}
+
+
+def _numbers(where: str, cells: list[str], count: int) -> list[float]:
+    """The numbers of a row, nan for an empty cell. Raises OutputError for cells that are none, and for another count."""
+    if len(cells) != count:
+        raise OutputError(f"{where}: {len(cells)} cells; the first line names {count} columns{CSV_HINT}")
+    try:
+        return [float(cell) if cell else math.nan for cell in cells]
+    except ValueError:
+        column = next(k for k, cell in enumerate(cells, 1) if not _is_number(cell))
+        raise OutputError(f"{where}: column {column}: cells are not numbers{CSV_HINT}") from None
 
 
 def listed(names: Collection[str]) -> str:
