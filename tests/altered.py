@@ -70,7 +70,7 @@ def mutated_text(rng: random.Random, text: str, others: list[str]) -> str:
                     + lines[k][at + rng.randrange(2) :]
                 )
             case _:
-                lines[k] = lines[k] * rng.choice((2, 3, 50, 2000))
+                lines[k] = lines[k][:500] * rng.choice((2, 3, 50, 2000))
         text = "\n".join(lines)[:1_100_000]
     return text
 
