@@ -70,6 +70,10 @@ def _shifted(polynomial: list[Fraction], power: int) -> Fraction:
     return sum((polynomial[q] * comb(q, power) * Fraction(1, 2) ** (q - power) for q in terms), Fraction(0))
 
 
+# A multiplication of a matrix product takes so many times less than moving a number.
+SPARSE = 64
+
+
 @dataclass(frozen=True)
 class LocalBasis:
     """The degree + 1 basis functions that do not vanish at each point.
@@ -91,7 +95,9 @@ class LocalBasis:
     def combine(self, coefficients: Tensor) -> list[Tensor]:
         """Splines Σ_b c_iob B_b(x_i) and their derivatives ``(n, i, o)`` at x ``(n, i)``, for coefficients ``(i, o, b)``."""
         inputs, outputs, _ = coefficients.shape
-        if outputs * self.index.shape[-1] < len(self.pieces) * self.count:  # gathering then moves fewer numbers
+        local = self.index.shape[-1]
+        # gathering then moves fewer numbers, or multiplies far fewer
+        if outputs * local < len(self.pieces) * self.count or self.count > SPARSE * local:
             starts = torch.arange(inputs, device=self.index.device)[:, None, None]
             columns = torch.arange(outputs, device=self.index.device)[:, None]
             gathered = coefficients[starts, columns, self.index[:, :, None]]

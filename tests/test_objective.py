@@ -162,9 +162,11 @@ def test_rows_in_blocks_are_the_rows(name: str, block: int) -> None:
 
 @every_problem
 @pytest.mark.parametrize("kind", ["none", "silu", "mlp"])
-def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str) -> None:
+@pytest.mark.parametrize("memory", [GRAPH_MEMORY, GraphMemory(0, 40_000)], ids=["at once", "a few points at a time"])
+def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str, memory: GraphMemory) -> None:
     problem, _ = PROBLEMS[name]
-    objective, theta = objective_for(problem, network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp"))
+    network = network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp")
+    objective, theta = objective_for(problem, network, graph_memory=memory)
     residual, jacobian = objective.rows(theta)
     loss, gradient = objective.loss_and_gradient(theta)
     assert loss == pytest.approx(float(residual @ residual), rel=1e-12)
@@ -445,6 +447,38 @@ def test_evaluating_in_chunks_changes_nothing_and_keeps_no_graph() -> None:
             if a is not None and b is not None:
                 assert not a.requires_grad
                 torch.testing.assert_close(a, b, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("work", ["loss_and_gradient", "products"])
+def test_a_pass_over_all_points_can_be_ended_in_its_middle(work: str) -> None:
+    problem = PROBLEMS["poisson"][0]
+    calls = 0
+
+    def check_time() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise TimeoutError
+
+    network, few = network_for(problem), GraphMemory(0, 4_000)
+    objective = Objective(problem, network, terms(problem, SAMPLING)[:1], check_time=check_time, graph_memory=few)
+    theta = parameters_to_vector(network.parameters()).detach()
+    with pytest.raises(TimeoutError):
+        getattr(objective, work)(theta)
+
+
+def test_a_term_in_pieces_takes_no_more_memory_than_its_points() -> None:
+    """In d dimensions the gradients of d coordinates are d² numbers a point, all of them constant."""
+    domain = hypercube(30, 0.0, 1.0)
+    problem = Problem(domain, lambda u, x: laplacian(u) + x[0] * u, 0.0, (dirichlet(0.0),))
+    term = terms(problem, SAMPLING)[0]
+    piece = term.part(torch.arange(5, 20))
+    jets = [piece.environment[name] for name in domain.coordinates]
+    for k, jet in enumerate(jets):
+        assert jet.gradient is not None
+        assert jet.gradient.untyped_storage().nbytes() <= 8 * 30
+        assert torch.equal(jet.gradient, torch.eye(30, dtype=torch.float64)[k].expand(15, 30))
+        assert torch.equal(jet.value, term.points[5:20, k])
 
 
 def rows_of(problem: Problem, name: str) -> list[Tensor]:

@@ -241,3 +241,15 @@ def test_combining_local_functions_is_the_product_with_all_of_them(outputs: int,
     for ours, part in zip(local.combine(coefficients), dense, strict=True):
         expected = torch.stack([part[:, i] @ coefficients[i].T for i in range(3)], dim=1)
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-11)
+
+
+def test_few_outputs_many_outputs_and_many_intervals_agree() -> None:
+    """Splines are summed by gathering coefficients or by a product with all of them, whichever is cheaper."""
+    generator = torch.Generator().manual_seed(0)
+    x = 2.2 * torch.rand(9, 2, generator=generator, dtype=torch.float64) - 1.1
+    for intervals in (5, 400):
+        basis = splines.local_basis(x, 3, intervals, 2)
+        coefficients = torch.randn(2, 50, splines.count(3, intervals), generator=generator, dtype=torch.float64)
+        for k, (together, piece) in enumerate(zip(basis.combine(coefficients), basis.pieces, strict=True)):
+            expected = torch.einsum("nib,iob->nio", basis.scatter(piece), coefficients)
+            torch.testing.assert_close(together, expected, rtol=1e-12, atol=1e-12 * float(expected.abs().max()), msg=str(k))

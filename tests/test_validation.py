@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,6 +85,20 @@ def test_validation_points_are_none_of_the_training_points(dimension: int, inter
     seen = {tuple(point) for point in np.round(rules[0], 9)}
     assert not seen & {tuple(point) for point in np.round(rules[1], 9)}
     assert len(rules[1]) >= 0.5 * len(rules[0])
+
+
+@pytest.mark.parametrize(("dimension", "least"), [(1, 300), (2, 300), (3, 200), (5, 300)])
+def test_large_networks_are_validated_on_fewer_points(dimension: int, least: int) -> None:
+    domain = hypercube(dimension, 0.0, 1.0)
+    cells, order, count = {1: (4000, 5, 0), 2: (40, 5, 0), 3: (40, 5, 0), 5: (1, 1, 10**5)}[dimension]
+    training = Sampling(cells, order, count, seed=0)
+    for parameters, most in ((10**5, 2 * 2**28 / 10**5), (10**8, 1000)):
+        few = validation_points(training, dimension, parameters)
+        count = few.count if dimension > 3 else (few.cells * few.order) ** dimension
+        assert least <= count <= 3 * most
+    ordinary = replace(training, cells=min(4, cells), count=min(1000, count))
+    assert validation_points(ordinary, dimension, 1000) == validation_points(ordinary)
+    assert len(domain.interior(few.cells, few.order, few.count, few.seed).points) <= 2 * count  # Sobol's come by powers of two
 
 
 @pytest.mark.parametrize("dimension", [1, 2])

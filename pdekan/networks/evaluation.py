@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -13,10 +14,18 @@ from pdekan.networks.base import Network
 
 
 @torch.no_grad()
-def evaluate(network: Network, points: Tensor, frame: Frame, chunk: int | None = None) -> Jet:
-    """The network's jet at points ``(n, d)``, `chunk` points at a time, without autograd's graph."""
+def evaluate(
+    network: Network, points: Tensor, frame: Frame, chunk: int | None = None, check_time: Callable[[], None] = lambda: None
+) -> Jet:
+    """The network's jet at points ``(n, d)``, `chunk` points at a time, without autograd's graph.
+
+    check_time: called before every chunk, and may raise.
+    """
     if chunk is None:
         chunk = max(64, min(8192, 2**25 // max(1, network.numbers_at_a_point), 2**17 // points.shape[1]))
     inner = replace(frame, normal=None)
-    jets = [network.jet(piece, inner).each(Tensor.detach) for piece in torch.split(points, chunk)]
+    jets = []
+    for piece in torch.split(points, chunk):
+        check_time()
+        jets.append(network.jet(piece, inner).each(Tensor.detach))
     return replace(concatenated(jets), frame=frame)

@@ -162,7 +162,7 @@ class _Chunk:
             allow_unused=True,
             materialize_grads=True,
         )
-        return torch.cat([slope.reshape(-1) for slope in slopes])
+        return torch.cat([slope.detach().reshape(-1) for slope in slopes])
 
     def forward(self, v: list[Tensor]) -> Tensor:
         """J v ``(n,)``, v in the shapes of the parameters."""

@@ -131,9 +131,8 @@ class Objective:
         network, residuals, pieces, first = deepcopy(self.load(theta)), [], [], 0
         for term, factor in zip(self.terms, self.factors, strict=True):
             frame = Frame(term.frame.coordinates, term.frame.level)
-            self._check_time()
             cost = bytes_a_point(network, term.points, frame)
-            jet = evaluate(network, term.points, term.frame, self._graph_memory.points_at_a_time(cost))
+            jet = evaluate(network, term.points, term.frame, self._graph_memory.points_at_a_time(cost), self._check_time)
             residual, slope = term.linearised(jet)
             residuals.append(factor * residual)
             weight = _weighted(slope, factor, term)
@@ -161,7 +160,8 @@ class Objective:
             for term, factor in graph:
                 total = total + (factor * term.residual(network.jet(term.points, term.frame))).square().sum()
             slopes = torch.autograd.grad(total, list(network.parameters()), allow_unused=True, materialize_grads=True)
-            loss, gradient = loss + float(total.detach()), gradient + torch.cat([slope.reshape(-1) for slope in slopes])
+            loss += float(total.detach())
+            gradient = gradient + torch.cat([slope.detach().reshape(-1) for slope in slopes])
         return loss, gradient
 
     @cached_property

@@ -87,8 +87,8 @@ class Term:
         with torch.enable_grad():
             residual = self.residual(Jet(self.frame, *parts))  # type: ignore[arg-type]
             slopes = torch.autograd.grad(residual.sum(), wanted, allow_unused=True, materialize_grads=True)
-        gradient, second = [*slopes[1:], None, None][:2]
-        return residual.detach(), Jet(self.frame, slopes[0], gradient, second)
+        value, gradient, second = [*(slope.detach() for slope in slopes), None, None][:3]  # zeros may require a gradient
+        return residual.detach(), Jet(self.frame, value, gradient, second)  # type: ignore[arg-type]
 
     def zero(self, values: Tensor | None = None) -> Jet:
         """The jet of zero fields; parameters have the given values ``(S,)``, or are zero too."""

@@ -226,8 +226,9 @@ def _objective(problem: Problem, network: Network, stage: Stage, fitted: list[Te
 
 
 def _validation(problem: Problem, stage: Stage, network: Network) -> Validation:
-    device = next(network.parameters()).device
-    return Validation.of(problem, validation_points(_sampling(problem, stage, network)), device)
+    parameters = list(network.parameters())
+    points = validation_points(_sampling(problem, stage, network), problem.domain.dimension, sum(p.numel() for p in parameters))
+    return Validation.of(problem, points, parameters[0].device)
 
 
 @torch.no_grad()

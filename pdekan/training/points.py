@@ -19,6 +19,8 @@ POINTS_PER_WAVE_PARAMETER = 3.5
 POINTS_PER_COEFFICIENT = 1.5
 # Points inside at most, by dimension: a bound on time and memory, far above what the networks of the schedules need.
 MAX_POINTS = {1: 100_000, 2: 250_000, 3: 100_000}
+# A network is validated after every step: on so many points × parameters at most, a few seconds, but on so many points.
+VALIDATED, LEAST_VALIDATED = 2**28, 400
 # Gauss points an axis in one cell at most: more of them crowd at the cell's faces.
 MAX_ORDER = 16
 
@@ -41,10 +43,16 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
     return Sampling(cells, math.ceil(axis / cells), 0, seed, narrow=problem.narrow)
 
 
-def validation_points(training: Sampling) -> Sampling:
-    """Validation points, about as many as those of training: other cells, another seed."""
-    axis = training.cells * training.order
-    cells = training.cells + 1
+def validation_points(training: Sampling, dimension: int = 1, parameters: int = 0) -> Sampling:
+    """Validation points, about as many as those of training: other cells, another seed.
+
+    Fewer where points × parameters of the network would exceed VALIDATED, down to LEAST_VALIDATED.
+    """
+    most = max(LEAST_VALIDATED, VALIDATED // max(1, parameters))
+    whole = training.cells * training.order
+    axis = min(whole, math.ceil(most ** (1.0 / dimension)))
+    cells = training.cells + 1 if axis == whole else max(1, min(training.cells, axis // 2) - 1)
     order = math.ceil(1.1 * axis / cells)
     # of two odd orders both would have a point in the middle of an odd number of cells
-    return replace(training, cells=cells, order=max(2, order + order % 2), seed=training.seed + 104729)
+    order = max(2, order + order % 2)
+    return replace(training, cells=cells, order=order, count=min(training.count, most), seed=training.seed + 104729)

@@ -87,7 +87,8 @@ class Training:
     def validation(self, stage: Stage, network: Network) -> Validation:
         """The validation points of a stage."""
         sampling = warm_start.sampling(self.problem, stage, network)
-        return Validation.of(self.held_out, validation_points(sampling), self.device)
+        points = validation_points(sampling, self.problem.domain.dimension, sum(p.numel() for p in network.parameters()))
+        return Validation.of(self.held_out, points, self.device)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class StageTraining:
         sampling = warm_start.sampling(problem, sizes, network)
         inside = resampled(problem, network, sampling, training.device) if stage.resample else None
         fitted = terms(training.fitted, sampling, training.device, inside)
-        self.validation = Validation.of(training.held_out, validation_points(sampling), training.device)
+        self.validation = training.validation(sizes, network)
         if stage.kind != "given" and self._begins_anew:
             with training.clock.running():
                 anew = warm_start.first_network(problem, sizes, replace(state, best=None), None, training.device)
