@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pdekan.domains.cylinder import Cylinder
     from pdekan.domains.mesh_file import mesh
     from pdekan.domains.shapes import annulus, disk, ellipse, polygon
+    from pdekan.errors.bounds import Bound
     from pdekan.errors.norms import Errors
     from pdekan.fields.functions import acos, asin, atan, atan2, cos, cosh, erf, exp, log, log10, product
     from pdekan.fields.functions import sign, sin, sinh, sqrt, tan, tanh, total, where
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from pdekan.problems.problem import Problem
     from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin
     from pdekan.pruning.prune import Pruned, prune
+    from pdekan.solutions.bounded import error_bound
     from pdekan.solutions.solution import Found, Solution, load_solution
     from pdekan.training.ladder import Ladder
     from pdekan.training.progress import Progress
@@ -67,6 +69,7 @@ _HOMES = {
     "domains.cylinder": "Cylinder",
     "domains.mesh_file": "mesh",
     "domains.shapes": "annulus disk ellipse polygon",
+    "errors.bounds": "Bound",
     "errors.norms": "Errors",
     "fields.functions": "acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh total where",
     "fields.jets": "Derivatives Frame Jet",
@@ -86,6 +89,7 @@ _HOMES = {
     "problems.parameters": "Enrichment Measurements Parameter",
     "problems.problem": "Problem",
     "pruning.prune": "Pruned prune",
+    "solutions.bounded": "error_bound",
     "solutions.solution": "Found Solution load_solution",
     "training.ladder": "Ladder",
     "training.progress": "Progress",

@@ -74,6 +74,7 @@ def _solve_arguments(solve: argparse.ArgumentParser) -> None:
     solve.add_argument("--memory", type=float, metavar="MB", help="megabytes that training may take (default: 2000)")
     solve.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
     solve.add_argument("--no-estimate", action="store_true", help="leave out the estimate of the error")
+    solve.add_argument("--bound", action="store_true", help="bound the energy norm of the error from above and below")
     solve.add_argument("--no-figures", action="store_true", help="draw none; `pdekan plot` draws them later")
     solve.add_argument("--resume", action="store_true", help="go on with the run in --output, or with the newest one")
     solve.add_argument("--force", action="store_true", help="overwrite what is in --output")
@@ -91,6 +92,10 @@ def _export_arguments(export: argparse.ArgumentParser) -> None:
     export.add_argument("--grid", type=_grid, metavar="200x200", help="points along each axis")
     export.add_argument("--to", type=Path, metavar="FILE", help="the file to write (default: RUN/export.vtkhdf)")
     export.add_argument("--force", action="store_true", help="overwrite the file")
+
+
+def _bound_arguments(bound: argparse.ArgumentParser) -> None:
+    _run_argument(bound)
 
 
 def _plot_arguments(plot: argparse.ArgumentParser) -> None:
@@ -243,6 +248,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "study": ("repeat a published experiment with Kolmogorov-Arnold networks", _study_arguments),
     "bench": ("solve every problem file of a folder, and say what converged and whether that was true", _bench_arguments),
     "export": ("evaluate a run on another grid and write HDF5 again", _export_arguments),
+    "bound": ("bounds of a run's error in the energy norm, where the equation has one", _bound_arguments),
     "plot": ("draw the figures of a run or a study again", _plot_arguments),
     "prune": ("take away what a run's network does not need, and train what is left", _prune_arguments),
     "formula": ("a closed form of a run's solution, checked against the equation", _formula_arguments),

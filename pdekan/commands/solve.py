@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
+from pdekan.commands.bound import bound_rows, bounded_or_not
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
 from pdekan.commands.terminal import GRACE, ProgressLine, Signals, console, interruptible, note, progress_display
 from pdekan.errors.norms import Errors
@@ -79,6 +80,8 @@ def _resumed(options: argparse.Namespace, problem: Problem, signals: Signals) ->
 def _solved(options: argparse.Namespace, problem: Problem, directory: Path, earlier: Solution | None, signals: Signals) -> int:
     """Train, write the run and print its summary; its exit code."""
     solution = _train(options, problem, directory, earlier, signals)
+    if options.bound and not signals():
+        solution = bounded_or_not(solution)
     with signals.undisturbed():
         summary = runs.write(solution, directory, interrupted=signals, figures=not options.no_figures)
         _report(options, solution, summary)
@@ -161,7 +164,13 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
         if one.discretisation_error is not None:
             spread += f", off by {one.discretisation_error:.1g} (discretisation, estimated)"
         rows.append((f"found {name}", f"{one.value:.8g}{spread}{', on its bound' if one.on_bound else ''}"))
-    for row in (*rows, *_estimate_rows(solution), *_error_rows(solution, summary["reference"]), ("run", summary["run"])):
+    for row in (
+        *rows,
+        *_estimate_rows(solution),
+        *bound_rows(solution),
+        *_error_rows(solution, summary["reference"]),
+        ("run", summary["run"]),
+    ):
         table.add_row(*row)
     console().print(table)
 

@@ -1,4 +1,4 @@
-"""Errors: norms against the exact or a reference solution, and finite-element reference solutions.
+"""Errors: norms against the exact or a reference solution, finite-element references, bounds of the energy norm.
 
-May import fields, domains, networks, problems, fem.
+May import fields, domains, networks, problems, ansatz, fem.
 """

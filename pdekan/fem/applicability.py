@@ -96,7 +96,7 @@ def _continuous(problem: Problem, one: Requirement) -> tuple[str, int] | None:
     k, is_value = _unknown_or_equation(slopes, conormals)
     if k is None:
         return None
-    parts = slopes.zeroth[:, k] if is_value else _factor(slopes, conormals[k])
+    parts = slopes.zeroth[:, k] if is_value else factor(slopes, conormals[k])
     first, second = np.split(parts, 2)
     same = np.abs(first - second).max() <= PARALLEL * np.abs(first).max()
     if not same or (not is_value and slopes.zeroth.any()):
@@ -142,7 +142,7 @@ def conormal(problem: Problem, equation: Equation, points: Array, normals: Array
     return np.asarray((second @ normals[:, None, :, None])[..., 0])
 
 
-def _factor(one: Coefficients, flux: Array) -> Array:
+def factor(one: Coefficients, flux: Array) -> Array:
     """The multiple ``(n,)`` of a conormal derivative that comes nearest to first derivatives."""
     return np.asarray(np.einsum("nui,nui->n", one.first, flux) / np.einsum("nui,nui->n", flux, flux))
 
@@ -155,8 +155,8 @@ def _unknown_or_equation(one: Coefficients, conormals: list[Array]) -> tuple[int
         given = np.flatnonzero((one.zeroth != 0.0).all(axis=0))
         return (int(given[0]), True) if len(given) == 1 and not np.delete(one.zeroth, given[0], axis=1).any() else (None, True)
     for e, flux in enumerate(conormals):
-        factor = _factor(one, flux)
-        gap = np.abs(one.first - factor[:, None, None] * flux).max()
-        if gap <= PARALLEL * np.abs(one.first).max() and (factor != 0.0).all():
+        multiple = factor(one, flux)
+        gap = np.abs(one.first - multiple[:, None, None] * flux).max()
+        if gap <= PARALLEL * np.abs(one.first).max() and (multiple != 0.0).all():
             return e, False
     return None, False

@@ -157,10 +157,12 @@ class FiniteElementFunction:
         """Values ``(n, U)`` alone."""
         return self(points)[0]
 
-    def quadrature(self) -> tuple[Array, Array, Array, Array]:
-        """Gauss points ``(n, d)`` in all cells, weights ``(n,)``, and values and gradients there."""
+    def quadrature(self, more: int = 0) -> tuple[Array, Array, Array, Array]:
+        """Gauss points ``(n, d)`` in all cells, by the degree and `more` along an axis, weights ``(n,)``, and values and
+        gradients there.
+        """
         space = self.space
-        barycentric, share = simplex_gauss(space.mesh.dim(), space.element.degree)
+        barycentric, share = simplex_gauss(space.mesh.dim(), space.element.degree + more)
         value, slope = space.element.shape_functions(barycentric[:, 1:].T)
         nodes, coefficients = space.nodes[space.cells], self.coefficients[space.cells]
         jacobian = np.einsum("bkq,mbi->mqik", slope, nodes, optimize=True)

@@ -243,6 +243,15 @@ def _results(directory: Path) -> set[Path]:
     return {directory / name for name in names}
 
 
+def write_bound(solution: Solution, file: Path) -> None:
+    """Write a solution's bound into its run's file, and into the summary beside it."""
+    vtkhdf.write(file, vtkhdf.read_samples(file), solution.record())
+    beside = file.parent / SUMMARY
+    with suppress(FileNotFoundError):
+        written = json.loads(beside.read_text(encoding="utf-8"))
+        write_text(beside, json.dumps(written | {"bound": summary.of_solution(solution)["bound"]}, indent=2) + "\n")
+
+
 def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
     """Draw a run's figures again into a directory; returns their paths by name. Raises OutputError where there is no run."""
     from pdekan.runs.figures import draw

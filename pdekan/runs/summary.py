@@ -38,7 +38,7 @@ def of_solution(solution: Solution) -> dict[str, Any]:
             "reference": None if solution.reference is None else solution.reference.name,
             "estimate": None if estimate is None else {name: asdict(one) for name, one in estimate.items()},
             "estimate_reason": solution.estimate_reason,
-            "bound": None,  # printed for programs that read it; no bound of the error is computed
+            "bound": None if solution.bound is None else asdict(solution.bound),
             "parameters_found": {name: asdict(one) for name, one in solution.found.items()},
         }
     )

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pdekan.domains.base import Domain
+from pdekan.errors.bounds import Bound
 from pdekan.errors.estimate import Estimate
 from pdekan.errors.norms import Errors
 from pdekan.errors.reference_solutions import ReferenceSolution
@@ -63,8 +64,8 @@ class Solution:
     column for each parameter. found: the parameters.
     problem: None for a loaded solution whose problem was stated in Python. reference: what the errors were measured against in
     place of formulas, None for a loaded solution. formula: the closed form that was found, see `symbolic.report`. estimate: the
-    estimated errors by unknown, or None for a reason, see `training.estimate`. continuation: where training goes on, see
-    `training.continuation`. outside: what is returned at points outside of
+    estimated errors by unknown, or None for a reason, see `training.estimate`. bound: of the energy norm of the error, where it
+    was asked for. continuation: where training goes on, see `training.continuation`. outside: what is returned at points outside of
     the domain, "nan", or "raise" for a ValueError.
     """
 
@@ -92,6 +93,7 @@ class Solution:
     formula: Mapping[str, Any] | None = None
     estimate: Mapping[str, Estimate] | None = None
     estimate_reason: str | None = None
+    bound: Bound | None = None
     continuation: Mapping[str, Any] | None = None
     outside: Literal["nan", "raise"] = "nan"
 

@@ -16,6 +16,7 @@ from scipy.special import expit
 from pdekan.ansatz.time_slabs import breaks, slab
 from pdekan.ansatz.unknowns import build_ansatz
 from pdekan.domains.storage import restored, stored
+from pdekan.errors.bounds import Bound
 from pdekan.errors.estimate import Estimate
 from pdekan.errors.norms import Errors
 from pdekan.networks import kinds
@@ -45,6 +46,7 @@ def record(solution: Mapping[str, Any]) -> Record:
         "parameters_found": {name: asdict(one) for name, one in solution["found"].items()},
         "estimate": None if estimate is None else {name: asdict(one) for name, one in estimate.items()},
         "estimate_reason": solution["estimate_reason"],
+        "bound": None if solution["bound"] is None else asdict(solution["bound"]),
     }
     config = {
         "domain": stored(solution["domain"]),
@@ -111,7 +113,12 @@ def _fields(record: Record, file: str) -> dict[str, Any]:
         "continuation": record.continuation,
         "estimate": None if estimate is None else {name: Estimate(**_or_nan(values)) for name, values in estimate.items()},
         "estimate_reason": outcome.get("estimate_reason"),
+        "bound": _bound(outcome.get("bound")),
     }
+
+
+def _bound(values: Mapping[str, Any] | None) -> Bound | None:
+    return None if values is None else Bound(**_or_nan(values) | {"assumptions": tuple(values["assumptions"])})
 
 
 def _or_nan(values: Mapping[str, Any]) -> dict[str, Any]:

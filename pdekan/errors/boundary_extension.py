@@ -1,0 +1,144 @@
+"""Functions φ that take given boundary values, and their energy.
+
+φ is a spline s of small energy close to the values δ, plus what is left: on a box the transfinite interpolant of δ - s on the
+faces (Gordon, SIAM J. Numer. Anal. 8 (1971) 158-177), so that φ = δ there exactly. On other domains the energy of what is left,
+ρ, is estimated by (k ‖ρ‖ ‖∂ρ‖)^½ with the derivative along the boundary: the harmonic function in a half-plane with the values
+ρ has the energy Σ|ξ||ρ̂|².
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csc_array
+
+from pdekan.domains.box import Box
+from pdekan.domains.quadrature import Array
+from pdekan.errors.energy_problem import EnergyProblem, refused
+from pdekan.errors.majorant import Samples, solved
+from pdekan.errors.spline_fields import SplineBox, gram
+
+PENALTY = 1e3  # of values on the boundary, times the largest eigenvalue of A over the width of an interval
+AGREES = 1e-6  # relative to the largest value: how far values may differ where faces meet
+
+Values = Callable[[Array], tuple[Array, Array]]  # values (n,) and gradients (n, d) at points (n, d)
+
+
+@dataclass(frozen=True)
+class SplineFunction:
+    """A spline on a box around the domain."""
+
+    space: SplineBox
+    coefficients: Array
+
+    def __call__(self, points: Array) -> tuple[Array, Array]:
+        """Values ``(n,)`` and gradients ``(n, d)`` at points ``(n, d)``."""
+        value, slopes = self.space.scalar(points)
+        return value @ self.coefficients, np.stack([one @ self.coefficients for one in slopes], axis=1)
+
+
+def extension_norm(energy: EnergyProblem, spline: SplineFunction | None, samples: Samples, space: SplineBox) -> float:
+    """|||φ||| of the φ = δ where u is given that is made of a spline, or of zero."""
+    if not energy.essential:
+        return 0.0
+    zero = SplineFunction(space, np.zeros(space.scalar(samples.points[:1])[0].shape[1]))
+    return _with_rest(energy, samples, zero if spline is None else spline, space, space.degree + 2)
+
+
+def fitted_spline(energy: EnergyProblem, samples: Samples, space: SplineBox) -> SplineFunction | None:
+    """The spline of least energy, values off δ being penalised; None where u is given nowhere."""
+    if not energy.essential:
+        return None
+    value, slopes = space.scalar(samples.points)
+    weights, inside = samples.weights, samples.inside
+    matrix = gram(value, weights * inside.reaction, value)
+    for i, j in np.ndindex(*inside.diffusion.shape[1:]):
+        if inside.diffusion[:, i, j].any():
+            matrix = matrix + gram(slopes[i], weights * inside.diffusion[:, i, j], slopes[j])
+    on_natural = space.scalar(samples.faces.points)[0]
+    matrix = matrix + gram(on_natural, samples.faces.weights * samples.faces.robin, on_natural)
+    width = min((b - a) / n for a, b, n in zip(space.lower, space.upper, space.intervals, strict=True))
+    penalty = PENALTY * float(np.linalg.eigvalsh(inside.diffusion).max()) / width
+    load = np.zeros(matrix.shape[0])
+    for face in energy.essential:
+        rule = energy.problem.domain.face(face, max(space.intervals), space.degree + 2, 0, 0)
+        on_face = space.scalar(rule.points)[0]
+        matrix = matrix + penalty * gram(on_face, rule.weights, on_face)
+        load += penalty * (on_face.T @ (rule.weights * energy.on_essential(face, rule.points)[0]))
+    return SplineFunction(space, solved(csc_array(matrix), load))
+
+
+def _with_rest(energy: EnergyProblem, samples: Samples, spline: SplineFunction, space: SplineBox, order: int) -> float:
+    """The norm of s and what is left."""
+    value, slope = spline(samples.points)
+    domain = energy.problem.domain
+    if isinstance(domain, Box):
+        rest, rest_slope = transfinite(energy, domain, spline)(samples.points)
+        on_faces = spline(samples.faces.points)[0] + transfinite(energy, domain, spline)(samples.faces.points)[0]
+        return energy_norm(samples, value + rest, slope + rest_slope, on_faces)
+    squares = np.zeros(2)
+    for face in energy.essential:
+        rule = domain.face(face, 2 * max(space.intervals), order, 0, 0)
+        assert rule.normals is not None
+        (delta, steep), (near, near_slope) = energy.on_essential(face, rule.points), spline(rule.points)
+        along = steep - near_slope
+        along = along - (along * rule.normals).sum(axis=1, keepdims=True) * rule.normals
+        squares += rule.weights @ np.stack([(delta - near) ** 2, (along**2).sum(axis=1)], axis=1)
+    k = float(np.linalg.eigvalsh(samples.inside.diffusion).max())
+    rest_norm = math.sqrt(k * math.sqrt(squares[0] * squares[1]))
+    return energy_norm(samples, value, slope, spline(samples.faces.points)[0]) + rest_norm
+
+
+def energy_norm(samples: Samples, value: Array, gradient: Array, on_faces: Array) -> float:
+    """|||w||| from values and gradients at the points of samples, and values on the natural faces."""
+    inside = samples.inside
+    density = np.einsum("nij,ni,nj->n", inside.diffusion, gradient, gradient) + inside.reaction * value**2
+    return math.sqrt(samples.weights @ density + samples.faces.weights @ (samples.faces.robin * on_faces**2))
+
+
+def transfinite(energy: EnergyProblem, box: Box, spline: Values) -> Values:
+    """The transfinite interpolant of δ - s: φ_k = φ_(k-1) + P_k (δ - s - φ_(k-1)), P_k linear between the faces of axis k.
+
+    Raises ProblemError where values disagree at the edges where faces meet.
+    """
+
+    def on_face(face: str, points: Array) -> tuple[Array, Array]:
+        (delta, steep), (near, slope) = energy.on_essential(face, points), spline(points)
+        return delta - near, steep - slope
+
+    def upto(k: int, points: Array) -> tuple[Array, Array]:
+        if k < 0 or not len(points):
+            return np.zeros(len(points)), np.zeros_like(points)
+        value, slope = upto(k - 1, points)
+        name, a, b = box.coordinates[k], box.lower[k], box.upper[k]
+        sides = [side for side in "-+" if name + side in energy.essential]
+        for side in sides:
+            moved = points.copy()
+            moved[:, k] = a if side == "-" else b
+            share, steepness = np.ones(len(points)), 0.0
+            if len(sides) == 2:
+                steepness = 1.0 / (b - a) if side == "+" else -1.0 / (b - a)
+                share = (points[:, k] - (a if side == "+" else b)) * steepness
+            (given, given_slope), (known, known_slope) = on_face(name + side, moved), upto(k - 1, moved)
+            along = share[:, None] * (given_slope - known_slope)
+            along[:, k] = steepness * (given - known)
+            value, slope = value + share * (given - known), slope + along
+        return value, slope
+
+    _check_agreement(energy, box, lambda points: upto(box.dimension - 1, points), on_face)
+    return lambda points: upto(box.dimension - 1, points)
+
+
+def _check_agreement(
+    energy: EnergyProblem, box: Box, interpolant: Values, on_face: Callable[[str, Array], tuple[Array, Array]]
+) -> None:
+    gaps, largest = [0.0], 0.0
+    for face in energy.essential:
+        points = box.face(face, 8, 4, 0, 0).points
+        gaps.append(float(np.abs(interpolant(points)[0] - on_face(face, points)[0]).max()))
+        largest = max(largest, float(np.abs(energy.given(face, points)).max()))
+    if max(gaps) > AGREES * largest + 1e-12:
+        raise refused("the values of u disagree where two faces meet, so that no function of finite energy has them")

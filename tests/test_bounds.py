@@ -1,0 +1,203 @@
+"""Bounds of the energy norm of errors, against errors that are known, and refusals."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from perturbed import Perturbed
+from torch import Tensor
+
+import pdekan as pk
+from pdekan import EXACT, Problem, dirichlet, neumann, robin
+from pdekan.cli import main
+from pdekan.errors.bounds import error_bound, plain_bound
+from pdekan.errors.energy_constants import energy_constants
+from pdekan.errors.energy_problem import EnergyProblem
+from pdekan.errors.majorant import Samples, Terms, fitted_flux
+from pdekan.errors.spline_fields import SplineBox
+from pdekan.fields.functions import stacked
+from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.problems.formulas import ProblemError
+
+SQUARE = pk.box(x=(-1, 1), y=(0, 2))
+ERROR = 1e-3
+
+
+class Off(Perturbed):
+    """The exact solution and an error of our choice, a function of the coordinates."""
+
+    def __init__(self, problem: Problem, error: Callable[..., Any]) -> None:
+        super().__init__(problem, 0.0)
+        self.off = error
+
+    def jet(self, points: Tensor, frame: Frame) -> Jet:
+        exact = self.problem.exact_jets(points, frame.level, frame.normal)["u"]
+        return stacked([exact + self.off(*(frame.coordinate(points, k) for k in range(self.inputs))) * ERROR])
+
+
+def true_norm(
+    problem: Problem, error: Callable[..., Any], k: Callable[..., Any], c: float, robin_faces: dict[str, float] | None = None
+) -> float:
+    """The energy norm of an error by a fine Gauss rule, from its jet: independent of the code of bounds."""
+    domain = problem.domain
+
+    def at(points: np.ndarray, level: Derivatives) -> tuple[Jet, np.ndarray]:
+        x, frame = torch.as_tensor(points), Frame(domain.coordinates, level)
+        position = [frame.coordinate(x, j) for j in range(domain.dimension)]
+        return error(*position) * ERROR, k(*points.T) + 0.0 * points[:, 0]
+
+    rule = domain.interior(60 if domain.dimension < 3 else 12, 5, 0, 0)
+    e, factor = at(rule.points, Derivatives.GRADIENT)
+    assert e.gradient is not None
+    square = rule.weights @ (factor * e.gradient.square().sum(1).numpy() + c * e.value.numpy() ** 2)
+    for face, alpha in (robin_faces or {}).items():
+        rule = domain.face(face, 60, 5, 0, 0)
+        square += alpha * rule.weights @ at(rule.points, Derivatives.VALUE)[0].value.numpy() ** 2
+    return math.sqrt(square)
+
+
+def waves(x: Any, y: Any) -> Any:
+    return pk.sin(5 * x + 2) * pk.cos(4 * y)
+
+
+CASES: dict[str, tuple[Problem, Callable[..., Any], Callable[..., Any], float, dict[str, float]]] = {
+    "a line": (
+        Problem(pk.box(x=(0, 2)), lambda u, x: -pk.div((1 + x) * pk.grad(u)) + 3 * u, EXACT, (dirichlet(EXACT),),
+                exact=lambda x: pk.exp(x)),
+        lambda x: pk.sin(9 * x), lambda x: 1 + x, 3.0, {},
+    ),
+    "a box": (
+        Problem(SQUARE, lambda u: -pk.laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x, y: pk.exp(x) * pk.sin(y)),
+        waves, lambda x, y: 1.0, 0.0, {},
+    ),
+    "an equation stated with the other sign": (
+        Problem(SQUARE, lambda u, x: pk.div(pk.exp(x) * pk.grad(u)) - u, EXACT, (dirichlet(EXACT),),
+                exact=lambda x, y: x * y),
+        waves, lambda x, y: np.exp(x), 1.0, {},
+    ),
+    "mixed conditions": (
+        Problem(SQUARE, lambda u: -2 * pk.laplacian(u), EXACT,
+                (dirichlet(EXACT, ("x-",)), neumann(EXACT, ("x+", "y-")), robin(lambda u: pk.normal(u) + 3 * u, EXACT, "y+")),
+                exact=lambda x, y: pk.exp(x) * pk.sin(y)),
+        waves, lambda x, y: 2.0, 0.0, {"y+": 6.0},
+    ),
+    "no values": (
+        Problem(SQUARE, lambda u: -pk.laplacian(u) + u, EXACT, (neumann(EXACT),), exact=lambda x, y: pk.exp(x) * pk.sin(y)),
+        waves, lambda x, y: 1.0, 1.0, {},
+    ),
+    "a disk": (
+        Problem(pk.disk((0.5, 0.0), 2.0), lambda u: -pk.laplacian(u) + u, EXACT, (dirichlet(EXACT),),
+                exact=lambda x, y: pk.exp(x) * pk.sin(y)),
+        lambda x, y: pk.sin(3 * x + 1) * pk.cos(2 * y), lambda x, y: 1.0, 1.0, {},
+    ),
+    "an L": (
+        Problem(pk.polygon([(-1, -1), (0, -1), (0, 0), (1, 0), (1, 1), (-1, 1)]), lambda u: -pk.laplacian(u), EXACT,
+                (dirichlet(EXACT),), exact=lambda x, y: x * y),
+        waves, lambda x, y: 1.0, 0.0, {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_truth_is_between_the_bounds_and_the_upper_one_is_sharp(name: str) -> None:
+    problem, error, k, c, faces = CASES[name]
+    network = Off(problem, error)
+    true = true_norm(problem, error, k, c, faces)
+    bound = error_bound(problem, network)
+    assert bound.energy_lower <= true * (1 + 1e-9)
+    assert true <= bound.energy_upper * (1 + 1e-9)
+    assert bound.energy_upper <= 1.3 * true
+    assert bound.energy_lower >= 0.8 * true
+    assert bound.kind == "estimate"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_bound_by_residuals_alone_is_above_the_truth(name: str) -> None:
+    problem, error, k, c, faces = CASES[name]
+    energy = EnergyProblem.of(problem, Off(problem, error))
+    n = (32,) * problem.domain.dimension
+    space = SplineBox(problem.domain.lower, problem.domain.upper, n, 3)
+    plain = plain_bound(energy, energy_constants(energy), Samples.of(energy, n, 5), space)
+    assert true_norm(problem, error, k, c, faces) <= plain
+
+
+def test_finer_splines_come_closer() -> None:
+    """The excess falls as ‖r + div ψ‖ does, N^-4 for splines of degree 3."""
+    problem, _, k, c, faces = CASES["a box"]
+
+    def error(x: Any, y: Any) -> Any:
+        return pk.sin(2 * pk.pi * x) * pk.sin(pk.pi * y)  # zero on the boundary
+
+    energy, true = EnergyProblem.of(problem, Off(problem, error)), true_norm(problem, error, k, c, faces)
+    constants = energy_constants(energy)
+    excess = []
+    for n in (8, 16):
+        fit, samples = (Samples.of(energy, (cells, cells), 5) for cells in (n, 2 * n))
+        space = SplineBox(problem.domain.lower, problem.domain.upper, (n, n), 3)
+        flux = fitted_flux(fit, constants, space).at(samples)
+        excess.append(Terms.of(samples, constants, flux).least / true - 1.0)
+    assert 3.0 < math.log2(excess[0] / excess[1]) < 5.0
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        (Problem(SQUARE, lambda u: -pk.laplacian(u) + pk.dx(u), 1.0, (dirichlet(0.0),)), "first derivatives"),
+        (Problem(SQUARE, lambda u: -pk.laplacian(u) - u, 1.0, (dirichlet(0.0),)), "c is negative"),
+        (Problem(SQUARE, lambda u: -pk.laplacian(u) + u**3, 1.0, (dirichlet(0.0),)), "not linear"),
+        (Problem(SQUARE, lambda u: -pk.laplacian(u), 1.0, (neumann(0.0),)), "a constant may be added"),
+        (Problem(SQUARE, lambda u: -pk.laplacian(u), 1.0,
+                 (dirichlet(0.0, ("x-", "x+", "y-")), robin(lambda u: pk.normal(u) - u, 0.0, "y+"))), "negative a"),
+        (Problem(SQUARE, lambda u: -pk.laplacian(u), 1.0, (dirichlet(0.0, ("x-", "x+", "y-")), dirichlet(1.0, "y+"))),
+         "disagree where two faces meet"),
+        (pk.load_problem("heat_1d"), "depends on time"),
+        (pk.load_problem("stokes"), "system"),
+    ],
+)  # fmt: skip
+def test_what_the_theory_does_not_cover_is_refused_with_the_reason(problem: Problem, reason: str) -> None:
+    exact = replace(problem, exact=problem.exact or (lambda x: 0.0 * x))
+    with pytest.raises(ProblemError, match=reason):
+        error_bound(problem, Perturbed(exact, 1e-3))
+
+
+def test_users_get_it_from_the_command_line_and_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["solve", "disk", "--json", "--no-figures", "--output", "run"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["bound"] is None
+    assert main(["bound", "run", "--json"]) == 0
+    bound = json.loads(capsys.readouterr().out)["bound"]
+    assert set(bound) == {"energy_upper", "energy_lower", "energy_relative", "kind", "assumptions"}
+    assert bound["energy_lower"] <= answer["errors"]["u"]["h1_seminorm"] <= bound["energy_upper"]
+    assert json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))["bound"] == bound
+    stored = pk.load_solution(tmp_path / "run").bound
+    assert stored is not None
+    assert (stored.energy_upper, stored.kind) == (bound["energy_upper"], bound["kind"])
+    assert main(["bound", "run"]) == 0
+    assert "energy norm of the error between" in capsys.readouterr().out
+    assert main(["solve", "disk", "--json", "--no-figures", "--bound", "--output", "other"]) == 0
+    assert json.loads(capsys.readouterr().out)["bound"]["kind"] == "estimate"
+
+
+def test_no_bound_is_no_failure_of_solve_but_one_of_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["solve", "heat_1d", "--json", "--no-figures", "--bound", "--output", "run"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["bound"] is None
+    assert "depends on time" in printed.err
+    before = (tmp_path / "run" / "solution.vtkhdf").read_bytes()
+    assert main(["bound", "run"]) == 2
+    assert "depends on time" in capsys.readouterr().err
+    assert (tmp_path / "run" / "solution.vtkhdf").read_bytes() == before
