@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from energies import Off, random_energy, random_error, trained
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from perturbed import Perturbed
-from torch import Tensor
 
 import pdekan as pk
 from pdekan import EXACT, Problem, dirichlet, neumann, robin
@@ -23,24 +25,12 @@ from pdekan.errors.energy_constants import energy_constants
 from pdekan.errors.energy_problem import EnergyProblem
 from pdekan.errors.majorant import Samples, Terms, fitted_flux
 from pdekan.errors.spline_fields import SplineBox
-from pdekan.fields.functions import stacked
+from pdekan.fem.eigenvalues import smallest_eigenvalues
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.problems.formulas import ProblemError
 
 SQUARE = pk.box(x=(-1, 1), y=(0, 2))
 ERROR = 1e-3
-
-
-class Off(Perturbed):
-    """The exact solution and an error of our choice, a function of the coordinates."""
-
-    def __init__(self, problem: Problem, error: Callable[..., Any]) -> None:
-        super().__init__(problem, 0.0)
-        self.off = error
-
-    def jet(self, points: Tensor, frame: Frame) -> Jet:
-        exact = self.problem.exact_jets(points, frame.level, frame.normal)["u"]
-        return stacked([exact + self.off(*(frame.coordinate(points, k) for k in range(self.inputs))) * ERROR])
 
 
 def true_norm(
@@ -62,6 +52,10 @@ def true_norm(
         rule = domain.face(face, 60, 5, 0, 0)
         square += alpha * rule.weights @ at(rule.points, Derivatives.VALUE)[0].value.numpy() ** 2
     return math.sqrt(square)
+
+
+def scaled(error: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *position: error(*position) * ERROR
 
 
 def waves(x: Any, y: Any) -> Any:
@@ -98,6 +92,12 @@ CASES: dict[str, tuple[Problem, Callable[..., Any], Callable[..., Any], float, d
                 exact=lambda x, y: pk.exp(x) * pk.sin(y)),
         lambda x, y: pk.sin(3 * x + 1) * pk.cos(2 * y), lambda x, y: 1.0, 1.0, {},
     ),
+    "values on a part of a disk's boundary": (
+        Problem(pk.difference(pk.disk((0.0, 0.0), 2.0), pk.disk((0.3, 0.0), 0.7)), lambda u: -pk.laplacian(u), EXACT,
+                (dirichlet(EXACT, "part1"), robin(lambda u: pk.normal(u) + 2 * u, EXACT, "part2")),
+                exact=lambda x, y: pk.exp(x) * pk.sin(y)),
+        lambda x, y: pk.sin(3 * x + 1) * pk.cos(2 * y), lambda x, y: 1.0, 0.0, {"part2.outer": 2.0},
+    ),
     "an L": (
         Problem(pk.polygon([(-1, -1), (0, -1), (0, 0), (1, 0), (1, 1), (-1, 1)]), lambda u: -pk.laplacian(u), EXACT,
                 (dirichlet(EXACT),), exact=lambda x, y: x * y),
@@ -109,7 +109,7 @@ CASES: dict[str, tuple[Problem, Callable[..., Any], Callable[..., Any], float, d
 @pytest.mark.parametrize("name", CASES)
 def test_the_truth_is_between_the_bounds_and_the_upper_one_is_sharp(name: str) -> None:
     problem, error, k, c, faces = CASES[name]
-    network = Off(problem, error)
+    network = Off(problem, scaled(error))
     true = true_norm(problem, error, k, c, faces)
     bound = error_bound(problem, network)
     assert bound.energy_lower <= true * (1 + 1e-9)
@@ -122,7 +122,7 @@ def test_the_truth_is_between_the_bounds_and_the_upper_one_is_sharp(name: str) -
 @pytest.mark.parametrize("name", CASES)
 def test_the_bound_by_residuals_alone_is_above_the_truth(name: str) -> None:
     problem, error, k, c, faces = CASES[name]
-    energy = EnergyProblem.of(problem, Off(problem, error))
+    energy = EnergyProblem.of(problem, Off(problem, scaled(error)))
     n = (32,) * problem.domain.dimension
     space = SplineBox(problem.domain.lower, problem.domain.upper, n, 3)
     plain = plain_bound(energy, energy_constants(energy), Samples.of(energy, n, 5), space)
@@ -136,7 +136,7 @@ def test_finer_splines_come_closer() -> None:
     def error(x: Any, y: Any) -> Any:
         return pk.sin(2 * pk.pi * x) * pk.sin(pk.pi * y)  # zero on the boundary
 
-    energy, true = EnergyProblem.of(problem, Off(problem, error)), true_norm(problem, error, k, c, faces)
+    energy, true = EnergyProblem.of(problem, Off(problem, scaled(error))), true_norm(problem, error, k, c, faces)
     constants = energy_constants(energy)
     excess = []
     for n in (8, 16):
@@ -201,3 +201,41 @@ def test_no_bound_is_no_failure_of_solve_but_one_of_bound(
     assert main(["bound", "run"]) == 2
     assert "depends on time" in capsys.readouterr().err
     assert (tmp_path / "run" / "solution.vtkhdf").read_bytes() == before
+
+
+def test_eigenvalues_of_a_square_with_values_on_three_sides() -> None:
+    """Of w = sin(πx) sin(πy/2), and of w = sin(πx) sinh(πy) on the fourth side."""
+
+    def inside(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.tile(np.eye(2), (len(points), 1, 1)), np.zeros(len(points))
+
+    square = pk.polygon([(0, 0), (1, 0), (1, 1), (0, 1)])
+    poincare, trace = smallest_eigenvalues(
+        square, inside, lambda face, rule: np.zeros(len(rule.points)), ("edge1", "edge2", "edge4")
+    )
+    assert poincare == pytest.approx(1.25 * math.pi**2, rel=1e-5)
+    assert trace == pytest.approx(math.pi / math.tanh(math.pi), rel=1e-5)  # w = sin(πx) sinh(πy)
+
+
+def check_random(seed: int) -> None:
+    """The truth is inside, and the upper bound is sharp, for an error of waves or, each fourth time, a trained network."""
+    energy = random_energy(seed)
+    network = (
+        trained(energy, 1 + seed % 40)
+        if seed % 4 == 0
+        else Off(energy.problem, random_error(seed, energy.problem.domain.dimension))
+    )
+    true, bound = energy.norm(network), error_bound(energy.problem, network)
+    assert bound.energy_lower <= true <= bound.energy_upper <= 1.3 * true, (seed, bound, true)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_problems(seed: int) -> None:
+    check_random(seed)
+
+
+@pytest.mark.nightly
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6))
+def test_two_hundred_random_problems(seed: int) -> None:
+    check_random(seed)

@@ -46,7 +46,9 @@ def energy_constants(energy: EnergyProblem) -> EnergyConstants:
         return _on_box(domain, energy, k, c)
     if not energy.essential and c == 0.0 and not any(a.any() for a in _robin(energy)):
         raise _undetermined()
-    poincare, trace = smallest_eigenvalues(energy.problem, energy.sign, tuple(energy.essential))
+    poincare, trace = smallest_eigenvalues(
+        domain, energy.coefficients, lambda face, rule: energy.on_natural(face, rule)[1], energy.essential
+    )
     return EnergyConstants(SAFETY * poincare, SAFETY * trace, "eigenvalues by finite elements, lowered by a tenth")
 
 

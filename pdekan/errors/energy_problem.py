@@ -120,18 +120,21 @@ class EnergyProblem:
         if not all(isinstance(condition, Dirichlet) for condition in kinds):
             raise refused("values of u have to be stated by dirichlet conditions")
 
+    def coefficients(self, points: Array) -> tuple[Array, Array]:
+        """A ``(n, d, d)`` and c ``(n,)`` at points ``(n, d)``."""
+        one = coefficients(self.problem, *_equation(self.problem), points)
+        return -self.sign * one.second[:, 0], self.sign * one.zeroth[:, 0]
+
     def inside(self, points: Array) -> Inside:
         """What is known at points ``(n, d)`` of the domain."""
         problem, (operator, source) = self.problem, _equation(self.problem)
-        one = coefficients(problem, operator, source, points)
         x = torch.as_tensor(points)
         level = max(problem.level_of(operator, x[:2]), Derivatives.GRADIENT)
         defect = Defect(problem, self.network, operator, source)(problem.environment(x, level)).value
         v = evaluate(self.network, x, Frame(problem.domain.coordinates, Derivatives.GRADIENT))
         assert v.gradient is not None
         return Inside(
-            -self.sign * one.second[:, 0], self.sign * one.zeroth[:, 0], self.sign * defect.numpy(), v.value[:, 0].numpy(),
-            v.gradient[:, 0].numpy(),
+            *self.coefficients(points), self.sign * defect.numpy(), v.value[:, 0].numpy(), v.gradient[:, 0].numpy()
         )  # fmt: skip
 
     def on_natural(self, face: str, rule: Quadrature) -> tuple[Array, Array]:
