@@ -17,6 +17,7 @@ from pdekan import EXACT, Problem
 from pdekan.fields.functions import stacked
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
+from pdekan.problems.conditions import Robin
 
 DOMAINS = {
     "line": lambda draw: pk.box(x=(0.0, draw(0.5, 3.0))),
@@ -91,14 +92,18 @@ def random_energy(seed: int) -> Energy:
             conditions.append(pk.neumann(EXACT, face))
         else:
             robin[face] = draw(0.1, 3.0)
-            alpha = robin[face]
-            conditions.append(pk.robin(lambda u, x, alpha=alpha: a * pk.exp(b * x) * pk.normal(u) + alpha * u, EXACT, face))
+            conditions.append(_robin(a, b, robin[face], face))
     p, q, r = draw(0.5, 3.0), draw(0.5, 3.0), draw(0.0, 3.0)
     exact = (lambda x: pk.sin(p * x + r)) if domain.dimension == 1 else (lambda x, y: pk.sin(p * x + r) * pk.exp(-q * y))
     problem = Problem(
         domain, lambda u, x: -pk.div(a * pk.exp(b * x) * pk.grad(u)) + c * u, EXACT, tuple(conditions), exact=exact
     )
     return Energy(problem, a, b, c, robin)
+
+
+def _robin(a: float, b: float, alpha: float, face: str) -> Robin:
+    """n · k∇u + α u as the exact solution has it."""
+    return pk.robin(lambda u, x: a * pk.exp(b * x) * pk.normal(u) + alpha * u, EXACT, face)
 
 
 def random_error(seed: int, dimension: int) -> Callable[..., Any]:
