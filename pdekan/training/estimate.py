@@ -265,19 +265,24 @@ def _ratio(a: float, b: float) -> float:
     return a / b if b > 0.0 else math.nan
 
 
-def amplification(problem: Problem, rule: EstimateRule = EstimateRule()) -> float | None:
-    """G in a small space before any training; None for nonlinear problems and in more than two dimensions."""
+def trial_network(problem: Problem, rule: EstimateRule) -> tuple[Network, Stage]:
+    """A small space of functions as a network whose last layer is linear in it, in one or two dimensions."""
     d, outputs = problem.domain.dimension, network_outputs(problem)
-    if d > len(rule.trial) or problem.parameters or problem.data:
-        return None
     n = rule.trial[d - 1]
     hidden = (n,) * (d - 1)
     stage = Stage("kan", hidden, (1,) * (d - 1) + (9,), (1,) * (d - 1) + (n,), outputs=outputs, waves=True)
     inner = KAN(stage.widths(d), stage.degree, stage.intervals, "none", problem.domain.lower, problem.domain.upper)
     inner.initialise(torch.Generator().manual_seed(problem.training.seed))
+    inner.normalise(torch.as_tensor(training_points(problem, stage, problem.training.seed).inside(problem.domain).points))
+    return build_ansatz(problem, inner), stage
+
+
+def amplification(problem: Problem, rule: EstimateRule = EstimateRule()) -> float | None:
+    """G in a small space before any training; None for nonlinear problems and in more than two dimensions."""
+    if problem.domain.dimension > len(rule.trial) or problem.parameters or problem.data:
+        return None
+    network, stage = trial_network(problem, rule)
     fitted = terms(problem, training_points(problem, stage, problem.training.seed))
-    inner.normalise(fitted[0].points)
-    network = build_ansatz(problem, inner)
     objective = _objective(problem, network, stage, fitted, Clock(0.0, math.inf))
     theta = parameters_to_vector(network.parameters()).detach()
     return _amplification(objective, theta, network) if objective.affine else None

@@ -34,8 +34,9 @@ class End:
     """How a training ended: its reason, the words of the callback that interrupted it, and its tolerance.
 
     comparison: with a richer space, None where there is none; unestimated: why. doubts: sentences on what makes the problem
-    ill-posed, or its parameters undetermined. contradiction: the factor between the difference from a richer space and the
-    tolerance above which a residual within the tolerance is not believed.
+    ill-posed, or its parameters undetermined. other: the relative difference of another solution that was found.
+    contradiction: the factor between the difference from a richer space and the tolerance above which a residual within the
+    tolerance is not believed.
     """
 
     reason: Reason
@@ -44,6 +45,7 @@ class End:
     comparison: Comparison | None = None
     unestimated: str | None = None
     doubts: tuple[str, ...] = ()
+    other: float | None = None
     contradiction: float = 10.0
 
     @property
@@ -122,7 +124,7 @@ def solution(
         problem=problem,
         name=problem.name,
         status=status,
-        reason=end.sentence(best.relative, cause) + _on_bounds(found),
+        reason=end.sentence(best.relative, cause) + _on_bounds(found) + _another(end),
         seed=problem.training.seed,
         iterations=state.steps,
         seconds=state.seconds,
@@ -163,6 +165,13 @@ def with_errors(
         bounds = problem.parameters[name].lower, problem.parameters[name].upper
         found[name] = Found(value, standard_errors.get(name), value in bounds, shifts.get(name))
     return found
+
+
+def _another(end: End) -> str:
+    """That the problem has another solution, in words."""
+    if end.other is None:
+        return ""
+    return f"; the problem has another solution, which differs by {end.other:.1g} (relative L2): see where training starts"
 
 
 def _on_bounds(found: Mapping[str, Found]) -> str:

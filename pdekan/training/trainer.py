@@ -33,6 +33,7 @@ from pdekan.training.history import History
 from pdekan.training.identifiability import undetermined
 from pdekan.training.ill_posed import ill_posed
 from pdekan.training.optimizer_choice import METHODS, SizedGaussNewton
+from pdekan.training.other_solutions import other_solution
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
 from pdekan.training.setup import Setup
@@ -228,7 +229,9 @@ class Trainer:
             objective = self._objective(best, state)
             doubts += undetermined(objective)
             deviations = standard_errors(objective) if self.problem.data else {}
-        solution = self._solution(best, state, replace(end, doubts=tuple(doubts)), errors, deviations)
+        other = other_solution(self.problem, network) if self.setup.estimate else None
+        end = replace(end, doubts=tuple(doubts), other=other)
+        solution = self._solution(best, state, end, errors, deviations)
         return replace(solution, reference=reference, continuation=plain(self.continuation))
 
     def _solution(

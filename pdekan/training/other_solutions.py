@@ -1,0 +1,104 @@
+"""Whether a nonlinear problem has another solution: a small space of functions is solved in from starts far from the one found.
+
+Boundary value problems in one dimension are looked at, without parameters or data. In two, starts like these led back to the
+solution that was known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from pdekan.fields.jets import TIME, Derivatives, Frame
+from pdekan.networks.base import Network
+from pdekan.networks.evaluation import evaluate
+from pdekan.optimizers.gauss_newton import GaussNewton
+from pdekan.problems.formulas import PythonField, itself
+from pdekan.problems.problem import Problem
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import Term, terms
+from pdekan.residuals.validation import Validation
+from pdekan.training.clock import Clock
+from pdekan.training.estimate import EstimateRule, trial_network
+from pdekan.training.first_guess import solved
+from pdekan.training.fit import fit
+from pdekan.training.points import training_points, validation_points
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How far starts lie from the solution, in its sizes, or in ones where it is smaller; the relative residual below which a
+    function counts as a solution, and the relative difference above which it is another one; the seconds after which no start
+    is made.
+    """
+
+    heights: tuple[float, ...] = (3.0, -3.0, 10.0, -10.0)
+    residual: float = 1e-3
+    difference: float = 0.1
+    seconds: float = 1.0
+
+
+@torch.no_grad()
+def other_solution(problem: Problem, network: Network, probe: Probe = Probe()) -> float | None:
+    """The relative L2 difference of another solution from that of a network, None where none was found."""
+    d = problem.domain.dimension
+    if (
+        d > 1
+        or len(problem.unknowns) > 2
+        or TIME in problem.domain.coordinates
+        or not problem.equations
+        or problem.parameters
+        or problem.data
+    ):
+        return None
+    small, stage = trial_network(problem, EstimateRule())
+    sampling = training_points(problem, stage, problem.training.seed)
+    fitted = terms(problem, sampling)
+    clock = Clock(0.0, probe.seconds)
+    objective = Objective(problem, small, fitted, problem.training.weights, None, clock.check)
+    if objective.affine:
+        return None
+    points, validation = fitted[0].points, Validation.of(problem, validation_points(sampling), torch.device("cpu"))
+    u, share = _values(network, problem, points), fitted[0].point_share
+    theta = parameters_to_vector(small.parameters()).detach()
+    with clock.running():
+        for start in _starts(problem, points, u, probe):
+            if clock.spent > clock.budget:
+                break
+            guess = solved(problem, objective, list(_terms_of(problem, fitted[0], start)), theta)
+            outcome = fit(objective, GaussNewton(ridge=1e-12), guess, 0, lambda step: None)
+            found = objective.load(outcome.theta)
+            if validation.residuals(found).relative > probe.residual:
+                continue
+            v = _values(found, problem, points)
+            sizes = [math.sqrt(float((share @ one**2).sum())) for one in (u - v, u, v)]
+            difference = sizes[0] / max(sizes[1], sizes[2], 1e-300)
+            if difference > probe.difference:
+                return difference
+    return None
+
+
+def _values(network: Network, problem: Problem, points: Tensor) -> Tensor:
+    """The unknowns' values ``(n, U)``."""
+    value = evaluate(network, points, Frame(problem.domain.coordinates, Derivatives.VALUE)).value
+    return value[:, : len(problem.unknowns)]
+
+
+def _starts(problem: Problem, points: Tensor, u: Tensor, probe: Probe) -> Iterator[Tensor]:
+    """Values ``(n, U)``: the solution's, with a parabola added that vanishes on the faces of the bounding box."""
+    lower, upper = points.new_tensor(problem.domain.lower), points.new_tensor(problem.domain.upper)
+    position = 2.0 * (points - lower) / (upper - lower) - 1.0
+    bump = (1.0 - position**2).prod(dim=1, keepdim=True)
+    size = u.abs().amax(dim=0).clamp_min(1.0)
+    return (u + height * size * bump for height in probe.heights)
+
+
+def _terms_of(problem: Problem, like: Term, values: Tensor) -> Iterator[Term]:
+    """Terms that say u = values at the points of another one."""
+    for k, name in enumerate(problem.unknowns):
+        yield replace(like, name=name, operator=PythonField(itself, (name,)), target=values[:, k])
