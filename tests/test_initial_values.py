@@ -191,6 +191,7 @@ def test_second_order_equations_start_from_value_and_slope() -> None:
     points = np.linspace(0.0, 8.0, 17)
     exact = solve_ivp(lambda s, u: [u[1], -math.sin(u[0])], (0, 8), [0.0, 1.9], "DOP853", points, rtol=1e-12, atol=1e-12).y[0]
     assert solution.status == "converged"
+    assert solution.estimate is not None
     np.testing.assert_allclose(solution(points[:, None]), exact, atol=1e-7)
 
 

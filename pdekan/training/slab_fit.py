@@ -19,7 +19,7 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.time_slabs import Carried
 from pdekan.domains.box import Box
-from pdekan.fields.jets import Derivatives, Jet
+from pdekan.fields.jets import Jet
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
@@ -145,17 +145,24 @@ def _judged(unseen: list[Term], sizes: list[float], network: Network, length: fl
         if not math.isfinite(residual):
             return Residuals(), math.inf
         found.append(residual)
-        error = max(error, residual / size * min(1.0, length * _rate(one, jet, size)))
+        error = max(error, residual / size * min(1.0, _change(one, jet, size, length)))
     relative = max(r / size for r, size in zip(found, sizes, strict=True))
     inside = [r for r, one in zip(found, unseen, strict=True) if one.group == "equation"]
     faces = [r for r, one in zip(found, unseen, strict=True) if one.group == "conditions"]
     return Residuals(math.hypot(*inside), math.hypot(*faces) / math.sqrt(max(1, len(faces))), math.inf, relative), error
 
 
-def _rate(term: Term, jet: Jet, size: float) -> float:
-    """By what a residual of this size changes the unknowns in a unit of length, relative to them; inf if not known."""
-    slope = term.linearised(jet.each(Tensor.detach))[1].gradient
-    if term.group != "equation" or slope is None or term.frame.level > Derivatives.GRADIENT:
+def _change(term: Term, jet: Jet, size: float, length: float) -> float:
+    """By what a residual of this size changes the unknowns within the length, relative to them; inf where that is not known.
+
+    It changes the highest derivative: u' by r / |∂r/∂u'|, or u'' by r / |∂r/∂u''|, and then u' relative to |u'| + |u| / length.
+    """
+    slope = term.linearised(jet.each(Tensor.detach))[1]
+    if term.group != "equation" or slope.gradient is None or jet.gradient is None:
         return math.inf
-    changes = (term.share @ slope[..., 0] ** 2).sqrt() * (term.share @ jet.value**2).sqrt()
-    return float((size / changes[changes > 0.0]).max()) if bool((changes > 0.0).any()) else math.inf
+    weights, heights = ((term.share @ part**2).sqrt() for part in (slope.gradient[..., 0], jet.value))
+    if slope.second is not None and bool(slope.second.any()):
+        weights = (term.share @ slope.second[..., 0] ** 2).sqrt()
+        heights = torch.maximum((term.share @ jet.gradient[..., 0] ** 2).sqrt(), heights / length)
+    changes = weights * heights
+    return length * float((size / changes[changes > 0.0]).max()) if bool((changes > 0.0).any()) else math.inf

@@ -91,7 +91,7 @@ def solve(
         return march(problem, setup, resume)
 
 
-def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None, share: float = 0.5) -> Solution:
+def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None, share: float = 0.2) -> Solution:
     """The solution of an initial value problem in one coordinate: in slabs that follow it, where all at once is no solution.
 
     share: of the seconds that a linear problem may take at once; a nonlinear one is solved in slabs.
