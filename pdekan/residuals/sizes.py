@@ -16,8 +16,8 @@ from pdekan.residuals.terms import Term, is_affine, local_sizes, units
 # the others. What conditions state counts down to round-off.
 SMALL, ROUND_OFF = 1e-3, 1e-12
 TINY = 1e-300  # in place of a size of zero, so that zero divided by it is zero
-# Unknowns whose sizes differ by less than this factor are left as they are, in linear systems.
-COMPARABLE = 100.0
+# Unknowns whose sizes differ by less than this factor are left as they are in linear systems: those that vanish are, too.
+COMPARABLE = 2000.0
 
 
 @torch.no_grad()
@@ -28,8 +28,10 @@ def sizes_at(problem: Problem, terms: list[Term], network: Network, trained: boo
     trained: whether the function is more than random; else the unknowns' sizes are those that conditions and data state.
     """
     linear = all(is_affine(term, problem) for term in terms)
-    fields = [evaluate(network, term.points, term.frame) for term in terms]
-    inside = fields[0].value if trained or not linear else torch.zeros_like(fields[0].value)
+    first, count = terms[0], len(problem.unknowns)
+    inside = first.points.new_zeros(len(first.points), count)
+    if trained or not linear:
+        inside = evaluate(network, first.points, first.frame).value
     if not bool(torch.isfinite(inside).all()):
         return None
     sizes = [float((term.share @ term.target**2).sqrt()) if is_affine(term, problem) else 0.0 for term in terms]
@@ -37,6 +39,7 @@ def sizes_at(problem: Problem, terms: list[Term], network: Network, trained: boo
     heights = heights / heights.max()
     if linear and COMPARABLE * float(heights.min()) >= 1.0:
         return None
+    fields = [evaluate(network, term.points, term.frame) for term in terms]
     squares = (term.point_share @ (local_sizes(term, problem, u) @ heights**2) for term, u in zip(terms, fields, strict=True))
     found = [math.sqrt(float(one)) or 1.0 for one in squares]
     return found if math.isfinite(sum(found)) else None
