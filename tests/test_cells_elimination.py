@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pdekan.cells.elimination import Front, UndeterminedError, solve
+from pdekan.cells.elimination import Front, Memory, UndeterminedError, solve
 
 # a chain of four cells as a balanced tree: nodes in preorder, leaves 2, 3, 5, 6
 TREE = [(1, 4), (2, 3), None, None, (5, 6), None, None]
@@ -62,3 +62,18 @@ def test_a_block_that_all_leaves_share_is_eliminated_at_the_root() -> None:
     found = solve(TREE, fronts, sizes)
     expected = np.linalg.lstsq(dense, right, rcond=None)[0]
     np.testing.assert_allclose(torch.cat([found.values[k] for k in range(5)]).numpy(), expected, rtol=1e-10)
+
+
+def test_what_is_remembered_changes_nothing() -> None:
+    """The second solution reduces the changed leaf and the nodes above it alone, and is the same as without a memory."""
+    fronts, _, _ = _problem(1, rows=14)
+    memory = Memory()
+    solve(TREE, fronts, SIZES, memory=memory)
+    generator = np.random.default_rng(8)
+    changed = fronts | {5: Front(BLOCKS[5], torch.as_tensor(generator.normal(size=(14, 12))))}
+    reduced = []
+    found = solve(TREE, changed, SIZES, lambda: reduced.append(1), memory)
+    expected = solve(TREE, changed, SIZES)
+    assert len(reduced) == 3  # leaf 5, its parent 4, the root
+    for block in range(len(SIZES)):
+        torch.testing.assert_close(found.values[block], expected.values[block], rtol=0.0, atol=0.0)

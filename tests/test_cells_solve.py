@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,16 @@ import numpy as np
 import pytest
 
 import pdekan
+from pdekan.cells.corners import corners, graded
+from pdekan.cells.system import Mesh, solved
+from pdekan.domains.base import Domain
 from pdekan.domains.box import box, hypercube
-from pdekan.fields.functions import exp, sin
+from pdekan.domains.combinations import difference
+from pdekan.domains.partition import Partition
+from pdekan.domains.shapes import disk, polygon
+from pdekan.errors import norms
+from pdekan.fields.functions import atan2, exp, sin
+from pdekan.fields.jets import Jet
 from pdekan.fields.operators import laplacian
 from pdekan.networks.cells import CellNetwork
 from pdekan.problem_files.loader import loads
@@ -19,7 +28,8 @@ from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import load_solution
-from pdekan.training.cell_choice import is_local
+from pdekan.training.cell_choice import is_local, solved_on_cells
+from pdekan.training.setup import Setup
 from pdekan.training.solver import solve
 
 FILE = """
@@ -139,12 +149,9 @@ def test_cells_are_chosen_where_the_source_is_local(exact: str, local: bool) -> 
 
 
 def test_what_a_file_states_about_the_network_is_not_overruled() -> None:
-    steep = problem("1")
-    assert not is_local(steep)
-    narrow = replace(steep, exact=lambda x, y: exp(-3000.0 * (x * x + y * y)))
-    assert is_local(replace(narrow, network=NetworkOptions()))
-    assert not is_local(replace(narrow, network=NetworkOptions(hidden=(4,))))
-    assert not is_local(replace(narrow, network=NetworkOptions(cells=1)))
+    narrow = replace(problem("1"), exact=lambda x, y: exp(-3000.0 * (x * x + y * y)))
+    for network in (NetworkOptions(hidden=(4,)), NetworkOptions(cells=1), NetworkOptions(degree=3)):
+        assert solved_on_cells(replace(narrow, network=network), Setup()) is None
 
 
 def test_a_peak_is_solved_on_cells_by_default() -> None:
@@ -163,3 +170,60 @@ def test_a_point_at_which_the_source_is_infinite_is_moved() -> None:
         network=NetworkOptions(cells=[1, 3], degree=9),
     )  # fmt: skip
     assert solve(singular).errors["u"].l2_relative < 1e-2
+
+
+L_SHAPE = polygon([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [0.0, -1.0]])
+
+
+def singular(x: Jet, y: Jet) -> Jet:
+    """r^(2/3) sin(2θ/3), harmonic, zero on the edges that meet at the origin."""
+    a = 0.75 * math.pi  # the middle of the angle, so that the cut of atan2 is outside
+    theta = atan2(y * math.cos(a) - x * math.sin(a), x * math.cos(a) + y * math.sin(a)) + a
+    return (x * x + y * y) ** (1.0 / 3.0) * sin(theta * (2.0 / 3.0))
+
+
+def test_a_corner_converges_exponentially_in_the_number_of_cells() -> None:
+    """Halved layers towards the corner: the error in H1 falls by 2^(2/3) a layer, to which each adds nine cells."""
+    corner = Problem(L_SHAPE, lambda u: laplacian(u), 0.0, (dirichlet(singular),), exact=singular)
+    partition, found = Partition.grid((-1.0, -1.0), (1.0, 1.0), (2, 2)), []
+    for goal in (2.0**-4, 2.0**-8):
+        mesh = Mesh.of(corner, one := graded(partition, L_SHAPE, goal, 1000), np.full(one.count, 10))
+        active = int(mesh.geometry.active.sum())
+        found.append((active, norms.measure(corner, solved(corner, mesh).network)["u"].h1_seminorm_relative))
+    assert found[1][0] - found[0][0] == 6 * 9
+    assert np.log2(found[0][1] / found[1][1]) == pytest.approx(4.0, abs=0.3)
+
+
+def test_a_corner_is_found_and_solved_without_an_enrichment() -> None:
+    corner = Problem(
+        L_SHAPE, lambda u: laplacian(u), 0.0, (dirichlet(singular),), exact=singular, network=NetworkOptions(cells="adaptive"),
+        training=TrainingOptions(tolerance=1e-4),
+    )  # fmt: skip
+    solution = solve(corner)
+    assert solution.errors["u"].l2_relative < 1e-6
+    assert solution.errors["u"].h1_seminorm_relative < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("domain", "angles"),
+    [
+        (L_SHAPE, [1.5]),
+        (disk((0.0, 0.0), 1.0), []),
+        (difference(box(x=(0, 2), y=(0, 2)), box(x=(0.5, 1), y=(0.5, 1))), [1.5] * 4),
+    ],
+)
+def test_reentrant_corners_are_found(domain: Domain, angles: list[float]) -> None:
+    np.testing.assert_allclose([one.angle / math.pi for one in corners(domain)], angles)
+
+
+@pytest.mark.parametrize("domain", [disk((0.1, 0.0), 1.0), polygon([[-1.0, -1.0], [0.9, -0.7], [0.3, 1.0]]), L_SHAPE])
+def test_cells_cut_by_the_boundary_converge_as_whole_ones(domain: Domain) -> None:
+    smooth = lambda x, y: sin(2.0 * x + 0.3) * exp(0.7 * y)  # noqa: E731
+    shape = Problem(domain, lambda u: laplacian(u), EXACT, (dirichlet(EXACT),), exact=smooth)
+    found = []
+    for n in (4, 8):
+        partition = Partition.grid(domain.lower, domain.upper, (n, n))
+        mesh = Mesh.of(shape, partition, np.full(partition.count, 5))
+        assert mesh.geometry.quadrature(mesh.degrees, 4).weights.sum() == pytest.approx(domain.measure, rel=1e-7)
+        found.append(norms.measure(shape, solved(shape, mesh).network)["u"].h1_seminorm)
+    assert np.log2(found[0] / found[1]) > 4.3

@@ -11,6 +11,7 @@ O(m^1.5) operations and O(m log m) numbers for m cells in a plane. Source: Duff 
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 Child = tuple[int, int] | None  # the children of a node, None for a leaf
+Key = bytes
 
 
 class UndeterminedError(ValueError):
@@ -51,35 +53,73 @@ class LeastSquaresSolution:
     squared_residual: float
 
 
+class Memory:
+    """Reduced rows of nodes by what determines them, so that what did not change since the last solution is not reduced again.
+
+    The key of a leaf is a digest of its rows, that of another node is made of its children's and of the order of the columns.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Key, Tensor] = {}
+        self._used: dict[Key, Tensor] = {}
+
+    def get(self, key: Key) -> Tensor | None:
+        """The reduced rows of a node, if they are known."""
+        found = self._used.get(key, self._known.get(key))
+        if found is not None:
+            self._used[key] = found
+        return found
+
+    def put(self, key: Key, rows: Tensor) -> None:
+        """Remember the reduced rows of a node."""
+        self._used[key] = rows
+
+    def next(self) -> None:
+        """Forget what the last solution did not use."""
+        self._known, self._used = self._used, {}
+
+
 def solve(
     children: Sequence[Child],
     leaves: Mapping[int, Front],
     sizes: Sequence[int],
     check_time: Callable[[], None] = lambda: None,
+    memory: Memory | None = None,
 ) -> LeastSquaresSolution:
     """Minimise the length of all rows' residuals.
 
     children: those of every node, parents before children, node 0 the root. leaves: fronts by node. sizes: the number of
-    columns of every block. check_time: called before every block of work. Raises UndeterminedError where a block is not
-    determined.
+    columns of every block. check_time: called before every block of work. memory: of solutions before. Raises
+    UndeterminedError where a block is not determined.
     """
     fronts, kept, squared = dict(leaves), {}, 0.0
-    last = _last_nodes(children, leaves)
+    last, memory = _last_nodes(children, leaves), memory or Memory()
+    keys: dict[int, Key] = {}
     for nodes in _by_height(children):
-        waiting = [(node, _stacked(node, children, fronts, last, sizes)) for node in nodes]
-        for group in _alike(waiting):
-            check_time()
-            reduced = torch.linalg.qr(torch.stack([rows for _, _, _, rows in group]), mode="r").R
-            for (node, out, stay, _), rows in zip(group, reduced, strict=True):
-                width, remaining = _width(out, sizes), _width(stay, sizes)
-                if len(rows) < width:
-                    raise UndeterminedError("fewer rows than unknowns")
-                kept[node] = _Eliminated(out, stay, rows[:width])
-                fronts[node] = Front(stay, rows[width : width + remaining, width:])
-                squared += float(rows[width + remaining :, -1].square().sum())
+        orders = {node: _order(node, children[node], fronts, last) for node in nodes}
+        keys |= {node: _key(children[node], fronts, keys, node, orders[node]) for node in nodes}
+        waiting = defaultdict(list)
         for node in nodes:
+            if memory.get(keys[node]) is None:
+                rows = _stacked(children[node], fronts, node, orders[node], sizes)
+                waiting[rows.shape].append((node, rows))
+        for group in waiting.values():
+            check_time()
+            reduced = torch.linalg.qr(torch.stack([rows for _, rows in group]), mode="r").R
+            for (node, _), rows in zip(group, reduced, strict=True):
+                memory.put(keys[node], rows.clone())
+        for node in nodes:
+            reduced_rows, (out, stay) = memory.get(keys[node]), orders[node]
+            assert reduced_rows is not None
+            width, remaining = _width(out, sizes), _width(stay, sizes)
+            if len(reduced_rows) < width:
+                raise UndeterminedError("fewer rows than unknowns")
+            kept[node] = _Eliminated(out, stay, reduced_rows[:width])
             for child in children[node] or ():
                 del fronts[child]
+            fronts[node] = Front(stay, reduced_rows[width : width + remaining, width:])
+            squared += float(reduced_rows[width + remaining :, -1].square().sum())
+    memory.next()
     return LeastSquaresSolution(_substituted(children, kept, sizes), squared)
 
 
@@ -113,20 +153,38 @@ def _by_height(children: Sequence[Child]) -> list[list[int]]:
     return [levels[height] for height in sorted(levels)]
 
 
-Stacked = tuple[tuple[int, ...], tuple[int, ...], Tensor]
+Order = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def _stacked(
-    node: int, children: Sequence[Child], fronts: Mapping[int, Front], last: Mapping[int, int], sizes: Sequence[int]
-) -> Stacked:
-    """The blocks that a node eliminates, those that it keeps, and its rows with the columns in this order."""
-    pair = children[node]
-    parts = [fronts[node]] if pair is None else [fronts[child] for child in pair]
-    blocks = dict.fromkeys(block for part in parts for block in part.blocks)
-    out = tuple(block for block in blocks if last[block] == node)
-    stay = tuple(block for block in blocks if last[block] != node)
+def _parts(node: int, pair: Child, fronts: Mapping[int, Front]) -> list[Front]:
+    return [fronts[node]] if pair is None else [fronts[child] for child in pair]
+
+
+def _order(node: int, pair: Child, fronts: Mapping[int, Front], last: Mapping[int, int]) -> Order:
+    """The blocks that a node eliminates, and those that it keeps."""
+    blocks = dict.fromkeys(block for part in _parts(node, pair, fronts) for block in part.blocks)
+    return tuple(b for b in blocks if last[b] == node), tuple(b for b in blocks if last[b] != node)
+
+
+def _key(pair: Child, fronts: Mapping[int, Front], keys: Mapping[int, Key], node: int, order: Order) -> Key:
+    """What determines the reduced rows of a node: its rows or those of its children, and the order of the columns."""
+    parts = _parts(node, pair, fronts)
+    place = {block: k for k, block in enumerate((*order[0], *order[1]))}
+    columns = tuple(place[block] for part in parts for block in part.blocks)
+    content: tuple[object, ...]
+    if pair is None:
+        content = (parts[0].rows.shape, hashlib.blake2b(parts[0].rows.cpu().numpy().tobytes(), digest_size=16).digest())
+    else:
+        content = tuple(keys[child] for child in pair)
+    text = repr((content, columns, len(order[0]))).encode()
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _stacked(pair: Child, fronts: Mapping[int, Front], node: int, order: Order, sizes: Sequence[int]) -> Tensor:
+    """The rows of a node, those of its children one below the other, with the columns in an order."""
+    parts = _parts(node, pair, fronts)
     starts, total = {}, 0
-    for block in (*out, *stay):
+    for block in (*order[0], *order[1]):
         starts[block] = total
         total += sizes[block]
     rows = parts[0].rows.new_zeros(sum(len(part.rows) for part in parts), total + 1)
@@ -136,15 +194,7 @@ def _stacked(
         index = torch.cat([*columns, torch.tensor([total])]).to(rows.device)
         rows[first : first + len(part.rows), index] = part.rows
         first += len(part.rows)
-    return out, stay, rows
-
-
-def _alike(waiting: Sequence[tuple[int, Stacked]]) -> list[list[tuple[int, tuple[int, ...], tuple[int, ...], Tensor]]]:
-    """Nodes with rows of the same shape together: they are reduced in one call."""
-    groups = defaultdict(list)
-    for node, (out, stay, rows) in waiting:
-        groups[rows.shape].append((node, out, stay, rows))
-    return list(groups.values())
+    return rows
 
 
 def _substituted(children: Sequence[Child], kept: Mapping[int, _Eliminated], sizes: Sequence[int]) -> dict[int, Tensor]:

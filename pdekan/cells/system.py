@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.cells.elimination import Front, solve
+from pdekan.cells.elimination import Front, Memory, solve
 from pdekan.cells.rows import CellRows, cell_rows
 from pdekan.cells.traces import traces, values_count
 from pdekan.domains.cell_rules import on_boxes, reference_rule
@@ -69,11 +69,13 @@ def solved(
     network: Network | None = None,
     device: torch.device | None = None,
     check_time: Callable[[], None] = lambda: None,
+    memory: Memory | None = None,
 ) -> Solved:
     """The least-squares solution on a mesh of the problem, linearised about a network's function or about zero.
 
-    check_time: called before every block of work; what it raises ends a long step. Raises
-    UndeterminedError where the conditions do not determine it.
+    check_time: called before every block of work; what it raises ends a long step. memory:
+    of solutions on other meshes, whose unchanged cells are not reduced again. Raises UndeterminedError where the conditions
+    do not determine it.
     """
     device = device or torch.device("cpu")
     partition, unknowns = mesh.partition, len(problem.unknowns)
@@ -90,7 +92,7 @@ def solved(
         None if axis == LEAF else (node + 1, int(partition.upper_child[node]))
         for node, axis in enumerate(partition.axis.tolist())
     ]
-    found = solve(children, fronts, [*cell_sizes, *face_sizes], check_time)
+    found = solve(children, fronts, [*cell_sizes, *face_sizes], check_time, memory)
     solution = CellNetwork(partition, mesh.degrees, unknowns, (mesh.geometry.low, mesh.geometry.high)).to(device)
     solution.coefficients.copy_(torch.cat([found.values[cell] for cell in range(partition.count)]))
     lead = torch.ones(partition.count, dtype=torch.float64)

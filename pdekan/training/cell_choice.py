@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from pdekan.cells import sources
+from pdekan.cells.corners import corners
 from pdekan.cells.refinement import UNSEEN
 from pdekan.cells.sampling import CellSampling
 from pdekan.domains.partition import Partition
@@ -16,7 +17,8 @@ from pdekan.networks.cells import CellNetwork
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
-from pdekan.training.cell_training import RULE, CellTraining, refusal
+from pdekan.training.cell_training import RULE as CELLS
+from pdekan.training.cell_training import CellTraining, refusal
 from pdekan.training.schedule import is_open
 from pdekan.training.setup import Setup
 from pdekan.training.trainer import Trainer
@@ -30,41 +32,76 @@ class ChoiceRule:
 
     Of the library's smooth problems in boxes the sources need as many as there are at first, of a Helmholtz problem twice as
     many, of the peaks and fronts of NISTIR 7668 three times as many or more. share: of the seconds, for the cells; one network
-    has the rest where the cells do not meet the tolerance.
+    has the rest where the cells do not meet the tolerance. At re-entrant corners solutions may be smooth all the same: there
+    one network has the first `trial` of the seconds, and the rest if it leaves less than `left` as relative residual.
     """
 
     many: float = 2.2
     accuracy: float = 1e-4
     most: int = 400
     share: float = 0.6
+    trial: float = 0.2
+    left: float = 1e-3
 
 
-def is_local(problem: Problem, rule: ChoiceRule = ChoiceRule()) -> bool:
-    """Whether the sources of a problem are so local that cells are tried."""
+RULE = ChoiceRule()
+
+
+def solved_on_cells(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> Solution | None:
+    """The solution where cells are tried, or None where they are not."""
     network, training = problem.network, problem.training
     stated = network.cells is not None or training.points is not None or training.starts is not None or training.resample
     if stated or training.optimizer != "gauss-newton" or not problem.equations or not is_open(problem):
-        return False
+        return None
     if refusal(problem) is not None:
-        return False
+        return None
+    if is_local(problem, rule):
+        return _cells_first(problem, setup, rule)
+    return _cells_last(problem, setup, rule) if corners(problem.domain) else None
+
+
+def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:
+    """Whether the sources of a problem are so local that cells are tried."""
     d = problem.domain.dimension
-    partition = Partition.grid(problem.domain.lower, problem.domain.upper, (RULE.first[d - 1],) * d)
-    needed = sources.resolving(problem, partition, RULE.degrees[d - 1], (rule.accuracy,), rule.most).count
+    partition = Partition.grid(problem.domain.lower, problem.domain.upper, (CELLS.first[d - 1],) * d)
+    needed = sources.resolving(problem, partition, CELLS.degrees[d - 1], (rule.accuracy,), rule.most).count
     return needed > rule.many * partition.count
 
 
-def solved(problem: Problem, setup: Setup, rule: ChoiceRule = ChoiceRule()) -> Solution:
+def _cells_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
     """The solution on cells or, where it does not meet the tolerance, the better one of it and that of one network."""
-    seconds = problem.training.seconds
-    first = replace(problem, training=replace(problem.training, seconds=rule.share * seconds))
-    local = replace(CellTraining(first, setup).solution(), problem=problem)
+    local = _within(problem, setup, rule.share * problem.training.seconds, cells=True)
     if local.status in ("converged", "interrupted"):
         return local
-    rest = replace(problem, training=replace(problem.training, seconds=seconds - local.seconds))
-    single = replace(Trainer(rest, None, setup).solution(), problem=problem)
+    return _better(problem, setup, local, _within(problem, setup, problem.training.seconds - local.seconds, cells=False))
+
+
+def _cells_last(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
+    """The solution of one network, which has more time where it is nearly good enough, or the better one of it and cells."""
+    seconds = problem.training.seconds
+    single = _within(problem, setup, rule.trial * seconds, cells=False)
+    if single.status == "interrupted":
+        return single
+    if single.relative_residual < rule.left:
+        ended = single.seconds < rule.trial * seconds  # by itself
+        return single if ended else replace(Trainer(problem, None, setup, single).solution(), problem=problem)
+    left = seconds - single.seconds
+    return _better(problem, setup, _within(problem, setup, left, cells=True), single)
+
+
+def _within(problem: Problem, setup: Setup, seconds: float, cells: bool) -> Solution:
+    """The solution on cells, or of one network, in some of the seconds."""
+    part = replace(problem, training=replace(problem.training, seconds=seconds))
+    training = CellTraining(part, setup) if cells else Trainer(part, None, setup)
+    return replace(training.solution(), problem=problem)
+
+
+def _better(problem: Problem, setup: Setup, local: Solution, single: Solution) -> Solution:
+    """The solution with the smaller relative residual at the points of the cells, with the seconds of both."""
+    if "interrupted" in (local.status, single.status):
+        return local
     assert isinstance(local.network, CellNetwork)
-    cells = geometry(problem.domain, local.network.partition)
-    points = CellSampling.of(cells, local.network.cell_degrees, UNSEEN)
+    points = CellSampling.of(geometry(problem.domain, local.network.partition), local.network.cell_degrees, UNSEEN)
     validation = Validation.of(problem, points, torch.device(setup.device))
     residuals = [validation.residuals(one.network).relative for one in (local, single)]
     LOG.info("relative residual %.1e on cells, %.1e of one network", *residuals)

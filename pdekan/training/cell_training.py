@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.cells import refinement, sources, system
-from pdekan.cells.elimination import UndeterminedError
+from pdekan.cells import corners, refinement, sources, system
+from pdekan.cells.elimination import Memory, UndeterminedError
 from pdekan.cells.refinement import Indicators, RefinementRule
 from pdekan.cells.sampling import CellSampling
 from pdekan.cells.system import Mesh, Solved
@@ -131,6 +131,7 @@ class CellTraining:
         self.steps: list[Step] = []
         self.coarse = 0  # steps on cells that are not compared with others
         self.words = ""
+        self.memory = Memory()
 
     def solution(self) -> Solution:
         """Solve and refine until the estimated error meets the target, or time, memory or round-off end it."""
@@ -197,6 +198,7 @@ class CellTraining:
         goals = [10.0**-k for k in range(1, 1 + math.ceil(-math.log10(self.target)))]
         most = int(min(in_time, self._most_cells(degree) / 2))
         partition = sources.resolving(self.problem, mesh.partition, degree, goals, most)
+        partition = corners.graded(partition, self.problem.domain, self.target, most)
         if partition.count == mesh.partition.count:
             return mesh
         return Mesh.of(self.problem, partition, np.full(partition.count, degree))
@@ -214,7 +216,7 @@ class CellTraining:
         state = None if start is None or self._affine else system.projected(start, mesh, len(problem.unknowns))
         last = math.inf
         for _ in range(1 if self._affine else self.rule.newton):
-            one = system.solved(problem, mesh, state, self.device, check_time)
+            one = system.solved(problem, mesh, state, self.device, check_time, self.memory)
             found = refinement.indicators(problem, mesh, one, self.device)
             state = one.network
             self._keep(mesh, one, found)

@@ -81,8 +81,8 @@ def solve(
         default = strategy is None and method is None and given is None and device == "cpu"
         if default and initial_value.applies(problem):
             return _from_initial_values(problem, setup, resume)
-        if default and resume is None and cell_choice.is_local(problem):
-            return cell_choice.solved(problem, setup)
+        if default and resume is None and (local := cell_choice.solved_on_cells(problem, setup)) is not None:
+            return local
         problem = looked_at(problem)
         if problem.training.slabs == 1:
             return Trainer(problem, given, setup, resume).solution()

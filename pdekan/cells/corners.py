@@ -1,0 +1,82 @@
+"""Corners of planar domains at which solutions are singular, and cells graded towards them.
+
+At a vertex of interior angle ω the solution of Laplace's equation, and of others of second order with it as principal part,
+behaves like r^λ with λ = π/ω for equal conditions on both sides (Grisvard, Elliptic Problems in Nonsmooth Domains (1985),
+section 2.4). Geometric grading makes the error exponentially small in the number of layers (Guo and Babuška, Comput. Mech. 1
+(1986) 21-41).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pdekan.domains.base import Domain
+from pdekan.domains.partition import Partition
+from pdekan.domains.planar import SAME, Planar
+from pdekan.domains.quadrature import Array
+
+REENTRANT = 1.001 * math.pi  # interior angles above it
+
+
+@dataclass(frozen=True)
+class Corner:
+    """A vertex with its interior angle."""
+
+    point: tuple[float, float]
+    angle: float
+
+    @property
+    def exponent(self) -> float:
+        """λ = π/ω."""
+        return math.pi / self.angle
+
+
+def corners(domain: Domain) -> list[Corner]:
+    """The re-entrant corners of a domain; none for other domains than planar ones."""
+    if not isinstance(domain, Planar):
+        return []
+    ends = [_ends(domain, k) for k in range(len(domain.arcs))]
+    found = []
+    for point, arriving in ((end, direction) for _, (end, direction) in ends):
+        for start, leaving in (one for one, _ in ends):
+            if np.linalg.norm(start - point) < SAME * domain.size:
+                cross = arriving[0] * leaving[1] - arriving[1] * leaving[0]
+                angle = math.pi - math.atan2(cross, float(arriving @ leaving))  # the inside is on the left
+                if angle > REENTRANT:
+                    found.append(Corner((float(point[0]), float(point[1])), angle))
+    return found
+
+
+def _ends(domain: Planar, k: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """The start of an arc with its direction there, and the end with that."""
+    arc = domain.arcs[k]
+    first, last = arc.span
+    t = np.array([first, last])
+    directions = arc.velocity(t) * np.sign(last - first)
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    points = arc.at(t)
+    return (points[0], directions[0]), (points[1], directions[1])
+
+
+def graded(partition: Partition, domain: Domain, goal: float, most: int) -> Partition:
+    """The partition, cut towards the corners of a domain until r^λ in the last cells is `goal` times that at first.
+
+    most: cells. The cells that touch a corner are cut in quarters again and again.
+    """
+    for corner in corners(domain):
+        low, high = partition.cells
+        widest = float((high - low).max())
+        for _ in range(math.ceil(-math.log2(goal) / corner.exponent)):
+            low, high = partition.cells
+            near = 1e-12 * widest
+            point = np.array(corner.point)
+            touching = ((low <= point + near) & (point - near <= high)).all(axis=1)
+            axes = {int(cell): (0, 1) for cell in np.flatnonzero(touching)}
+            finer, _ = partition.refined(axes)
+            if finer.count > most:
+                return partition
+            partition = finer
+    return partition
