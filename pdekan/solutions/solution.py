@@ -65,8 +65,8 @@ class Solution:
     problem: None for a loaded solution whose problem was stated in Python. reference: what the errors were measured against in
     place of formulas, None for a loaded solution. formula: the closed form that was found, see `symbolic.report`. estimate: the
     estimated errors by unknown, or None for a reason, see `training.estimate`. bound: of the energy norm of the error, where it
-    was asked for. continuation: where training goes on, see `training.continuation`. outside: what is returned at points outside of
-    the domain, "nan", or "raise" for a ValueError.
+    was asked for. continuation: where training goes on, see `training.continuation`. outside: what is returned at points that
+    are not in the domain, "nan", or "raise" for a ValueError.
     """
 
     domain: Domain
