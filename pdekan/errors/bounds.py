@@ -49,15 +49,16 @@ class BoundRule:
     intervals: of the splines along the longest side, by dimension, level by level. degree: of fluxes, by dimension. finer: how
     many times more cells the rule has on which a flux is judged than the one on which it is fitted. close: the ratio of upper
     to lower bound at which refinement ends. seconds: after which no further level is begun. margin: relative, for the
-    quadrature.
+    quadrature. rounding: relative to |||v|||.
     """
 
     intervals: tuple[tuple[int, ...], ...] = ((16, 64, 256), (8, 16, 32, 64), (3, 5, 8))
     degree: tuple[int, ...] = (4, 3, 2)
     finer: float = 1.5
     close: float = 1.05
-    seconds: float = 20.0
-    margin: float = 1e-5
+    seconds: float = 60.0
+    margin: float = 1e-4
+    rounding: float = 1e-13
 
 
 def error_bound(
@@ -82,7 +83,8 @@ def error_bound(
         watch(min(1.0, (now - began) / rule.seconds), f"the energy norm of the error is {lower:.2e} to {upper:.2e}")
         if upper <= rule.close * lower or now - began + 3.0 * (now - started) > rule.seconds:
             break
-    upper, lower = upper * (1.0 + rule.margin), lower * (1.0 - rule.margin)
+    off = rule.rounding * size
+    upper, lower = upper * (1.0 + rule.margin) + off, max(0.0, lower * (1.0 - rule.margin) - off)
     relative = upper / (size - upper) if size > upper else math.nan
     return Bound(upper, lower, relative, ESTIMATE, _assumptions(energy, constants))
 
