@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from typing import Any
 
+from pdekan.cells.corners import corners
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.commands.terminal import console
 from pdekan.problem_files.loader import load_problem
@@ -15,6 +17,7 @@ from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.formulas import Field, RightHandSide
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
+from pdekan.training.cell_choice import cause
 from pdekan.training.initial_value import applies
 from pdekan.training.memory import memory
 from pdekan.training.schedule import is_open, stages
@@ -80,6 +83,8 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "seconds": problem.training.seconds,
         "tolerance": problem.training.tolerance,
         "grows": is_open(problem),
+        "cells": None if (reason := cause(problem)) is None else reason.value,
+        "corners": [{"at": list(one.point), "angle": one.angle, "exponent": one.exponent} for one in corners(problem.domain)],
         "slabs_chosen": applies(problem),
         "stages": plan,
     }
@@ -114,6 +119,12 @@ def _print_checked(answer: dict[str, Any]) -> None:
         sizes = f"{list(stage['widths'])} degree {list(stage['degree'])} intervals {list(stage['intervals'])}"
         memory_and_kind = f"{stage['memory_megabytes']} MB" + (", plane waves" if stage["plane_waves"] else "")
         out.print(f"  stage {k + 1:<5d} {sizes}: {stage['parameters']} parameters, {memory_and_kind}")
+    for corner in answer["corners"]:
+        at = ", ".join(f"{x:g}" for x in corner["at"])
+        text = f"at ({at}), interior angle {corner['angle'] / math.pi:.4g}π; with equal conditions on both sides"
+        out.print(f"  corner      {text} r^{corner['exponent']:.4g}")
+    if answer["cells"] is not None:
+        out.print(f"  cells       with a network each are tried: {answer['cells']}")
     if answer["slabs_chosen"]:
         out.print("  slabs       from the initial values on, as long as the solution allows, each a KAN without hidden nodes")
     elif answer["grows"]:

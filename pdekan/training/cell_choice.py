@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 from dataclasses import dataclass, replace
 
@@ -47,17 +48,37 @@ class ChoiceRule:
 RULE = ChoiceRule()
 
 
-def solved_on_cells(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> Solution | None:
-    """The solution where cells are tried, or None where they are not."""
+class Cause(enum.Enum):
+    """Why cells are tried."""
+
+    STATED = "the problem file asks for them"
+    SOURCES = "sources are local"
+    CORNERS = "the domain has re-entrant corners, and one network may leave much"
+
+
+def cause(problem: Problem, rule: ChoiceRule = RULE) -> Cause | None:
+    """Why a problem is solved on cells, or tried there; None where it is not."""
     network, training = problem.network, problem.training
+    if network.local:
+        return Cause.STATED
     stated = network.cells is not None or training.points is not None or training.starts is not None or training.resample
     if stated or training.optimizer != "gauss-newton" or not problem.equations or not is_open(problem):
         return None
     if refusal(problem) is not None:
         return None
     if is_local(problem, rule):
+        return Cause.SOURCES
+    return Cause.CORNERS if corners(problem.domain) else None
+
+
+def solved_on_cells(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> Solution | None:
+    """The solution where cells are tried, or None where they are not."""
+    reason = cause(problem, rule)
+    if reason is Cause.STATED:
+        return CellTraining(problem, setup).solution()
+    if reason is Cause.SOURCES:
         return _cells_first(problem, setup, rule)
-    return _cells_last(problem, setup, rule) if corners(problem.domain) else None
+    return _cells_last(problem, setup, rule) if reason is Cause.CORNERS else None
 
 
 def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:
