@@ -68,11 +68,11 @@ def test_what_is_remembered_changes_nothing() -> None:
     """The second solution reduces the changed leaf and the nodes above it alone, and is the same as without a memory."""
     fronts, _, _ = _problem(1, rows=14)
     memory = Memory()
-    solve(TREE, fronts, SIZES, memory=memory)
+    solve(TREE, dict(fronts), SIZES, memory=memory)
     generator = np.random.default_rng(8)
     changed = fronts | {5: Front(BLOCKS[5], torch.as_tensor(generator.normal(size=(14, 12))))}
     reduced = []
-    found = solve(TREE, changed, SIZES, lambda: reduced.append(1), memory)
+    found = solve(TREE, dict(changed), SIZES, lambda: reduced.append(1), memory)
     expected = solve(TREE, changed, SIZES)
     assert len(reduced) == 3  # leaf 5, its parent 4, the root
     for block in range(len(SIZES)):

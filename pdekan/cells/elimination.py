@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ from torch import Tensor
 
 Child = tuple[int, int] | None  # the children of a node, None for a leaf
 Key = bytes
+Waiting = tuple[int, Tensor]  # a node and its rows
+TOGETHER = 64
 
 
 class UndeterminedError(ValueError):
@@ -81,18 +83,18 @@ class Memory:
 
 def solve(
     children: Sequence[Child],
-    leaves: Mapping[int, Front],
+    leaves: dict[int, Front],
     sizes: Sequence[int],
     check_time: Callable[[], None] = lambda: None,
     memory: Memory | None = None,
 ) -> LeastSquaresSolution:
     """Minimise the length of all rows' residuals.
 
-    children: those of every node, parents before children, node 0 the root. leaves: fronts by node. sizes: the number of
-    columns of every block. check_time: called before every block of work. memory: of solutions before. Raises
+    children: those of every node, parents before children, node 0 the root. leaves: fronts by node, which are taken out. sizes:
+    the number of columns of every block. check_time: called before every block of work. memory: of solutions before. Raises
     UndeterminedError where a block is not determined.
     """
-    fronts, kept, squared = dict(leaves), {}, 0.0
+    fronts, kept, squared = leaves, {}, 0.0
     last, memory = _last_nodes(children, leaves), memory or Memory()
     keys: dict[int, Key] = {}
     for nodes in _by_height(children):
@@ -103,11 +105,14 @@ def solve(
             if memory.get(keys[node]) is None:
                 rows = _stacked(children[node], fronts, node, orders[node], sizes)
                 waiting[rows.shape].append((node, rows))
-        for group in waiting.values():
+                for part in children[node] or (node,):
+                    del fronts[part]
+        for group in _batches(list(waiting.values())):
             check_time()
             reduced = torch.linalg.qr(torch.stack([rows for _, rows in group]), mode="r").R
             for (node, _), rows in zip(group, reduced, strict=True):
                 memory.put(keys[node], rows.clone())
+            group.clear()
         for node in nodes:
             reduced_rows, (out, stay) = memory.get(keys[node]), orders[node]
             assert reduced_rows is not None
@@ -115,12 +120,20 @@ def solve(
             if len(reduced_rows) < width:
                 raise UndeterminedError("fewer rows than unknowns")
             kept[node] = _Eliminated(out, stay, reduced_rows[:width])
-            for child in children[node] or ():
-                del fronts[child]
+            for part in children[node] or (node,):
+                fronts.pop(part, None)
             fronts[node] = Front(stay, reduced_rows[width : width + remaining, width:])
             squared += float(reduced_rows[width + remaining :, -1].square().sum())
     memory.next()
     return LeastSquaresSolution(_substituted(children, kept, sizes), squared)
+
+
+def _batches(groups: list[list[Waiting]]) -> Iterator[list[Waiting]]:
+    """Nodes with rows of the same shape, which are reduced in one call, TOGETHER at most."""
+    for group in groups:
+        while group:
+            yield group[:TOGETHER]
+            del group[:TOGETHER]
 
 
 def _width(blocks: Sequence[int], sizes: Sequence[int]) -> int:

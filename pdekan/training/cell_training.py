@@ -58,7 +58,8 @@ class CellRule:
     indicator of the slopes' error at which refinement ends, relative to the target of the residual. newton: the most
     Gauss-Newton steps on one mesh. stagnation: refinement ends after so many steps without an indicator `less` times the least
     one. wide: bytes for each square of a cell's unknowns and traces. growth: of the seconds for a cell, from few to many.
-    first_share: of the time left, that the first cells may take which resolve the sources. shares: of the largest indicator,
+    first_share: of the time left, that the first cells may take which resolve the sources. at_once: how many times as many
+    cells a step towards them may have. shares: of the largest indicator,
     above which cells are refined: the first for whose cells there is time.
     """
 
@@ -68,9 +69,10 @@ class CellRule:
     newton: int = 20
     stagnation: int = 5
     less: float = 0.7
-    wide: float = 20.0
+    wide: float = 50.0
     growth: float = 1.5
     first_share: float = 0.3
+    at_once: float = 12.0
     shares: tuple[float, ...] = (0.1, 0.3, 0.7)
 
 
@@ -153,9 +155,7 @@ class CellTraining:
                 self._affine = system.is_affine(self.problem)
                 mesh = self._first_mesh()
                 self._step(mesh, lambda: None)  # there is always a solution
-                if self.adaptive and self.start is None:
-                    mesh, before = self._resolving(mesh), mesh
-                    self.coarse = 0 if mesh is before else 1
+                mesh = self._resolved(mesh) if self.adaptive and self.start is None else mesh
                 while True:
                     seconds = self.clock.spent
                     if mesh is not self.steps[-1].mesh:
@@ -190,13 +190,22 @@ class CellTraining:
         partition = Partition.grid(domain.lower, domain.upper, counts)
         return Mesh.of(problem, partition, np.full(partition.count, degree))
 
-    def _resolving(self, mesh: Mesh) -> Mesh:
-        """The cells that the sources need; the same mesh where these are enough."""
+    def _resolved(self, mesh: Mesh) -> Mesh:
+        """The mesh that the sources and corners need, as far as there is time, reached in steps of which each is solved."""
+        began = 0.0
+        while True:
+            finer = self._resolving(mesh, (self.clock.spent - began) / mesh.partition.count)
+            if finer is mesh:
+                return mesh
+            self.coarse, mesh, began = len(self.steps), finer, self.clock.spent
+            self._step(mesh, self.clock.check)
+
+    def _resolving(self, mesh: Mesh, seconds: float) -> Mesh:
+        """The next mesh on the way; the same one where it is enough. seconds: that the last step took for a cell."""
         degree, rule = int(mesh.degrees[0]), self.rule
-        each = rule.growth * self.clock.spent / mesh.partition.count
-        in_time = rule.first_share * (self.clock.budget - self.clock.spent) / each
+        in_time = rule.first_share * (self.clock.budget - self.clock.spent) / (rule.growth * seconds)
         goals = [10.0**-k for k in range(1, 1 + math.ceil(-math.log10(self.target)))]
-        most = int(min(in_time, self._most_cells(degree) / 2))
+        most = int(min(in_time, self._most_cells(degree) / 2, rule.at_once * mesh.partition.count))
         partition = sources.resolving(self.problem, mesh.partition, degree, goals, most)
         partition = corners.graded(partition, self.problem.domain, self.target, most)
         if partition.count == mesh.partition.count:
