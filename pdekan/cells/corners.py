@@ -62,20 +62,20 @@ def _ends(domain: Planar, k: int) -> tuple[tuple[Array, Array], tuple[Array, Arr
 
 
 def graded(partition: Partition, domain: Domain, goal: float, most: int) -> Partition:
-    """The partition, cut towards the corners of a domain until r^λ in the last cells is `goal` times that at first.
+    """The partition, cut towards the corners of a domain until r^λ is `goal` where r is the width of the last cells.
 
-    most: cells. The cells that touch a corner are cut in quarters again and again.
+    r: relative to the size of the domain. most: cells. The cells that touch a corner are cut in quarters again and again.
     """
     for corner in corners(domain):
-        low, high = partition.cells
-        widest = float((high - low).max())
-        for _ in range(math.ceil(-math.log2(goal) / corner.exponent)):
+        point, least = np.array(corner.point), domain.size * goal ** (1.0 / corner.exponent)
+        while True:
             low, high = partition.cells
-            near = 1e-12 * widest
-            point = np.array(corner.point)
+            near = SAME * least
             touching = ((low <= point + near) & (point - near <= high)).all(axis=1)
-            axes = {int(cell): (0, 1) for cell in np.flatnonzero(touching)}
-            finer, _ = partition.refined(axes)
+            wide = touching & ((high - low).max(axis=1) > least)
+            if not wide.any():
+                break
+            finer, _ = partition.refined({int(cell): (0, 1) for cell in np.flatnonzero(wide)})
             if finer.count > most:
                 return partition
             partition = finer

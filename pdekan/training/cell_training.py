@@ -59,8 +59,8 @@ class CellRule:
     Gauss-Newton steps on one mesh. stagnation: refinement ends after so many steps without an indicator `less` times the least
     one. wide: bytes for each square of a cell's unknowns and traces. growth: of the seconds for a cell, from few to many.
     first_share: of the time left, that the first cells may take which resolve the sources. at_once: how many times as many
-    cells a step towards them may have. shares: of the largest indicator,
-    above which cells are refined: the first for whose cells there is time.
+    cells a step towards them may have. shares: of the largest indicator, above which cells are refined: the first for whose
+    cells there is time.
     """
 
     degrees: tuple[int, int, int] = (14, 10, 6)
