@@ -15,6 +15,7 @@ import numpy as np
 
 from pdekan.domains.base import Domain
 from pdekan.domains.partition import Partition
+from pdekan.domains.pieces import SMALLEST
 from pdekan.domains.planar import SAME, Planar
 from pdekan.domains.quadrature import Array
 
@@ -67,7 +68,7 @@ def graded(partition: Partition, domain: Domain, goal: float, most: int) -> Part
     r: relative to the size of the domain. most: cells. The cells that touch a corner are cut in quarters again and again.
     """
     for corner in corners(domain):
-        point, least = np.array(corner.point), domain.size * goal ** (1.0 / corner.exponent)
+        point, least = np.array(corner.point), domain.size * max(SMALLEST, goal ** (1.0 / corner.exponent))
         while True:
             low, high = partition.cells
             near = SAME * least

@@ -78,9 +78,14 @@ def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.dev
 
 
 def refined(problem: Problem, mesh: Mesh, network: CellNetwork, found: Indicators, goal: float, rule: RefinementRule) -> Mesh:
-    """The next mesh: cells whose indicator is large are cut along the axes that need it, or get a higher degree."""
+    """The next mesh: cells whose indicator is large are cut along the axes that need it, or get a higher degree.
+
+    It has as many unknowns as the last one where no cell that is wide enough to be cut needs it.
+    """
     enough = goal * found.size / np.sqrt(len(found.cells))
-    chosen = np.flatnonzero(found.cells > max(rule.share * found.cells.max(), enough))
+    sides = mesh.geometry.high - mesh.geometry.low
+    errors = np.where(sides.max(axis=1) > mesh.geometry.smallest, found.cells, 0.0)
+    chosen = np.flatnonzero(errors > max(rule.share * errors.max(), enough))
     degrees, axes = mesh.degrees.copy(), {}
     blocks = network.blocks()
     for cell in chosen.tolist():
@@ -88,7 +93,8 @@ def refined(problem: Problem, mesh: Mesh, network: CellNetwork, found: Indicator
         if decay >= rule.steep and mesh.degrees[cell] + rule.more <= rule.most:
             degrees[cell] += rule.more
         else:
-            axes[cell] = np.flatnonzero(tails >= rule.along * tails.max()).tolist()
+            wide = sides[cell] > mesh.geometry.smallest
+            axes[cell] = np.flatnonzero((tails >= rule.along * tails.max()) & wide).tolist()
     partition, former = mesh.partition.refined(axes)
     return Mesh.of(problem, partition, degrees[former])
 

@@ -19,11 +19,13 @@ from pdekan.domains.quadrature import Array, Quadrature
 
 SLIVER = 1e-9  # of the area of a cell: smaller pieces are left out
 REMEMBERED = 100_000  # pieces
+# of the size of a planar domain: its arcs are cut with tolerances of 1e-9 of it, by which sides of smaller cells are confused
+SMALLEST = 1e-6
 
 
 class CellGeometry(ABC):
     """The cells of a partition in a domain. low, high: ``(m, d)`` corners of the boxes around their pieces. whole: ``(m,)``
-    whether a cell is a box. active: ``(m,)`` whether there is anything of it in the domain.
+    whether a cell is a box. active: ``(m,)`` whether there is anything of it in the domain. smallest: sides of cells.
     """
 
     low: Array
@@ -31,6 +33,7 @@ class CellGeometry(ABC):
     whole: Integers
     active: Integers
     partition: Partition
+    smallest: float = 0.0
 
     @abstractmethod
     def faces(self, periodic: Sequence[int] = ()) -> CellFaces:
@@ -96,7 +99,7 @@ class PlanarGeometry(CellGeometry):
     """The cells of the box around a planar domain, cut by its boundary."""
 
     def __init__(self, domain: Planar, partition: Partition) -> None:
-        self.domain, self.partition = domain, partition
+        self.domain, self.partition, self.smallest = domain, partition, SMALLEST * domain.size
         self.low, self.high = (corner.copy() for corner in partition.cells)
         sides = self.high - self.low
         distance = domain.distance(0.5 * (self.low + self.high))

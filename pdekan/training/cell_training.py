@@ -170,6 +170,8 @@ class CellTraining:
                             break
                     else:
                         return Reason.BUDGET
+                    if mesh.degrees.shape == before.degrees.shape and (mesh.degrees == before.degrees).all():
+                        return Reason.STALLED
         except StepEndedError as ended:
             return ended.reason
         except UndeterminedError as error:
@@ -351,12 +353,15 @@ def comparison(problem: Problem, best: Step, other: Step, reliable: float = 0.5,
     def norm(values: Tensor) -> float:
         return math.sqrt(float(weights @ values.square().reshape(len(weights), -1).sum(1)))
 
+    cells = best.mesh.geometry  # those too narrow to be cut have the same error in both solutions
+    narrow = cells.active & ((cells.high - cells.low).max(axis=1) <= cells.smallest)
+    stuck = float(np.linalg.norm(best.found.cells[narrow]))
     estimates, differences = {}, []
     for k, name in enumerate(problem.unknowns):
         l2, size = norm(u.value[:, k] - v.value[:, k]), norm(u.value[:, k])
         h1, slopes = norm(u.gradient[:, k] - v.gradient[:, k]), norm(u.gradient[:, k])
         differences.append(l2 / size if size > 0.0 else math.nan)
-        l2, h1 = max(factor, 1.0) * l2, factor * h1
+        l2, h1 = max(factor, 1.0) * l2, math.hypot(factor * h1, stuck)
         relative = [a / b if b > 0.0 else math.nan for a, b in ((l2, size), (h1, slopes))]
         estimates[name] = Estimate(l2, relative[0], h1, relative[1], COMPARISON)
     return Comparison(estimates, smaller <= reliable, max(differences), 1.0)
