@@ -298,6 +298,8 @@ def runs(folder: Path) -> list[Path]:
         path = folder / f"run{k}.vtkhdf"
         solution = solve(loads(text), estimate=False)
         solution.save(path, (5,) * (1 if k == 0 else 2))
+        with h5py.File(path, "r+") as file:  # files of version 0.1.0 have no checksum, and nor have those of an attacker
+            file.visititems(lambda _, item: item.attrs.pop("sha256", None))
         made.append(path)
     return made
 

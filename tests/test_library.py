@@ -62,7 +62,7 @@ STATED = {
     "helmholtz": Stated(1e-7, 1e-6, nightly=True),
     "klein_gordon": Stated(1e-5, 1e-6, nightly=True),
     "kovasznay": Stated(1e-6, 1e-6, nightly=True),
-    "minimal_surface": SMOOTH,
+    "minimal_surface": Stated(1e-6, 1e-6),
     "mixed_neumann_robin": SMOOTH,
     "mixed_poisson": SMOOTH,
     "nonlinear_cubic": SMOOTH,

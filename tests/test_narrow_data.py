@@ -18,7 +18,7 @@ from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problem_files.narrow_data import narrow_places
 from pdekan.problems.conditions import dirichlet
 from pdekan.problems.formulas import ProblemError
-from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.options import TrainingOptions
 from pdekan.problems.problem import NarrowPlace, Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import terms
@@ -184,14 +184,10 @@ def test_cells_about_narrow_places() -> None:
 # --- solving -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_missed_layer_is_not_called_converged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_layer_too_narrow_for_any_point_is_refused() -> None:
     problem = stated("where(abs(x - 0.37) < 1e-5, 1e5, 0)", SQUARE)
-    network = NetworkOptions("kan", (4,), 3, 4)
-    with caplog.at_level(logging.INFO):
-        solution = solve(replace(problem, network=network, training=TrainingOptions(steps=5)), estimate=False)
-    assert solution.status != "converged"
-    assert solution.relative_residual > 0.1
-    assert "about x = 0.37" in caplog.text
+    with pytest.raises(ProblemError, match=r"in a region of width 2\.0e-05 near x = 0\.37"):
+        solve(replace(problem, training=TrainingOptions(steps=5)), estimate=False)
 
 
 def test_a_narrow_source_on_a_line_is_solved() -> None:

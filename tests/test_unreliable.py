@@ -120,7 +120,7 @@ def test_parameters_that_are_determined_are_not_doubted() -> None:
     assert solution.found["a"].standard_error is not None
     problem = pk.load_problem("eigenvalue_square")
     trainer = Trainer(replace(problem, training=TrainingOptions(steps=5)))
-    state, _ = trainer._run(trainer.state)
+    state, _ = trainer._run(trainer.continuation)
     assert undetermined(trainer._objective(state.result(), state)) == []
 
 
