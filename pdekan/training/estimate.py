@@ -3,8 +3,9 @@
 The richer network v starts as the projection of the solution u; only its last layer is solved for, on points of its own. Where
 the residual of v is well below that of u, so is its error, and ‖u - v‖ is the error of u (the saturation assumption: Bank and
 Weiser, Math. Comp. 44 (1985) 283-301). The same rows A tell by how much a residual may be amplified: G = max ‖e‖ / ‖A e‖ over
-the richer space, with ‖e‖ relative to the solution's size and A e the weighted residuals of e. Where the conditions do not
-determine the solution, or determine it badly, G is huge. Where no richer space lowers the residual enough, G times the
+the richer space, with e and its weighted residuals A e both relative to the solution's size, and A balanced between
+nondimensional residuals: G does not depend on units. Where the conditions do not determine the solution, or determine it
+badly, G is huge. Where no richer space lowers the residual enough, G times the
 residual stands for the error: an upper bound within the space, usually far above it.
 """
 
@@ -26,11 +27,12 @@ from pdekan.networks.evaluation import evaluate
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems.formulas import ProblemError
+from pdekan.problems.options import Weights
 from pdekan.problems.places import OFFSET
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective, row_factors
-from pdekan.residuals.sizes import SMALL
+from pdekan.residuals.sizes import SMALL, TINY
 from pdekan.residuals.terms import Term, terms
 from pdekan.residuals.validation import Validation
 from pdekan.training.clock import Clock
@@ -118,13 +120,16 @@ def compared(
                 break
             fitted = terms(problem, _sampling(problem, stage, richer), next(richer.parameters()).device)
             try:
-                objective = _objective(problem, richer, stage, fitted, Clock(0.0, math.inf) if best is None else clock)
+                watch = Clock(0.0, math.inf) if best is None else clock
+                objective = _objective(problem, richer, stage, fitted, watch, problem.training.weights)
             except ProblemError:  # there is no memory for it
                 break
             solved, theta = _solved(objective, richer, relative, rule.steps if problem.parameters else 0)
             if best is None:
-                size = _amplification(objective, theta, solved)
-                weighted, affine = _weighted_residual(problem, network, fitted), objective.affine
+                balanced = _objective(problem, solved, stage, fitted, Clock(0.0, math.inf), None)
+                heights = _sizes(balanced.terms[0], solved)
+                size, affine = _amplification(balanced, theta, solved, heights), objective.affine
+                weighted = _weighted_residual(problem, network, fitted) / float(heights.max())
             residual = _validation(problem, stage, solved).residuals(solved).relative
             if best is None or residual < best[0]:
                 best = residual, solved
@@ -168,8 +173,8 @@ def _scaled(one: Estimate, factor: float) -> Estimate:
 
 
 def _weighted_residual(problem: Problem, network: Network, fitted: list[Term]) -> float:
-    """‖A e‖: the root of a network's loss on some terms."""
-    factors = row_factors(problem, fitted, problem.training.weights)
+    """‖A e‖: the root of a network's balanced loss on some terms."""
+    factors = row_factors(problem, fitted, None)
     rows = [f * term.residual(evaluate(network, term.points, term.frame)) for f, term in zip(factors, fitted, strict=True)]
     return math.sqrt(sum(float(one.square().sum()) for one in rows))
 
@@ -220,9 +225,11 @@ def _sampling(problem: Problem, stage: Stage, network: Network) -> Sampling:
     return replace(points, grading=inner.grading) if isinstance(inner, KAN) else points
 
 
-def _objective(problem: Problem, network: Network, stage: Stage, fitted: list[Term], clock: Clock) -> Objective:
+def _objective(
+    problem: Problem, network: Network, stage: Stage, fitted: list[Term], clock: Clock, weights: Weights | None
+) -> Objective:
     rows = block(sum(p.numel() for p in network.parameters()), stage, problem.domain.dimension, problem.training.memory)
-    return Objective(problem, network, fitted, problem.training.weights, rows, clock.check)
+    return Objective(problem, network, fitted, weights, rows, clock.check)
 
 
 def _validation(problem: Problem, stage: Stage, network: Network) -> Validation:
@@ -283,22 +290,23 @@ def amplification(problem: Problem, rule: EstimateRule = EstimateRule()) -> floa
         return None
     network, stage = trial_network(problem, rule)
     fitted = terms(problem, training_points(problem, stage, problem.training.seed))
-    objective = _objective(problem, network, stage, fitted, Clock(0.0, math.inf))
+    objective = _objective(problem, network, stage, fitted, Clock(0.0, math.inf), None)
     theta = parameters_to_vector(network.parameters()).detach()
-    return _amplification(objective, theta, network) if objective.affine else None
+    return _amplification(objective, theta, network, _sizes(objective.terms[0], network)) if objective.affine else None
 
 
 @torch.no_grad()
-def _amplification(objective: Objective, theta: Tensor, network: Network) -> float:
-    """G = max ‖M c‖ / ‖A c‖ over the last layer's coefficients c, by power iteration with the triangle of A = QR.
+def _amplification(objective: Objective, theta: Tensor, network: Network, sizes: Tensor) -> float:
+    """G = max ‖M c‖ / ‖A c / s‖ over the last layer's coefficients c, by power iteration with the triangle of A = QR.
 
-    M: values of the unknowns at the first term's points, weighted, relative to their size there. A small multiple of the
-    identity below A keeps coefficients finite that represent the same function.
+    M: values of the unknowns at the first term's points, weighted, relative to their sizes there; s: the largest of these, the
+    unit of A c, whose rows are balanced. A small multiple of the identity below A keeps coefficients finite that represent the
+    same function.
     """
     jacobian = objective.rows(theta, only_linear=True)[1]
     identity = torch.eye(jacobian.shape[1]).to(jacobian)
     triangle = torch.linalg.qr(torch.cat([jacobian, REDUNDANT * jacobian.norm(dim=0).max() * identity]), mode="r").R
-    values = _values(objective.terms[0], network, jacobian.shape[1])
+    values = _values(objective.terms[0], network, sizes / sizes.max())
     x = torch.linalg.vector_norm(values, dim=0) + 1e-300
     size = 0.0
     for _ in range(ITERATIONS):
@@ -309,18 +317,23 @@ def _amplification(objective: Objective, theta: Tensor, network: Network) -> flo
     return math.sqrt(size)
 
 
-def _values(term: Term, network: Network, parameters: int) -> Tensor:
-    """Derivatives ``(n · U, P)`` of the unknowns' values by the last layer's coefficients, weighted and relative."""
+@torch.no_grad()
+def _sizes(term: Term, network: Network) -> Tensor:
+    """Root mean squares ``(U,)`` of the unknowns at a term's points; one where all vanish."""
+    value = evaluate(network, term.points, Frame(term.frame.coordinates, Derivatives.VALUE)).value
+    largest = value.abs().max().clamp_min(TINY)
+    sizes = largest * (term.point_share @ (value / largest) ** 2).sqrt()
+    sizes = torch.maximum(sizes, SMALL * sizes.max())
+    return torch.where(sizes > 0.0, sizes, 1.0)
+
+
+def _values(term: Term, network: Network, sizes: Tensor) -> Tensor:
+    """Derivatives ``(n · U, P)`` of the unknowns' values by the last layer's coefficients, weighted, relative to sizes."""
     frame = Frame(term.frame.coordinates, Derivatives.VALUE)
     trace = network.trace(network.prepare(term.points, frame), only_linear=True)
-    value = trace.jet.value
-    share = term.point_share
-    sizes = (share @ value**2).sqrt()
-    sizes = torch.maximum(sizes, SMALL * sizes.max())
-    sizes = torch.where(sizes > 0.0, sizes, 1.0)
     parts = []
-    for k in range(value.shape[1]):
-        cotangent = torch.zeros_like(value)
-        cotangent[:, k] = share.sqrt() / sizes[k]
+    for k, size in enumerate(sizes):
+        cotangent = torch.zeros_like(trace.jet.value)
+        cotangent[:, k] = term.point_share.sqrt() / size
         parts.append(trace.rows(Jet(frame, cotangent)))
     return torch.cat(parts)
