@@ -304,6 +304,24 @@ def test_a_cylinder_is_its_base_at_all_times() -> None:
     assert restored(stored(domain)) == domain
 
 
+def test_a_ball_in_time_has_points_by_their_number() -> None:
+    """Above three dimensions rules are asked for by the number of points; that inside is random, those on faces are Gauss rules."""
+    domain = Cylinder(ball((1.0, 0.0, 0.0), 2.0), 0.5, 2.0)
+    inside = domain.interior(0, 0, 20000, 1)
+    assert len(inside.points) >= 20000
+    assert domain.contains(inside.points).all()
+    assert inside.weights.sum() == pytest.approx(domain.measure, rel=1e-14)
+    # ∫ (x - 1)² t = (4π/15) 2⁵ (2² - 0.5²) / 2
+    square = (inside.points[:, 0] - 1.0) ** 2 * inside.points[:, 3]
+    assert inside.weights @ square == pytest.approx(4.0 * math.pi / 15.0 * 32.0 * 1.875, rel=5e-3)
+    areas = {"outer": 16.0 * math.pi * 1.5, "t-": 32.0 * math.pi / 3.0, "t+": 32.0 * math.pi / 3.0}
+    for name, area in areas.items():
+        rule = domain.face(name, 0, 0, 500, 0)
+        assert len(rule.points) >= 500
+        assert rule.weights.sum() == pytest.approx(area, rel=1e-12)
+        np.testing.assert_allclose(domain.distance(rule.points), 0.0, atol=1e-12)
+
+
 def test_the_stored_form_is_that_of_files_written_before() -> None:
     here = {"center": [0.0, 1.0], "radii": [2.0, 2.0], "angle": 0.0, "coordinates": ["x", "y"], "type": "ellipse"}
     square = {"corner": [0.0, 0.0], "opposite": [1.0, 1.0], "coordinates": ["x", "y"], "type": "rectangle"}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pdekan.domains.base import Domain, DomainError
-from pdekan.domains.box import Box
-from pdekan.domains.quadrature import Array, Quadrature, gauss
+from pdekan.domains.box import TENSOR_DIMENSIONS, Box
+from pdekan.domains.quadrature import Array, Quadrature, gauss, sobol
 from pdekan.domains.validation import finite
 from pdekan.fields.jets import TIME, Jet
 
@@ -53,11 +54,17 @@ class Cylinder(Domain):
         return (*self.base.faces, START, END)
 
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """The rule of the base times a Gauss rule of `cells` × `order` points in time."""
+        """The rule of the base times a Gauss rule of `cells` × `order` points in time; above three dimensions Sobol points."""
+        if self.dimension > TENSOR_DIMENSIONS:
+            points = sobol(self.lower, self.upper, max(1, math.ceil(count / self.filling)), seed).points
+            points = points[self.base.contains(points[:, :-1])]
+            return Quadrature(points, np.full(len(points), self.measure / len(points)))
         return self._in_time(self.base.interior(cells, order, count, seed), cells, order)
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
-        """The same on a face of the base; on "t-" and "t+" the rule of the base."""
+        """The same on a face of the base; on "t-" and "t+" the rule of the base. Above three dimensions Gauss rules, too."""
+        if self.dimension > TENSOR_DIMENSIONS:
+            cells, order = 1, max(1, math.ceil(count ** (1.0 / (self.dimension - 1))))
         if name not in (START, END):
             return self._in_time(self.base.face(name, cells, order, count, seed), cells, order)
         rule = self.base.interior(cells, order, count, seed)
