@@ -34,3 +34,27 @@ def test_ladders_are_what_is_trained() -> None:
     solution = solve(problem, strategy=ladders.strategy(problem, rungs))
     assert solution.network.widths == (2, 4, 1)
     assert solution.network.intervals == (1, 8)
+
+
+def test_every_operator_domain_and_condition_has_a_manufactured_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    manufactured = importlib.import_module("manufactured")
+    manufactured.check_complete()
+    for registry in (manufactured.DOMAINS, manufactured.CONDITIONS):
+        monkeypatch.setitem(registry, "torus", next(iter(registry.values())))
+        with pytest.raises(KeyError, match="torus"):
+            manufactured.check_complete()
+        monkeypatch.delitem(registry, "torus")
+    monkeypatch.setitem(manufactured.FUNCTIONS, "curl", manufactured.FUNCTIONS["div"])
+    with pytest.raises(KeyError, match="operator curl"):
+        manufactured.check_complete()
+
+
+def test_sources_and_values_that_sympy_derives_are_those_of_our_operators() -> None:
+    """Every term's residual vanishes at the exact solution, to round-off."""
+    manufactured = importlib.import_module("manufactured")
+    for name, case in {**manufactured.OPERATORS, **manufactured.CASES_OF_CONDITIONS}.items():
+        problem = manufactured.problem(case)
+        objective = Objective(problem, Perturbed(problem, 0.0), terms(problem, Sampling(4, 6, 0, 0)))
+        with torch.no_grad():
+            residual, _ = objective.rows(parameters_to_vector(objective.network.parameters()))
+        assert residual.abs().max() < 1e-12, name

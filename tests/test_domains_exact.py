@@ -305,7 +305,7 @@ def test_a_cylinder_is_its_base_at_all_times() -> None:
 
 
 def test_a_ball_in_time_has_points_by_their_number() -> None:
-    """Above three dimensions rules are asked for by the number of points; that inside is random, those on faces are Gauss rules."""
+    """Above three dimensions rules are asked for by number; that inside is random, those on faces are Gauss rules."""
     domain = Cylinder(ball((1.0, 0.0, 0.0), 2.0), 0.5, 2.0)
     inside = domain.interior(0, 0, 20000, 1)
     assert len(inside.points) >= 20000

@@ -64,7 +64,7 @@ class Cylinder(Domain):
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """The same on a face of the base; on "t-" and "t+" the rule of the base. Above three dimensions Gauss rules, too."""
         if self.dimension > TENSOR_DIMENSIONS:
-            cells, order = 1, max(1, math.ceil(count ** (1.0 / (self.dimension - 1))))
+            cells, order = 1, max(1, math.ceil((count / self.filling) ** (1.0 / (self.dimension - 1))))
         if name not in (START, END):
             return self._in_time(self.base.face(name, cells, order, count, seed), cells, order)
         rule = self.base.interior(cells, order, count, seed)

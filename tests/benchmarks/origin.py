@@ -15,6 +15,7 @@ WRITTEN = (
     "docs/formulas.md",
     "docs/library.md",
     "docs/library",
+    "docs/verification.md",
     "outputs/figures",
     "tests/benchmarks/*.md",
     "tests/benchmarks/*.json",
