@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import command
 
+from pdekan import NetworkOptions, Problem, TrainingOptions, box, dirichlet, exp, laplacian, solve
 from pdekan.problem_files.loader import loads
 from pdekan.problem_files.reader import ProblemFileError
 from pdekan.problem_files.well_posedness import warnings
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.parameters import Measurements
 
 TEXT = """schema = 1
 name = "p"
@@ -72,3 +76,45 @@ def test_derivatives_in_values() -> None:
         loads(TEXT.format(domain=BOX, value='"exact"', more='[exact]\nu = "dx(x**2)"'))
     with pytest.raises(ProblemFileError, match=r"conditions.0.value: depends on the unknown u; move that to the operator"):
         loads(TEXT.format(domain=BOX, value='"dx(u)"', more=""))
+
+
+LARGE = {
+    "a source": ("1e200", "0", "equation.source: the right-hand side is 1e\\+200 at x = .*; at most 1e\\+50 is allowed: write"),
+    "data": ("0", "1e150", "conditions.0.value: the right-hand side is 1e\\+150 at x = .*; at most 1e\\+50"),
+    "an infinite source": ("1e308*x*1e10", "0", "equation.source: the right-hand side is inf"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_right_hand_sides_whose_squares_are_no_numbers(name: str) -> None:
+    source, value, message = LARGE[name]
+    text = TEXT.format(domain=BOX, value=f'"{value}"', more="").replace('laplacian(u)"', f'laplacian(u)"\nsource = "{source}"')
+    with pytest.raises(ProblemFileError, match=message):
+        loads(text)
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_nor_may_formulas_of_python_have_them(cells: int) -> None:
+    for source, value in ((1e200, 0.0), (0.0, 1e150)):
+        problem = Problem(
+            box(x=(0, 1)), lambda u: laplacian(u), source, (dirichlet(value),), network=NetworkOptions(cells=cells)
+        )
+        with pytest.raises(ProblemError, match=r"the right-hand side is 1e\+\d+ at x = .*; at most 1e\+50 is allowed"):
+            solve(problem)
+
+
+def test_measurements_that_are_too_large() -> None:
+    data = Measurements(np.array([[0.3], [0.6]]), {"u": np.array([np.nan, 1e150])})
+    problem = Problem(box(x=(0, 1)), lambda u: laplacian(u), 0.0, (dirichlet(0.0),), data=(data,))
+    with pytest.raises(ProblemError, match=r"data, u: the right-hand side is 1e\+150 at x = 0.6; at most"):
+        solve(problem)
+
+
+def test_an_equation_without_solution_is_not_said_to_be_solved() -> None:
+    """u² = -1, and u'' + e^u = -100, beyond the fold of Bratu's problem."""
+    for operator, source in ((lambda u: u**2, -1.0), (lambda u: laplacian(u) + exp(u), -100.0)):
+        problem = Problem(box(x=(0, 1)), operator, source, (dirichlet(0.0),), training=TrainingOptions(steps=5, seconds=2.0))
+        solution = solve(problem)
+        assert solution.status in ("budget", "stalled", "unreliable")
+        assert solution.tolerance < solution.relative_residual < np.inf
+        assert np.isfinite(solution(np.array([[0.3]]))).all()

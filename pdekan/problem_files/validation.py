@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
+from pdekan.domains.validation import LARGEST, UNITS
 from pdekan.fields.functions import sin
 from pdekan.fields.jets import Derivatives, MissingDerivative
 from pdekan.problem_files.parser import ExpressionError
@@ -110,12 +112,17 @@ def _probe_sides(sample: Sample, operator: Field, value: Formula | RightHandSide
 
 
 def _not_finite(sample: Sample, what: str, values: Tensor) -> Iterator[str]:
-    bad = torch.nonzero(~values.isfinite())
+    """That values are not finite, or too large to compute with, and where."""
+    bad = torch.nonzero(~(values.abs() <= LARGEST))
     if len(bad):
         k = int(bad[0, 0])
         named = list(zip(sample.problem.domain.coordinates, sample.points[k].tolist(), strict=True))[:5]
         at = ", ".join(f"{name} = {value:.4g}" for name, value in named)
-        yield f"{what} is {values[k].item()} at {at}; formulas must be finite in the domain and on its faces"
+        value = values[k].item()
+        if math.isfinite(value):
+            yield f"{what} is {value:g} at {at}; at most {LARGEST:g} is allowed{UNITS}"
+        else:
+            yield f"{what} is {value} at {at}; formulas must be finite in the domain and on its faces"
 
 
 def exact_residuals(problem: Problem, cells: int = 3, order: int = 6, count: int = 256) -> dict[Key, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Quadrature
+from pdekan.domains.validation import LARGEST, UNITS
 from pdekan.fields.functions import stacked
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.problems.conditions import Condition
@@ -171,6 +173,7 @@ class _TermBuilder:
             rule = Quadrature(measurements.points[known], np.ones(int(known.sum())))
             term = self.term(f"{measurements.name}, {unknown}", "data", PythonField(itself, (unknown,)), 0.0, rule)
             target = torch.as_tensor(values[known], dtype=torch.float64, device=self.device)
+            _refuse_useless(self.problem, term.name, target, term.points)
             out.append(replace(term, target=target, noise=measurements.noise or 0.0))
         return out
 
@@ -210,7 +213,7 @@ def term_at(
 
     Points at integrable singularities of a source are moved aside.
 
-    Raises ProblemError where the value is not finite.
+    Raises ProblemError where the value is not finite, or above LARGEST.
     """
     points = torch.as_tensor(rule.points, dtype=torch.float64, device=device)
     normals = None if rule.normals is None else torch.as_tensor(rule.normals, dtype=torch.float64, device=device)
@@ -223,11 +226,7 @@ def term_at(
         if aside is not rule:
             points = torch.as_tensor(aside.points, dtype=torch.float64, device=device)
             target = _target(problem, operator, value, level, points, normals, sides)
-    bad = ~torch.isfinite(target)
-    if bool(bad.any()):
-        named = zip(problem.domain.coordinates, points[:n][bad][0].tolist(), strict=True)
-        where = ", ".join(f"{c} = {v:g}" for c, v in named)
-        raise ProblemError(f"{name}: the right-hand side is not finite at {where}")
+    _refuse_useless(problem, name, target, points[:n])
     return Term(
         name=name,
         group=group,
@@ -242,6 +241,18 @@ def term_at(
         sides=sides,
         mix=None if sides == 1 else torch.cat([points.new_ones(n), -points.new_ones(n)]),
     )
+
+
+def _refuse_useless(problem: Problem, name: str, target: Tensor, points: Tensor) -> None:
+    """Raise ProblemError where a right-hand side is not finite, or too large to compute with, naming the point."""
+    bad = ~(target.abs() <= LARGEST)
+    if not bool(bad.any()):
+        return
+    where = ", ".join(f"{c} = {v:g}" for c, v in zip(problem.domain.coordinates, points[bad][0].tolist(), strict=True))
+    value = float(target[bad][0])
+    if math.isfinite(value):
+        raise ProblemError(f"{name}: the right-hand side is {value:g} at {where}; at most {LARGEST:g} is allowed{UNITS}")
+    raise ProblemError(f"{name}: the right-hand side is not finite at {where}")
 
 
 def _target(
