@@ -27,6 +27,7 @@ from pdekan.errors.majorant import Samples, Terms, fitted_flux
 from pdekan.errors.spline_fields import SplineBox
 from pdekan.fem.eigenvalues import smallest_eigenvalues
 from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import ProblemError
 
 SQUARE = pk.box(x=(-1, 1), y=(0, 2))
@@ -239,3 +240,16 @@ def test_random_problems(seed: int) -> None:
 @given(st.integers(0, 10**6))
 def test_two_hundred_random_problems(seed: int) -> None:
     check_random(seed)
+
+
+@pytest.mark.parametrize("right", [dirichlet(EXACT, on="x+"), neumann(EXACT, on="x+")], ids=["dirichlet", "neumann"])
+def test_the_lower_bound_holds_for_residuals_with_kinks(right: Condition) -> None:
+    """A cubic spline's residual has kinks at its knots, which no Gauss rule of a coarse mesh sees."""
+    exact = lambda x: pk.sin(3.0 * x + 0.3) + 0.5 * pk.exp(x)  # noqa: E731
+    conditions = (dirichlet(EXACT, on="x-"), right)
+    problem = Problem(pk.box(x=(0.0, 1.0)), lambda u: -pk.laplacian(u), EXACT, conditions, exact=exact)
+    solution = pk.solve(problem, network=pk.NetworkOptions(hidden=(), degree=3, intervals=12), estimate=False)
+    true = solution.errors["u"].h1_seminorm  # type: ignore[index]
+    bound = error_bound(problem, solution.network)
+    assert bound.energy_lower <= true <= bound.energy_upper
+    assert bound.energy_lower > 0.9 * true
