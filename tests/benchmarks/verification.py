@@ -50,7 +50,7 @@ NEWTON_STEPS = 6
 SECONDS = 5.0
 
 DEGREES = (3, 4)
-OF_CELLS = {1: (8, 16), 2: (4, 8), 3: (2, 4)}  # intervals along an axis, by dimension
+OF_CELLS = {1: (8, 16), 2: (8, 16), 3: (2, 4)}  # intervals along an axis, by dimension
 OF_SPLINES = {1: (16, 32), 2: (8, 16), 3: (4, 8), 4: (4, 8)}
 POINTS = 4000  # of random rules, above three dimensions
 BOUND = BoundRule(seconds=3.0)
@@ -78,11 +78,11 @@ names it.
 OF_OPERATORS = """## Operators
 
 Polynomials of a degree k on a uniform grid of cells, solved for at once, or by six steps of Newton's method where the problem
-is not linear, from zero. Observed orders in L2 and in the H1 seminorm, from n to 2n cells along an axis (n = 8 in one, 4 in
-two, 2 in three dimensions). "Best" are the orders of the best approximation by such polynomials, k + 1 and k (Brenner and
-Scott 2008, theorem 4.4.20). "Residual" is the order of the least residual of an equation of order m, k + 1 - m: least squares
-have it where the problem is stable in the norm of the residual; more is observed, and not proven, for all rows. A row between
-the two agrees with theory, one below the second does not.
+is not linear, from zero. Observed orders in L2 and in the H1 seminorm, from n to 2n cells along an axis (n = 8, in three
+dimensions 2). "Best" are the orders of the best approximation by such polynomials, k + 1 and k (Brenner and Scott 2008,
+theorem 4.4.20). "Residual" is the order of the least residual of an equation of order m, k + 1 - m, which is all that is
+proven for these rows of least squares, in either norm; more is mostly observed. A row that is below the last order does not
+agree with theory; one between shows where the method gives less than the polynomials could.
 
 | operator | equation | k | L2 | H1 | best L2 | best H1 | residual | relative L2 error |"""
 
