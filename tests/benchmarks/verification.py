@@ -1,6 +1,6 @@
 """Verify operators, domains and conditions by manufactured solutions, and write docs/verification.md.
 
-python tests/benchmarks/verification.py       # about eight minutes, one thread
+python tests/benchmarks/verification.py       # about four minutes, one thread
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ find it again. The error of a method of order p falls by 2^p when the intervals 
 forgotten term lowers the order to zero. The problems are texts of problem files (`tests/benchmarks/manufactured.py`). SymPy
 derives the sources, and on boxes the conditions' values, so that none of pdekan's own derivatives is compared with itself.
 
-The page is made by one command, in about eight minutes on one thread:
+The page is made by one command, in about four minutes on one thread:
 
 ```
 python tests/benchmarks/verification.py
