@@ -177,7 +177,7 @@ def test_every_end_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     import trainings
 
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    before = dict(os.environ)
+    before, children = dict(os.environ), set(psutil.Process().children())  # of other tests
     antidote = tmp_path / "antidote"
     kinds = ["threads", "deadly", "not finite", "raises", "exits", "returns nothing", "returns no JSON", "well"]
     tasks = [Task({"kind": kind, "antidote": str(antidote)}) for kind in kinds]
@@ -206,9 +206,8 @@ def test_every_end_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert str(seen[-1].dashboard).startswith("http://127.0.0.1:")
     assert seen[-1].dashboard_has_pages
     assert dict(os.environ) == before
-    assert not psutil.Process().children() or all(
-        "resource_tracker" in " ".join(c.cmdline()) for c in psutil.Process().children()
-    )
+    left = set(psutil.Process().children()) - children
+    assert all("resource_tracker" in " ".join(child.cmdline()) for child in left)
 
     antidote.touch()
     again = run(trainings.troubled, tasks, tmp_path, workers=1)
