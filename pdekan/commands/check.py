@@ -7,6 +7,8 @@ import json
 import math
 from typing import Any
 
+from rich.console import Console
+
 from pdekan.cells.corners import corners
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.commands.terminal import console
@@ -115,6 +117,22 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print(f"  data        {name}: {count} points")
     for condition in answer["conditions"]:
         out.print(f"  condition   {condition}")
+    _print_networks(answer, out)
+    for warning in answer["warnings"]:
+        out.print(f"  warning     {warning}")
+    if answer["exact_reference"] is not None:
+        named = "finite elements" if answer["exact_reference"] == ELEMENTS else answer["exact_reference"]
+        out.print(f"  exact       errors are measured against {named}")
+    for place, value in answer["exact_residuals"].items():
+        out.print(
+            f"  exact       satisfies {place} to {value:.1e}"
+            if value < EXACT
+            else f"  exact       misses {place} by {value:.2g}"
+        )
+
+
+def _print_networks(answer: dict[str, Any], out: Console) -> None:
+    """The stages, corners, and how the network is chosen."""
     for k, stage in enumerate(answer["stages"]):
         sizes = f"{list(stage['widths'])} degree {list(stage['degree'])} intervals {list(stage['intervals'])}"
         memory_and_kind = f"{stage['memory_megabytes']} MB" + (", plane waves" if stage["plane_waves"] else "")
@@ -129,14 +147,3 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print("  slabs       from the initial values on, as long as the solution allows, each a KAN without hidden nodes")
     elif answer["grows"]:
         out.print("  network     grows stage by stage until the tolerance is met; plane waves where much is left to do")
-    for warning in answer["warnings"]:
-        out.print(f"  warning     {warning}")
-    if answer["exact_reference"] is not None:
-        named = "finite elements" if answer["exact_reference"] == ELEMENTS else answer["exact_reference"]
-        out.print(f"  exact       errors are measured against {named}")
-    for place, value in answer["exact_residuals"].items():
-        out.print(
-            f"  exact       satisfies {place} to {value:.1e}"
-            if value < EXACT
-            else f"  exact       misses {place} by {value:.2g}"
-        )

@@ -138,15 +138,22 @@ def compared(
                 break
     if best is None or not math.isfinite(best[0]):
         return "no richer space could be solved in the time and memory allowed"
-    if best[0] > rule.saturation * relative and not affine and relative > rule.linear:
-        return "the residual is too large for an estimate by linearisation"
-    if best[0] > rule.saturation * relative and any(one.noise or one.noise is None for one in problem.data):
-        return "no richer space is better by more than the noise of the data: see the standard errors"
+    if best[0] > rule.saturation * relative and (reason := _hidden(problem, relative, affine, rule)) is not None:
+        return reason
     one = _comparison(_differences(problem, network, best[1]), best[0] / max(relative, 1e-300), size, weighted, rule)
     values = [parameter_values(each) if problem.parameters else {} for each in (network, best[1])]
     factor = _largest(one.estimates) / max(one.difference, 1e-300)
     shifts = {name: factor * abs(value - values[1][name]) for name, value in values[0].items()}
     return replace(one, residual=best[0], shifts=shifts, richer=best[1])
+
+
+def _hidden(problem: Problem, relative: float, affine: bool, rule: EstimateRule) -> str | None:
+    """Why no richer space that is not much better says anything about the error, or None where it does."""
+    if not affine and relative > rule.linear:
+        return "the residual is too large for an estimate by linearisation"
+    if any(one.noise or one.noise is None for one in problem.data):
+        return "no richer space is better by more than the noise of the data: see the standard errors"
+    return None
 
 
 def _comparison(estimates: dict[str, Estimate], ratio: float, size: float, weighted: float, rule: EstimateRule) -> Comparison:

@@ -76,19 +76,25 @@ def solve(
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
     setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate)
     with threads(1):
-        if given is None and (problem.network.local or (resume and isinstance(resume.network, CellNetwork))):
-            return CellTraining(problem, setup, resume).solution()
-        default = strategy is None and method is None and given is None and device == "cpu"
-        if default and initial_value.applies(problem):
-            return _from_initial_values(problem, setup, resume)
-        if default and resume is None and (local := cell_choice.solved_on_cells(problem, setup)) is not None:
-            return local
-        problem = looked_at(problem)
-        if problem.training.slabs == 1:
-            return Trainer(problem, given, setup, resume).solution()
-        if given is not None:
-            raise ProblemError("a network of your own cannot be trained in slabs of time; set slabs = 1")
-        return march(problem, setup, resume)
+        return _solved(problem, given, setup, resume)
+
+
+def _solved(problem: Problem, given: Network | None, setup: Setup, resume: Solution | None) -> Solution:
+    """The solution by the way that fits the problem and what the user asked for: cells, slabs, or one network."""
+    on_cells = problem.network.local or (resume is not None and isinstance(resume.network, CellNetwork))
+    if on_cells and given is None:
+        return CellTraining(problem, setup, resume).solution()
+    default = setup.strategy is None and setup.method is None and given is None and setup.device == "cpu"
+    if default and initial_value.applies(problem):
+        return _from_initial_values(problem, setup, resume)
+    if default and resume is None and (local := cell_choice.solved_on_cells(problem, setup)) is not None:
+        return local
+    problem = looked_at(problem)
+    if problem.training.slabs == 1:
+        return Trainer(problem, given, setup, resume).solution()
+    if given is not None:
+        raise ProblemError("a network of your own cannot be trained in slabs of time; set slabs = 1")
+    return march(problem, setup, resume)
 
 
 def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None, share: float = 0.2) -> Solution:
