@@ -118,9 +118,17 @@ def _within(problem: Problem, setup: Setup, seconds: float, cells: bool) -> Solu
 
 
 def _better(problem: Problem, setup: Setup, local: Solution, single: Solution) -> Solution:
-    """The solution with the smaller relative residual at the points of the cells, with the seconds of both."""
+    """The solution with the smaller estimated error, or else relative residual at the cells' points, with the seconds of both.
+
+    Near a corner the residual is large beside terms of its place, however small the error is.
+    """
     if "interrupted" in (local.status, single.status):
         return local
+    if local.estimate is not None and single.estimate is not None:
+        estimates = [max(one.l2_relative for one in each.values()) for each in (local.estimate, single.estimate)]
+        LOG.info("estimated relative error %.1e on cells, %.1e of one network", *estimates)
+        better = single if estimates[1] < estimates[0] else local
+        return replace(better, seconds=local.seconds + single.seconds)
     assert isinstance(local.network, CellNetwork)
     points = CellSampling.of(geometry(problem.domain, local.network.partition), local.network.cell_degrees, UNSEEN)
     validation = Validation.of(problem, points, torch.device(setup.device))
