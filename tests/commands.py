@@ -15,6 +15,27 @@ from pathlib import Path
 from pdekan import cli
 from pdekan.runs import directory
 
+# a problem that is solved in a second
+TINY = """\
+schema = 1
+name = "tiny"
+
+[domain]
+type = "box"
+x = [0.0, 1.0]
+
+[equation]
+operator = "-dx(dx(u))"
+source = "pi**2*sin(pi*x)"
+
+[[conditions]]
+type = "dirichlet"
+value = "0"
+
+[exact]
+u = "sin(pi*x)"
+"""
+
 
 def command(*arguments: str) -> int:
     """The exit code of a command, be it returned or raised by the parser."""

@@ -22,13 +22,13 @@ from pdekan.fields.functions import atan2, exp, sin
 from pdekan.fields.jets import Jet
 from pdekan.fields.operators import laplacian
 from pdekan.networks.cells import CellNetwork
-from pdekan.problem_files.loader import loads
+from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.conditions import dirichlet
 from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import load_solution
-from pdekan.training.cell_choice import is_local, solved_on_cells
+from pdekan.training.cell_choice import _better, is_local, solved_on_cells
 from pdekan.training.setup import Setup
 from pdekan.training.solver import solve
 
@@ -227,3 +227,16 @@ def test_cells_cut_by_the_boundary_converge_as_whole_ones(domain: Domain) -> Non
         assert mesh.geometry.quadrature(mesh.degrees, 4).weights.sum() == pytest.approx(domain.measure, rel=1e-7)
         found.append(norms.measure(shape, solved(shape, mesh).network)["u"].h1_seminorm)
     assert np.log2(found[0] / found[1]) > 4.3
+
+
+@pytest.mark.parametrize("of_cells", [1e-9, 1e-2])
+def test_the_estimated_error_decides_between_cells_and_one_network(of_cells: float) -> None:
+    solution = solve("poisson_sine", training=TrainingOptions(steps=3))
+    assert solution.estimate is not None
+    local, single = (
+        replace(solution, name=name, estimate={"u": replace(solution.estimate["u"], l2_relative=error)})
+        for name, error in (("cells", of_cells), ("one network", 1e-5))
+    )
+    better = _better(load_problem("poisson_sine"), Setup(), local, single)
+    assert better.name == ("cells" if of_cells < 1e-5 else "one network")
+    assert better.seconds == local.seconds + single.seconds

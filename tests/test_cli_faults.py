@@ -9,28 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import command, started
+from commands import TINY, command, started
 
 from pdekan.output import hdf5
 from pdekan.solutions.solution import load_solution
 from pdekan.training import solver
 
-TINY = """\
-schema = 1
-name = "tiny"
-
-[domain]
-type = "box"
-x = [0.0, 1.0]
-
-[equation]
-operator = "-dx(dx(u))"
-source = "pi**2*sin(pi*x)"
-
-[[conditions]]
-type = "dirichlet"
-value = "0"
-"""
+PROBLEM = TINY.partition("[exact]")[0]
 SOLVE = ("solve", "tiny.toml", "--output", "out", "--tolerance", "0.01")
 NOTHING_FITS, NETWORK_FITS = 2_000, 70_000  # bytes; a run's file has 112 000, with few samples 35 000
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))"
@@ -40,7 +25,7 @@ LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An own current directory, with a problem in it."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "tiny.toml").write_text(PROBLEM)
     return tmp_path
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from commands import command, started
+from commands import TINY, command, started
 
 from pdekan.commands.terminal import interruptible
 from pdekan.problem_files.loader import load_problem
@@ -25,30 +25,7 @@ from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training.progress import Progress
 from pdekan.training.solver import solve
 
-TINY = """\
-schema = 1
-name = "tiny"
-
-[domain]
-type = "box"
-x = [0.0, 1.0]
-
-[equation]
-operator = "-dx(dx(u))"
-source = "pi**2*sin(pi*x)"
-
-[[conditions]]
-type = "dirichlet"
-value = "0"
-
-[exact]
-u = "sin(pi*x)"
-
-[network]
-hidden = [2]
-degree = 5
-intervals = 4
-"""
+PROBLEM = TINY + "\n[network]\nhidden = [2]\ndegree = 5\nintervals = 4\n"
 SOLVE = ("solve", "tiny.toml", "--output", "out", "--json")
 QUICK = ("--tolerance", "0.01")
 TO_THE_END = ("--tolerance", "1e-15")
@@ -109,7 +86,7 @@ module.{name} = signalling
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An own current directory, with a problem in it."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "tiny.toml").write_text(PROBLEM)
     return tmp_path
 
 

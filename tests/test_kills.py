@@ -14,30 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import process
+from commands import TINY, process
 
 from pdekan.runs.directory import SOLUTION
 from pdekan.solutions.solution import load_solution
 
-PROBLEM = """\
-schema = 1
-name = "tiny"
-
-[domain]
-type = "box"
-x = [0.0, 1.0]
-
-[equation]
-operator = "-dx(dx(u))"
-source = "pi**2*sin(pi*x)"
-
-[[conditions]]
-type = "dirichlet"
-value = "0"
-
-[exact]
-u = "sin(pi*x)"
-"""
 OUT = ("--output", "out")
 FIRST = ("solve", "tiny.toml", *OUT, "--tolerance", "0.01")
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -54,7 +35,7 @@ BY_DAY, BY_NIGHT = range(1), range(1, 10)
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a problem and a run of it."""
     folder = tmp_path_factory.mktemp("before")
-    (folder / "tiny.toml").write_text(PROBLEM)
+    (folder / "tiny.toml").write_text(TINY)
     finish(folder, FIRST)
     return folder
 
