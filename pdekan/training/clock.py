@@ -20,18 +20,25 @@ class StepEndedError(Exception):
 class Clock:
     """Seconds of training; it stands still outside of `running`, and within `paused`.
 
-    interrupted: called by `check`; whether the training is to end.
+    interrupted: called by `check`; whether the training is to end. now: seconds on any clock, such as that of the thread's
+    processor time, which does not depend on what else the machine does.
     """
 
-    def __init__(self, spent: float, seconds: float, interrupted: Callable[[], bool] = lambda: False) -> None:
-        self.budget, self._interrupted = spent + seconds, interrupted
+    def __init__(
+        self,
+        spent: float,
+        seconds: float,
+        interrupted: Callable[[], bool] = lambda: False,
+        now: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.budget, self._interrupted, self._now = spent + seconds, interrupted, now
         self._spent = spent
         self._since: float | None = None
 
     @property
     def spent(self) -> float:
         """Seconds so far."""
-        return self._spent + (0.0 if self._since is None else time.perf_counter() - self._since)
+        return self._spent + (0.0 if self._since is None else self._now() - self._since)
 
     def check(self) -> None:
         """Raise StepEndedError where the training is interrupted or the time allowed has passed; called within `running`."""
@@ -45,7 +52,7 @@ class Clock:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Count the seconds of a block."""
-        self._since = time.perf_counter()
+        self._since = self._now()
         try:
             yield
         finally:
@@ -58,4 +65,4 @@ class Clock:
         try:
             yield
         finally:
-            self._since = time.perf_counter()
+            self._since = self._now()

@@ -5,13 +5,15 @@ the residual of v is well below that of u, so is its error, and ‖u - v‖ is t
 Weiser, Math. Comp. 44 (1985) 283-301). The same rows A tell by how much a residual may be amplified: G = max ‖e‖ / ‖A e‖ over
 the richer space, with e and its weighted residuals A e both relative to the solution's size, and A balanced between
 nondimensional residuals: G does not depend on units. Where the conditions do not determine the solution, or determine it
-badly, G is huge. Where no richer space lowers the residual enough, G times the
-residual stands for the error: an upper bound within the space, usually far above it.
+badly, G is huge. Where no richer space lowers the residual enough, the network before u tells by how much residuals are
+amplified in this solve: the error of that network is nearly its distance to u, and errors fall as residuals do. Where there is
+none, G times the residual stands for the error: an upper bound within the space, usually far above it.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -40,8 +42,10 @@ from pdekan.training.fit import fit
 from pdekan.training.memory import block
 from pdekan.training.points import training_points, validation_points
 from pdekan.training.schedule import Stage
+from pdekan.training.state import Candidate
 
 COMPARISON, AMPLIFIED = "comparison with a richer space", "amplified residual"
+COARSER = "comparison with a coarser network"
 # Gauss rules of the norms, by dimension: cells and points an axis in each; above, quasi-random points.
 RULES, SCATTERED = {1: (61, 6, 0), 2: (19, 5, 0), 3: (6, 4, 0)}, (1, 1, 4096)
 # Relative to the largest column: below it coefficients count as redundant. Steps of the power iteration.
@@ -55,10 +59,10 @@ class EstimateRule:
     splines: intervals of degree 9 in one dimension. waves: plane waves in two, of which the first ones come before the others.
     added: nodes that are added to the network itself, relative to its own. saturation: v is taken where its residual is so many
     times that of u; with 0.3 the estimate is off by that factor at most if errors are proportional to residuals. seconds,
-    share: the time allowed, absolute and relative to that of training, of which the larger counts; the first space has no
-    limit. steps: Gauss-Newton steps of the richer network where parameters are sought, in which it is not linear. trial:
-    splines in one dimension and waves in two of the space that is tried before training. linear: residual up to which a
-    nonlinear problem's amplified residual is an estimate.
+    share: the processor time allowed, absolute and relative to the seconds of training, of which the larger counts; the
+    first space has no limit. steps: Gauss-Newton steps of the richer network where parameters are sought, in which it is not
+    linear. trial: splines in one dimension and waves in two of the space that is tried before training. linear: residual up to
+    which a nonlinear problem's amplified residual is an estimate.
     """
 
     splines: tuple[int, ...] = (48, 192, 768)
@@ -80,6 +84,7 @@ class Comparison:
     estimates: by unknown. reliable: whether the richer solution's residual is small enough. difference: the largest relative
     L2 norm of u - v. amplification: G above. residual: that of v, relative. shifts: by parameter, the difference of the values
     that were found with both, which is due to discretisation and not to noise of data. richer: v, where it is known.
+    coarser: whether the estimates are by a coarser network instead.
     """
 
     estimates: dict[str, Estimate]
@@ -89,6 +94,7 @@ class Comparison:
     residual: float = 0.0
     shifts: Mapping[str, float] = field(default_factory=dict)
     richer: Network | None = None
+    coarser: bool = False
 
     @property
     def worst(self) -> float:
@@ -101,18 +107,52 @@ def _largest(estimates: dict[str, Estimate]) -> float:
     return worst if math.isfinite(worst) else math.inf
 
 
+@dataclass(frozen=True)
+class _Richest:
+    """The best solution in a richer space: its network and relative residual; G, ‖A e‖ of u and whether rows are affine."""
+
+    network: Network
+    residual: float
+    size: float
+    weighted: float
+    affine: bool
+
+
 def compared(
-    problem: Problem, network: Network, relative: float, seconds: float, rule: EstimateRule = EstimateRule()
+    problem: Problem,
+    network: Network,
+    relative: float,
+    seconds: float,
+    rule: EstimateRule = EstimateRule(),
+    earlier: Candidate | None = None,
 ) -> Comparison | str:
     """The comparison with the first richer space that is rich enough, or the richest one for which there is time.
 
-    relative: the solution's residual on validation points; seconds: of its training. The reason where there is none.
+    relative: the solution's residual on validation points; seconds: of its training; earlier: a coarser network with a larger
+    residual. The reason where there is none.
     """
     if not problem.equations:
         return "a regression: its residual is that on data that were held back"
-    clock = Clock(0.0, max(rule.seconds, rule.share * seconds))
-    best: tuple[float, Network] | None = None
-    size, weighted, affine, last = math.nan, math.nan, True, (0.0, 1)
+    richest = _richest(problem, network, relative, max(rule.seconds, rule.share * seconds), rule)
+    if richest is None or not math.isfinite(richest.residual):
+        return "no richer space could be solved in the time and memory allowed"
+    ratio = richest.residual / max(relative, TINY)
+    if ratio > rule.saturation and (reason := _hidden(problem, relative, richest.affine, rule)) is not None:
+        return reason
+    one = _comparison(_differences(problem, network, richest.network), ratio, richest.size, richest.weighted, rule)
+    if not one.reliable and earlier is not None:
+        one = _by_coarser(problem, network, relative, earlier, one)
+    values = [parameter_values(each) if problem.parameters else {} for each in (network, richest.network)]
+    factor = one.worst / max(one.difference, TINY)
+    shifts = {name: factor * abs(value - values[1][name]) for name, value in values[0].items()}
+    return replace(one, residual=richest.residual, shifts=shifts, richer=richest.network)
+
+
+def _richest(problem: Problem, network: Network, relative: float, seconds: float, rule: EstimateRule) -> _Richest | None:
+    """The first solution in a richer space that is good enough, or the best one for which there are time and memory."""
+    clock = Clock(0.0, seconds, now=time.thread_time)
+    best: _Richest | None = None
+    last = (0.0, 1)
     with clock.running():
         for richer, stage in _richer(problem, network, rule):
             parameters, began = sum(p.numel() for p in richer.parameters()), clock.spent
@@ -125,26 +165,31 @@ def compared(
             except ProblemError:  # there is no memory for it
                 break
             solved, theta = _solved(objective, richer, relative, rule.steps if problem.parameters else 0)
+            residual = _validation(problem, stage, solved).residuals(solved).relative
             if best is None:
                 balanced = _objective(problem, solved, stage, fitted, Clock(0.0, math.inf), None)
                 heights = _sizes(balanced.terms[0], solved)
-                size, affine = _amplification(balanced, theta, solved, heights), objective.affine
-                weighted = _weighted_residual(problem, network, fitted) / float(heights.max())
-            residual = _validation(problem, stage, solved).residuals(solved).relative
-            if best is None or residual < best[0]:
-                best = residual, solved
+                size, weighted = _amplification(balanced, theta, solved, heights), _weighted_residual(problem, network, fitted)
+                best = _Richest(solved, residual, size, weighted / float(heights.max()), objective.affine)
+            elif residual < best.residual:
+                best = replace(best, network=solved, residual=residual)
             last = clock.spent - began, parameters
             if residual <= rule.saturation * relative:
                 break
-    if best is None or not math.isfinite(best[0]):
-        return "no richer space could be solved in the time and memory allowed"
-    if best[0] > rule.saturation * relative and (reason := _hidden(problem, relative, affine, rule)) is not None:
-        return reason
-    one = _comparison(_differences(problem, network, best[1]), best[0] / max(relative, 1e-300), size, weighted, rule)
-    values = [parameter_values(each) if problem.parameters else {} for each in (network, best[1])]
-    factor = _largest(one.estimates) / max(one.difference, 1e-300)
-    shifts = {name: factor * abs(value - values[1][name]) for name, value in values[0].items()}
-    return replace(one, residual=best[0], shifts=shifts, richer=best[1])
+    return best
+
+
+def _by_coarser(problem: Problem, network: Network, relative: float, earlier: Candidate, amplified: Comparison) -> Comparison:
+    """The estimate by an earlier solution w: ‖u - w‖ is nearly the error of w, and errors fall as residuals do.
+
+    amplified: the upper estimate, which stays where it is smaller.
+    """
+    ratio = relative / earlier.relative
+    differences = _differences(problem, earlier.network, network)
+    if not ratio * _largest(differences) < amplified.worst:
+        return amplified
+    estimates = {name: _scaled(one, ratio, COARSER) for name, one in differences.items()}
+    return replace(amplified, estimates=estimates, coarser=True)
 
 
 def _hidden(problem: Problem, relative: float, affine: bool, rule: EstimateRule) -> str | None:
@@ -162,7 +207,7 @@ def _comparison(estimates: dict[str, Estimate], ratio: float, size: float, weigh
     if not reliable:
         amplified = size * weighted
         bound = amplified if ratio >= 1.0 else min(difference / (1.0 - ratio), max(amplified, difference))
-        estimates = {name: _scaled(one, bound / max(difference, 1e-300)) for name, one in estimates.items()}
+        estimates = {name: _scaled(one, bound / max(difference, 1e-300), AMPLIFIED) for name, one in estimates.items()}
     return Comparison(estimates, reliable, difference, size)
 
 
@@ -173,9 +218,9 @@ def _solved(objective: Objective, richer: Network, relative: float, steps: int) 
     return objective.load(outcome.theta), outcome.theta
 
 
-def _scaled(one: Estimate, factor: float) -> Estimate:
+def _scaled(one: Estimate, factor: float, method: str) -> Estimate:
     return Estimate(
-        factor * one.l2, factor * one.l2_relative, factor * one.h1_seminorm, factor * one.h1_seminorm_relative, AMPLIFIED
+        factor * one.l2, factor * one.l2_relative, factor * one.h1_seminorm, factor * one.h1_seminorm_relative, method
     )
 
 

@@ -103,7 +103,7 @@ class Ladder(Strategy):
         state = replace(state, gain=gain)
         if self.grows and state.best is not None and candidate.relative >= state.best.relative:
             return state
-        return replace(state, best=candidate, rejected=None if waves else state.rejected, extrapolated=False)
+        return replace(state.improved(candidate), rejected=None if waves else state.rejected)
 
     def _useless(self, problem: Problem, index: int, state: State) -> Skip | None:
         """Why a stage would not lower the residual, if so."""

@@ -56,16 +56,23 @@ class End:
     def status(self, relative: float) -> str:
         """converged, unreliable, budget, stalled or interrupted, for a relative residual.
 
-        The tolerance is one of the estimated error where the estimate is reliable, else of the residual.
+        The tolerance is one of the estimated error where the estimate is reliable, of both the estimated error and the residual
+        where it is by a coarser network, else of the residual.
         """
         if self.reason is Reason.INTERRUPTED:
             return "interrupted"
         if self.doubts or self.is_undetermined or self._contradicts(relative):
             return "unreliable"
-        error = relative if self.comparison is None or not self.comparison.reliable else self.comparison.worst
-        if error <= self.tolerance:
+        if self._error(relative) <= self.tolerance:
             return "converged"
         return "budget" if self.reason in OUT_OF_BUDGET else "stalled"
+
+    def _error(self, relative: float) -> float:
+        """What has to be within the tolerance: the estimated error, the residual, or, with a coarser network, both."""
+        one = self.comparison
+        if one is None or not (one.reliable or one.coarser):
+            return relative
+        return one.worst if one.reliable else max(relative, one.worst)
 
     def _contradicts(self, relative: float) -> bool:
         """Whether a richer solution, with a residual within the tolerance as well, is another one."""
@@ -91,7 +98,7 @@ class End:
                 f"{first}, but the solution differs by {one.difference:.1e} from one in a richer space{hint}; the "
                 f"{compared(relative, self.tolerance)}"
             )
-        if not one.reliable:
+        if not (one.reliable or one.coarser):
             return f"{first}; the {compared(relative, self.tolerance)}"
         within = "within" if one.worst <= self.tolerance else "above"
         return f"{first}; the estimated relative error {one.worst:.1e} is {within} {self.tolerance:.0e}, the {residual}"

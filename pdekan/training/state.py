@@ -32,11 +32,11 @@ class Candidate:
 class State:
     """What a strategy decides by; a training replaces it after every stage.
 
-    best: the network that the next stage starts from. rejected: the last plane waves that were trained and not taken.
-    winner: the best network of the starts before this one. gain: the factor by which the last trained network lowered the
-    residual of the one before it. grading: the coordinates ``(d, n)`` that the solution needs, see `graded_coordinates`.
-    stage, ended: the last stage and why it ended; repeats: how often it was trained again in other coordinates. first: the
-    place in the schedule at which a resumed training begins.
+    best: the network that the next stage starts from. earlier: the last one before it with twice its residual or more.
+    rejected: the last plane waves that were trained and not taken. winner: the best network of the starts before this one.
+    gain: the factor by which the last trained network lowered the residual of the one before it. grading: the coordinates
+    ``(d, n)`` that the solution needs, see `graded_coordinates`. stage, ended: the last stage and why it ended; repeats: how
+    often it was trained again in other coordinates. first: the place in the schedule at which a resumed training begins.
     extrapolated: whether `best` was not trained for this problem, but for the slab of time before. affine: whether the
     residuals are affine in the last layer's coefficients. steps, seconds, budget: used so far, and the seconds allowed.
     seconds_per_step, seconds_per_solve: of the last stage's fastest step, by P² and by P³ for P parameters. start: the number
@@ -45,6 +45,7 @@ class State:
 
     budget: float
     best: Candidate | None = None
+    earlier: Candidate | None = None
     rejected: Candidate | None = None
     winner: Candidate | None = None
     gain: float = math.inf
@@ -70,11 +71,22 @@ class State:
     @property
     def candidates(self) -> list[Candidate]:
         """The networks that were kept, of all starts."""
-        return [one for one in (self.winner, self.best, self.rejected) if one is not None]
+        return [one for one in (self.winner, self.best, self.rejected, self.earlier) if one is not None]
 
     def result(self) -> Candidate:
         """The best network of all starts."""
         return min(self.candidates, key=lambda one: one.relative)
+
+    def second(self, factor: float) -> Candidate | None:
+        """The best of the networks with at least so many times the residual of the result."""
+        least = factor * self.result().relative
+        return min((one for one in self.candidates if one.relative >= least), key=lambda one: one.relative, default=None)
+
+    def improved(self, candidate: Candidate, factor: float = 2.0) -> State:
+        """The state with a better network, of which the one before is kept where the residual fell by the factor."""
+        before = None if self.extrapolated else self.best
+        fell = before is not None and before.relative >= factor * candidate.relative
+        return replace(self, best=candidate, earlier=before if fell else self.earlier, extrapolated=False)
 
     def steps_left(self, problem: Problem) -> bool:
         """Whether the steps that the problem allows in all are not used up."""
@@ -91,6 +103,6 @@ class State:
     def restarted(self, start: int) -> State:
         """The state at the beginning of another start: of the one before, only its best network is kept."""
         return replace(
-            self, winner=self.result(), best=None, rejected=None, gain=math.inf, grading=None, stage=None, ended=None,
-            repeats=0, extrapolated=False, start=start,
+            self, winner=self.result(), best=None, earlier=None, rejected=None, gain=math.inf, grading=None, stage=None,
+            ended=None, repeats=0, extrapolated=False, start=start,
         )  # fmt: skip

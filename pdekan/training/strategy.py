@@ -36,7 +36,7 @@ class Strategy(ABC):
         """The state with the network that a stage ended with, if it is kept; by default where its residual is lower."""
         if state.best is not None and candidate.relative >= state.best.relative:
             return state
-        return replace(state, best=candidate, gain=state.gain_of(candidate), extrapolated=False)
+        return replace(state.improved(candidate), gain=state.gain_of(candidate))
 
 
 @dataclass(frozen=True)

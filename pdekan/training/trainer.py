@@ -150,7 +150,7 @@ class Trainer:
         if stop.reason is Reason.INTERRUPTED:
             return None, "interrupted"
         with threads(self.setup.cores):
-            comparison = compared(self.problem, best.network, best.relative, state.seconds)
+            comparison = compared(self.problem, best.network, best.relative, state.seconds, earlier=state.second(2.0))
         return (None, comparison) if isinstance(comparison, str) else (comparison, None)
 
     def _trained(self, begun: Continuation) -> TrainedStage:
