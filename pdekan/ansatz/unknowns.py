@@ -24,6 +24,7 @@ from pdekan.fields.functions import stacked, where
 from pdekan.fields.jets import Frame, Jet
 from pdekan.fields.pullbacks import pairing, product_pullback
 from pdekan.networks.base import Network, Trace
+from pdekan.networks.singular import SingularNetwork
 from pdekan.problems.problem import Problem
 
 REGION_SAMPLES = (24, 2, 4096)  # points at which regions are looked for: cells, order, count of `Domain.interior`
@@ -43,19 +44,30 @@ def network_outputs(problem: Problem) -> int:
 
 def build_ansatz(problem: Problem, network: Network) -> Network:
     """The network as the problem's ansatz: itself, where the problem asks for nothing beside its outputs."""
+    if problem.singular and not isinstance(network, SingularNetwork):
+        network = SingularNetwork(network, problem.singular)
     exact = any(condition.is_exact for condition in problem.conditions)
     plain = not (exact or problem.parameters or problem.enrichments or problem.interfaces)
     return network if plain else Ansatz(problem, network)
 
 
 def inner_network(network: Network) -> Network:
-    """The network inside an ansatz; a network without an ansatz itself."""
+    """The network inside an ansatz, without functions of corners; a network without either itself."""
+    while isinstance(network, Ansatz | SingularNetwork):
+        network = network.network
+    return network
+
+
+def without_ansatz(network: Network) -> Network:
+    """The network inside an ansatz, with its functions of corners."""
     return network.network if isinstance(network, Ansatz) else network
 
 
 def replace_inner_network(network: Network, inner: Network) -> Network:
     """The same ansatz of another network; that network itself where there is no ansatz."""
-    return network.with_network(inner) if isinstance(network, Ansatz) else inner
+    if isinstance(network, Ansatz | SingularNetwork):
+        return network.with_network(replace_inner_network(network.network, inner))
+    return inner
 
 
 def parameter_values(network: Network) -> dict[str, float]:

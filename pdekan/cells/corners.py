@@ -24,10 +24,15 @@ REENTRANT = 1.001 * math.pi  # interior angles above it
 
 @dataclass(frozen=True)
 class Corner:
-    """A vertex with its interior angle."""
+    """A vertex with its interior angle, from the side that leaves it, at direction `first`, counterclockwise to the one before.
+
+    sides: the names of the faces on both sides of it, the one that leaves it first.
+    """
 
     point: tuple[float, float]
     angle: float
+    first: float
+    sides: tuple[str, str]
 
     @property
     def exponent(self) -> float:
@@ -35,20 +40,28 @@ class Corner:
         return math.pi / self.angle
 
 
-def corners(domain: Domain) -> list[Corner]:
-    """The re-entrant corners of a domain; none for other domains than planar ones."""
+def vertices(domain: Domain) -> list[Corner]:
+    """The points where arcs of a planar domain's boundary meet; none for other domains."""
     if not isinstance(domain, Planar):
         return []
-    ends = [_ends(domain, k) for k in range(len(domain.arcs))]
+    ends = [(arc.name, *_ends(domain, k)) for k, arc in enumerate(domain.arcs)]
     found = []
-    for point, arriving in ((end, direction) for _, (end, direction) in ends):
-        for start, leaving in (one for one, _ in ends):
+    for before, _, (point, arriving) in ends:
+        meeting = []
+        for after, (start, leaving), _ in ends:
             if np.linalg.norm(start - point) < SAME * domain.size:
                 cross = arriving[0] * leaving[1] - arriving[1] * leaving[0]
                 angle = math.pi - math.atan2(cross, float(arriving @ leaving))  # the inside is on the left
-                if angle > REENTRANT:
-                    found.append(Corner((float(point[0]), float(point[1])), angle))
+                corner = Corner((float(point[0]), float(point[1])), angle, math.atan2(leaving[1], leaving[0]), (after, before))
+                meeting.append(corner)
+        sharpest = min((one for one in meeting if one.angle > SAME), key=lambda one: one.angle, default=None)
+        found += [] if sharpest is None else [sharpest]  # where a slit meets the boundary several arcs begin
     return found
+
+
+def corners(domain: Domain) -> list[Corner]:
+    """The re-entrant corners of a domain; none for other domains than planar ones."""
+    return [one for one in vertices(domain) if one.angle > REENTRANT]
 
 
 def _ends(domain: Planar, k: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:

@@ -20,6 +20,7 @@ from pdekan.problems.formulas import Field, RightHandSide
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
 from pdekan.training.cell_choice import cause
+from pdekan.training.corner_terms import singularities
 from pdekan.training.initial_value import applies
 from pdekan.training.memory import memory
 from pdekan.training.schedule import is_open, stages
@@ -86,10 +87,25 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "tolerance": problem.training.tolerance,
         "grows": is_open(problem),
         "cells": None if (reason := cause(problem)) is None else reason.value,
-        "corners": [{"at": list(one.point), "angle": one.angle, "exponent": one.exponent} for one in corners(problem.domain)],
+        "corners": _corners(problem),
         "slabs_chosen": applies(problem),
         "stages": plan,
     }
+
+
+def _corners(problem: Problem) -> list[dict[str, Any]]:
+    """The corners where solutions are singular: those whose functions are known, with all exponents, and re-entrant ones."""
+    known = {one.corner.point: one for one in singularities(problem)}
+    at = {one.point: one for one in corners(problem.domain)} | {point: one.corner for point, one in known.items()}
+    return [
+        {
+            "at": list(point),
+            "angle": one.angle,
+            "exponent": one.exponent,
+            "exponents": list(known[point].exponents) if point in known else [],
+        }
+        for point, one in at.items()
+    ]
 
 
 def _text(formula: Field | RightHandSide) -> str:
@@ -139,8 +155,12 @@ def _print_networks(answer: dict[str, Any], out: Console) -> None:
         out.print(f"  stage {k + 1:<5d} {sizes}: {stage['parameters']} parameters, {memory_and_kind}")
     for corner in answer["corners"]:
         at = ", ".join(f"{x:g}" for x in corner["at"])
-        text = f"at ({at}), interior angle {corner['angle'] / math.pi:.4g}π; with equal conditions on both sides"
-        out.print(f"  corner      {text} r^{corner['exponent']:.4g}")
+        text = f"at ({at}), interior angle {corner['angle'] / math.pi:.4g}π"
+        if corner["exponents"]:
+            first = ", ".join(f"{one:.4g}" for one in corner["exponents"][:4])
+            out.print(f"  corner      {text}: functions r^λ are added to the network, λ = {first}, …")
+        else:
+            out.print(f"  corner      {text}; with equal conditions on both sides r^{corner['exponent']:.4g}")
     if answer["cells"] is not None:
         out.print(f"  cells       with a network each are tried: {answer['cells']}")
     if answer["slabs_chosen"]:

@@ -187,7 +187,8 @@ def _network(architecture: dict[str, Any]) -> str:
     sizes = f"{architecture['kind'].upper()} {architecture.get('widths', '')}"
     if architecture["kind"] == "kan":
         sizes += f", degree {_by_layer(architecture['degree'])}, intervals {_by_layer(architecture['intervals'])}"
-    return slabs + sizes
+    functions = sum(len(one["powers"]) for one in architecture.get("corners", ()))
+    return slabs + sizes + (f", {functions} functions of corners" if functions else "")
 
 
 def _estimate_rows(solution: Solution) -> list[tuple[str, str]]:

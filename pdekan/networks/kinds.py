@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pdekan.networks import cells, kan, mlp
+from pdekan.networks import cells, kan, mlp, singular
 from pdekan.networks.base import Network
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], Network]] = {"kan": kan.build, "mlp": mlp.build, "cells": cells.build}
@@ -17,4 +17,7 @@ def build(architecture: Mapping[str, Any]) -> Network | None:
     Raises KeyError for missing sizes, ValueError for sizes that do not fit together.
     """
     kind = KINDS.get(architecture["kind"])
-    return None if kind is None else kind(architecture)
+    if kind is None:
+        return None
+    network, corners = kind(architecture), singular.corner_functions(architecture.get("corners", ()))
+    return singular.SingularNetwork(network, corners) if corners else network

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from pdekan.domains.base import Domain
+from pdekan.fields.corner_functions import CornerFunctions
 from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
 from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import EXACT, Constant, Field, Formula, ProblemError, RightHandSide, as_field, right_hand_side
@@ -50,7 +51,8 @@ class Problem:
     parameters). `source=EXACT` is the operator applied to `exact` (a manufactured solution). parameters: numbers trained with
     the unknowns. exact_reference: the reference for errors where no formula is known: "fem" for finite elements, or the path
     of a file. interfaces: shapes by name, across whose boundaries the unknowns or their slopes may jump. narrow: places that
-    were found in the data, at which points are laid more densely. text: that of the problem file, if there is one. Raises
+    were found in the data, at which points are laid more densely. singular: functions of corners that networks have beside
+    them. text: that of the problem file, if there is one. Raises
     ProblemError for arguments of other types, for names that do not exist and for EXACT without an exact solution.
     """
 
@@ -72,6 +74,7 @@ class Problem:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     text: str | None = None
     narrow: tuple[NarrowPlace, ...] = ()
+    singular: tuple[CornerFunctions, ...] = ()
 
     def __post_init__(self) -> None:
         _check_types(vars(self))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pdekan.ansatz.unknowns import inner_network
+from pdekan.ansatz.unknowns import inner_network, without_ansatz
 from pdekan.networks.kan import KAN
 from pdekan.output.record import finite
 from pdekan.solutions.solution import Solution
@@ -24,7 +24,7 @@ def of_solution(solution: Solution) -> dict[str, Any]:
             "status": solution.status,
             "reason": solution.reason,
             "seed": solution.seed,
-            "network": network.architecture(),
+            "network": without_ansatz(solution.network).architecture(),
             "parameters": solution.parameters,
             "parameters_paper": network.parameters_paper if isinstance(network, KAN) else None,
             "iterations": solution.iterations,

@@ -99,7 +99,7 @@ def is_same(before: Problem, now: Problem) -> bool:
         return False
     if before.text is not None and now.text is not None:
         return _without_limits(before.text) == _without_limits(now.text)
-    changing = ("training", "data", "text")
+    changing = ("training", "data", "text", "singular")
     return all(getattr(before, one.name) is getattr(now, one.name) for one in fields(Problem) if one.name not in changing)
 
 

@@ -24,6 +24,7 @@ from pdekan.solutions.solution import Solution
 from pdekan.training import cell_choice, initial_value
 from pdekan.training.cell_training import CellTraining
 from pdekan.training.clock import Clock
+from pdekan.training.corner_terms import with_corner_functions
 from pdekan.training.graded_coordinates import gradable
 from pdekan.training.initial_value import InitialValueTraining
 from pdekan.training.optimizer_choice import Fixed, Method
@@ -85,6 +86,8 @@ def _solved(problem: Problem, given: Network | None, setup: Setup, resume: Solut
     if on_cells and given is None:
         return CellTraining(problem, setup, resume).solution()
     default = setup.strategy is None and setup.method is None and given is None and setup.device == "cpu"
+    if default:
+        problem = with_corner_functions(problem, resume)
     if default and initial_value.applies(problem):
         return _from_initial_values(problem, setup, resume)
     if default and resume is None and (local := cell_choice.solved_on_cells(problem, setup)) is not None:

@@ -1,0 +1,204 @@
+"""The functions by which solutions are singular at the corners of a planar domain, from geometry, equation and conditions.
+
+At a vertex of angle ω solutions of Laplace's equation behave like r^λ sin λθ with λ = kπ/ω for values on both sides, like
+r^λ cos λθ for slopes on both, and with λ = (k - 1/2)π/ω for one of each (Grisvard, Elliptic Problems in Nonsmooth Domains
+(1985), section 4.4). An operator with other second derivatives is Laplace's in the coordinates where its principal part at the
+vertex is the identity. Derivatives of lower order, coefficients that vary and curved sides add r^(λ + m) with the frequencies
+λ + m, λ + m - 2, …, which are taken up to a power of r as high as the functions of Laplace's equation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from pdekan.ansatz.unknowns import without_ansatz
+from pdekan.cells.corners import Corner, vertices
+from pdekan.domains.base import Domain
+from pdekan.domains.box import Box
+from pdekan.domains.combinations import planar
+from pdekan.domains.planar import SAME, Planar
+from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.fields.corner_functions import CornerFunctions
+from pdekan.fields.jets import TIME, Derivatives
+from pdekan.networks.singular import SingularNetwork
+from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import equation_terms
+from pdekan.solutions.solution import Solution
+from pdekan.training.corner_compatibility import is_compatible
+from pdekan.training.schedule import is_open
+
+
+@dataclass(frozen=True)
+class CornerRule:
+    """Which functions are taken.
+
+    highest: the largest exponent λ; above it functions are smooth enough for the network. more: how many powers of r above λ,
+    where the equation is not Laplace's with constant coefficients. whole: exponents this near to an integer count as
+    integers. beside: where the equation is looked at, on the bisector, relative to the size of the domain. rays: points at
+    which the ray opposite to the bisector is to lie outside of the domain, relative to its size.
+    """
+
+    highest: float = 8.0
+    more: int = 2
+    whole: float = 1e-6
+    beside: float = 1e-7
+    rays: int = 400
+
+
+RULE = CornerRule()
+Power = tuple[float, float, bool, bool]  # see `CornerFunctions`
+
+
+@dataclass(frozen=True)
+class Singularity:
+    """A corner with the exponents of the solution there, and the functions that a network has beside it."""
+
+    corner: Corner
+    exponents: tuple[float, ...]
+    functions: CornerFunctions
+
+
+def with_corner_functions(problem: Problem, resume: Solution | None = None) -> Problem:
+    """The problem with the functions of its corners beside the networks, where the solver chooses these.
+
+    resume: a solution to go on from, whose functions are kept.
+    """
+    if resume is not None:
+        network = without_ansatz(resume.network)
+        return replace(problem, singular=network.corners) if isinstance(network, SingularNetwork) else problem
+    if problem.enrichments or problem.training.optimizer != "gauss-newton" or not is_open(problem):
+        return problem
+    return replace(problem, singular=tuple(one.functions for one in singularities(problem)))
+
+
+def singularities(problem: Problem, rule: CornerRule = RULE) -> list[Singularity]:
+    """The corners at which the solution of one equation of second order is singular, where its functions are known."""
+    domain = _planar(problem.domain)
+    if domain is None or len(problem.equations) != 1 or len(problem.unknowns) != 1 or problem.interfaces:
+        return []
+    return [one for corner in vertices(domain) if (one := _singularity(problem, domain, corner, rule)) is not None]
+
+
+def _planar(domain: Domain) -> Planar | None:
+    """A domain in the plane, a rectangle too; None for others."""
+    if isinstance(domain, Box) and domain.dimension == 2 and TIME not in domain.coordinates:
+        return planar(domain)
+    return domain if isinstance(domain, Planar) else None
+
+
+def _singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> Singularity | None:
+    kinds = [_has_slope(problem, side) for side in corner.sides]
+    principal = _principal(problem, domain, corner, rule)
+    if None in kinds or principal is None or _is_crossed(domain, corner, rule):
+        return None
+    matrix, plain = principal
+    opening, matrix = _turned(corner, matrix)
+    different = kinds[0] != kinds[1]
+    steps = ((k - 0.5 if different else float(k)) * math.pi / opening for k in itertools.count(1))
+    exponents, straight = list(itertools.takewhile(lambda step: step <= rule.highest, steps)), _are_straight(domain, corner)
+    if not straight or is_compatible(problem, corner):  # then there are no logarithms beside the polynomials
+        exponents = [exponent for exponent in exponents if not _is_whole(exponent, rule)]
+    if not exponents:
+        return None
+    plain = plain and straight
+    powers = tuple(_powers(exponents, bool(kinds[0]), plain, rule))
+    m = tuple(float(one) for one in (matrix / domain.size).ravel())
+    functions = CornerFunctions(corner.point, (m[0], m[1], m[2], m[3]), opening, powers)
+    return Singularity(corner, tuple(exponents), functions)
+
+
+def _powers(exponents: list[float], slope: bool, plain: bool, rule: CornerRule) -> Iterator[Power]:
+    """The functions of some exponents, each once. slope: whether the slope is given on the first side.
+
+    Where an exponent is an integer, its function is a polynomial, but a source may make a logarithm beside it.
+    """
+    found: list[Power] = []
+    for exponent in exponents:
+        whole = _is_whole(exponent, rule)
+        for m in range(1 if plain or whole else rule.more + 1):
+            for frequency in (abs(exponent + m - 2 * b) for b in range(m + 1)):
+                for sine in (True, False) if m else (not slope,):
+                    power = (exponent + m, frequency, sine, whole)
+                    known = any(np.allclose(power[:2], one[:2], atol=rule.whole) and power[2:] == one[2:] for one in found)
+                    if exponent + m <= rule.highest and not known:
+                        found.append(power)
+    yield from found
+
+
+def _is_whole(exponent: float, rule: CornerRule) -> bool:
+    return abs(exponent - round(exponent)) < rule.whole
+
+
+def _has_slope(problem: Problem, side: str) -> bool | None:
+    """Whether the condition on a face is one of the slope, not of the value; None where it is periodic, or there is none."""
+    rule = problem.domain.face(side, 1, 2, 1, 0)
+    points = torch.as_tensor(rule.points[:2])
+    normals = None if rule.normals is None else torch.as_tensor(rule.normals[:2])
+    for one in (one for condition in problem.conditions for one in condition.requirements(problem)):
+        if side in one.faces:
+            return problem.level_of(one.operator, points, normals) > Derivatives.VALUE
+    return None
+
+
+def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> tuple[Array, bool] | None:
+    """The matrix that makes the principal part at a corner Laplace's, and whether the equation is that with constant factor.
+
+    None where the principal part is not elliptic.
+    """
+    middle = corner.first + 0.5 * corner.angle
+    beside = np.array(corner.point) + rule.beside * domain.size * np.array([math.cos(middle), math.sin(middle)])
+    inside = domain.interior(1, 4, 0, 0).points
+    points = np.concatenate([beside[None], inside])
+    (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
+    _, slope = term.linearised(term.zero())
+    if slope.second is None or slope.gradient is None:
+        return None
+    second = slope.second[:, 0]
+    if term.frame.level is Derivatives.SUMMED:
+        tensors = second[:, :, None] * torch.eye(2, dtype=torch.float64)
+    elif term.frame.level is Derivatives.DIAGONAL:
+        tensors = torch.diag_embed(second)
+    else:
+        tensors = torch.stack([second[:, 0], 0.5 * second[:, 1], 0.5 * second[:, 1], second[:, 2]], dim=1).reshape(-1, 2, 2)
+    values, vectors = np.linalg.eigh(tensors[0].numpy() * np.sign(float(tensors[0].trace())))
+    if not values[0] > 1e-6 * values[1]:
+        return None
+    matrix = vectors @ np.diag((values / values[1]) ** -0.5) @ vectors.T
+    lower = bool((slope.value != 0.0).any()) or bool((slope.gradient != 0.0).any())
+    constant = bool((tensors - tensors[0]).abs().max() <= 1e-12 * tensors[0].abs().max())
+    return matrix, constant and not lower
+
+
+def _turned(corner: Corner, matrix: Array) -> tuple[float, Array]:
+    """The opening of the image of a corner, and the matrix with a rotation of the image's bisector to the first axis."""
+    directions = [matrix @ (math.cos(angle), math.sin(angle)) for angle in (corner.first, corner.first + corner.angle)]
+    first, last = (math.atan2(d[1], d[0]) for d in directions)
+    opening = (last - first) % (2.0 * math.pi)
+    opening = 2.0 * math.pi if opening < SAME else opening
+    middle = first + 0.5 * opening
+    rotation = np.array([[math.cos(middle), math.sin(middle)], [-math.sin(middle), math.cos(middle)]])
+    return opening, rotation @ matrix
+
+
+def _is_crossed(domain: Planar, corner: Corner, rule: CornerRule) -> bool:
+    """Whether the ray opposite to a corner's bisector meets the domain, where the functions would jump."""
+    middle = corner.first + 0.5 * corner.angle
+    steps = domain.size * 1.5 * (np.arange(rule.rays) + 0.5)[:, None] / rule.rays
+    points = np.array(corner.point) - steps * np.array([math.cos(middle), math.sin(middle)])
+    return bool((domain.distance(points) > SAME * domain.size).any())
+
+
+def _are_straight(domain: Planar, corner: Corner) -> bool:
+    """Whether both sides of a corner are straight."""
+    for arc in domain.arcs:
+        if arc.name in corner.sides:
+            start, middle, end = arc.at(np.linspace(*arc.span, 3))
+            if np.linalg.norm(middle - 0.5 * (start + end)) > SAME * domain.size:
+                return False
+    return True
