@@ -109,11 +109,11 @@ def local_basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) ->
     """The functions that do not vanish at points x of any shape ``(...)``, with derivatives 0 … derivatives.
 
     Differentiable by autograd in x. Derivatives are with respect to x. Raises ValueError for a degree outside 1 … 12, no
-    interval, or more than three derivatives.
+    interval, or more than five derivatives.
     """
     check_sizes(degree, intervals)
-    if not 0 <= derivatives <= 3:
-        raise ValueError(f"{derivatives} derivatives: 0 … 3 are known")
+    if not 0 <= derivatives <= 5:
+        raise ValueError(f"{derivatives} derivatives: 0 … 5 are known")
     inside = x.clamp(-1.0, 1.0)
     beyond = (x - inside)[..., None]
     scaled = (inside + 1.0) * (0.5 * intervals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -271,7 +272,7 @@ def test_frames_know_space_from_time_and_change_level() -> None:
     frame = Frame(("x", "t", "y"))
     assert frame.space == [0, 2]
     assert frame.dimension == 3
-    assert [frame.at(level).second_count for level in LEVELS] == [0, 0, 1, 3, 6]
+    assert [replace(frame, level=level).second_count for level in LEVELS] == [0, 0, 1, 3, 6]
 
 
 # Operators: u and k of two space coordinates and time; the reference differentiates plain tensors
@@ -376,7 +377,7 @@ def test_full_level_gives_the_hessian_and_gradients_of_derivatives() -> None:
     close(hessian(u), REFERENCE.hessian, 1e-11)
     close(grad(dt(u)).value, REFERENCE.hessian[:, 2, :2], 1e-11)
     with pytest.raises(MissingDerivative):
-        hessian(u_of(*(frame.at(Derivatives.DIAGONAL).coordinate(POINTS, k) for k in range(3))))
+        hessian(u_of(*(replace(frame, level=Derivatives.DIAGONAL).coordinate(POINTS, k) for k in range(3))))
 
 
 @pytest.mark.parametrize("level", LEVELS[:4], ids=lambda level: level.name.lower())

@@ -13,6 +13,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from pdekan import splines
 from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.fields.multi_indices import Higher, indices
 from pdekan.networks.base import ModuleNetwork, Network, NoJacobian
 from pdekan.networks.kan import KAN, MARGIN, SCATTERED_MARGIN
 from pdekan.networks.layers import SplineLayer
@@ -84,6 +85,15 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 }
 every_network = pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS.keys())
 every_level = pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name.lower())
+every_order = pytest.mark.parametrize("level", [*LEVELS, "third", "fourth"], ids=lambda level: getattr(level, "name", level))
+
+
+def frame_of(level: Derivatives | str, d: int) -> Frame:
+    """A frame of d coordinates with a level, or with all derivatives of an order but those by the last coordinate alone."""
+    if isinstance(level, Derivatives):
+        return Frame(NAMES[:d], level)
+    every = indices(d, 3, 3 if level == "third" else 4)
+    return Frame(NAMES[:d], Higher(one for one in every if d == 1 or one != (d - 1,) * 4))
 
 
 def points_for(network: Network, n: int = 9, seed: int = 3) -> Tensor:
@@ -94,7 +104,7 @@ def points_for(network: Network, n: int = 9, seed: int = 3) -> Tensor:
 
 
 def parts(jet: Jet) -> list[Tensor]:
-    return [part for part in (jet.value, jet.gradient, jet.second) if part is not None]
+    return [part for part in (jet.value, *jet.derivatives) if part is not None]
 
 
 def assert_same_jet(ours: Jet, theirs: Jet, tolerance: float) -> None:
@@ -104,24 +114,26 @@ def assert_same_jet(ours: Jet, theirs: Jet, tolerance: float) -> None:
 
 
 @every_network
-@every_level
-def test_jets_agree_with_nested_autograd_of_the_values(build: Callable[[], Network], level: Derivatives) -> None:
+@every_order
+def test_jets_agree_with_nested_autograd_of_the_values(build: Callable[[], Network], level: Derivatives | str) -> None:
     network = build()
-    points, frame = points_for(network), Frame(NAMES[: network.inputs], level)
+    points, frame = points_for(network), frame_of(level, network.inputs)
     reference = ModuleNetwork(network, network.inputs, network.outputs)
-    assert_same_jet(network.jet(points, frame), reference.jet(points, frame), 1e-10)
+    # autograd of powers loses digits near the middle of an interval with every derivative
+    tolerance = 1e-10 if isinstance(level, Derivatives) else 1e-6
+    assert_same_jet(network.jet(points, frame), reference.jet(points, frame), tolerance)
     torch.testing.assert_close(network(points), network.jet(points, frame).value, rtol=1e-14, atol=1e-14)
     assert network(points).shape == (len(points), network.outputs)
 
 
 @every_network
-@every_level
-def test_rows_in_closed_form_agree_with_autograd_row_by_row(build: Callable[[], Network], level: Derivatives) -> None:
+@every_order
+def test_rows_in_closed_form_agree_with_autograd_row_by_row(build: Callable[[], Network], level: Derivatives | str) -> None:
     network = build()
-    points, frame = points_for(network, 6), Frame(NAMES[: network.inputs], level)
+    points, frame = points_for(network, 6), frame_of(level, network.inputs)
     trace = network.trace(network.prepare(points, frame))
     assert_same_jet(trace.jet, network.jet(points, frame), 1e-13)
-    cotangent = Jet(frame, *(random(*part.shape, seed=k) for k, part in enumerate(parts(trace.jet))))
+    cotangent = cotangent_like(trace.jet)
     rows = trace.rows(cotangent)
     jet = network.jet(points, frame)
     products = zip(parts(cotangent), parts(jet), strict=True)
@@ -217,19 +229,19 @@ def sequential_of(network: MLP) -> nn.Sequential:
 
 
 def cotangent_like(jet: Jet) -> Jet:
-    seeds = iter(range(100, 103))
+    seeds = iter(range(100, 104))
     return jet.each(lambda part: random(*part.shape, seed=next(seeds)))
 
 
-@every_level
+@every_order
 @pytest.mark.parametrize("only_linear", [False, True])
 @pytest.mark.parametrize("widths", [(2, 5, 1), (3, 4, 3, 2), (2, 2)], ids=str)
 def test_a_modules_rows_are_those_of_the_same_network_in_closed_form(
-    level: Derivatives, widths: tuple[int, ...], only_linear: bool
+    level: Derivatives | str, widths: tuple[int, ...], only_linear: bool
 ) -> None:
     network = MLP(widths)
     network.initialise(generator(1))
-    points, frame = random(11, widths[0], seed=2), Frame(NAMES[: widths[0]], level)
+    points, frame = random(11, widths[0], seed=2), frame_of(level, widths[0])
     expected = network.trace(network.prepare(points, frame), only_linear)
     module = ModuleNetwork(sequential_of(network), widths[0], widths[-1], entries_at_once=100)  # a few points at a time
     assert module.linear_parameters == network.linear_parameters

@@ -75,6 +75,8 @@ def _linearised(
 ) -> tuple[Tensor, ...]:
     """The five arrays of `Coefficients`."""
     level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
+    if level > Derivatives.FULL:
+        raise ProblemError('reference = "fem" knows equations of second order; give formulas, or the file of a solution')
     frame = Frame(problem.domain.coordinates, level, normals)
     target = problem.right_hand_side(value, operator, points, level, normals)
     points = points.requires_grad_()

@@ -1,4 +1,4 @@
-"""The elementary functions of one variable: value, first and second derivative of each, on tensors."""
+"""The elementary functions of one variable: value, first and second derivative of each, on tensors; higher ones by autograd."""
 
 from __future__ import annotations
 
@@ -8,8 +8,30 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# x ↦ f(x), f'(x), f''(x)
-Derivatives3 = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+# x ↦ f(x), f'(x), f''(x), and further derivatives where they are known
+Function = Callable[[Tensor], tuple[Tensor, ...]]
+
+
+def derivatives(f: Function, x: Tensor, order: int) -> list[Tensor]:
+    """f and its derivatives up to an order at x, those that it does not give by autograd of the last one that it gives."""
+    found = list(f(x)[: order + 1])
+    if len(found) > order:
+        return found
+    with torch.enable_grad():
+        y = x if x.requires_grad else x.detach().requires_grad_()
+        last = f(y)[-1]
+        for _ in range(order + 1 - len(found)):
+            last = slope(last, y)
+            found.append(last if x.requires_grad else last.detach())
+    return found
+
+
+def slope(y: Tensor, x: Tensor) -> Tensor:
+    """∂(Σ y)/∂x with its graph, zero where y does not depend on x."""
+    if not y.requires_grad:
+        return torch.zeros_like(x)
+    (found,) = torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True)
+    return torch.zeros_like(x) if found is None else found
 
 
 def _tan(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -32,7 +54,7 @@ def _erf(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.erf(x), slope, -2 * x * slope
 
 
-DERIVATIVES: dict[str, Derivatives3] = {
+DERIVATIVES: dict[str, Function] = {
     "sin": lambda x: (torch.sin(x), torch.cos(x), -torch.sin(x)),
     "cos": lambda x: (torch.cos(x), -torch.sin(x), -torch.cos(x)),
     "tan": _tan,

@@ -60,10 +60,10 @@ def where(condition: Tensor, a: Jet | float, b: Jet | float) -> Jet:
     def choose(p: Tensor, q: Tensor) -> Tensor:
         return torch.where(condition.reshape(condition.shape + (1,) * (p.ndim - condition.ndim)), p, q)
 
-    gradient, second = combine(choose, a.gradient, b.gradient), combine(choose, a.second, b.second)
+    gradient, second, higher = (combine(choose, p, q) for p, q in zip(a.derivatives, b.derivatives, strict=True))
     # a choice component by component has a divergence that does not follow from the two divergences
     divergence = combine(choose, a.divergence, b.divergence) if condition.ndim == 1 else None
-    return Jet(a.frame, choose(a.value, b.value), gradient, second, known_by_both(a, b), divergence)
+    return Jet(a.frame, choose(a.value, b.value), gradient, second, known_by_both(a, b), divergence, higher)
 
 
 def atan2(y: Jet | float, x: Jet | float) -> Jet | float:
@@ -90,14 +90,15 @@ def stacked(fields: Sequence[Jet]) -> Jet:
         return torch.stack([*torch.broadcast_tensors(*present)], dim=1) if present else None
 
     value = torch.stack([*torch.broadcast_tensors(*(u.value for u in fields))], dim=1)
-    return Jet(fields[0].frame, value, stack(u.gradient for u in fields), stack(u.second for u in fields))
+    gradient, second, higher = (stack(parts) for parts in zip(*(u.derivatives for u in fields), strict=True))
+    return Jet(fields[0].frame, value, gradient, second, higher=higher)
 
 
 def concatenated(jets: Sequence[Jet], dim: int = 0) -> Jet:
     """Jets one after the other along an axis: 0 for more points, 1 for more components."""
-    parts = zip(*((jet.value, jet.gradient, jet.second) for jet in jets), strict=True)
-    value, gradient, second = (None if part[0] is None else torch.cat(part, dim) for part in parts)
-    return Jet(jets[0].frame, cast("Tensor", value), gradient, second)
+    parts = zip(*((jet.value, *jet.derivatives) for jet in jets), strict=True)
+    value, gradient, second, higher = (None if part[0] is None else torch.cat(part, dim) for part in parts)
+    return Jet(jets[0].frame, cast("Tensor", value), gradient, second, higher=higher)
 
 
 def composed(outer: Jet, position: Sequence[Jet]) -> Jet:
@@ -119,7 +120,19 @@ def composed(outer: Jet, position: Sequence[Jet]) -> Jet:
     )
     for slot, (k, j) in enumerate(zip(*outer.frame.packed, strict=True)):
         second = second + (1.0 if k == j else 2.0) * outer_second[:, slot, None] * frame.pair(slopes[k], slopes[j])
-    return Jet(frame, outer.value, gradient, second)
+    return Jet(frame, outer.value, gradient, second, higher=_composed_higher(outer, position) if frame.higher else None)
+
+
+def _composed_higher(outer: Jet, position: Sequence[Jet]) -> Tensor:
+    """Third and fourth derivatives of f(p_1, …, p_d): Σ_α ∂^α f Π_k (p_k - p_k0)^α_k / α_k!."""
+    layout = position[0].frame.layout
+    powers = [p.powers for p in position]
+    flat, total = outer.flat, torch.zeros_like(powers[0][0])
+    for index, place in outer.frame.layout.places.items():
+        if index:
+            parts = [powers[k][index.count(k) - 1] for k in dict.fromkeys(index)]
+            total = total + flat[:, place, None] * functools.reduce(layout.product, parts)
+    return total[:, layout.first :]
 
 
 def total(v: Jet) -> Jet:

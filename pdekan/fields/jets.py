@@ -7,23 +7,26 @@ for a composition f(u), with g the gradient of u and ``⊙`` the symmetric produ
     ∂f = f'(u) g,        ∂²f = f''(u) g ⊙ g + f'(u) ∂²u.
 
 Shapes: a scalar field has value ``(n,)``, gradient ``(n, d)`` and second derivatives ``(n, s)``, where n counts points, d
-coordinates and s the second derivatives that the frame keeps. A field with components (a vector, the nodes of a layer)
-has one more axis after n.
+coordinates and s the second derivatives that the frame keeps; third and fourth derivatives, where it keeps any, are ``(n, h)``.
+A field with components (a vector, the nodes of a layer) has one more axis after n.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.fields.elementary import DERIVATIVES, Derivatives3
+from pdekan.fields.elementary import DERIVATIVES, Function, derivatives
+from pdekan.fields.multi_indices import Higher, Index, Layout, layout
 
 TIME = "t"
 
@@ -42,6 +45,9 @@ class Derivatives(IntEnum):
     FULL = 4  # every ∂²/∂x_i∂x_j, packed with i <= j
 
 
+Level = Derivatives | Higher
+
+
 @dataclass(frozen=True)
 class Frame:
     """The coordinates that derivatives refer to, which derivatives are kept, and the outward normal on a boundary.
@@ -51,7 +57,7 @@ class Frame:
     """
 
     coordinates: tuple[str, ...]
-    level: Derivatives = Derivatives.FULL
+    level: Level = Derivatives.FULL
     normal: Tensor | None = None
 
     @property
@@ -64,10 +70,32 @@ class Frame:
         return [k for k, name in enumerate(self.coordinates) if name != TIME]
 
     @property
+    def is_full(self) -> bool:
+        """Whether all second derivatives are kept."""
+        return self.level >= Derivatives.FULL
+
+    @property
+    def higher(self) -> tuple[Index, ...]:
+        """The derivatives of third and fourth order that are kept."""
+        return self.level.indices if isinstance(self.level, Higher) else ()
+
+    @property
+    def layout(self) -> Layout:
+        """All derivatives side by side, where all second ones are kept."""
+        return layout(self.dimension, self.higher)
+
+    @property
+    def order(self) -> int:
+        """The order of the highest derivatives that are kept."""
+        return len(self.higher[-1]) if self.higher else min(int(self.level), 2)
+
+    @property
     def second_count(self) -> int:
         """How many second derivatives are kept."""
         d = self.dimension
-        return {Derivatives.SUMMED: 1, Derivatives.DIAGONAL: d, Derivatives.FULL: d * (d + 1) // 2}.get(self.level, 0)
+        if self.is_full:
+            return d * (d + 1) // 2
+        return {Derivatives.SUMMED: 1, Derivatives.DIAGONAL: d}.get(Derivatives(self.level), 0)
 
     @property
     def packed(self) -> tuple[list[int], list[int]]:
@@ -77,7 +105,7 @@ class Frame:
 
     def pair(self, g: Tensor, h: Tensor) -> Tensor:
         """Symmetric product g ⊙ h of two gradients ``(..., d)`` in the layout of the second derivatives ``(..., s)``."""
-        if self.level is Derivatives.FULL:
+        if self.is_full:
             i, j = self.packed
             return 0.5 * (g[..., i] * h[..., j] + g[..., j] * h[..., i])
         if self.level is Derivatives.DIAGONAL:
@@ -102,10 +130,6 @@ class Frame:
         out = out.index_add(-1, index_i, 0.5 * weight * g[..., j])
         return out.index_add(-1, index_j, 0.5 * weight * g[..., i])
 
-    def at(self, level: Derivatives) -> Frame:
-        """The same coordinates with other derivatives."""
-        return replace(self, level=level)
-
     def differentiates(self, values: Tensor, columns: list[int]) -> None:
         """Told by operators of values ``(n,)`` or ``(n, len(columns))`` that they differentiate by the coordinates in some
         columns, for subclasses to note.
@@ -123,6 +147,7 @@ class Frame:
             like.new_full((n,), value),
             zero.expand(n, d) if self.level >= Derivatives.GRADIENT else None,
             zero.expand(n, self.second_count) if self.level >= Derivatives.SUMMED else None,
+            higher=zero.expand(n, len(self.higher)) if self.higher else None,
         )
 
     def coordinate(self, points: Tensor, k: int) -> Jet:
@@ -131,7 +156,7 @@ class Frame:
         unit[k] = 1.0
         constant = self.constant(0.0, points)
         gradient = unit.expand(points.shape) if constant.gradient is not None else None
-        return Jet(self, points[:, k], gradient, constant.second)
+        return Jet(self, points[:, k], gradient, constant.second, higher=constant.higher)
 
     def position(self, points: Tensor) -> Jet:
         """All coordinates as one field with d components, at points ``(n, d)``."""
@@ -143,6 +168,7 @@ class Frame:
             identity.expand(n, d, d) if self.level >= Derivatives.GRADIENT else None,
             points.new_zeros(()).expand(n, d, self.second_count) if self.level >= Derivatives.SUMMED else None,
             divergence=points.new_full((n,), float(len(self.space))),
+            higher=points.new_zeros(()).expand(n, d, len(self.higher)) if self.higher else None,
         )
 
 
@@ -150,17 +176,19 @@ class Frame:
 class Jet:
     """A field's value and derivatives at n points; see the module's docstring for shapes.
 
-    known: the coordinates by which `gradient` is known; None is all. (Of ∂u/∂x_k, a diagonal Hessian gives the derivative by
-    x_k only.)
+    known: the derivatives that are known; None is all that the frame keeps. (Of ∂u/∂x_k, a diagonal Hessian gives the
+    derivative by x_k only.) Others are zero.
     divergence: ``(n,)``, of a vector field whose gradient is not kept in full.
+    higher: third and fourth derivatives, in the order of `Frame.higher`.
     """
 
     frame: Frame
     value: Tensor
     gradient: Tensor | None = None
     second: Tensor | None = None
-    known: frozenset[int] | None = None
+    known: frozenset[Index] | None = None
     divergence: Tensor | None = None
+    higher: Tensor | None = None
 
     # numpy's scalars and arrays then call the operators of this class
     __array_priority__ = 1000
@@ -170,11 +198,33 @@ class Jet:
         """How many components the field has; None for a scalar."""
         return self.value.shape[1] if self.value.ndim > 1 else None
 
+    @property
+    def derivatives(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Gradient, second and higher derivatives."""
+        return self.gradient, self.second, self.higher
+
+    @property
+    def flat(self) -> Tensor:
+        """Value and derivatives ``(n, …, m)`` in the order of the frame's layout; all second ones have to be kept."""
+        present = [part for part in (self.value[..., None], *self.derivatives) if part is not None]
+        shape = torch.broadcast_shapes(*(part.shape[:-1] for part in present))
+        return torch.cat([part.expand(*shape, -1) for part in present], dim=-1)
+
+    @functools.cached_property
+    def powers(self) -> list[Tensor]:
+        """(u - u₀)^k / k!, k = 1 …, flat; computed once where all points share the derivatives, as they do for coordinates."""
+        n, shared = len(self.value), all(part is None or part.stride(0) == 0 for part in self.derivatives)
+        some = self.each(lambda part: part[:1]) if shared else self
+        return [power.expand(n, *power.shape[1:]) for power in self.frame.layout.powers(some.flat)]
+
+    def knows(self, *index: int) -> bool:
+        """Whether a derivative is known that the frame keeps."""
+        return self.known is None or index in self.known
+
     def each(self, change: Callable[[Tensor], Tensor]) -> Jet:
-        """A linear map of the field, applied to its value, gradient and second derivatives."""
-        gradient = None if self.gradient is None else change(self.gradient)
-        second = None if self.second is None else change(self.second)
-        return Jet(self.frame, change(self.value), gradient, second, self.known)
+        """A linear map of the field, applied to its value and derivatives."""
+        gradient, second, higher = (None if part is None else change(part) for part in self.derivatives)
+        return Jet(self.frame, change(self.value), gradient, second, self.known, None, higher)
 
     def __getitem__(self, k: int) -> Jet:
         """Component k as a scalar field."""
@@ -184,22 +234,24 @@ class Jet:
 
     def __add__(self, other: Jet | float) -> Jet:
         a, b = align(self, other)
-        pairs = (a.gradient, b.gradient), (a.second, b.second), (a.divergence, b.divergence)
-        gradient, second, divergence = (combine(torch.add, p, q) for p, q in pairs)
-        return Jet(a.frame, a.value + b.value, gradient, second, known_by_both(a, b), divergence)
+        pairs = (a.gradient, b.gradient), (a.second, b.second), (a.divergence, b.divergence), (a.higher, b.higher)
+        gradient, second, divergence, higher = (combine(torch.add, p, q) for p, q in pairs)
+        return Jet(a.frame, a.value + b.value, gradient, second, known_by_both(a, b), divergence, higher)
 
     def __mul__(self, other: Jet | float) -> Jet:
         if isinstance(other, (int, float)):
             return _scale(self, lambda part: part * other)
         a, b = align(self, other)
-        gradient = second = None
+        gradient = second = higher = None
         if a.gradient is not None and b.gradient is not None:
             gradient = a.value[..., None] * b.gradient + b.value[..., None] * a.gradient
             if a.second is not None and b.second is not None:
                 cross = a.frame.pair(a.gradient, b.gradient)
                 second = a.value[..., None] * b.second + b.value[..., None] * a.second + 2.0 * cross
+        if a.higher is not None and b.higher is not None:
+            higher = a.frame.layout.product(a.flat, b.flat)[..., a.frame.layout.first :]
         divergence = _divergence_of_product(self, other) if isinstance(other, Jet) else None
-        return Jet(a.frame, a.value * b.value, gradient, second, known_by_both(a, b), divergence)
+        return Jet(a.frame, a.value * b.value, gradient, second, known_by_both(a, b), divergence, higher)
 
     def __neg__(self) -> Jet:
         return _scale(self, torch.neg)
@@ -226,13 +278,13 @@ class Jet:
             return compose(DERIVATIVES["exp"], exponent * compose(DERIVATIVES["log"], self))
         p = float(exponent)
 
-        def derivatives(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def power(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             # x**1 at 0 has second derivative 0, not 0*inf
             first = p * x ** (p - 1.0) if p != 0.0 else torch.zeros_like(x)
             second = p * (p - 1.0) * x ** (p - 2.0) if p not in (0.0, 1.0) else torch.zeros_like(x)
             return x**p, first, second
 
-        return compose(derivatives, self)
+        return compose(power, self)
 
     def __rpow__(self, base: float) -> Jet:
         if base <= 0.0:
@@ -270,11 +322,11 @@ _ALIASES = {"absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos"
 
 def _called(name: str, arguments: tuple[object, ...]) -> object:
     """numpy's or torch's function of that name on fields and numbers; NotImplemented for other functions."""
-    derivatives = DERIVATIVES.get(_ALIASES.get(name, name))
-    if derivatives is None and name not in _OPERATIONS:
+    function = DERIVATIVES.get(_ALIASES.get(name, name))
+    if function is None and name not in _OPERATIONS:
         return NotImplemented
     items = [_field_or_number(item) for item in arguments]
-    return compose(derivatives, *items) if derivatives else _OPERATIONS[name](*items)  # type: ignore[arg-type]
+    return compose(function, *items) if function else _OPERATIONS[name](*items)  # type: ignore[arg-type]
 
 
 def _field_or_number(item: object) -> Jet | float:
@@ -296,8 +348,8 @@ def combine(function: Callable[[Tensor, Tensor], Tensor], a: Tensor | None, b: T
     return None if a is None or b is None else function(a, b)
 
 
-def known_by_both(a: Jet, b: Jet) -> frozenset[int] | None:
-    """The coordinates by which the gradients of both are known; None is all."""
+def known_by_both(a: Jet, b: Jet) -> frozenset[Index] | None:
+    """The derivatives that are known of both; None is all."""
     if a.known is None or b.known is None:
         return b.known if a.known is None else a.known
     return a.known & b.known
@@ -330,13 +382,19 @@ def _divergence_of_product(a: Jet, b: Jet) -> Tensor | None:
     return k.value * v.divergence + (k.gradient[:, k.frame.space] * v.value).sum(-1)
 
 
-def compose(f: Derivatives3, a: Jet) -> Jet:
-    """f(a) for a function of one variable, from its value and first two derivatives."""
-    value, first, second = f(a.value)
+def compose(f: Function, a: Jet) -> Jet:
+    """f(a) for a function of one variable, from its value and derivatives."""
+    slopes = derivatives(f, a.value, max(2, a.frame.order))
+    value, first, second = slopes[:3]
     if a.gradient is None:
         return Jet(a.frame, value)
     gradient = first[..., None] * a.gradient
     if a.second is None:
         return Jet(a.frame, value, gradient, None, a.known)
     squared = second[..., None] * a.frame.pair(a.gradient, a.gradient)
-    return Jet(a.frame, value, gradient, squared + first[..., None] * a.second)
+    second = squared + first[..., None] * a.second
+    if a.higher is None:
+        return Jet(a.frame, value, gradient, second)
+    powers = (power[..., a.frame.layout.first :] for power in a.powers)
+    higher = sum(f_k[..., None] * power for f_k, power in zip(slopes[1:], powers, strict=True))
+    return Jet(a.frame, value, gradient, second, a.known, None, cast("Tensor", higher))

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from pdekan.fields.jets import Jet
+from pdekan.fields.jets import Jet, compose
 
 
 def pairing(cotangent: Jet, u: Jet) -> Tensor:
     """⟨cotangent, u⟩ ``(n,)`` of scalar fields."""
     total = cotangent.value * u.value
-    for slope, part in ((cotangent.gradient, u.gradient), (cotangent.second, u.second)):
+    for slope, part in zip(cotangent.derivatives, u.derivatives, strict=True):
         if slope is not None and part is not None:
             total = total + (slope * part).sum(1)
     return total
@@ -31,12 +31,27 @@ def product_pullback(cotangent: Jet, factor: Jet) -> Jet:
             value = value + (cotangent.second * factor.second).sum(-1)
             gradient = gradient + 2.0 * factor.frame.pair_pullback(cotangent.second, factor.gradient)
             second = cotangent.second * factor.value[..., None]
-    return Jet(cotangent.frame, value, gradient, second)
+    pulled = Jet(cotangent.frame, value, gradient, second)
+    if cotangent.higher is None or factor.higher is None:
+        return pulled
+    return with_flat(pulled, factor.frame.layout.pullback(cotangent.higher, factor.flat))
+
+
+def with_flat(u: Jet, more: Tensor) -> Jet:
+    """A jet without higher derivatives plus a flat one ``(..., m)`` that has them."""
+    assert u.gradient is not None
+    assert u.second is not None
+    value, gradient, second, higher = more.split([1, u.frame.dimension, u.second.shape[-1], len(u.frame.higher)], dim=-1)
+    return Jet(u.frame, u.value + value[..., 0], u.gradient + gradient, u.second + second, higher=higher)
 
 
 def composition_pullback(cotangent: Jet, derivatives: Sequence[Tensor], u: Jet) -> Jet:
-    """Derivative of ⟨cotangent, f(u)⟩ by the jet of u, component by component; derivatives: f', f'', f''' at u."""
-    f1, f2, f3 = derivatives
+    """Derivative of ⟨cotangent, f(u)⟩ by the jet of u, component by component; derivatives: f', f'', … at u, one more than
+    the jet keeps.
+    """
+    if u.higher is not None:
+        return product_pullback(cotangent, compose(lambda _: tuple(derivatives), u))
+    f1, f2, f3 = derivatives[:3]
     value, gradient, second = f1 * cotangent.value, None, None
     if cotangent.gradient is not None and u.gradient is not None:
         value = value + f2 * (cotangent.gradient * u.gradient).sum(-1)

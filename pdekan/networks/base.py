@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jacrev, vmap
 
+from pdekan.fields.elementary import slope
 from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.fields.multi_indices import Index, indices
 
 
 class NoJacobian(ValueError):  # noqa: N818 - reads as what it is
@@ -106,7 +108,7 @@ def to_unit_box(points: Tensor, frame: Frame, lower: Tensor, upper: Tensor) -> J
     scale = 2.0 / (upper - lower)
     position = frame.position(points)
     gradient = None if position.gradient is None else torch.diag(scale).expand(position.gradient.shape)
-    return Jet(frame, (points - lower) * scale - 1.0, gradient, position.second)
+    return Jet(frame, (points - lower) * scale - 1.0, gradient, position.second, higher=position.higher)
 
 
 class ModuleNetwork(Network):
@@ -166,16 +168,31 @@ class ModuleNetwork(Network):
         x = points.detach().requires_grad_()
         with torch.enable_grad():
             value = self.module(x)
-            gradient = torch.stack([_slope(value[:, m], x) for m in range(self.outputs)], dim=1)
+            gradient = torch.stack([slope(value[:, m], x) for m in range(self.outputs)], dim=1)
             second = self._second(gradient, x, frame) if frame.level > Derivatives.GRADIENT else None
-        return Jet(frame, value, gradient, second)
+            higher = self._higher(gradient, x, frame) if frame.higher else None
+        return Jet(frame, value, gradient, second, higher=higher)
+
+    def _higher(self, gradient: Tensor, x: Tensor, frame: Frame) -> Tensor:
+        """Third and fourth derivatives ``(n, outputs, h)``, each from one of the order below."""
+        outputs = []
+        for m in range(self.outputs):
+            known: dict[Index, Tensor] = {(k,): gradient[:, m, k] for k in range(self.inputs)}
+            slopes: dict[Index, Tensor] = {}
+            for index in (*indices(self.inputs, 2, 2), *frame.higher):
+                before = index[:-1]
+                if before not in slopes:
+                    slopes[before] = slope(known[before], x)
+                known[index] = slopes[before][:, index[-1]]
+            outputs.append(torch.stack([known[index] for index in frame.higher], dim=-1))
+        return torch.stack(outputs, dim=1)
 
     def _second(self, gradient: Tensor, x: Tensor, frame: Frame) -> Tensor:
         columns = frame.space if frame.level is Derivatives.SUMMED else range(self.inputs)
         outputs = []
         for m in range(self.outputs):
-            hessian = {k: _slope(gradient[:, m, k], x) for k in columns}
-            if frame.level is Derivatives.FULL:
+            hessian = {k: slope(gradient[:, m, k], x) for k in columns}
+            if frame.is_full:
                 i, j = frame.packed
                 outputs.append(torch.stack([hessian[a][:, b] for a, b in zip(i, j, strict=True)], dim=-1))
                 continue
@@ -216,17 +233,20 @@ class ModuleTrace:
                 first = jacrev(module, 1)
                 total = total + (weights[1] * first(state, x)).sum()
             if len(weights) > 2:
-                total = total + (weights[2] * _kept_second(jacrev(first, 1)(state, x), frame)).sum()
+                second = jacrev(first, 1)
+                total = total + (weights[2] * _kept_second(second(state, x), frame)).sum()
+            if len(weights) > 3:
+                total = total + (weights[3] * _kept_higher(second, state, x, frame)).sum()
             return total
 
-        weights = [part for part in (cotangent.value, cotangent.gradient, cotangent.second) if part is not None]
+        weights = [part for part in (cotangent.value, *cotangent.derivatives) if part is not None]
         chunk = max(1, network.entries_at_once // sum(p.numel() for p in variables.values()))
         differentiate = vmap(grad(pairing), (None, None, 0, 0), chunk_size=chunk)
         try:
             slopes = differentiate(variables, constants, self.points, weights)
         except (RuntimeError, NotImplementedError) as error:
             raise network._no_jacobian(str(error).split("\n")[0]) from error
-        return torch.cat([slope.reshape(len(self.points), -1) for slope in slopes.values()], dim=1)
+        return torch.cat([part.reshape(len(self.points), -1) for part in slopes.values()], dim=1)
 
 
 def _at_a_point(module: nn.Module) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
@@ -250,16 +270,19 @@ def _trailing(parameters: dict[str, Tensor], count: int) -> tuple[dict[str, Tens
 
 def _kept_second(hessian: Tensor, frame: Frame) -> Tensor:
     """The second derivatives ``(m, s)`` that a frame keeps of a Hessian ``(m, d, d)``."""
-    if frame.level is Derivatives.FULL:
+    if frame.is_full:
         i, j = frame.packed
         return hessian[:, i, j]
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     return diagonal[:, frame.space].sum(1, keepdim=True) if frame.level is Derivatives.SUMMED else diagonal
 
 
-def _slope(y: Tensor, x: Tensor) -> Tensor:
-    """∂(Σ y)/∂x, zero where y does not depend on x."""
-    if not y.requires_grad:
-        return torch.zeros_like(x)
-    (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True)
-    return torch.zeros_like(x) if slope is None else slope
+def _kept_higher(
+    second: Callable[[dict[str, Tensor], Tensor], Tensor], state: dict[str, Tensor], x: Tensor, frame: Frame
+) -> Tensor:
+    """The third and fourth derivatives ``(m, h)`` that a frame keeps, from the function of the Hessian ``(m, d, d)``."""
+    third = jacrev(second, 1)
+    found = {3: third(state, x)}
+    if frame.order == 4:
+        found[4] = jacrev(third, 1)(state, x)
+    return torch.stack([found[len(index)][(slice(None), *index)] for index in frame.higher], dim=-1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pdekan.domains.partition import Integers, Partition
 from pdekan.domains.quadrature import Array
+from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Frame, Jet
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
@@ -104,11 +105,7 @@ class CellNetwork(Network):
             )
             order.append(rows)
         back = torch.argsort(torch.cat(order))
-        parts = [
-            None if first is None else torch.cat([getattr(one, name) for one in jets])[back]
-            for name, first in (("value", jets[0].value), ("gradient", jets[0].gradient), ("second", jets[0].second))
-        ]
-        return Jet(frame, *parts)  # type: ignore[arg-type]
+        return concatenated(jets).each(lambda part: part[back])
 
     def _starts(self, degrees: Tensor) -> Tensor:
         sizes = torch.tensor(

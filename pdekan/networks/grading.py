@@ -59,10 +59,18 @@ def to_computational(x: Tensor, grading: Tensor) -> Tensor:
 
 
 def computational_jet(x: Jet, grading: Tensor) -> Jet:
-    """The jet of ξ from that of x, with d components: dξ/dx = 1/x', d²ξ/dx² = -x''/x'³."""
+    """The jet of ξ from that of x, with d components: dξ/dx = 1/x', d²ξ/dx² = -x''/x'³.
+
+    d³ξ/dx³ = (3 x''² - x' x''') / x'⁵, d⁴ξ/dx⁴ = (10 x' x'' x''' - x'² x'''' - 15 x''³) / x'⁷ (Abramowitz and Stegun 3.6.25).
+    """
     xi = to_computational(x.value, grading)
-    _, first, second = to_physical(xi, grading, 2)
-    return compose(lambda _: (xi, 1.0 / first, -second / first**3), x)
+    _, first, second, *more = to_physical(xi, grading, max(2, x.frame.order))
+    slopes = [xi, 1.0 / first, -second / first**3]
+    if more:
+        slopes.append((3.0 * second**2 - first * more[0]) / first**5)
+    if len(more) > 1:
+        slopes.append((10.0 * first * second * more[0] - first**2 * more[1] - 15.0 * second**3) / first**7)
+    return compose(lambda _: tuple(slopes), x)
 
 
 def limit_slopes(nodes: Tensor, lengths: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pdekan import splines
 from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Frame, Jet
-from pdekan.fields.pullbacks import product_pullback
+from pdekan.fields.pullbacks import product_pullback, with_flat
 
 # an edge of a layer: the indices of its input and its output
 Edge = tuple[int, int]
@@ -162,7 +162,7 @@ class Bases:
 
 def highest_derivative(frame: Frame) -> int:
     """The order of the highest derivative of an activation that a layer's jets depend on."""
-    return min(int(frame.level), 2)
+    return frame.order
 
 
 def _squared_gradient(x: Jet) -> Tensor:
@@ -174,26 +174,37 @@ def _squared_gradient(x: Jet) -> Tensor:
     return x.frame.pair(gradient, gradient)
 
 
+def _higher_powers(x: Jet) -> list[Tensor]:
+    """The higher derivatives ``(n, inputs, h)`` of (x - x₀)^k / k!, k = 1 … order."""
+    return [power[..., x.frame.layout.first :] for power in x.powers]
+
+
 def _sums(phi: list[Tensor], x: Jet) -> Jet:
     """Σ_i φ_io(x_i)."""
-    gradient = second = None
+    gradient = second = higher = None
     if x.gradient is not None:
         gradient = torch.einsum("nio,nid->nod", phi[1], x.gradient)
     if x.gradient is not None and x.second is not None:
         pair = _squared_gradient(x)
         second = torch.einsum("nio,nis->nos", phi[2], pair) + torch.einsum("nio,nis->nos", phi[1], x.second)
-    return Jet(x.frame, phi[0].sum(1), gradient, second)
+    if x.higher is not None:
+        pairs = zip(phi[1:], _higher_powers(x), strict=False)
+        higher = cast("Tensor", sum(torch.einsum("nio,nih->noh", phi_k, power) for phi_k, power in pairs))
+    return Jet(x.frame, phi[0].sum(1), gradient, second, higher=higher)
 
 
 def _edge_jets(phi: list[Tensor], x: Jet) -> list[Jet]:
     """φ_io(x_i) as a jet with a component for every node o, for every input i."""
-    gradient = second = None
+    gradient = second = higher = None
     if x.gradient is not None:
         gradient = phi[1][..., None] * x.gradient[:, :, None]
     if x.gradient is not None and x.second is not None:
         pair = _squared_gradient(x)
         second = phi[2][..., None] * pair[:, :, None] + phi[1][..., None] * x.second[:, :, None]
-    edges = Jet(x.frame, phi[0], gradient, second)
+    if x.higher is not None:
+        pairs = zip(phi[1:], _higher_powers(x), strict=False)
+        higher = cast("Tensor", sum(phi_k[..., None] * power[:, :, None] for phi_k, power in pairs))
+    edges = Jet(x.frame, phi[0], gradient, second, higher=higher)
     return [edges.each(lambda part, i=i: part[:, i]) for i in range(phi[0].shape[1])]  # type: ignore[misc]
 
 
@@ -226,7 +237,11 @@ class EdgeCotangent:
             if x.second is not None and by_edge.second is not None:
                 first = first + torch.einsum("nios,nis->nio", by_edge.second, x.second)
                 pair = _squared_gradient(x)
-                return cls(by_edge, [*factors, first, torch.einsum("nios,nis->nio", by_edge.second, pair)])
+                factors += [first, torch.einsum("nios,nis->nio", by_edge.second, pair)]
+                if by_edge.higher is not None:
+                    more = [torch.einsum("nioh,nih->nio", by_edge.higher, power) for power in _higher_powers(x)]
+                    factors = [factors[0], factors[1] + more[0], factors[2] + more[1], *more[2:]]
+                return cls(by_edge, factors)
             factors.append(first)
         return cls(by_edge, factors)
 
@@ -296,13 +311,25 @@ class LayerTrace:
             second = torch.einsum("nio,nios->nis", phi[1], by_edge.second)
             curved = torch.einsum("nio,nios->nis", phi[2], by_edge.second)
             gradient = gradient + 2.0 * frame.pair_pullback(curved, self.x.gradient)
-        return Jet(frame, value, gradient, second)
+        pulled = Jet(frame, value, gradient, second)
+        return pulled if by_edge.higher is None else self._with_higher(pulled, by_edge.higher)
+
+    def _with_higher(self, pulled: Jet, higher: Tensor) -> Jet:
+        """The pullback with what it owes to higher derivatives ``(n, inputs or 1, o, h)``: the transpose of φ'(x) times."""
+        layout, phi = self.x.frame.layout, self.phi
+        parts = [torch.einsum("nio,nioh->nih", slope, higher.expand(-1, slope.shape[1], -1, -1)) for slope in phi[1:]]
+        total = sum(layout.pullback(part, power) for part, power in zip(parts[1:], self.x.powers, strict=False))
+        low, high = cast("Tensor", total)[..., 1 : layout.first], cast("Tensor", total)[..., layout.first :] + parts[0]
+        # the value's is in `factors` already
+        return with_flat(pulled, torch.cat([torch.zeros_like(low[..., :1]), low, high], dim=-1))
 
 
 def _silu(x: Tensor) -> list[Tensor]:
-    """silu(x) = x σ(x) and its first three derivatives."""
+    """silu(x) = x σ(x) and its first five derivatives."""
     s = torch.sigmoid(x)
     s1 = s * (1 - s)
     s2 = s1 * (1 - 2 * s)
     s3 = s2 * (1 - 2 * s) - 2 * s1**2
-    return [x * s, s + x * s1, 2 * s1 + x * s2, 3 * s2 + x * s3]
+    s4 = s3 * (1 - 2 * s) - 6 * s1 * s2
+    s5 = s4 * (1 - 2 * s) - 8 * s1 * s3 - 6 * s2**2
+    return [x * s, s + x * s1, 2 * s1 + x * s2, 3 * s2 + x * s3, 4 * s3 + x * s4, 5 * s4 + x * s5]

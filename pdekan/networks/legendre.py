@@ -56,7 +56,7 @@ def products(position: Tensor, scale: Tensor, degree: int, frame: Frame) -> Jet:
     scale: ``(N, d)``, the derivatives of the reference coordinates by the coordinates, 2/h for a side h.
     """
     d, level = position.shape[1], frame.level
-    order = 0 if level is Derivatives.VALUE else (1 if level is Derivatives.GRADIENT else 2)
+    order = frame.order
     which = torch.as_tensor(exponents(d, degree), device=position.device)
     axes = [
         [
@@ -78,10 +78,11 @@ def products(position: Tensor, scale: Tensor, degree: int, frame: Frame) -> Jet:
 
     gradient = None if order < 1 else torch.stack([along(k) for k in range(d)], dim=-1)
     second = None
-    if level is Derivatives.FULL:
+    if frame.is_full:
         second = torch.stack([along(i, j) for i, j in zip(*frame.packed, strict=True)], dim=-1)
     elif level is Derivatives.DIAGONAL:
         second = torch.stack([along(k, k) for k in range(d)], dim=-1)
     elif level is Derivatives.SUMMED:
         second = sum((along(k, k) for k in frame.space), start=torch.zeros_like(product(*[0] * d)))[..., None]
-    return Jet(frame, product(*[0] * d), gradient, second)
+    higher = torch.stack([along(*index) for index in frame.higher], dim=-1) if frame.higher else None
+    return Jet(frame, product(*[0] * d), gradient, second, higher=higher)

@@ -104,19 +104,23 @@ class MLPTrace:
         for k in reversed(range(len(self.layers))):
             x, n = self.inputs[k], len(cotangent.value)
             rows = cotangent.value[:, :, None] * x.value[:, None]
-            for slope, part in ((cotangent.gradient, x.gradient), (cotangent.second, x.second)):
+            for slope, part in zip(cotangent.derivatives, x.derivatives, strict=True):
                 if slope is not None and part is not None:
                     rows = rows + torch.einsum("nok,nik->noi", slope, part)
             blocks.insert(0, torch.cat([rows.reshape(n, -1), cotangent.value], dim=1))
             if self.only_linear or k == 0:
                 break
             back = cotangent.each(partial(torch.einsum, "oi,no...->ni...", self.layers[k].weight))
-            cotangent = composition_pullback(back, _tanh_derivatives(self.outputs[k - 1].value), self.outputs[k - 1])
+            before = self.outputs[k - 1]
+            cotangent = composition_pullback(back, _tanh_derivatives(before.value, before.frame.order + 1), before)
         return torch.cat(blocks, dim=1)
 
 
-def _tanh_derivatives(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The first three derivatives of tanh at z."""
+def _tanh_derivatives(z: Tensor, order: int) -> list[Tensor]:
+    """The derivatives of tanh at z up to an order, the first three at least."""
     y = torch.tanh(z)
     f1 = 1.0 - y**2
-    return f1, -2.0 * y * f1, f1 * (6.0 * y**2 - 2.0)
+    found = [f1, -2.0 * y * f1, f1 * (6.0 * y**2 - 2.0)]
+    if order > 3:
+        found += [f1 * y * (16.0 - 24.0 * y**2), f1 * (16.0 - 120.0 * y**2 + 120.0 * y**4)]
+    return found

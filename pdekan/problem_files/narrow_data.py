@@ -16,7 +16,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from pdekan.fields.jets import Derivatives
+from pdekan.fields.jets import Derivatives, Level
 from pdekan.problem_files.interpreter import traced
 from pdekan.problem_files.parser import Expression
 from pdekan.problems.formulas import EXACT, Field, ProblemError
@@ -85,7 +85,7 @@ def _formulas(problem: Problem) -> Iterator[_Formula]:
         operator, value = with_known_value(equation.operator, equation.source, problem.parameters)
         level = problem.level_of(operator, _middle(problem))
 
-        def source(points: Tensor, operator: Field = operator, value: object = value, level: Derivatives = level) -> Tensor:
+        def source(points: Tensor, operator: Field = operator, value: object = value, level: Level = level) -> Tensor:
             return problem.right_hand_side(value, operator, points, level, None)[:, None]  # type: ignore[arg-type]
 
         if value is EXACT:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pdekan.domains.quadrature import Quadrature
-from pdekan.fields.jets import Derivatives, Jet
+from pdekan.fields.jets import Jet, Level
 from pdekan.problems.formulas import Field, Formula, RightHandSide
 from pdekan.problems.places import Place
 from pdekan.problems.problem import Problem
@@ -32,15 +32,15 @@ class Sample:
         normals = None if rule.normals is None else torch.as_tensor(rule.normals)
         return cls(problem, torch.as_tensor(rule.points), normals)
 
-    def level(self, operator: Field) -> Derivatives:
-        """The derivatives that an operator needs. Raises ProblemError above second order."""
+    def level(self, operator: Field) -> Level:
+        """The derivatives that an operator needs. Raises ProblemError above fourth order."""
         return self.problem.level_of(operator, self.points[:2], None if self.normals is None else self.normals[:2])
 
     def right_hand_side(self, value: Formula | RightHandSide, operator: Field) -> Tensor:
         """Values ``(n,)`` of a right-hand side; EXACT is the operator applied to the exact solution."""
         return self.problem.right_hand_side(value, operator, self.points, self.level(operator), self.normals)
 
-    def trial(self, trial: Trial, level: Derivatives, coordinate: str | None = None) -> Jet:
+    def trial(self, trial: Trial, level: Level, coordinate: str | None = None) -> Jet:
         """The jet of a trial function of a coordinate, by default the first."""
         environment = self.problem.environment(self.points, level, self.normals)
         return trial(environment[coordinate or self.problem.domain.coordinates[0]])

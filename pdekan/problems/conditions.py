@@ -239,7 +239,10 @@ class Initial(ValueCondition):
 
 @dataclass(frozen=True)
 class Periodic(Condition):
-    """The unknown, or every one, and its derivative by a coordinate agree on the two faces of that coordinate."""
+    """The unknown, or every one, and its derivative by a coordinate agree on the two faces of that coordinate.
+
+    Where the equations have third or fourth derivatives by it, second and third ones agree too.
+    """
 
     kind: ClassVar[str] = "periodic"
     default_on: ClassVar[tuple[str, ...]] = ()
@@ -252,13 +255,16 @@ class Periodic(Condition):
         return self.on[0][:-1]
 
     def requirements(self, problem: Setting) -> list[Requirement]:
-        """Two for each unknown: its jump, and that of its derivative."""
+        """For each unknown its jump and that of its derivative, and of higher ones by the order of the equations."""
         place = OppositeFaces(self.coordinate)
         found = []
         for unknown in problem.unknowns if self.unknown is None else [self.unknown]:
             label = f"periodic in {self.coordinate}" + (f", {unknown}" if len(problem.unknowns) > 1 else "")
             found.append(Requirement(label, PythonField(itself, (unknown,)), Constant(0.0), place))
             found.append(Requirement(label + ", slope", Partial(unknown, self.coordinate), Constant(0.0), place))
+            for order in range(2, problem.order_along(unknown, self.coordinate)):
+                words = f"{label}, derivative {order}"
+                found.append(Requirement(words, Partial(unknown, self.coordinate, order), Constant(0.0), place))
         return found
 
     @classmethod

@@ -78,10 +78,11 @@ class Difference(Field):
 
 @dataclass(frozen=True)
 class Partial(Field):
-    """∂u/∂(coordinate) of an unknown u."""
+    """∂u/∂(coordinate) of an unknown u, or a higher derivative by the coordinate."""
 
     unknown: str
     coordinate: str
+    order: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,7 +90,10 @@ class Partial(Field):
         return (self.unknown,)
 
     def __call__(self, environment: Environment) -> Jet:
-        return d(environment[self.unknown], self.coordinate)
+        u = environment[self.unknown]
+        for _ in range(self.order):
+            u = d(u, self.coordinate)
+        return u
 
 
 def names_of(formula: Field | RightHandSide) -> frozenset[str]:

@@ -36,6 +36,9 @@ class Setting(Protocol):
     def interfaces(self) -> Mapping[str, Domain]:
         """Shapes by name, whose boundaries are interfaces."""
 
+    def order_along(self, unknown: str, coordinate: str) -> int:
+        """The highest order of derivatives by a coordinate in equations for an unknown, at least two."""
+
 
 class Place(ABC):
     """A set of points, or of pairs of points.

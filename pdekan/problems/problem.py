@@ -7,13 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pdekan.domains.base import Domain
 from pdekan.fields.corner_functions import CornerFunctions
-from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
+from pdekan.fields.jets import Derivatives, Frame, Jet, Level, MissingDerivative
+from pdekan.fields.multi_indices import MAX_ORDER, Higher, indices, least
 from pdekan.problems.conditions import Condition
-from pdekan.problems.formulas import EXACT, Constant, Field, Formula, ProblemError, RightHandSide, as_field, right_hand_side
+from pdekan.problems.formulas import (
+    EXACT,
+    Constant,
+    Field,
+    Formula,
+    ProblemError,
+    RightHandSide,
+    as_field,
+    names_of,
+    right_hand_side,
+)
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter
 
@@ -135,7 +147,7 @@ class Problem:
     def environment(
         self,
         points: Tensor,
-        level: Derivatives,
+        level: Level,
         normals: Tensor | None = None,
         sought: Mapping[str, Jet] | None = None,
     ) -> dict[str, Jet]:
@@ -149,13 +161,13 @@ class Problem:
             names[name] = replace(jet, frame=frame)
         return names
 
-    def exact_jets(self, points: Tensor, level: Derivatives, normals: Tensor | None = None) -> dict[str, Jet]:
+    def exact_jets(self, points: Tensor, level: Level, normals: Tensor | None = None) -> dict[str, Jet]:
         """The jets of the exact solution, where it is known, at points ``(n, d)``; of others the parameters' initial values."""
         environment = self.environment(points, level, normals)
         guesses = {name: Constant(parameter.initial) for name, parameter in self.parameters.items()}
         return {name: formula(environment) for name, formula in (guesses | self.exact_fields).items()}
 
-    def exact_jet(self, points: Tensor, level: Derivatives, normals: Tensor | None = None, unknown: str | None = None) -> Jet:
+    def exact_jet(self, points: Tensor, level: Level, normals: Tensor | None = None, unknown: str | None = None) -> Jet:
         """The exact jet of an unknown, by default the first, at points ``(n, d)``. Raises ProblemError where there is none."""
         name = self.unknowns[0] if unknown is None else unknown
         if name not in self.exact_fields:
@@ -167,7 +179,7 @@ class Problem:
         value: Formula | RightHandSide,
         operator: Field,
         points: Tensor,
-        level: Derivatives,
+        level: Level,
         normals: Tensor | None,
     ) -> Tensor:
         """Values ``(n,)`` of a source or of a condition's value; EXACT is the operator applied to the exact solution."""
@@ -178,23 +190,61 @@ class Problem:
         level = self.level_of(written, points[:2], None if normals is None else normals[:2])
         return written(self.environment(points, level, normals)).value
 
-    def level_of(self, operator: Field, points: Tensor, normals: Tensor | None = None) -> Derivatives:
+    @functools.cached_property
+    def order(self) -> int:
+        """The order of the highest derivatives in equations and conditions, at least two."""
+        levels = [level for _, level in self._levels]
+        for one in (one for condition in self.conditions for one in condition.requirements(self)):
+            for face in one.faces[:1]:
+                rule = self.domain.face(face, 1, 2, 2, 0)
+                assert rule.normals is not None
+                points, normals = torch.as_tensor(rule.points[:2]), torch.as_tensor(rule.normals[:2])
+                levels.append(self.level_of(one.operator, points, normals))
+        return max((len(level.indices[-1]) for level in levels if isinstance(level, Higher)), default=2)
+
+    def order_along(self, unknown: str, coordinate: str) -> int:
+        """The highest order of derivatives by a coordinate in equations that mention an unknown, at least two."""
+        k = self.domain.coordinates.index(coordinate)
+        levels = [level for names, level in self._levels if unknown in names or not names]
+        every = [index for level in levels if isinstance(level, Higher) for index in level.indices]
+        return max((index.count(k) for index in every), default=2)
+
+    @functools.cached_property
+    def _levels(self) -> list[tuple[frozenset[str], Level]]:
+        """The names in each equation's operator, and the derivatives that it needs."""
+        points = torch.as_tensor(self.domain.interior(1, 2, 2, 0).points[:2])
+        return [(names_of(one.operator), self.level_of(one.operator, points)) for one in self.equations]
+
+    def level_of(self, operator: Field, points: Tensor, normals: Tensor | None = None) -> Level:
         """The lowest level of derivatives at which the operator can be evaluated, found by evaluating it.
 
-        Raises ProblemError for an operator of higher than second order.
+        Above second order it has the derivatives without each of which the operator cannot be evaluated. Raises ProblemError
+        for an operator of higher than fourth order.
         """
-        for level in Derivatives:
+
+        def missing(level: Level) -> MissingDerivative | None:
+            """What a level lacks."""
             frame = Frame(self.domain.coordinates, level, normals)
             trial = dict.fromkeys(self.sought, frame.coordinate(points, 0))
             try:
                 operator(self.environment(points, level, normals, trial))
             except MissingDerivative as error:
-                reason = error
-            else:
+                return error
+            return None
+
+        reason = None
+        for level in Derivatives:
+            reason = missing(level)
+            if reason is None:
                 return level
+        for order in range(3, MAX_ORDER + 1):
+            every = indices(self.domain.dimension, 3, order)
+            reason = missing(Higher(every))
+            if reason is None:
+                return Higher(least(every, lambda some: missing(Higher(some)) is None))
         raise ProblemError(
-            f"derivatives above second order are not supported (in {reason}); name the second derivatives as unknowns of their "
-            'own: unknowns = ["u", "v"], operator = ["laplacian(u) - v", "laplacian(v)"]'
+            f"derivatives above fourth order are not supported (in {reason}); name some derivatives as unknowns of their "
+            'own: unknowns = ["u", "v"], operator = ["laplacian(u) - v", "laplacian(laplacian(v))"]'
         )
 
 

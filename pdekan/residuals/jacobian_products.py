@@ -130,7 +130,7 @@ class _Chunk:
             return self._first
         u, weight = self.network.jet(self.piece.points, self.piece.frame), self.piece.weight
         total = (weight.value * u.value).sum(1)
-        for slope, part in ((weight.gradient, u.gradient), (weight.second, u.second)):
+        for slope, part in zip(weight.derivatives, u.derivatives, strict=True):
             if slope is not None and part is not None:
                 total = total + (slope * part).sum((1, 2))
         if self.keep:

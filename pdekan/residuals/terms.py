@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Quadrature
 from pdekan.domains.validation import LARGEST, UNITS
 from pdekan.fields.functions import stacked
-from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.fields.jets import Frame, Jet, Level
 from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import EXACT, Environment, Field, Formula, ProblemError, PythonField, RightHandSide, itself
 from pdekan.problems.parameters import Measurements, Parameter, with_known_value
@@ -84,13 +85,13 @@ class Term:
 
     def linearised(self, u: Jet) -> tuple[Tensor, Jet]:
         """The residual, and its derivative by the jet point by point: one pass of autograd serves any operator."""
-        parts = [None if p is None else p.detach().clone().requires_grad_() for p in (u.value, u.gradient, u.second)]
+        parts = [None if p is None else p.detach().clone().requires_grad_() for p in (u.value, *u.derivatives)]
         wanted = [p for p in parts if p is not None]
         with torch.enable_grad():
-            residual = self.residual(Jet(self.frame, *parts))  # type: ignore[arg-type]
+            residual = self.residual(_jet_of(self.frame, parts))
             slopes = torch.autograd.grad(residual.sum(), wanted, allow_unused=True, materialize_grads=True)
-        value, gradient, second = [*(slope.detach() for slope in slopes), None, None][:3]  # zeros may require a gradient
-        return residual.detach(), Jet(self.frame, value, gradient, second)  # type: ignore[arg-type]
+        # zeros may require a gradient
+        return residual.detach(), _jet_of(self.frame, [slope.detach() for slope in slopes])
 
     def zero(self, values: Tensor | None = None) -> Jet:
         """The jet of zero fields; parameters have the given values ``(S,)``, or are zero too."""
@@ -101,6 +102,13 @@ class Term:
         height = jet.value.clone()
         height[:, -self.parameters :] = values
         return replace(jet, value=height)
+
+
+def _jet_of(frame: Frame, parts: Sequence[Tensor | None]) -> Jet:
+    """The jet of value, gradient, second and higher derivatives, as many as there are."""
+    value, gradient, second, higher = [*parts, None, None, None][:4]
+    assert value is not None
+    return Jet(frame, value, gradient, second, higher=higher)
 
 
 def _at(jet: Jet, points: Tensor, frame: Frame) -> Jet:
@@ -259,7 +267,7 @@ def _target(
     problem: Problem,
     operator: Field,
     value: Formula | RightHandSide,
-    level: Derivatives,
+    level: Level,
     points: Tensor,
     normals: Tensor | None,
     sides: int,
@@ -290,14 +298,15 @@ def units(term: Term, problem: Problem) -> Tensor:
     if gradient is not None:
         gradient = gradient.clone()
         gradient[:, :count] = (per_length / len(lower)).expand(n, count, -1)
-    sizes: Tensor = (term.point_share @ local_sizes(term, problem, Jet(term.frame, value, gradient, jet.second))).sqrt()
+    linear = _jet_of(term.frame, [value, gradient, jet.second, jet.higher])
+    sizes: Tensor = (term.point_share @ local_sizes(term, problem, linear)).sqrt()
     return sizes
 
 
 def local_sizes(term: Term, problem: Problem, u: Jet) -> Tensor:
     """Squares ``(n, U)`` of the sizes of a term's residual at its points, near u, when an unknown and its derivatives are one.
 
-    The sum of squares of ∂r/∂u, ∂r/∂∇u and ∂r/∂∇²u, each times 1/H once for each derivative; H: half-lengths of the domain.
+    The sum of squares of ∂r/∂u, ∂r/∂∇u, ∂r/∂∇²u, …, each times 1/H once for each derivative; H: half-lengths of the domain.
     """
     per_length = 2.0 / (term.points.new_tensor(problem.domain.upper) - term.points.new_tensor(problem.domain.lower))
     slope = term.linearised(u)[1]
@@ -306,6 +315,8 @@ def local_sizes(term: Term, problem: Problem, u: Jet) -> Tensor:
         size = size + (slope.gradient * per_length).square().sum(2)
     if slope.second is not None:
         size = size + (slope.second * term.frame.pair(per_length, per_length)).square().sum(2)
+    if slope.higher is not None:
+        size = size + (slope.higher * term.frame.layout.monomials(per_length)).square().sum(2)
     if term.mix is not None:  # as if every point had a residual of its own
         size = size / term.mix.square().clamp_min(1e-300)[:, None]
     return size[:, : len(term.sought) - term.parameters]
@@ -342,9 +353,9 @@ def is_affine(term: Term, problem: Problem) -> bool:
         drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
         return torch.cat([drawn[:, :count], like[:, count:]], dim=1)
 
-    u = [draw(p) for p in (zero.value, zero.gradient, zero.second)]
-    v = [draw(p) for p in (zero.value, zero.gradient, zero.second)]
+    u = [draw(p) for p in (zero.value, *zero.derivatives)]
+    v = [draw(p) for p in (zero.value, *zero.derivatives)]
     middle = [None if p is None or q is None else 0.5 * (p + q) for p, q in zip(u, v, strict=True)]
-    ru, rv, rm = (term.residual(Jet(term.frame, *parts)) for parts in (u, v, middle))  # type: ignore[arg-type]
+    ru, rv, rm = (term.residual(_jet_of(term.frame, parts)) for parts in (u, v, middle))
     scale = float(torch.maximum(ru.abs(), rv.abs()).max()) + 1e-300
     return bool(((0.5 * (ru + rv) - rm).abs() <= 1e-11 * scale).all())

@@ -77,7 +77,10 @@ def applied(field: Field, names: Names, coordinates: Coordinates) -> sympy.Expr:
     if isinstance(field, Difference):
         return applied(field.first, names, coordinates) - applied(field.second, names, coordinates)
     if isinstance(field, Partial):
-        return derivative(_scalar(names[field.unknown]), field.coordinate)
+        slope = _scalar(names[field.unknown])
+        for _ in range(field.order):
+            slope = derivative(slope, field.coordinate)
+        return slope
     if isinstance(field, PythonField) and field.function is itself:
         return _scalar(names[field.names[0]])
     if isinstance(field, PythonField) and field.function is normal:

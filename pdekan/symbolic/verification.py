@@ -218,7 +218,7 @@ class _TermChecker:
         jet = self._jet(term)
         residual, slope = term.linearised(jet)
         size = (slope.value * jet.value).abs().sum(1)
-        for a, b in ((slope.gradient, jet.gradient), (slope.second, jet.second)):
+        for a, b in zip(slope.derivatives, jet.derivatives, strict=True):
             if a is not None and b is not None:
                 size = size + (a * b).abs().sum((1, 2))
         whole = float((units(term, self.problem) * self.heights).norm())

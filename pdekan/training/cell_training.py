@@ -107,6 +107,7 @@ def refusal(problem: Problem) -> str | None:
         ("graded coordinates", problem.training.adapt),
         ("slits", isinstance(domain, Polygon) and bool(domain.slits)),
         ("an MLP", problem.network.kind == "mlp"),
+        ("derivatives above second order", problem.order > 2),
     ):
         if there:
             return f"there are {what}"

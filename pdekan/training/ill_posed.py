@@ -25,9 +25,12 @@ def ill_posed(problem: Problem) -> Iterator[str]:
     for name in problem.unknowns if problem.equations else ():
         faces = faces_with_conditions(problem, name)
         bare = [face for face in problem.domain.faces if face not in faces]
-        for _, gradient, second in slopes(problem, name):
-            if bool((second != 0.0).any()):
-                words = _words(problem, name, faces, bare, gradient, _matrices(problem, second))
+        for slope in slopes(problem, name):
+            assert slope.gradient is not None
+            assert slope.second is not None
+            second_order = slope.higher is None or not bool(slope.higher.any())
+            if second_order and bool((slope.second != 0.0).any()):
+                words = _words(problem, name, faces, bare, slope.gradient, _matrices(problem, slope.second))
                 yield from [] if words is None else [words]
 
 

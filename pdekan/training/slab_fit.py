@@ -122,11 +122,8 @@ def _size(term: Term, jet: Jet, whole: Jet) -> float:
     """The root mean square over the points of what the parts of the jet contribute, and of the right-hand side."""
     slope = term.linearised(jet)[1]
     total = term.target**2
-    for derivative, own, inside in (
-        (slope.value, jet.value, whole.value),
-        (slope.gradient, jet.gradient, whole.gradient),
-        (slope.second, jet.second, whole.second),
-    ):
+    parts = ((one.value, *one.derivatives) for one in (slope, jet, whole))
+    for derivative, own, inside in zip(*parts, strict=True):
         if derivative is None or own is None:
             continue
         height = own if term.group == "equation" or inside is None else inside.square().mean(0).sqrt()

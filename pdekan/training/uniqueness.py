@@ -6,14 +6,13 @@ missing and functions of size one leave next to no residual (`estimate.amplifica
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from pdekan.fields.jets import TIME, Derivatives, Frame, Jet
-from pdekan.problems.conditions import Condition
+from pdekan.problems.conditions import Condition, Periodic
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term
@@ -26,6 +25,7 @@ UNDETERMINED = 1e6
 # … and above which functions of size one leave a residual of round-off: growth by exp(18) has 1e8, a missing value 1e9.
 NULL = 3e8
 POINTS = (2, 4, 64, 0)  # of the trial: cells, points an axis, count, seed
+BENT = (0.3, 0.1, 0.05)  # first, second and higher derivatives of the trial
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,41 @@ def refuse_undetermined(problem: Problem) -> None:
 def missing_conditions(problem: Problem) -> Iterator[Missing]:
     """What seems to be missing, unknown by unknown: initial conditions by the order in time, conditions on faces."""
     for name in problem.unknowns if problem.equations else ():
-        order, order_in_time = _orders(problem, name)
+        orders = _orders(problem, name)
+        order, order_in_time = max(orders.values(), default=-1), orders.get(TIME, 0)
         if order < 0:
             yield Missing(f"no equation depends on {name}", True)
             continue
         faces = faces_with_conditions(problem, name)
         if faces.count(START) < order_in_time:
-            what = f'an initial condition with operator = "dt({name})"' if START in faces else f"the initial value of {name}"
+            what = f"the initial value of {name}"
+            if START in faces:
+                count = faces.count(START)
+                what = f'an initial condition with operator = "{"dt(" * count}{name}{")" * count}"'
             yield Missing(f"{name} has derivatives of order {order_in_time} in {TIME}: {what} is missing on {START}", True)
         bare = [face for face in problem.domain.faces if face not in faces and face[:-1] != TIME]
         enough = problem.domain.dimension == 1 and len(faces) >= order  # of an ordinary differential equation, on either face
         if bare and order > 0 and not enough:
             yield Missing(f"nothing is stated for {name} on {', '.join(bare[:6])}", False)
+        elif not enough:
+            yield from _too_few(problem, name, faces, orders)
+
+
+def _too_few(problem: Problem, name: str, faces: list[str], orders: Mapping[str, int]) -> Iterator[Missing]:
+    """Where an equation of third or fourth order has fewer conditions than that on the two faces of a coordinate together, or
+    fewer than half as many on a face of another kind.
+    """
+    joined = {face for one in problem.conditions if isinstance(one, Periodic) for face in problem.faces(one)}
+    for face in problem.domain.faces:
+        along, end = face[:-1], face[-1:]
+        if face in joined or along == TIME or max(orders.values()) < 3:
+            continue
+        pair = (along + "-", along + "+") if along in orders and end in "+-" else (face,)
+        needed = orders[along] if len(pair) == 2 else max(orders.values()) // 2
+        stated = sum(faces.count(one) for one in pair)
+        if face == pair[0] and needed > 2 // (3 - len(pair)) and stated < needed:
+            where = " and ".join(pair) + (" together" if len(pair) == 2 else "")
+            yield Missing(f"{name} needs {needed} conditions on {where}, of which {stated} are stated", False)
 
 
 def cause_of_amplification(problem: Problem) -> str:
@@ -98,27 +121,26 @@ def _concerns(problem: Problem, condition: Condition, name: str) -> bool:
     return any(name in getattr(operator, "names", (name,)) for operator in operators)
 
 
-def _orders(problem: Problem, name: str) -> tuple[int, int]:
-    """The highest order of an unknown's derivatives in the equations, -1 where none depends on it, and that in time."""
-    order = in_time = -1
+def _orders(problem: Problem, name: str) -> dict[str, int]:
+    """The highest order of an unknown's derivatives in the equations by coordinate; nothing where none depends on it."""
+    found: dict[str, int] = {}
     for slope in slopes(problem, name):
-        for k, part in enumerate(slope):
-            order = max(order, k if bool(part.any()) else -1)
-        if TIME in problem.domain.coordinates:
-            t = problem.domain.coordinates.index(TIME)
-            second = list(zip(*Frame(problem.domain.coordinates).packed, strict=True)).index((t, t))
-            in_time = max(in_time, 2 if bool(slope[2][:, second].any()) else 1 if bool(slope[1][:, t].any()) else 0)
-    return order, max(in_time, 0)
+        flat = slope.flat
+        for index, place in slope.frame.layout.places.items():
+            if bool(flat[..., place].any()):
+                for k, coordinate in enumerate(problem.domain.coordinates):
+                    found[coordinate] = max(found.get(coordinate, 0), index.count(k))
+    return found
 
 
-def slopes(problem: Problem, name: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Derivatives of each equation's residual by value, gradient and Hessian of an unknown, at points inside."""
+def slopes(problem: Problem, name: str) -> Iterator[Jet]:
+    """Derivatives of each equation's residual by the jet of an unknown, of level FULL at least, at points inside."""
     points = torch.as_tensor(problem.domain.interior(*POINTS).points)
-    frame = Frame(problem.domain.coordinates, Derivatives.FULL)
     k = problem.unknowns.index(name)
     for equation in problem.equations:
-        problem.level_of(equation.operator, points[:2])  # which refuses derivatives of higher order
-        environment = problem.environment(points, Derivatives.FULL)
+        level = max(Derivatives.FULL, problem.level_of(equation.operator, points[:2]))
+        frame = Frame(problem.domain.coordinates, level)
+        environment = problem.environment(points, level)
         term = Term(
             name="", group="equation", operator=equation.operator, points=points, target=points.new_zeros(len(points)),
             share=points.new_full((len(points),), 1.0 / len(points)), frame=frame, environment=environment,
@@ -126,10 +148,6 @@ def slopes(problem: Problem, name: str) -> Iterator[tuple[Tensor, Tensor, Tensor
         )  # fmt: skip
         zero = term.zero()
         value = (0.7 + 0.1 * torch.sin(points.sum(1, keepdim=True))).expand_as(zero.value)
-        assert zero.gradient is not None
-        assert zero.second is not None
-        trial = Jet(frame, value, torch.full_like(zero.gradient, 0.3), torch.full_like(zero.second, 0.1))
-        slope = term.linearised(trial)[1]
-        assert slope.gradient is not None
-        assert slope.second is not None
-        yield slope.value[:, k : k + 1], slope.gradient[:, k], slope.second[:, k]
+        pairs = zip(zero.derivatives, BENT, strict=True)
+        gradient, second, higher = (None if part is None else torch.full_like(part, size) for part, size in pairs)
+        yield term.linearised(Jet(frame, value, gradient, second, higher=higher))[1][k]
