@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import sympy
 import torch
 
+from pdekan.domains.base import Domain
+from pdekan.domains.box import box
+from pdekan.domains.shapes import disk
 from pdekan.fields.functions import composed, exp, sin
 from pdekan.fields.jets import Frame, Jet, MissingDerivative
 from pdekan.fields.multi_indices import Higher, indices, is_closed, layout
-from pdekan.fields.operators import dx, laplacian
+from pdekan.fields.operators import dt, dx, laplacian
 from pdekan.problem_files.loader import ProblemFileError, loads
+from pdekan.problems.conditions import Condition, dirichlet, initial, neumann, periodic, robin
+from pdekan.problems.formulas import EXACT, Formula, ProblemError
+from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
+from pdekan.training.solver import solve
+from pdekan.training.uniqueness import missing_conditions, refuse_undetermined
 
+Conditions = tuple[Condition, ...]
 ALL = Higher(indices(2, 3, 4))
 BEAM = """
 schema = 1
@@ -38,7 +48,7 @@ def problem(operator: str, exact: str = "exp(x)", more: str = "") -> Problem:
 
 
 def position(level: Higher = ALL) -> tuple[Jet, Jet]:
-    points = 0.3 + torch.rand(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    points = 0.3 + torch.rand(3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     frame = Frame(("x", "y"), level)
     return frame.coordinate(points, 0), frame.coordinate(points, 1)
 
@@ -58,8 +68,9 @@ def test_all_derivatives_up_to_fourth_order_agree_with_sympy(formula: str) -> No
     expression = sympy.sympify(formula, locals={"x": sx, "y": sy})
     for index, place in parsed.frame.layout.places.items():
         derivative = expression.diff(*((sx, sy)[k] for k in index)) if index else expression
+        value = sympy.lambdify((sx, sy), derivative, "mpmath")
         for n, (a, b) in enumerate(points.tolist()):
-            exact = float(derivative.evalf(25, subs={sx: a, sy: b}))
+            exact = float(value(a, b))
             assert float(parsed.flat[n, place]) == pytest.approx(exact, rel=1e-10, abs=1e-10 * (1 + abs(exact)))
 
 
@@ -120,3 +131,92 @@ def test_periodic_conditions_join_as_many_derivatives_as_the_equation_has() -> N
     text += '[[conditions]]\ntype = "initial"\nvalue = "exact"\n'
     labels = [one.label for one in loads(text).conditions[0].requirements(loads(text))]
     assert labels == ["periodic in x", *(f"periodic in x, {what}" for what in ("slope", "derivative 2", "derivative 3"))]
+
+
+SQUARE, CHANNEL, ROD = box(x=(0, 1), y=(0, 1)), box(x=(0, 4), t=(0, 1)), box(x=(0, 1))
+
+
+def bending(u: Jet) -> Jet:
+    return laplacian(laplacian(u))
+
+
+def dispersion(u: Jet) -> Jet:
+    return dt(u) + dx(dx(dx(u)))
+
+
+MOMENT, SHEAR = robin(lambda u: dx(dx(u)), 0.0, "x+"), robin(lambda u: dx(dx(dx(u))), 0.0, "x+")
+
+
+@pytest.mark.parametrize(
+    ("domain", "operator", "conditions"),
+    [
+        (ROD, bending, [dirichlet(), neumann()]),
+        (ROD, bending, [dirichlet(0.0, "x-"), neumann(0.0, "x-"), MOMENT, SHEAR]),
+        (SQUARE, bending, [dirichlet(), neumann()]),
+        (disk(), bending, [dirichlet(0.0, "outer"), neumann(0.0, "outer")]),
+        (CHANNEL, dispersion, [initial(), dirichlet(), neumann(0.0, "x+")]),
+        (CHANNEL, dispersion, [initial(), periodic("x")]),
+    ],
+)
+def test_conditions_that_determine_the_solution_are_enough(domain: Domain, operator: Formula, conditions: Conditions) -> None:
+    assert not list(missing_conditions(Problem(domain, operator, 0.0, conditions)))
+
+
+@pytest.mark.parametrize(
+    ("domain", "operator", "conditions", "words"),
+    [
+        (ROD, bending, [dirichlet(), neumann(0.0, "x-")], r"4 conditions on x- and x\+ together, of which 3"),
+        (SQUARE, bending, [dirichlet()], r"4 conditions on y- and y\+ together, of which 2"),
+        (disk(), bending, [dirichlet(0.0, "outer")], "2 conditions on outer, of which 1"),
+        (CHANNEL, dispersion, [initial(), dirichlet()], r"3 conditions on x- and x\+ together, of which 2"),
+        (CHANNEL, lambda u: dt(dt(u)) + bending(u), [initial(), dirichlet(), neumann()], r'operator = "dt\(u\)"'),
+    ],
+)
+def test_a_condition_too_few_is_refused_with_how_many_are_needed(
+    domain: Domain, operator: Formula, conditions: Conditions, words: str
+) -> None:
+    with pytest.raises(ProblemError, match=words):
+        refuse_undetermined(Problem(domain, operator, 0.0, conditions))
+
+
+def test_a_beam_is_solved_to_round_off() -> None:
+    """A cantilever under its weight, u = x² (6 - 4 x + x²) / 24: the bending moment and the shear force vanish at its end."""
+    conditions = [dirichlet(0.0, "x-"), neumann(0.0, "x-"), MOMENT, SHEAR]
+    solution = solve(Problem(ROD, bending, 1.0, conditions, exact=lambda x: x * x * (x * x - 4.0 * x + 6.0) / 24.0))
+    assert solution.status == "converged"
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_relative < 1e-11
+
+
+@pytest.mark.parametrize("options", [NetworkOptions(kind="mlp", hidden=[8]), NetworkOptions(hidden=[4], degree=7, intervals=4)])
+def test_every_network_trains_on_a_fourth_derivative(options: NetworkOptions) -> None:
+    one = Problem(ROD, bending, lambda x: exp(x), [dirichlet(EXACT), neumann(EXACT)], exact=lambda x: exp(x), network=options)
+    solution = solve(one, training=TrainingOptions(steps=40, seconds=20.0), estimate=False)
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_relative < 1e-6
+
+
+def test_exact_conditions_hold_where_the_equation_is_of_fourth_order() -> None:
+    conditions = [dirichlet(EXACT, enforce="exact"), neumann(EXACT)]
+    solution = solve(Problem(SQUARE, bending, EXACT, conditions, exact=lambda x, y: x**3 * y**2), estimate=False)
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_relative < 1e-7
+    edge = np.array([[0.0, 0.3], [1.0, 0.7], [0.4, 1.0]])
+    np.testing.assert_allclose(solution(edge), edge[:, 0] ** 3 * edge[:, 1] ** 2, atol=1e-14)
+
+
+def test_an_initial_value_problem_of_third_order_is_solved_in_slabs() -> None:
+    conditions = [initial(EXACT), initial(EXACT, lambda u: dt(u)), initial(EXACT, lambda u: dt(dt(u)))]
+    one = Problem(box(t=(0, 3)), lambda u: dt(dt(dt(u))) + u * dt(dt(u)), EXACT, conditions, exact=lambda t: sin(t * 3.0))
+    solution = solve(one)
+    assert solution.status == "converged"
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_relative < 1e-7
+
+
+def test_cells_and_finite_elements_say_that_they_know_second_order_only() -> None:
+    conditions = [dirichlet(), neumann()]
+    with pytest.raises(ProblemError, match="cells: there are derivatives above second order"):
+        solve(Problem(SQUARE, bending, 1.0, conditions, network=NetworkOptions(cells=4)))
+    with pytest.raises(ProblemError, match='reference = "fem" knows equations of second order'):
+        solve(Problem(SQUARE, bending, 1.0, conditions, exact_reference="fem"))

@@ -150,7 +150,7 @@ class Ansatz(Network):
     @torch.no_grad()
     def _fields(self, points: Tensor, frame: Frame) -> _Fields:
         problem = self.problem
-        environment = problem.environment(points, frame.level)
+        environment = problem.environment(points, frame.level, frame.normal)
         position = [environment[name] for name in problem.domain.coordinates]
         masks = None
         if len(self._regions) > 1:

@@ -152,14 +152,16 @@ def _judged(unseen: list[Term], sizes: list[float], network: Network, length: fl
 def _change(term: Term, jet: Jet, size: float, length: float) -> float:
     """By what a residual of this size changes the unknowns within the length, relative to them; inf where that is not known.
 
-    It changes the highest derivative: u' by r / |∂r/∂u'|, or u'' by r / |∂r/∂u''|, and then u' relative to |u'| + |u| / length.
+    It changes the highest derivative: u' by r / |∂r/∂u'|, or u'' by r / |∂r/∂u''| and then u' relative to |u'| + |u| / length,
+    and so on.
     """
     slope = term.linearised(jet.each(Tensor.detach))[1]
     if term.group != "equation" or slope.gradient is None or jet.gradient is None:
         return math.inf
-    weights, heights = ((term.share @ part**2).sqrt() for part in (slope.gradient[..., 0], jet.value))
-    if slope.second is not None and bool(slope.second.any()):
-        weights = (term.share @ slope.second[..., 0] ** 2).sqrt()
-        heights = torch.maximum((term.share @ jet.gradient[..., 0] ** 2).sqrt(), heights / length)
+    slopes, parts = ([part for p in one.derivatives if p is not None for part in p.unbind(-1)] for one in (slope, jet))
+    order = max((k for k, part in enumerate(slopes, 1) if bool(part.any())), default=1)
+    weights, heights = ((term.share @ part**2).sqrt() for part in (slopes[order - 1], jet.value))
+    for part in parts[: order - 1]:
+        heights = torch.maximum((term.share @ part**2).sqrt(), heights / length)
     changes = weights * heights
     return length * float((size / changes[changes > 0.0]).max()) if bool((changes > 0.0).any()) else math.inf

@@ -72,10 +72,10 @@ def missing_conditions(problem: Problem) -> Iterator[Missing]:
             yield Missing(f"{name} has derivatives of order {order_in_time} in {TIME}: {what} is missing on {START}", True)
         bare = [face for face in problem.domain.faces if face not in faces and face[:-1] != TIME]
         enough = problem.domain.dimension == 1 and len(faces) >= order  # of an ordinary differential equation, on either face
-        if bare and order > 0 and not enough:
-            yield Missing(f"nothing is stated for {name} on {', '.join(bare[:6])}", False)
-        elif not enough:
+        if order > 2:
             yield from _too_few(problem, name, faces, orders)
+        elif bare and order > 0 and not enough:
+            yield Missing(f"nothing is stated for {name} on {', '.join(bare[:6])}", False)
 
 
 def _too_few(problem: Problem, name: str, faces: list[str], orders: Mapping[str, int]) -> Iterator[Missing]:
@@ -92,7 +92,7 @@ def _too_few(problem: Problem, name: str, faces: list[str], orders: Mapping[str,
         stated = sum(faces.count(one) for one in pair)
         if face == pair[0] and needed > 2 // (3 - len(pair)) and stated < needed:
             where = " and ".join(pair) + (" together" if len(pair) == 2 else "")
-            yield Missing(f"{name} needs {needed} conditions on {where}, of which {stated} are stated", False)
+            yield Missing(f"{name} needs {needed} conditions on {where}, of which {stated} are stated", True)
 
 
 def cause_of_amplification(problem: Problem) -> str:
