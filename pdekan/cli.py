@@ -24,7 +24,7 @@ USERS_ERRORS = ("ProblemError", "OutputError", "StudyError")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (listed by --help)."""
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args(given)
+    options = argument_parser().parse_args(given)
     # what makes the same again: a study that was resumed is the one that was not interrupted
     options.typed = shlex.join(["pdekan", *(word for word in given if word != "--resume")])
     try:
@@ -49,7 +49,7 @@ def _is_users(error: Exception) -> bool:
     return isinstance(error, (UsageError, OSError)) or any(kind.__name__ in USERS_ERRORS for kind in type(error).__mro__)
 
 
-def _parser() -> argparse.ArgumentParser:
+def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pdekan",
         description="Solve partial differential equations with Kolmogorov-Arnold networks, and know the error.",

@@ -72,7 +72,7 @@ Formulas = Annotated[
 class Equation(Table):
     """operator = source, in the domain; lists of equal length for a system."""
 
-    operator: Formulas
+    operator: Formulas = Field(description="a formula of the unknowns")
     source: Formulas = Field(default=["0"], description='a formula, or "manufactured": the operator applied to [exact]')
 
     @model_validator(mode="after")
@@ -94,8 +94,8 @@ class Condition(Table):
     type: Kind
     on: Faces | None = Field(default=None, description='"boundary", a face such as "x-", or a list; a mean also "domain"')
     value: Formula | None = Field(default=None, description='a formula, or "exact"')
-    operator: Formula | None = None
-    unknown: Name | None = None
+    operator: Formula | None = Field(default=None, description="a formula of the unknowns; by default the type's")
+    unknown: Name | None = Field(default=None, description="whose condition it is; needed where there are several")
     enforce: Annotated[Literal["weak", "exact"], Field(description="exact: built into the network")] = "weak"
 
     @model_validator(mode="after")
@@ -153,13 +153,13 @@ class ProblemFile(Table):
     """A problem file."""
 
     version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(alias="schema", description="version of the format")
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)
-    title: Title = ""
-    reference: Title = ""
-    unknowns: list[Name] = Field(default=["u"], min_length=1, max_length=MAX_UNKNOWNS)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100, description="names the run's directory")
+    title: Title = Field(default="", description="a line for figures and lists")
+    reference: Title = Field(default="", description="where the problem was published")
+    unknowns: list[Name] = Field(default=["u"], min_length=1, max_length=MAX_UNKNOWNS, description="names of what is sought")
     domain: Any
-    parameters: dict[Name, Value] = Field(default={}, max_length=200)
-    functions: dict[Name, Formula] = Field(default={}, max_length=200)
+    parameters: dict[Name, Value] = Field(default={}, max_length=200, description="numbers by name, given or sought")
+    functions: dict[Name, Formula] = Field(default={}, max_length=200, description="formulas by name, used in other formulas")
     equation: Equation | None = None
     conditions: list[Condition] = Field(default=[], max_length=200)
     data: list[Data] = Field(default=[], max_length=20)

@@ -50,11 +50,13 @@ class NetworkOptions:
     Raises ValueError for values beyond the limits of the annotations, and for product nodes in an MLP.
     """
 
-    kind: Literal["kan", "mlp"] = "kan"
-    hidden: Annotated[Sequence[Width | Nodes], Layers] | None = None
-    degree: Degree | Annotated[Sequence[Degree], Layers] | None = None
-    intervals: Intervals | Annotated[Sequence[Intervals], Layers] | None = None
-    base: Literal["none", "silu"] = "none"
+    kind: Annotated[Literal["kan", "mlp"], "splines on the edges, or a tanh network"] = "kan"
+    hidden: Annotated[Annotated[Sequence[Width | Nodes], Layers] | None, "nodes of each hidden layer"] = None
+    degree: Annotated[Degree | Annotated[Sequence[Degree], Layers] | None, "of the splines; one, or one a layer"] = None
+    intervals: Annotated[
+        Intervals | Annotated[Sequence[Intervals], Layers] | None, "knot intervals of an edge; one number, or one a layer"
+    ] = None
+    base: Annotated[Literal["none", "silu"], "silu: the residual activation of the KAN paper"] = "none"
     cells: Annotated[
         Literal["adaptive"] | Cells | Annotated[Sequence[Cells], Len(1, 3)] | None, "parts with a network each; on boxes"
     ] = None
@@ -111,15 +113,17 @@ class TrainingOptions:
     points that are denser where the residual is large. Raises ValueError for values beyond the limits of the annotations.
     """
 
-    optimizer: Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"] = "gauss-newton"
-    points: Annotated[int | None, Ge(1), Le(1_000_000)] = None
-    weights: Weights | None = None
+    optimizer: Annotated[
+        Literal["gauss-newton", "matrix-free", "ssbroyden", "lbfgs", "adam"], "what minimises the least squares"
+    ] = "gauss-newton"
+    points: Annotated[int | None, Ge(1), Le(1_000_000), "training points inside, about"] = None
+    weights: Annotated[Weights | None, "factors of the mean squares; without, they are balanced"] = None
     refine: Annotated[Sequence[Intervals] | None, Len(1, 20), "intervals by stage"] = None
-    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
-    starts: Annotated[int | None, Ge(1), Le(1000)] = None
-    seconds: Annotated[float, Gt(0), Le(1e7)] = 60.0
-    steps: Annotated[int | None, Ge(1), Le(10_000_000)] = None
-    tolerance: Annotated[float | None, Gt(0), Lt(1)] = None
+    seed: Annotated[int, Ge(0), Le(2**63 - 1), "of the random start"] = 0
+    starts: Annotated[int | None, Ge(1), Le(1000), "trainings from other seeds, of which the best is kept"] = None
+    seconds: Annotated[float, Gt(0), Le(1e7), "time allowed"] = 60.0
+    steps: Annotated[int | None, Ge(1), Le(10_000_000), "optimizer steps at most, in all"] = None
+    tolerance: Annotated[float | None, Gt(0), Lt(1), "of the relative error and the relative residual"] = None
     memory: Annotated[float | None, Ge(1), Le(1e7), "megabytes that the Jacobian may take"] = None
     slabs: Annotated[int, Ge(1), Le(1000), "parts of time that are solved one after the other"] = 1
     resample: Annotated[bool, "train every stage again with more points where the residual is large"] = False

@@ -26,14 +26,14 @@ from pdekan.solutions.solution import Solution
 from pdekan.training.solver import solve
 
 TABLE = Path(__file__).with_suffix(".md")
-README = Path(__file__).parents[2] / "README.md"
-SHOWN = (1, 2, 3, 5, 6, 7, 8)  # columns of the table that the README shows
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+SHOWN = (1, 2, 3, 5, 6, 7, 8)  # columns of the table that the site shows
 SEPARABLE = """\
 Medians (least … greatest) over the seeds. sin πx sin πy and sin πx sin πy² are separable: a product node with a line behind it
 is exact up to the splines of x and of y, so those rows say nothing about other problems. The four in many dimensions a KAN
 with one hidden layer represents exactly, up to splines of one variable: with one node (cosines, quadratic), two (product of
 sines of sums) and six (harmonic). `gaussian_and_layer` is exp(-10((x - 0.2)² + (y + 0.1)²)) cos 3xy + tanh 4(x - y).
-[tests/benchmarks/accuracy.md](tests/benchmarks/accuracy.md) has H1 errors, and the commit that each row was measured at."""
+[accuracy.md](../tests/benchmarks/accuracy.md) has H1 errors, and the commit that each row was measured at."""
 NEVER = 1e-30  # a tolerance that no residual meets: training goes on to the end of its budget or ladder
 OVERRUN = 1.05  # the clock is read once a step, so that a budget is overrun by part of a step
 
@@ -199,15 +199,15 @@ def kept(renewed: Sequence[str]) -> dict[str, str]:
 
 
 def publish() -> None:
-    """Write the table into the README, without some of its columns."""
+    """Write the table into docs/benchmarks.md, without some of its columns."""
     page = TABLE.read_text("utf-8").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page if line.startswith("| ")]
     short = ["| " + " | ".join(row[k] for k in SHOWN) + " |" for row in rows]
     short.insert(1, "|" + "---|" * len(SHOWN))
     made = next(line for line in page if line.startswith("Made by"))
     block = "\n".join(["<!-- accuracy -->", *short, "", SEPARABLE, "", made, "<!-- end accuracy -->"])
-    text = README.read_text("utf-8")
-    README.write_text(re.sub(r"<!-- accuracy -->.*<!-- end accuracy -->", lambda _: block, text, flags=re.S), "utf-8")
+    text = PAGE.read_text("utf-8")
+    PAGE.write_text(re.sub(r"<!-- accuracy -->.*<!-- end accuracy -->", lambda _: block, text, flags=re.S), "utf-8")
 
 
 def main() -> None:
@@ -216,7 +216,7 @@ def main() -> None:
     names = [case.name for case in CASES]
     parser.add_argument("--cases", nargs="+", choices=names, default=names)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--report", action="store_true", help="only put the table that is there into the README again")
+    parser.add_argument("--report", action="store_true", help="only put the table that is there into the site's page again")
     asked = parser.parse_args()
     if asked.report:
         publish()

@@ -3,8 +3,9 @@
     python tests/benchmarks/peers.py [--seconds 60] [--problems NAME …] [--peers NAME …] [--report]
 
 Every peer has its own virtual environment in build/peers, made on first use, and is a process with one thread. A full run
-writes tests/benchmarks/peers.json and peers.md, the README's table and outputs/figures/peers.png; a run of some problems or
-peers writes the same files to build/peers, so that no table mixes runs. --report makes table and figure from peers.json.
+writes tests/benchmarks/peers.json and peers.md, the table of docs/benchmarks.md and outputs/figures/peers.png; one of some
+problems or peers writes the same files to build/peers, so that no table mixes runs. --report makes table and figure of the
+last ones.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 TABLE = Path(__file__).parent / "peers.md"
 FIGURE = ROOT / "outputs" / "figures" / "peers.png"
 
@@ -165,9 +165,9 @@ def write(results: dict[str, Any], table: Path, picture: Path) -> None:
 
 
 def publish(results: dict[str, Any]) -> None:
-    """Table, figure, and the README's own table."""
+    """Table, figure, and the site's table."""
     write(results, TABLE, FIGURE)
     made = f"Made by `python tests/benchmarks/peers.py` ({source(results)})."
     block = f"<!-- peers -->\n{final_rows(results)}\n{made}\n<!-- end peers -->"
-    text = README.read_text("utf-8")
-    README.write_text(re.sub(r"<!-- peers -->.*<!-- end peers -->", lambda _: block, text, flags=re.S), "utf-8")
+    text = PAGE.read_text("utf-8")
+    PAGE.write_text(re.sub(r"<!-- peers -->.*<!-- end peers -->", lambda _: block, text, flags=re.S), "utf-8")

@@ -1,0 +1,100 @@
+"""The README and the pages of the site: what they show is run, or read, as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import command
+
+from pdekan.cli import argument_parser
+from pdekan.problem_files.interpreter import CONSTANTS, OPERATIONS
+from pdekan.problem_files.loader import load_problem
+from pdekan.problem_files.schema import problem_file
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in (ROOT / "README.md", *DOCS.rglob("*.md")) if "generated" not in path.parts)
+# pages that are followed step by step; of the others commands are only parsed
+FOLLOWED = {"README.md", "tutorial.md", "python.md", "geometry.md", "inverse.md", "fenics.md", "deepxde.md"}
+BLOCK = re.compile(r"^```(?:\{code-cell\}|(\w+))\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# of a file, what a page leaves out where it shows a part
+REST: dict[str, Any] = {
+    "schema": 1,
+    "name": "part",
+    "domain": {"type": "box", "x": [0.0, 1.0]},
+    "conditions": [{"type": "dirichlet"}],
+    "equation": {"operator": "laplacian(u)"},
+}
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """The blocks of code of a page with their languages, those of notebooks as Python."""
+    return ((match[1] or "python", match[2]) for match in BLOCK.finditer(page.read_text("utf-8")))
+
+
+def typed(block: str) -> Iterator[list[str]]:
+    """The arguments of each `pdekan` that a block of shell lines calls."""
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)
+        words = words[1:] if words and words[0].endswith("$") else words  # the name of a machine
+        if words[:1] == ["pdekan"]:
+            yield words[1:]
+
+
+def read(block: str) -> None:
+    """A problem file is written and read; of a part of one, tables and keys are checked."""
+    data = tomllib.loads(block)
+    if "schema" in data:
+        Path(f"{data['name']}.toml").write_text(block, "utf-8")
+        load_problem(f"{data['name']}.toml")
+    else:
+        domain = data.get("domain", {})
+        problem_file().model_validate(REST | data | {"domain": domain if "type" in domain else REST["domain"] | domain})
+
+
+def call(arguments: list[str], follow: bool) -> None:
+    """Run a command, or only parse it."""
+    if follow or arguments == ["--version"]:
+        assert command(*arguments) == 0, arguments
+    else:
+        argument_parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for language, block in blocks(page):
+        if language == "toml":
+            read(block)
+        elif language == "sh":
+            for arguments in typed(block):
+                call(arguments, page.name in FOLLOWED)
+        elif language == "python":
+            code = compile(block, str(page), "exec")
+            if page.name in FOLLOWED and not block.startswith("# runs with"):
+                exec(code, names)
+    if page.name in ("README.md", "python.md"):
+        assert names["solution"].status == "converged"
+        assert names["solution"].errors["u"].l2_relative < 1e-6
+        assert Path("solution.vtkhdf").exists()
+    if page.name == "python.md":
+        assert names["once"].network.widths == (2, 8, 1)
+
+
+def test_every_operator_and_function_is_on_the_page() -> None:
+    written = set(re.findall(r"`(?:a )?([^\s`(]+)(?:\(| b`|`)", (DOCS / "operators.md").read_text("utf-8")))
+    names = (set(OPERATIONS) | set(CONSTANTS)) - {"+", "-", "*", "/", "**", "negative", "derivative"}
+    assert names <= written, names - written
+
+
+def test_the_readme_links_to_what_there_is() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text("utf-8"))
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -1,0 +1,43 @@
+"""What surrounds the package says the same everywhere: versions, dependencies, the files of the source distribution."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+CONDA_NAMES = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
+
+
+def bounds(requirement: str) -> tuple[str, str]:
+    """Name and bounds of a requirement."""
+    name, limits = re.fullmatch(r"([A-Za-z0-9_-]+)\s*(.*)", requirement).groups()  # type: ignore[union-attr]
+    return name, limits
+
+
+def test_the_conda_recipe_asks_for_the_same_packages() -> None:
+    recipe = (ROOT / "packaging" / "conda" / "meta.yaml").read_text("utf-8")
+    run = re.search(r"^  run:\n((?:    - .*\n)+)", recipe, re.MULTILINE)
+    assert run is not None
+    wanted = dict(bounds(line.strip(" -")) for line in run[1].splitlines())
+    ours = dict(bounds(one) for one in PROJECT["project"]["dependencies"])
+    ours = {CONDA_NAMES.get(name, name): limits for name, limits in ours.items()}
+    assert wanted == ours | {"python": PROJECT["project"]["requires-python"]}
+
+
+def test_versions_agree() -> None:
+    version = PROJECT["project"]["version"]
+    assert f'version: "{version}"' in (ROOT / "packaging" / "conda" / "meta.yaml").read_text("utf-8")
+    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_links_of_the_readme_are_absolute_on_the_package_index() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    for rule in PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(rule["pattern"], rule["replacement"], text)
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert "](https://raw.githubusercontent.com/pdekan/pdekan/main/outputs/figures/poisson_kan_paper.png)" in text
