@@ -11,6 +11,7 @@ from pdekan.domains.box import box
 from pdekan.domains.shapes import annulus
 from pdekan.fields.jets import Jet
 from pdekan.problem_files.measurements import MIN_VALUES_TO_SPLIT, VALIDATION_FRACTION, read_measurements, split_measurements
+from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.conditions import dirichlet
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import TrainingOptions
@@ -28,12 +29,13 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_columns_go_where_they_belong(tmp_path: Path) -> None:
     """Columns in any order, others beside them, cells that are missing."""
-    path = written(tmp_path, "v,y,sensor,x\n1,0.5,7,0\n,2,8,1\n3,1.5,9,0.25\n")
+    path = written(tmp_path, "v,y,sensor,x,u\n1,0.5,left,0,\n,2,right,1,5\n3,1.5,left,0.25,6\n")
     found = read_measurements(path, DOMAIN, ("u", "v"), 0.1)
     assert found.name == "probe"
     assert found.noise == 0.1
     np.testing.assert_array_equal(found.points, [[0.0, 0.5], [1.0, 2.0], [0.25, 1.5]])
-    assert list(found.values) == ["v"]
+    assert list(found.values) == ["u", "v"]
+    assert found.skipped == 0
     np.testing.assert_array_equal(found.values["v"], [1.0, np.nan, 3.0])
 
 
@@ -43,7 +45,7 @@ def test_columns_go_where_they_belong(tmp_path: Path) -> None:
         ("x,u\n0,1\n", "no column 'y'; its columns are x, u"),
         ("x,y,w\n0,1,2\n", r"no column of an unknown \(u, v\); its columns are x, y, w"),
         ("x,y,u\n", "no measurements"),
-        ("x,y,u\n0,0,1\n0,,1\n", "row 2: a coordinate is no finite number"),
+        ("x,y,u\n,0,1\n0,,1\n0,0,\n", "no row has both a point and a value"),
         ("x,y,u\ninf,0,1\n", "row 1: a coordinate is no finite number"),
         ("x,y,u\n0,0,1\n0.5,3,1\n2,1,1\n", "2 of 3 points are outside of the domain, the first at x = 0.5, y = 3"),
         ("x,y,u\n0,0,\n0,1,\n", "column 'u' has no finite value"),
@@ -54,6 +56,17 @@ def test_columns_go_where_they_belong(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match=message):
         read_measurements(written(tmp_path, text), DOMAIN, ("u", "v"), None)
+
+
+def test_rows_without_numbers_are_skipped_and_counted(tmp_path: Path) -> None:
+    rows = [f"{x},{y},{x + y}" for x in (0, 0.5, 1) for y in (0, 1, 2)]
+    path = written(tmp_path, "\n".join(["x,y,u", *rows[:4], "nan,nan,nan", "0.5,NaN,1", "0.5,0.5,", *rows[4:]]))
+    found = read_measurements(path, DOMAIN, ("u",), None)
+    assert (len(found.points), found.skipped) == (9, 3)
+    np.testing.assert_array_equal(found.values["u"], found.points.sum(1))
+    problem = Problem(DOMAIN, data=(found,))
+    (warning,) = (one for one in warnings(problem) if "skipped" in one)
+    assert "3 of 12 rows" in warning
 
 
 def test_a_hole_is_outside_and_the_boundary_is_not(tmp_path: Path) -> None:

@@ -22,6 +22,13 @@ from pdekan.output.samples import OutputError
         "x,u,,\n0.5,1,,\n1,-2e3,,\n",
         "\n  x , u \n\n 0.5 , 1 \n\n1,-2e3\n , \n\n",
         '"x","u"\n"0.5","1"\n1,-2e3\n',
+        "x;u\n0,5;1\n1;-2e3\n",
+        "x;u\n0.5;1,0\n1;-2e3\n",
+        "x\tu\n0,5\t1\n1\t-2e3\n",
+        "x  u\n 0.5  1\n1 -2e3\n",
+        "# measured on a Monday\n# x,u\n0.5,1\n# the next day\n1,-2e3\n",
+        "# x u\n5.0e-01 1.0e+00\n1.0e+00 -2.0e+03\n",
+        "# a file of ours\nx,u\n0.5,1\n1,-2e3\n",
     ],
 )
 def test_csv(text: str, tmp_path: Path) -> None:
@@ -52,11 +59,14 @@ def test_an_empty_cell_is_nan(tmp_path: Path) -> None:
         (b"x,u\n1,2,3\n", r"table\.csv:2: 3 cells"),
         (b"x,u\n1,two\n", r"table\.csv:2: column 2: cells are not numbers"),
         (b"x,u\n1,1.0.0\n", "are not numbers"),
-        (b"x;u\n1;2\n", r"column 1: cells are not numbers; commas part the cells, and a point the decimals"),
-        (b"x;u\n1,5;2\n", r"table\.csv:2: 2 cells; the first line names 1 columns; commas part the cells"),
+        (b"x,u\n0,5,1\n", r"table\.csv:2: 3 cells; .*; where commas are decimal points, semicolons or tabs have to part"),
+        (b"x;u\n1.5,0;2\n", r"column 1: cells are not numbers$"),
+        (b"0.5,1\n1,2\n", "the first line has numbers; it has to name the columns"),
         (b"\x89PNG\r\n\x1a\n\x00\xff\xfe\x00", "cannot be read"),
         (b"x,u\n1,2\x00\n", "cannot be read|are not numbers"),
-        ("x,u\n1,2\n".encode("utf-16"), "cannot be read"),
+        ("x,u\n1,2\n".encode("utf-16"), r"UTF-16, not a text file in UTF-8; save it as CSV \(UTF-8\)"),
+        (b"PK\x03\x04\x14\x00", r"a spreadsheet, not a text file in UTF-8; save it as CSV \(UTF-8\)"),
+        ("x,u\n1,2 µ\n".encode("latin-1"), "not a text file in UTF-8"),
         (b'x,u\n1,"' + b"2" * 200_000 + b'"\n', "cannot be read"),
     ],
 )
@@ -74,6 +84,48 @@ def test_no_file(tmp_path: Path) -> None:
         read_columns(tmp_path / "none.h5")
     with pytest.raises(OutputError, match="cannot be read: Is a directory"):
         read_columns(tmp_path)
+
+
+def test_text_that_is_not_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("x,sensor,u\n0,left,1\n1,right,NA\n", "utf-8")
+    columns = read_columns(path, ("x", "u"))
+    assert set(columns) == {"x", "u"}
+    np.testing.assert_array_equal(columns["u"], [1.0, np.nan])
+    with pytest.raises(OutputError, match=r"table\.csv:2: column 2: cells are not numbers"):
+        read_columns(path, ("x", "sensor"))
+
+
+def test_what_numpy_writes(tmp_path: Path) -> None:
+    written = np.random.default_rng(0).standard_normal((5, 2))
+    for more in ({}, {"delimiter": ","}, {"delimiter": ";", "comments": ""}):
+        path = tmp_path / "table.csv"
+        np.savetxt(path, written, header=more.get("delimiter", " ").join("xu"), fmt="%.18e", **more)
+        columns = read_columns(path)
+        np.testing.assert_array_equal(np.stack([columns["x"], columns["u"]], axis=1), written)
+
+
+def test_netcdf_and_parquet(tmp_path: Path) -> None:
+    """A field over its axes is as many rows as it has values; columns of a table are those of the table."""
+    xarray, pyarrow = pytest.importorskip("xarray"), pytest.importorskip("pyarrow")
+    field = xarray.Dataset({"u": (("x", "t"), [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])}, {"x": [0.0, 1.0], "t": [0, 1, 2]})
+    field["t"].attrs["units"] = "days since 2000-01-01"
+    for engine in ("h5netcdf", "scipy"):
+        field.to_netcdf(tmp_path / "field.nc", engine=engine)
+        columns = read_columns(tmp_path / "field.nc", ("x", "t", "u", "v"))
+        assert columns["x"].tolist() == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+        assert columns["t"].tolist() == [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]
+        assert columns["u"].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"x": [0, 1], "u": [0.5, None], "name": ["a", "b"]}), tmp_path / "table.parquet")
+    columns = read_columns(tmp_path / "table.parquet")
+    assert set(columns) == {"x", "u"}
+    np.testing.assert_array_equal(columns["u"], [0.5, np.nan])
+    for name in ("bad.nc", "bad.parquet"):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+        with pytest.raises(OutputError, match=f"{name}: not a"):
+            read_columns(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".hdf5", ".HDF5"])

@@ -20,13 +20,13 @@ MIN_VALUES_TO_SPLIT = 20  # with fewer values of an unknown, all are used for tr
 
 
 def read_measurements(path: Path, domain: Domain, unknowns: Sequence[str], noise: float | None) -> Measurements:
-    """The measurements in a file: CSV with a line of names, or HDF5 with a dataset for every column.
+    """The measurements in a table, see `output.columns`.
 
-    Columns are the domain's coordinates and at least one unknown; others are ignored. Raises ProblemError for a file that
-    cannot be read, missing columns, and points outside of the domain.
+    Columns are the domain's coordinates and at least one unknown; others are ignored, and rows without a value are skipped.
+    Raises ProblemError for a file that cannot be read, missing columns, and points outside of the domain.
     """
     try:
-        columns = read_columns(path)
+        columns = read_columns(path, (*domain.coordinates, *unknowns))
     except OutputError as error:
         raise ProblemError(str(error)) from None
     for name in domain.coordinates:
@@ -38,17 +38,22 @@ def read_measurements(path: Path, domain: Domain, unknowns: Sequence[str], noise
     points = np.stack([columns[name] for name in domain.coordinates], axis=1)
     if not len(points):
         raise ProblemError(f"{path}: no measurements")
-    not_finite = np.flatnonzero(~np.isfinite(points).all(1))
-    if len(not_finite):
-        raise ProblemError(f"{path}: row {not_finite[0] + 1}: a coordinate is no finite number")
-    outside = np.flatnonzero(~domain.contains(points))
+    infinite = np.flatnonzero(np.isinf(points).any(1))
+    if len(infinite):
+        raise ProblemError(f"{path}: row {infinite[0] + 1}: a coordinate is no finite number")
+    known = np.isfinite(points).all(1)
+    outside = np.flatnonzero(known)[~domain.contains(points[known])]
     if len(outside):
         named = ", ".join(f"{c} = {v:g}" for c, v in zip(domain.coordinates, points[outside[0]], strict=True))
         raise ProblemError(f"{path}: {len(outside)} of {len(points)} points are outside of the domain, the first at {named}")
     for name, column in values.items():
         if not np.isfinite(column).any():
             raise ProblemError(f"{path}: column {name!r} has no finite value")
-    return Measurements(points, values, noise, path.stem)
+    kept = np.isfinite(points).all(1) & np.any([np.isfinite(column) for column in values.values()], axis=0)
+    if not kept.any():
+        raise ProblemError(f"{path}: no row has both a point and a value")
+    values = {name: column[kept] for name, column in values.items()}
+    return Measurements(points[kept], values, noise, path.stem, int((~kept).sum()))
 
 
 def split_measurements(problem: Problem) -> tuple[Problem, Problem]:

@@ -118,7 +118,7 @@ class TrainableParameter(Table):
 class Data(Table):
     """Measurements: a file of columns, the coordinates and the unknowns that were measured."""
 
-    file: str = Field(min_length=1, max_length=1000, description="CSV with a line of names, or HDF5 with a dataset a column")
+    file: str = Field(min_length=1, max_length=1000, description="CSV with a line of names, HDF5, netCDF or Parquet")
     noise: float | None = Field(default=None, gt=0, description="standard deviation of the measured values")
 
 

@@ -60,8 +60,8 @@ def contradictions(problem: Problem) -> Iterator[tuple[Key, str]]:
 
 
 def warnings(problem: Problem) -> list[str]:
-    """Sentences on values that jump at corners, an unbalanced flux through the boundary, unused parameters, and jumps."""
-    return [*_corners(problem), *_imbalance(problem), *_unused(problem), *warnings_of_jumps(problem)]
+    """Sentences on values that jump at corners, an unbalanced flux, unused parameters, skipped data, and jumps."""
+    return [*_corners(problem), *_imbalance(problem), *_unused(problem), *_skipped(problem), *warnings_of_jumps(problem)]
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,14 @@ def _unused(problem: Problem) -> Iterator[str]:
     for name in data.get("parameters", {}):
         if name not in used:
             yield f"the parameter {name} is not used: no formula names it"
+
+
+def _skipped(problem: Problem) -> Iterator[str]:
+    """Of the rows of data files, those without a number."""
+    for one in problem.data:
+        if one.skipped:
+            rows = len(one.points) + one.skipped
+            yield f"data {one.name}: {one.skipped} of {rows} rows are skipped: a coordinate, or every value, is missing there"
 
 
 def _texts(item: object) -> Iterator[str]:

@@ -39,13 +39,15 @@ def with_known_value(
 class Measurements:
     """Values ``(n,)`` of unknowns, measured at points ``(n, d)``; nan where one was not measured.
 
-    noise: standard deviation of the values' errors, in their units; None where it is not known or there is none.
+    noise: standard deviation of the values' errors, in their units; None where it is not known or there is none. skipped: rows
+    of the file without a point or a value.
     """
 
     points: Array
     values: Mapping[str, Array]
     noise: float | None = None
     name: str = "data"
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
