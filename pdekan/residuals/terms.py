@@ -32,7 +32,8 @@ class Term:
     points: ``(sides · n, d)``; residual i joins points i, n + i, …, each times its `mix`: the jump between two faces, or a mean
     over all points (n = 1). target, share: ``(n,)``, share being ω / Σ ω. group: "equation", "conditions" or "data". faces: how
     many faces the points lie on, as many points on each. sought: names of the components of the jets that `residual` takes,
-    of which the last `parameters` are constant in space. noise: standard deviation of the target, 0 for an exact one.
+    of which the last `parameters` are constant in space. noise: standard deviation of the target, 0 for an exact one,
+    nan for one that is noisy by an unknown amount.
     """
 
     name: str

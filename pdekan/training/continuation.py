@@ -52,7 +52,8 @@ class Position:
 class Continuation:
     """Where a training goes on: the state after a stage, or that before it with the stage and the last step in it.
 
-    target: the residual at which training stops; lowered: how often it was lowered for the estimated error.
+    target: the residual at which training stops; lowered: how often it was lowered for the estimated error. exact: whether data
+    whose noise is not known were found to have none.
     """
 
     state: State
@@ -60,6 +61,7 @@ class Continuation:
     lowered: int = 0
     stage: Stage | None = None
     position: Position | None = None
+    exact: bool = False
 
 
 CLASSES = {kind.__name__: kind for kind in (Continuation, Position, Step, BestStep, State, Candidate, Stage, Residuals)}

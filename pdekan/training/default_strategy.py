@@ -14,7 +14,7 @@ from pdekan.training.strategy import Regridding, RequestedNetwork, Resampling, R
 
 def composed(problem: Problem, schedule: tuple[Stage, ...], goal: Goal, method: Method, starts: int = 1) -> Strategy:
     """The stages of a schedule, one after the other, as the options `resample`, `adapt` and `starts` want them."""
-    strategy: Strategy = Ladder(schedule, goal.target, method, goal.grows)
+    strategy: Strategy = Ladder(schedule, goal.target, method, goal.grows, noisy=goal.noisy)
     if problem.training.resample:
         strategy = Resampling(strategy)
     if problem.training.adapt:

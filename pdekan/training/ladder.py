@@ -61,7 +61,9 @@ class Ladder(Strategy):
     """Trains one stage after the other and skips those that cannot help.
 
     target: the residual at which training ends. method: of the optimizer, whose time and memory decide which stages fit.
-    grows: whether the best network is kept, and not the way to the last stage, which the user asked for.
+    grows: whether the best network is kept, and not the way to the last stage, which the user asked for. noisy: whether data
+    have noise, whose residual a larger network does not lower: training ends where one within `floor` of the target gained
+    less than the factor `little`.
     """
 
     stages: tuple[Stage, ...]
@@ -69,10 +71,15 @@ class Ladder(Strategy):
     method: Method
     grows: bool = True
     waves: PlaneWaves = PlaneWaves()
+    noisy: bool = False
+    floor: float = 10.0
+    little: float = 1.1
 
     def next(self, problem: Problem, state: State) -> Stage | Stop:
         if state.ended is not None and not state.goes_on(problem):
             return Stop(state.ended)
+        if self._at_noise(state):
+            return Stop(state.ended or Reason.STALLED)
         start, slow = state.first if state.stage is None else state.stage.index + 1, False
         for index in range(start, len(self.stages)):
             stage = self.stages[index]
@@ -84,6 +91,11 @@ class Ladder(Strategy):
             if skip in ENDS and not stage.waves:  # trained networks after waves have fewer nodes
                 return (self._patient(state) if slow else None) or Stop(ENDS[skip])
         return (self._patient(state) or Stop(Reason.TOO_SLOW)) if slow else Stop(state.ended or Reason.STALLED)
+
+    def _at_noise(self, state: State) -> bool:
+        """Whether what is left of the residual is due to the noise of data."""
+        near = state.best is not None and state.best.relative <= self.floor * self.target
+        return self.noisy and self.grows and near and state.gain < self.little
 
     def _patient(self, state: State) -> Stage | None:
         """The best network once more, in the time that no larger one can use: as a last one, it is trained while it gains."""

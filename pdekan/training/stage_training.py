@@ -241,7 +241,7 @@ class StageTraining:
         Not where the user asked for the network, nor where data are noisy.
         """
         goal, dense = self.training.goal, self.training.method.forms_jacobian
-        return self.state.grading is not None or (goal.grows and dense and not goal.noisy)
+        return not goal.noisy and (self.state.grading is not None or (goal.grows and dense))
 
     def _after(self, step: Step) -> Reason | None:
         """Validate a step, record it, and ask the callback and the rules. Only the time of the step itself is counted."""

@@ -66,7 +66,7 @@ def _noise(objective: Objective, residual: Tensor, orthogonal: Tensor) -> Tensor
         rows = slice(first, first + len(factor))
         if term.group == "data":
             out[rows] = factor * term.noise
-            if not term.noise:
+            if not term.noise > 0.0:  # 0, or nan: not known
                 series.setdefault(term.name, []).append((rows, factor))
         first += len(factor)
     for pieces in series.values():

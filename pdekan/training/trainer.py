@@ -32,6 +32,7 @@ from pdekan.training.graded_coordinates import sized
 from pdekan.training.history import History
 from pdekan.training.identifiability import undetermined
 from pdekan.training.ill_posed import ill_posed
+from pdekan.training.noise import assumed_noisy, is_unknown, shows_none
 from pdekan.training.optimizer_choice import METHODS, SizedGaussNewton
 from pdekan.training.other_solutions import other_solution
 from pdekan.training.reasons import Reason
@@ -61,14 +62,16 @@ class Trainer:
         self.problem, self.setup = problem, setup
         given = None if given is None else build_ansatz(problem, given)
         self.method = setup.method or METHODS[problem.training.optimizer]
-        goal, went_on = Goal.of(problem, given), None
+        went_on = None
         if resume is not None and given is None and setup.strategy is None and setup.device == "cpu":
             went_on = restored(resume, problem)
+        trained = problem if went_on is not None and went_on.exact else assumed_noisy(problem)
+        goal = Goal.of(trained, given)
         if went_on is not None:
             goal = replace(goal, target=went_on.target)
         starts = 1 if given is not None or (resume is not None and went_on is None) else problem.training.starts or 1
         self.strategy = setup.strategy or composed(problem, _schedule(problem, given), goal, self.method, starts)
-        fitted, validated = split_measurements(problem)
+        fitted, validated = split_measurements(trained)
         self.training = Training(
             problem, fitted, validated, goal, self.method, given, torch.device(setup.device),
             History(problem, None if resume is None else resume.history),
@@ -112,6 +115,8 @@ class Trainer:
             with self.training.clock.running():
                 self.training = self.training.near(asked_for(self.problem))
         state, stop = self._run(self.continuation)
+        if stop.reason is Reason.TOLERANCE and self.setup.strategy is None and is_unknown(self.training.fitted):
+            state, stop = self._exact(state, stop)
         comparison, reason = self._compared(state, stop)
         for lowered in range(self.continuation.lowered, self.setup.lowered):
             goal = self.training.goal
@@ -121,10 +126,23 @@ class Trainer:
             goal = replace(goal, target=0.3 * goal.target * goal.tolerance / comparison.worst)
             self.training = replace(self.training, goal=goal)
             self.strategy = composed(self.problem, self.strategy.schedule(self.problem), goal, self.method)
-            state, stop = self._run(Continuation(replace(state, ended=Reason.STALLED), goal.target, lowered + 1))
+            begun = Continuation(replace(state, ended=Reason.STALLED), goal.target, lowered + 1, exact=self.continuation.exact)
+            state, stop = self._run(begun)
             comparison, reason = self._compared(state, stop)
         end = result.End(stop.reason, state.words, self.training.goal.tolerance, comparison, reason)
         return self._finished(state, end)
+
+    def _exact(self, state: State, stop: Stop) -> tuple[State, Stop]:
+        """Training goes on, to a lower residual, where data whose noise is not known are found to have none."""
+        best = state.result()
+        known = self._objective(best, state).terms
+        if not shows_none(known, best.network, best.relative):
+            return state, stop
+        fitted, validated = split_measurements(self.problem)
+        goal = Goal.of(self.problem, self.training.given)
+        self.training = replace(self.training, fitted=fitted, held_out=validated, goal=goal)
+        self.strategy = composed(self.problem, self.strategy.schedule(self.problem), goal, self.method)
+        return self._run(Continuation(replace(state, ended=Reason.STALLED), goal.target, exact=True))
 
     def _run(self, begun: Continuation) -> tuple[State, Stop]:
         """The state in which the strategy stops; `continuation` is where another training would go on."""
