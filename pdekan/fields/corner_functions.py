@@ -36,7 +36,7 @@ class CornerFunctions:
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         """The functions at points ``(n, 2)``, one component each. Raises MissingDerivative for derivatives above the second."""
-        if frame.level > Derivatives.FULL:
+        if frame.higher:
             raise MissingDerivative("functions of corners have first and second derivatives only")
         a, b, c = self._exponents(points)
         z = (points - points.new_tensor(self.point)) @ torch.stack([c.real, c.imag], dim=1)
@@ -53,7 +53,7 @@ class CornerFunctions:
         if frame.level >= Derivatives.SUMMED:
             zz = (a * (a - 1.0) * f + (2.0 * a - 1.0) * less) / z**2
             zc, cc = b / z.conj() * first, (b - 1.0) / z.conj() * conjugate
-            i, j = ([0, 0, 1], [0, 1, 1]) if frame.level is Derivatives.FULL else ([0, 1], [0, 1])
+            i, j = ([0, 0, 1], [0, 1, 1]) if frame.is_full else ([0, 1], [0, 1])
             both, mixed = c[i] * c[j], (c[i] * c[j].conj()).real
             if frame.level is Derivatives.SUMMED:
                 both, mixed = both.sum(0, keepdim=True), mixed.sum(0, keepdim=True)

@@ -157,7 +157,7 @@ def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRul
     points = np.concatenate([beside[None], inside])
     (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
     _, slope = term.linearised(term.zero())
-    if slope.second is None or slope.gradient is None:
+    if slope.second is None or slope.gradient is None or term.frame.higher:
         return None
     second = slope.second[:, 0]
     if term.frame.level is Derivatives.SUMMED:
