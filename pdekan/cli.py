@@ -90,6 +90,7 @@ def _study_arguments(study: argparse.ArgumentParser) -> None:
 def _export_arguments(export: argparse.ArgumentParser) -> None:
     _run_argument(export)
     export.add_argument("--grid", type=_grid, metavar="200x200", help="points along each axis")
+    export.add_argument("--time", type=_times, metavar="T,T", help="at these times; --grid then has no number for time")
     export.add_argument("--to", type=Path, metavar="FILE", help="the file to write (default: RUN/export.vtkhdf)")
     export.add_argument("--force", action="store_true", help="overwrite the file")
 
@@ -103,7 +104,8 @@ def _plot_arguments(plot: argparse.ArgumentParser) -> None:
         "path", type=Path, metavar="RUN", help="a run's or a study's directory, or its solution.vtkhdf or study.h5"
     )
     plot.add_argument("--to", type=Path, metavar="DIR", help="where to write them (default: where the file is)")
-    plot.add_argument("--format", choices=("png", "svg"), default="png", help="file format (default: png)")
+    plot.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="file format (default: png)")
+    plot.add_argument("--animate", action="store_true", help="write animations in time instead: GIF, and MP4 where ffmpeg is")
 
 
 def _prune_arguments(prune: argparse.ArgumentParser) -> None:
@@ -206,6 +208,16 @@ def _grid(text: str) -> tuple[int, ...]:
     if min(shape) < 2 or max(shape) > 100_000:
         raise argparse.ArgumentTypeError(f"{text!r}: every axis needs 2 to 100000 points")
     return shape
+
+
+def _times(text: str) -> tuple[float, ...]:
+    try:
+        times = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        times = (math.nan,)
+    if not all(map(math.isfinite, times)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write numbers joined by commas, as 0.5,1")
+    return times
 
 
 def _names(text: str) -> tuple[str, ...]:

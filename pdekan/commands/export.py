@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{target} exists; choose another file, or --force to overwrite it")
     solution = load_solution(file)
     try:
-        solution.save(target, options.grid)
+        solution.save(target, options.grid, options.time)
     except ValueError as error:
         raise UsageError(str(error)) from None
     print(json.dumps({"schema": 1, "file": os.fspath(target)}) if options.json else f"wrote {target}")

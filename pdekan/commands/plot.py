@@ -16,7 +16,10 @@ def run(options: argparse.Namespace) -> int:
     if study is None and not (options.path.is_file() or (options.path / runs.SOLUTION).is_file()):
         raise UsageError(f"{options.path}: no run here, and no study (neither {runs.SOLUTION} nor {folder.STUDY} is there)")
     file, redraw = (study, folder.redraw) if study is not None else (runs.solution_file(options.path), runs.redraw)
-    drawn = redraw(file, options.to or file.parent, f".{options.format}")
+    if options.animate and study is not None:
+        raise UsageError(f"{options.path}: a study has no time; --animate is for runs")
+    directory = options.to or file.parent
+    drawn = runs.animate(file, directory) if options.animate else redraw(file, directory, f".{options.format}")
     if options.json:
         print(json.dumps({"schema": 1, "files": drawn}))
     else:

@@ -21,10 +21,13 @@ from numpy.typing import NDArray
 
 from pdekan.output import panels
 from pdekan.output.atomic import write_bytes
-from pdekan.output.labels import number, symbol
+from pdekan.output.labels import number, symbol, with_unit
 from pdekan.output.panels import Curve, Marks, curves_figure, field_figure, logarithmic_colours
+from pdekan.output.profiles import profiles
 from pdekan.output.samples import Array, OutputError, Samples
+from pdekan.output.vector_figures import vector
 
+SUFFIXES = (".png", ".svg", ".pdf")
 History = Mapping[str, NDArray[Any]]
 
 _ERROR_DECADES = 4  # drawn below the largest error: an error vanishes along curves
@@ -40,25 +43,27 @@ def solution(samples: Samples, unknown: str | None = None, marks: Array | None =
     """
     unknown = unknown or samples.unknowns[0]
     name, values, columns = symbol(unknown), samples.fields[unknown], _columns(samples, marks)
+    label = with_unit(name, samples.unit(unknown))
     if not _is_curve(samples):
-        return field_figure(samples, unknown, values, f"Solution {name}", marks=columns)
+        return field_figure(samples, values, values, f"Solution {name}", label, marks=columns)
     curves = [Curve(values, name)]
     exact_values = samples.of("exact", unknown)
     if exact_values is not None:
-        curves.append(Curve(exact_values, "exact", panels.ORANGE, "--"))
-    return curves_figure(samples, curves, f"Solution {name}", columns)
+        curves.append(Curve(exact_values, samples.labels.exact, panels.ORANGE, "--"))
+    return curves_figure(samples, curves, f"Solution {name}", columns, label)
 
 
 def exact(samples: Samples, unknown: str | None = None) -> Figure:
-    """The exact solution for an unknown, by default the first; raises OutputError where it is not among the samples."""
+    """The exact or reference solution for an unknown, by default the first; raises OutputError where there is none."""
     unknown = unknown or samples.unknowns[0]
     values = samples.of("exact", unknown)
     if values is None:
         raise OutputError(f"the exact solution of {unknown!r} is not among the samples")
     name = symbol(unknown)
+    title, label = f"{samples.labels.exact.capitalize()} solution {name}", with_unit(name, samples.unit(unknown))
     if not _is_curve(samples):
-        return field_figure(samples, unknown, values, f"Exact solution {name}")
-    return curves_figure(samples, [Curve(values, name, panels.ORANGE)], f"Exact solution {name}")
+        return field_figure(samples, samples.fields[unknown], values, title, label)
+    return curves_figure(samples, [Curve(values, name, panels.ORANGE)], title, label=label)
 
 
 def error(samples: Samples, unknown: str | None = None) -> Figure:
@@ -68,15 +73,33 @@ def error(samples: Samples, unknown: str | None = None) -> Figure:
     """
     unknown = unknown or samples.unknowns[0]
     sizes = np.abs(_signed_error(samples, unknown))
-    round_off = float(np.finfo(np.float64).eps) * (_largest(samples.fields[unknown]) or 1.0)
+    name = f"|{symbol(unknown)} \N{MINUS SIGN} {samples.labels.exact}|"
+    title = f"Error {name}, at most {number(_largest(sizes), 2)}"
+    return _sizes(samples, samples.fields[unknown], sizes, title, with_unit(name, samples.unit(unknown)))
+
+
+def residual(samples: Samples) -> Figure:
+    """The residual's size, of several equations the root of the sum of their squares, on a logarithmic scale.
+
+    Raises OutputError where it is not among the samples.
+    """
+    if not samples.residuals:
+        raise OutputError("no residual is among the samples")
+    sizes = np.sqrt(sum(samples.fields[name] ** 2 for name in samples.residuals))
+    several = f" of {len(samples.residuals)} equations" if len(samples.residuals) > 1 else ""
+    title = f"Residual{several}, at most {number(_largest(sizes), 2)}"
+    return _sizes(samples, samples.fields[samples.unknowns[0]], sizes, title, "|residual|")
+
+
+def _sizes(samples: Samples, by: Array, sizes: Array, title: str, label: str) -> Figure:
+    """Values that are not negative, on a logarithmic scale; by: the field that sets what round-off is, and the planes."""
+    round_off = float(np.finfo(np.float64).eps) * (_largest(by) or 1.0)
     low = max(round_off, _largest(sizes) * 10.0**-_ERROR_DECADES, _smallest(sizes))
     low = 10.0 ** np.floor(np.log10(low))  # a power of ten, so that the colour bar has a labelled tick
     high = max(_largest(sizes), 10.0 * low)
     values = np.where(np.isfinite(sizes), np.maximum(sizes, low), np.nan)
-    label = f"|{symbol(unknown)} \N{MINUS SIGN} exact|"
-    title = f"Error {label}, at most {number(_largest(sizes), 2)}"
     if not _is_curve(samples):
-        return field_figure(samples, unknown, values, title, logarithmic_colours(low, high))
+        return field_figure(samples, by, values, title, label, logarithmic_colours(low, high))
     figure = curves_figure(samples, [Curve(values, label)], title)
     figure.axes[0].set_yscale("log")
     figure.axes[0].set_ylim(low, 2.0 * high)
@@ -112,10 +135,10 @@ def history(columns: History) -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG or SVG, by the suffix of `path`, atomically; raises OutputError for another suffix."""
+    """Write a figure as PNG, SVG or PDF, by the suffix of `path`, atomically; raises OutputError for another suffix."""
     kind = Path(path).suffix.lower()
-    if kind not in (".png", ".svg"):
-        raise OutputError(f"{os.fspath(path)}: a figure is written as .png or .svg")
+    if kind not in SUFFIXES:
+        raise OutputError(f"{os.fspath(path)}: a figure is written as {', '.join(SUFFIXES)}")
     image = io.BytesIO()
     figure.savefig(image, format=kind[1:], dpi=panels.DOTS_PER_INCH)
     write_bytes(path, image.getvalue())
@@ -150,15 +173,22 @@ def write_all(
 ) -> dict[str, Path]:
     """Write the figures of a run into an existing directory, until interrupted; their paths by name.
 
-    "solution" and, with an exact solution, "exact" and "error"; "solution_u", … where there are several unknowns; and
-    "history". Raises OutputError and OSError.
+    "solution" and, with an exact solution, "exact" and "error"; "solution_u", … where there are several unknowns; "profiles"
+    of one dimension in time; vectors by their names; "residual" and "history". Raises OutputError and OSError.
     """
     figures: dict[str, Callable[[], Figure]] = {}
+    if samples.times.size == 1:
+        samples = samples.at(0)
     for unknown in samples.unknowns:
         ending = f"_{unknown}" if len(samples.unknowns) > 1 else ""
         figures[f"solution{ending}"] = partial(solution, samples, unknown, marks)
         if samples.of("exact", unknown) is not None:
             figures |= {f"{draw.__name__}{ending}": partial(draw, samples, unknown) for draw in (exact, error)}
+        if samples.times.size and len(samples.layout.space) == 1:
+            figures[f"profiles{ending}"] = partial(profiles, samples, unknown)
+    figures |= {name: partial(vector, samples, name) for name in samples.labels.vectors}
+    if samples.residuals:
+        figures["residual"] = partial(residual, samples)
     figures["history"] = partial(history, columns)
     return save_all(directory, figures, suffix, interrupted)
 

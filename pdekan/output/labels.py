@@ -21,6 +21,11 @@ def symbol(name: str) -> str:
     return f"${letter}_{{{match[2]}}}$" if match[2] else f"${letter}$"
 
 
+def with_unit(text: str, unit: str) -> str:
+    """A name with its unit, if it has one: "$x$ (mm)"."""
+    return f"{text} ({unit})" if unit else text
+
+
 def number(value: float, digits: int = 3) -> str:
     """A number of a few significant digits: 0.5, or $3.2 \\times 10^{-9}$ where that is shorter."""
     if value == 0.0 or not isfinite(value):
@@ -32,13 +37,13 @@ def number(value: float, digits: int = 3) -> str:
     return rf"${mantissa} \times 10^{{{int(exponent_text)}}}$"
 
 
-def cut_text(cut: Mapping[str, float]) -> str:
-    """The fixed coordinates of a slice, grouped by value: "x3 = x4 = 0.5, t = 1"; a long list by its first and last."""
-    together: dict[float, list[str]] = {}
+def cut_text(cut: Mapping[str, float], units: Mapping[str, str] | None = None) -> str:
+    """The fixed coordinates of a slice, grouped by value: "x3 = x4 = 0.5, t = 1 s"; a long list by its first and last."""
+    together: dict[tuple[float, str], list[str]] = {}
     for name, value in cut.items():
-        together.setdefault(value, []).append(name)
+        together.setdefault((value, (units or {}).get(name, "")), []).append(name)
     order = list(cut)
-    parts = [f"{_equal_names(names, order)} = {number(value)}" for value, names in together.items()]
+    parts = [f"{_equal_names(names, order)} = {number(value)} {unit}".rstrip() for (value, unit), names in together.items()]
     if len(parts) <= _NAMES_IN_FULL:
         return ", ".join(parts)
     return f"{parts[0]}, {parts[1]}, … {parts[-1]}"

@@ -19,9 +19,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.tri import Triangulation
 from numpy.typing import ArrayLike
 
-from pdekan.output.labels import cut_text, symbol
-from pdekan.output.planes import TIME, Plane, outline, planes
-from pdekan.output.samples import Array, Cells, Samples
+from pdekan.output.labels import cut_text, symbol, with_unit
+from pdekan.output.planes import Plane, outline, planes
+from pdekan.output.samples import TIME, Array, Cells, Samples
 
 DOTS_PER_INCH = 200
 TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 9.5, 9.0, 8.0
@@ -46,6 +46,7 @@ class Curve:
     label: str
     colour: str = BLUE
     style: str = "-"
+    width: float = 1.4
 
 
 @dataclass(frozen=True)
@@ -90,50 +91,68 @@ def legend_below(figure: Figure, handles: list[Line2D], labels: list[str] | None
     figure.legend(**named, loc="outside lower center", ncols=3, fontsize=SMALL_SIZE, frameon=False)
 
 
-def curves_figure(samples: Samples, curves: Sequence[Curve], title: str, marks: Marks = NO_MARKS) -> Figure:
-    """Curves over the axis of one-dimensional samples, with marks on the first curve."""
+def curves_figure(samples: Samples, curves: Sequence[Curve], title: str, marks: Marks = NO_MARKS, label: str = "") -> Figure:
+    """Curves over the one axis of space, with marks on the first curve; label: of the values, by default the first curve's."""
     figure, (axes,) = empty_figure()
-    (axis,) = samples.axes
+    axis = next(axis for axis in samples.axes if axis.name == samples.layout.space[0])
     for curve in curves:
         values = np.where(np.isfinite(curve.values), curve.values, np.nan)
-        axes.plot(axis.values, values, curve.style, label=curve.label, color=curve.colour, linewidth=1.4)
+        axes.plot(axis.values, values, curve.style, label=curve.label, color=curve.colour, linewidth=curve.width)
     near = _marks_at(marks, samples.cut)
     if near:
         _draw_marks(axes, near[axis.name], np.interp(near[axis.name], axis.values, curves[0].values))
     axes.set_xlim(axis.values[0], axis.values[-1])
-    axes.set_xlabel(symbol(axis.name), fontsize=LABEL_SIZE)
-    if len(curves) == 1:
-        axes.set_ylabel(curves[0].label, fontsize=LABEL_SIZE)
+    axes.set_xlabel(with_unit(symbol(axis.name), samples.unit(axis.name)), fontsize=LABEL_SIZE)
+    axes.set_ylabel(label or curves[0].label, fontsize=LABEL_SIZE)
     _set_title(axes, samples, title)
     style_curves(axes)
     return figure
 
 
 def field_figure(
-    samples: Samples, unknown: str, values: Array, title: str, colours: Colours | None = None, marks: Marks = NO_MARKS
+    samples: Samples,
+    by: Array,
+    values: Array,
+    title: str,
+    label: str,
+    colours: Colours | None = None,
+    marks: Marks = NO_MARKS,
 ) -> Figure:
-    """Filled contours of a field of an unknown over the samples' planes, each with the marks in it."""
+    """Filled contours of values over the samples' planes, each with the marks in it.
+
+    by: the field that planes are chosen by, see `planes`. label: of the colour bar.
+    """
     colours = colours or linear_colours(values)
-    drawn = planes(samples, values, samples.fields[unknown])
+    drawn = planes(samples, values, by)
     figure, panels = empty_figure(_figure_size(drawn), len(drawn))
     for axes, plane in zip(panels, drawn, strict=True):
-        _draw_plane(axes, plane, colours)
+        _draw_plane(axes, plane, colours, samples)
         near = _marks_at(marks, {**samples.cut, **plane.fixed})
         if near:
             _draw_marks(axes, near[plane.across], near[plane.up])
     if len(drawn) == 1:
         _set_title(panels[0], samples, title)
     else:
-        cut = cut_text(samples.cut)
+        cut = cut_text(samples.cut, samples.labels.units)
         figure.suptitle(f"{title}   ({cut})" if cut else title, fontsize=TITLE_SIZE)
         for axes, plane in zip(panels, drawn, strict=True):
-            axes.set_title(cut_text(plane.fixed), fontsize=TICK_SIZE)
+            axes.set_title(cut_text(plane.fixed, samples.labels.units), fontsize=TICK_SIZE)
     bar = figure.colorbar(ScalarMappable(colours.norm, colours.map_name), ax=panels, ticks=colours.ticks, pad=0.02)
+    bar.set_label(label, fontsize=LABEL_SIZE)
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.ax.tick_params(labelsize=TICK_SIZE, width=0.6, length=3)
     bar.ax.yaxis.get_offset_text().set_fontsize(TICK_SIZE)
     bar.outline.set_linewidth(0.6)
     return figure
+
+
+def plane_figure(plane: Plane, samples: Samples) -> tuple[Figure, list[Axes]]:
+    """A figure with the frame, the outline and the labels of one plane, without values."""
+    figure, axes = empty_figure(_figure_size([plane]))
+    if plane.triangles is not None:
+        _draw_outline(axes[0], plane, plane.triangles)
+    _frame_plane(axes[0], plane, samples)
+    return figure, axes
 
 
 def linear_colours(values: Array) -> Colours:
@@ -171,18 +190,23 @@ def _inside(ticks: ArrayLike, low: float, high: float) -> Array:
     return values[(values >= low - margin) & (values <= high + margin)]
 
 
-def _draw_plane(axes: Axes, plane: Plane, colours: Colours) -> None:
-    limits = plane.limits
+def _draw_plane(axes: Axes, plane: Plane, colours: Colours, samples: Samples) -> None:
     if plane.triangles is None:
         _draw_grid(axes, plane, colours)
     else:
         _draw_triangles(axes, plane, plane.triangles, colours)
+    _frame_plane(axes, plane, samples)
+
+
+def _frame_plane(axes: Axes, plane: Plane, samples: Samples) -> None:
+    limits = plane.limits
+    if plane.triangles is not None:
         limits += 0.02 * np.diff(limits) * [-1.0, 1.0]  # so that the frame does not cover the outline
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
-    axes.set_xlabel(symbol(plane.across), fontsize=LABEL_SIZE)
-    label = axes.set_ylabel(symbol(plane.up), fontsize=LABEL_SIZE)
-    if label.get_text() != plane.up:  # a symbol, not a word
+    axes.set_xlabel(with_unit(symbol(plane.across), samples.unit(plane.across)), fontsize=LABEL_SIZE)
+    label = axes.set_ylabel(with_unit(symbol(plane.up), samples.unit(plane.up)), fontsize=LABEL_SIZE)
+    if label.get_text() == symbol(plane.up) != plane.up:  # a symbol, not a word
         label.set(rotation=0, horizontalalignment="right", verticalalignment="center")
     if _to_one_scale(plane):
         axes.set_aspect("equal")
@@ -199,6 +223,10 @@ def _draw_triangles(axes: Axes, plane: Plane, triangles: Cells, colours: Colours
     mesh = Triangulation(plane.x, plane.y, triangles, mask=undefined)
     values = plane.values[triangles[~undefined]]
     _draw_levels(axes.tricontourf, axes.tricontour, (mesh, plane.values), values, colours)
+    _draw_outline(axes, plane, triangles)
+
+
+def _draw_outline(axes: Axes, plane: Plane, triangles: Cells) -> None:
     edges = np.stack([plane.x, plane.y], axis=1)[outline(triangles)]
     axes.add_collection(LineCollection(list(edges), colors="black", linewidths=0.6, capstyle="round"), autolim=False)
 
@@ -256,5 +284,5 @@ def _to_one_scale(plane: Plane) -> bool:
 
 
 def _set_title(axes: Axes, samples: Samples, title: str) -> None:
-    cut = cut_text(samples.cut)
+    cut = cut_text(samples.cut, samples.labels.units)
     axes.set_title(f"{title}\n{cut}" if cut else title, fontsize=TITLE_SIZE)

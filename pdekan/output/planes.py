@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import floor, log10
 
 import numpy as np
 
-from pdekan.output.samples import Array, Axis, Cells, Mesh, Samples
+from pdekan.output.samples import TIME, Array, Axis, Cells, Mesh, Samples
 
-TIME = "t"
 _MIN_AMPLITUDE = 0.1  # of a solution on the middle plane, relative to its largest value; else another plane is drawn
 _HEIGHTS = 21  # between the ends of a mesh, from which another plane is chosen; odd, so that the middle is one of them
 
@@ -56,14 +55,17 @@ class _Section:
 
 
 def planes(samples: Samples, values: Array, solution: Array) -> list[Plane]:
-    """The planes on which values of the samples' shape are drawn: one, or three in three dimensions.
+    """The planes on which values of the samples' shape are drawn: one, or three in three dimensions, and up to three in time.
 
-    Those are at the first, the middle and the last time, or normal to each coordinate at its middle; where the field `solution`
-    nearly vanishes there, as sin(πx) on [-1, 1] does, it is where its amplitude is largest.
+    Those are normal to each coordinate at its middle; where the field `solution` nearly vanishes there, as sin(πx) on [-1, 1]
+    does, it is where its amplitude is largest. Where two or three coordinates of space change in time, one plane of them at
+    the first, the middle and the last time.
     """
+    if len(samples.layout.space) > 1 and samples.times.size:
+        return _in_time(samples, values, solution)
     layout = samples.layout
     if isinstance(layout, Mesh):
-        return _of_triangles(layout, values) if len(layout.coordinates) == 2 else _of_tetrahedra(layout, values, solution)
+        return _of_triangles(layout, values) if len(layout.space) == 2 else _of_tetrahedra(layout, values, solution)
     if len(layout.axes) == 2:
         across, up = layout.axes
         return [Plane(across.name, up.name, across.values, up.values, values)]
@@ -77,14 +79,19 @@ def outline(triangles: Cells) -> Cells:
     return np.asarray(distinct[counts == 1])
 
 
+def _in_time(samples: Samples, values: Array, solution: Array) -> list[Plane]:
+    """One plane, in three dimensions that normal to the last coordinate, at up to three times."""
+    last, drawn = samples.times.size - 1, []
+    for step in sorted({0, last // 2, last}):
+        now = samples.at(step)
+        plane = planes(now, samples.step(values, step), samples.step(solution, last // 2))[0]
+        drawn.append(replace(plane, fixed={**plane.fixed, TIME: float(samples.times[step])}))
+    return drawn
+
+
 def _of_box(axes: tuple[Axis, ...], values: Array, solution: Array) -> list[Plane]:
     names = [axis.name for axis in axes]
-    if TIME in names:
-        time = names.index(TIME)
-        last = axes[time].values.size - 1
-        cuts = [(time, index) for index in (0, last // 2, last)]
-    else:
-        cuts = [(number, _plane_index(axes[number].values, np.moveaxis(solution, number, 0))) for number in (2, 1, 0)]
+    cuts = [(number, _plane_index(axes[number].values, np.moveaxis(solution, number, 0))) for number in (2, 1, 0)]
     drawn = []
     for number, index in cuts:
         across, up = (axis for axis in axes if axis is not axes[number])
@@ -101,7 +108,7 @@ def _plane_index(coordinate: Array, solution: Array) -> int:
 
 
 def _of_triangles(mesh: Mesh, values: Array) -> list[Plane]:
-    across, up = mesh.coordinates
+    across, up = mesh.space
     return [Plane(across, up, mesh.points[:, 0], mesh.points[:, 1], values, mesh.cells)]
 
 
@@ -114,13 +121,13 @@ def _of_tetrahedra(mesh: Mesh, values: Array, solution: Array) -> list[Plane]:
         points = section.of(mesh.points)
         drawn.append(
             Plane(
-                across=mesh.coordinates[across],
-                up=mesh.coordinates[up],
+                across=mesh.space[across],
+                up=mesh.space[up],
                 x=points[:, across],
                 y=points[:, up],
                 values=section.of(values),
                 triangles=section.triangles,
-                fixed={mesh.coordinates[number]: height},
+                fixed={mesh.space[number]: height},
             )
         )
     return drawn

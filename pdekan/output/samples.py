@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Cells = NDArray[np.int64]
 Role = Literal["exact", "error", "gradient"]
+TIME = "t"
 
 
 class OutputError(ValueError):
@@ -20,21 +21,23 @@ class OutputError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """A coordinate that the grid spans: its name and its strictly increasing values, (n,) with n >= 2."""
+    """A coordinate that the grid spans: its name and its strictly increasing values, (n,) with n >= 2; of time n >= 1."""
 
     name: str
     values: Array
 
     def __post_init__(self) -> None:
         values = np.array(self.values, dtype=np.float64)
-        if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all() or not (np.diff(values) > 0).all():
-            raise OutputError(f"axis {self.name!r}: at least two finite, strictly increasing values are needed")
+        least = 1 if self.name == TIME else 2
+        if values.ndim != 1 or values.size < least or not np.isfinite(values).all() or not (np.diff(values) > 0).all():
+            few = "one" if least == 1 else "two"
+            raise OutputError(f"axis {self.name!r}: at least {few} finite, strictly increasing values are needed")
         object.__setattr__(self, "values", values)
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A tensor grid of one, two or three axes, possibly a slice of a space of more dimensions.
+    """A tensor grid of one, two or three axes and time, possibly a slice of a space of more dimensions.
 
     axes: in the order of the arrays' dimensions. cut: the fixed values of the problem's other coordinates. coordinates: all d
     names in the order of a gradient's components, by default the axes, then the cut. Raises OutputError where they disagree.
@@ -48,7 +51,7 @@ class Grid:
         names = (*(axis.name for axis in self.axes), *self.cut)
         object.__setattr__(self, "cut", {name: float(value) for name, value in self.cut.items()})
         object.__setattr__(self, "coordinates", tuple(self.coordinates) or names)
-        if not 1 <= len(self.axes) <= 3:
+        if not 1 <= len(self.axes) <= 3 + (self.time is not None):
             raise OutputError(f"a grid has 1, 2 or 3 axes, not {len(self.axes)}; fix the other coordinates by a cut")
         if sorted(self.coordinates) != sorted(names) or len(set(names)) < len(names):
             raise OutputError(f"coordinates {self.coordinates} are not the axes and the cut {names}, each once")
@@ -58,24 +61,47 @@ class Grid:
         """The number of points along each axis."""
         return tuple(axis.values.size for axis in self.axes)
 
+    @property
+    def time(self) -> Axis | None:
+        """The axis of time, where there are axes of space beside it: time alone is drawn as space is."""
+        return next((axis for axis in self.axes if axis.name == TIME), None) if len(self.axes) > 1 else None
+
+    @property
+    def time_dimension(self) -> int:
+        """Which dimension of the arrays is time."""
+        return [axis.name for axis in self.axes].index(TIME)
+
+    @property
+    def space(self) -> tuple[str, ...]:
+        """The names of the axes other than time."""
+        return tuple(axis.name for axis in self.axes if axis is not self.time)
+
+    def at(self, time: float) -> Grid:
+        """The grid without its axis of time, cut at this time."""
+        axes = tuple(axis for axis in self.axes if axis is not self.time)
+        return Grid(axes, {**self.cut, TIME: time}, self.coordinates)
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Triangles in the plane or tetrahedra in space; fields are evaluated at its `points`.
+    """Triangles in the plane or tetrahedra in space; fields are evaluated at its `points`, at each of its times if it has any.
 
-    coordinates: the d = 2 or 3 names of the points' columns. points: (n, d), finite; points of no cell are removed.
-    cells: (m, d+1), m >= 1, indices of each cell's corners; the last two are exchanged where the orientation is negative.
+    coordinates: the d = 2 or 3 names of the points' columns, and "t" where there is a time. points: (n, d), finite; points of
+    no cell are removed. cells: (m, d+1), m >= 1, indices of each cell's corners; the last two are exchanged where the
+    orientation is negative. time: the times, the last dimension of the arrays. cut: a single time.
     Raises OutputError for arrays of other shapes or values.
     """
 
     coordinates: tuple[str, ...]
     points: Array
     cells: Cells
+    time: Axis | None = None
+    cut: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         points, cells = np.array(self.points, dtype=np.float64), np.array(self.cells)
-        d = len(self.coordinates)
-        if d not in (2, 3) or len(set(self.coordinates)) < d:
+        d = len(self.space)
+        if d not in (2, 3) or len(set(self.coordinates)) < len(self.coordinates):
             raise OutputError(f"a mesh has 2 or 3 coordinates, each once, not {', '.join(self.coordinates) or 'none'}")
         if points.ndim != 2 or points.shape[1] != d or not np.isfinite(points).all():
             raise OutputError(f"points of a mesh are finite, of shape (n, {d}); these have shape {points.shape}")
@@ -93,9 +119,24 @@ class Mesh:
         object.__setattr__(self, "cells", numbers.reshape(cells.shape).astype(np.int64))
 
     @property
-    def shape(self) -> tuple[int]:
-        """The number of points."""
-        return (len(self.points),)
+    def shape(self) -> tuple[int, ...]:
+        """The number of points, and of times."""
+        return (len(self.points),) if self.time is None else (len(self.points), self.time.values.size)
+
+    @property
+    def time_dimension(self) -> int:
+        """Which dimension of the arrays is time."""
+        return 1
+
+    @property
+    def space(self) -> tuple[str, ...]:
+        """The names of the coordinates other than time."""
+        timeless = self.time is None and TIME not in self.cut
+        return tuple(name for name in self.coordinates if timeless or name != TIME)
+
+    def at(self, time: float) -> Mesh:
+        """The mesh at this time alone."""
+        return Mesh(self.coordinates, self.points, self.cells, cut={TIME: time})
 
 
 def field_name(role: Role, unknown: str, coordinates: tuple[str, ...] = (), unknowns: tuple[str, ...] = ()) -> str:
@@ -127,18 +168,33 @@ def free_name(name: str, taken: tuple[str, ...]) -> str:
     return name
 
 
+@dataclass(frozen=True)
+class Labels:
+    """What is said of samples beside their values.
+
+    units: by coordinate and unknown, as "mm". vectors: by name, the unknowns that are components along the coordinates of
+    space. exact: what stands for the exact solution, "exact" or "reference".
+    """
+
+    units: Mapping[str, str] = field(default_factory=dict)
+    vectors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    exact: str = "exact"
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Unknowns and their fields at the points of a grid or a mesh, nondimensional float64.
 
     fields: by name; scalars of the layout's shape, and gradients with one more dimension for the components. `unknowns` names
     the solutions among them; `field_name` names their exact solutions, errors u - exact and gradients, `residual_names` the
-    residuals of the equations. NaN: outside the domain. Raises OutputError where shapes, names and coordinates disagree.
+    residuals of the equations. NaN: outside the domain. labels: units of coordinates and unknowns, and more, see `Labels`.
+    Raises OutputError where shapes, names and coordinates disagree.
     """
 
     layout: Grid | Mesh
     fields: Mapping[str, Array]
     unknowns: tuple[str, ...] = ("u",)
+    labels: Labels = field(default_factory=Labels)
 
     def __post_init__(self) -> None:
         fields = {name: np.ascontiguousarray(values, dtype=np.float64) for name, values in self.fields.items()}
@@ -174,8 +230,40 @@ class Samples:
 
     @property
     def cut(self) -> Mapping[str, float]:
-        """The fixed coordinates of a slice; a mesh has none."""
-        return self.layout.cut if isinstance(self.layout, Grid) else {}
+        """The fixed coordinates of a slice, and of a mesh at one time."""
+        return self.layout.cut
+
+    @property
+    def residuals(self) -> tuple[str, ...]:
+        """The names of the residuals among the fields."""
+        of = (self.layout.coordinates, self.unknowns)
+        return tuple(name for name in (*residual_names(1, *of), *residual_names(len(self.fields), *of)) if name in self.fields)
+
+    @property
+    def times(self) -> Array:
+        """The times at which there are samples, none where time is no dimension of them beside space."""
+        return np.empty(0) if self.layout.time is None else self.layout.time.values
+
+    def at(self, step: int) -> Samples:
+        """The samples at one of the times, counted from 0, negative from the last."""
+        fields = {name: self.step(values, step) for name, values in self.fields.items()}
+        return replace(self, layout=self.layout.at(float(self.times[step])), fields=fields)
+
+    def step(self, values: Array, step: int) -> Array:
+        """Values of the samples' shape at one of the times."""
+        return np.asarray(np.take(values, step, axis=self.layout.time_dimension))
+
+    def vector(self, name: str) -> Array:
+        """A vector of unknowns, of the samples' shape with one more dimension for the components."""
+        return np.stack([self.fields[one] for one in self.labels.vectors[name]], axis=-1)
+
+    def unit(self, field_or_coordinate: str) -> str:
+        """The unit of a coordinate, an unknown, its exact solution or error, or a vector; "" where none is known."""
+        owners = {field_or_coordinate: field_or_coordinate} | {name: parts[0] for name, parts in self.labels.vectors.items()}
+        for unknown in self.unknowns:
+            for role in ("exact", "error"):
+                owners[field_name(role, unknown, self.layout.coordinates, self.unknowns)] = unknown
+        return self.labels.units.get(owners.get(field_or_coordinate, ""), "")
 
     def of(self, role: Role, unknown: str | None = None) -> Array | None:
         """Exact solution, error or gradient of an unknown, by default the first; None where unknown."""

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pdekan.output.samples import Array, Grid, OutputError, Samples
+from pdekan.output.samples import TIME, Array, Grid, OutputError, Samples
 
 if TYPE_CHECKING:  # extras, which are imported when they are asked for
     import pyvista
     import xarray
     from matplotlib.figure import Figure
+
+    PyVistaData = pyvista.DataSet | pyvista.MultiBlock
 
 
 def to_xarray(samples: Samples) -> xarray.Dataset:
@@ -31,18 +33,30 @@ def to_xarray(samples: Samples) -> xarray.Dataset:
     variables = {
         name: ([*axes, "component"] if samples.is_vector(name) else axes, values) for name, values in samples.fields.items()
     }
-    coordinates = {axis.name: axis.values for axis in samples.axes} | dict(samples.cut)
-    vectors = any(samples.is_vector(name) for name in samples.fields)
-    return xarray.Dataset(variables, coordinates | ({"component": list(samples.layout.coordinates)} if vectors else {}))
+    variables |= {name: ([*axes, "space"], samples.vector(name)) for name in samples.labels.vectors}
+    coordinates: dict[str, object] = {axis.name: axis.values for axis in samples.axes} | dict(samples.cut)
+    if any(samples.is_vector(name) for name in samples.fields):
+        coordinates["component"] = list(samples.layout.coordinates)
+    if samples.labels.vectors:
+        coordinates["space"] = list(samples.layout.space)
+    if samples.times.size and "time" not in (*samples.fields, *coordinates):
+        coordinates["time"] = (TIME, samples.times)
+    dataset = xarray.Dataset(variables, coordinates)
+    for name in (*samples.fields, *samples.labels.vectors, *samples.layout.coordinates):
+        if samples.unit(name):
+            dataset[name].attrs["units"] = samples.unit(name)
+    return dataset
 
 
-def to_pyvista(samples: Samples) -> pyvista.DataSet:
-    """A rectilinear grid, or the mesh, with all fields as point data; gradients are padded to three components.
+def to_pyvista(samples: Samples) -> PyVistaData:
+    """A rectilinear grid, or the mesh, with all fields as point data; gradients and vectors are padded to three components.
 
-    Raises ImportError without PyVista.
+    Where there is time beside space, a block for each time, named "t = 0.5". Raises ImportError without PyVista.
     """
     import pyvista
 
+    if samples.times.size:
+        return pyvista.MultiBlock({f"{TIME} = {time:g}": to_pyvista(samples.at(k)) for k, time in enumerate(samples.times)})
     if isinstance(samples.layout, Grid):
         axes = [axis.values for axis in samples.axes]
         dataset: pyvista.DataSet = pyvista.RectilinearGrid(*axes, *([np.zeros(1)] * (3 - len(axes))))
@@ -53,13 +67,17 @@ def to_pyvista(samples: Samples) -> pyvista.DataSet:
         dataset = pyvista.UnstructuredGrid({kind: cells}, np.pad(points, ((0, 0), (0, 3 - points.shape[1]))))
         order = "C"
     for name, values in samples.fields.items():
+        if samples.is_vector(name):
+            values = values[..., [samples.layout.coordinates.index(one) for one in samples.layout.space]]
         dataset.point_data[name] = _vectors(values, order) if samples.is_vector(name) else values.ravel(order=order)
+    for name in samples.labels.vectors:
+        dataset.point_data[name] = _vectors(samples.vector(name), order)
     return dataset
 
 
 def _vectors(values: Array, order: Literal["C", "F"]) -> Array:
-    """Vectors ``(n, 3)`` of the first three components."""
-    columns = [values[..., k].ravel(order=order) for k in range(min(3, values.shape[-1]))]
+    """Vectors ``(n, 3)``, padded by zeros."""
+    columns = [values[..., k].ravel(order=order) for k in range(values.shape[-1])]
     return np.stack([*columns, *(np.zeros_like(columns[0]) for _ in range(3 - len(columns)))], axis=1)
 
 

@@ -1,7 +1,7 @@
 """The HDF5 file of a run, which ParaView, PyVista, xarray and h5py read.
 
 /VTKHDF   the fields at the points of an unstructured grid: of lines, quadrilaterals or hexahedra for a tensor grid, of
-          triangles or tetrahedra for a mesh
+          triangles or tetrahedra for a mesh; where there is time beside space, with the steps of it
 /fields   the same as arrays over named dimensions: ``xarray.open_dataset(path, engine="h5netcdf", group="fields")``
 /pdekan   the record of the run
 
@@ -18,7 +18,7 @@ from math import prod
 import h5py
 import numpy as np
 
-from pdekan.output.fields import load_fields, store_fields
+from pdekan.output.fields import CONVENTIONS, load_fields, store_fields
 from pdekan.output.hdf5 import opened, written
 from pdekan.output.record import Record, load, store
 from pdekan.output.samples import Array, Cells, Grid, Mesh, Samples
@@ -42,6 +42,7 @@ def write(path: str | os.PathLike[str], samples: Samples, record: Record) -> Non
         store_fields(file.create_group("fields", track_order=True), samples)
         _store_unstructured(file.create_group("VTKHDF"), samples)
         store(file.create_group("pdekan"), record)
+        file.attrs["Conventions"] = CONVENTIONS
 
 
 def read_record(path: str | os.PathLike[str]) -> Record:
@@ -60,12 +61,13 @@ def _store_unstructured(group: h5py.Group, samples: Samples) -> None:
     layout = samples.layout
     points = _points(layout)
     if isinstance(layout, Grid):
-        cells, kind = _inside(_cells(layout.shape), samples), _GRID_CELL_TYPES[len(layout.shape)]
+        shape = tuple(axis.values.size for axis in layout.axes if axis is not layout.time)
+        cells, kind = _inside(_cells(shape), samples), _GRID_CELL_TYPES[len(shape)]
     else:
-        cells, kind = layout.cells, _MESH_CELL_TYPES[len(layout.coordinates)]
+        cells, kind = layout.cells, _MESH_CELL_TYPES[len(layout.space)]
     # of fixed length and ASCII: VTK up to 9.3 rejects strings of variable length, h5py's default
     group.attrs.create("Type", np.bytes_("UnstructuredGrid"))
-    group.attrs["Version"] = np.array([1, 0])
+    group.attrs["Version"] = np.array([1, 0] if layout.time is None else [2, 0])
     for name, values in (
         ("Points", points),
         ("Connectivity", cells.ravel()),
@@ -81,15 +83,39 @@ def _store_unstructured(group: h5py.Group, samples: Samples) -> None:
         if samples.is_vector(name):
             at_points[name] = _drawn_vector(samples, name)
         else:
-            _link_flat(at_points, name, group.file["fields"][name])
+            _link_flat(at_points, name, group.file["fields"][name], samples)
+    for name in samples.labels.vectors:
+        at_points[name] = _in_space(samples, samples.vector(name))
+    if layout.time is not None:
+        _store_steps(group, samples.times, len(points))
+
+
+def _store_steps(group: h5py.Group, times: Array, points: int) -> None:
+    """The steps of time, all on the same points and cells; the values of one step follow those of the one before.
+
+    https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format/vtkhdf_specifications.html, "Temporal Data".
+    """
+    steps = group.create_group("Steps")
+    steps.attrs["NSteps"] = times.size
+    steps["Values"] = times
+    zeros = np.zeros(times.size, dtype=np.int64)
+    for name in ("PartOffsets", "PointOffsets"):
+        steps[name] = zeros
+    for name in ("CellOffsets", "ConnectivityIdOffsets"):
+        steps[name] = zeros[:, None]
+    steps["NumberOfParts"] = zeros + 1
+    offsets = steps.create_group("PointDataOffsets")
+    for name in group["PointData"]:
+        offsets[name] = points * np.arange(times.size)
 
 
 def _points(layout: Grid | Mesh) -> Array:
     if isinstance(layout, Mesh):
         columns = [*layout.points.T]
     else:
-        columns = [grid.ravel() for grid in np.meshgrid(*(axis.values for axis in layout.axes), indexing="ij")]
-    points = np.zeros((prod(layout.shape), 3))
+        axes = [axis.values for axis in layout.axes if axis is not layout.time]
+        columns = [grid.ravel() for grid in np.meshgrid(*axes, indexing="ij")]
+    points = np.zeros((len(columns[0]), 3))
     points[:, : len(columns)] = np.stack(columns, axis=1)
     return points
 
@@ -105,23 +131,36 @@ def _cells(shape: tuple[int, ...]) -> Cells:
 
 def _inside(cells: Cells, samples: Samples) -> Cells:
     """The cells without a corner outside the domain, where no unknown has a value."""
-    outside = np.all([np.isnan(samples.fields[unknown]) for unknown in samples.unknowns], axis=0).ravel()
+    first = samples if samples.layout.time is None else samples.at(0)
+    outside = np.all([np.isnan(first.fields[unknown]) for unknown in first.unknowns], axis=0).ravel()
     return np.asarray(cells[~outside[cells].any(axis=1)])
 
 
 def _drawn_vector(samples: Samples, name: str) -> Array:
-    # VTK's vectors have the three components of the drawn space, the derivatives along the grid's axes. /fields has all.
+    """A gradient's derivatives along the axes of space; /fields has all."""
     coordinates = samples.layout.coordinates
-    drawn = [axis.name for axis in samples.axes] or coordinates
-    vector = np.zeros((prod(samples.shape), 3))
-    components = [coordinates.index(name) for name in drawn]
-    vector[:, : len(drawn)] = samples.fields[name].reshape(len(vector), -1)[:, components]
-    return vector
+    return _in_space(samples, samples.fields[name][..., [coordinates.index(one) for one in samples.layout.space]])
 
 
-def _link_flat(group: h5py.Group, name: str, source: h5py.Dataset) -> None:
-    # one mapping of the whole source, where h5py's VirtualLayout needs one for each row
-    flat = h5py.h5s.create_simple((source.size,))
+def _in_space(samples: Samples, values: Array) -> Array:
+    """Vectors ``(steps · points, 3)``, the three components that VTK's vectors have, one step of time after the other."""
+    if samples.layout.time is not None:
+        values = np.moveaxis(values, samples.layout.time_dimension, 0)
+    flat = values.reshape(-1, values.shape[-1])
+    return np.pad(flat, ((0, 0), (0, 3 - flat.shape[1])))
+
+
+def _link_flat(group: h5py.Group, name: str, source: h5py.Dataset, samples: Samples) -> None:
+    # one mapping of the whole source, or of one step of time, where h5py's VirtualLayout needs one for each row
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_virtual(flat, b".", source.name.encode(), h5py.h5s.create_simple(source.shape))
-    h5py.h5d.create(group.id, name.encode(), source.id.get_type(), flat, properties)
+    count, path = max(1, samples.times.size), source.name.encode()
+    for step in range(count):
+        flat, part = h5py.h5s.create_simple((source.size,)), h5py.h5s.create_simple(source.shape)
+        if samples.layout.time is not None:
+            size, dimension = source.size // count, samples.layout.time_dimension
+            flat.select_hyperslab((step * size,), (size,))
+            one = tuple(int(k == dimension) for k in range(source.ndim))
+            extent = tuple(1 if k == dimension else n for k, n in enumerate(source.shape))
+            part.select_hyperslab(tuple(step * k for k in one), extent)
+        properties.set_virtual(flat, b".", path, part)
+    h5py.h5d.create(group.id, name.encode(), source.id.get_type(), h5py.h5s.create_simple((source.size,)), properties)

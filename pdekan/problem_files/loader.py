@@ -23,6 +23,7 @@ from pdekan.problem_files.library import library
 from pdekan.problem_files.measurements import read_measurements
 from pdekan.problem_files.messages import described
 from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
+from pdekan.problem_files.presentation import presentation
 from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, parse_source, read
 from pdekan.problem_files.schema import ProblemFile, problem_file
 from pdekan.problem_files.validation import probe
@@ -123,6 +124,7 @@ class _Resolver:
         enrichments = [self.enrichment(k, item, scope) for k, item in enumerate(file.enrichment)]
         interfaces = self.interfaces()
         measured = self.data(domain) if data is None else data
+        shown = presentation(file, self.source, domain)
         self.source.check()
         with self.noting():
             return Problem(
@@ -143,6 +145,7 @@ class _Resolver:
                 network=file.network,
                 training=file.training,
                 text=self.source.text,
+                **shown,
             )
         raise ProblemFileError(self.source.messages)
 

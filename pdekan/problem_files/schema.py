@@ -6,6 +6,7 @@ Field descriptions end up in the JSON schema.
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
@@ -129,6 +130,31 @@ class Enrichment(Table):
     unknown: Name | None = None
 
 
+def _unit(text: str) -> str:
+    if not text.isprintable() or any(character in text for character in "$\\"):
+        raise refusal("a unit is a short text without line breaks, $ and backslashes, such as mm, m s-1 or °C")
+    return text
+
+
+def _ascending(times: list[float]) -> list[float]:
+    if any(b <= a for a, b in pairwise(times)):
+        raise refusal("each time has to be above the one before")
+    return times
+
+
+class Time(Table):
+    """At which times the solution is written and drawn."""
+
+    outputs: (
+        Annotated[int, Field(ge=1, le=10_000)]
+        | Annotated[list[float], Field(min_length=1, max_length=10_000), AfterValidator(_ascending)]
+    ) = Field(description="how many evenly spaced times, or a list of times")
+
+
+Unit = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(_unit)]
+Components = Annotated[list[Name], Field(min_length=2, max_length=3)]
+
+
 def _lengths(network: NetworkOptions) -> NetworkOptions:
     for key, values in (("degree", network.degree), ("intervals", network.intervals)):
         if network.hidden is not None and isinstance(values, tuple) and len(values) != len(network.hidden) + 1:
@@ -167,6 +193,11 @@ class ProblemFile(Table):
     exact: dict[Name, Formula] = Field(
         default={}, description='formulas by unknown; or reference = "fem", finite elements, or the name of an HDF5 file'
     )
+    units: dict[str, Unit] = Field(default={}, max_length=200, description="by coordinate, unknown or parameter")
+    vectors: dict[Name, Components] = Field(
+        default={}, max_length=20, description="unknowns that are the components of a vector along the coordinates of space"
+    )
+    time: Time | None = None
     network: Network = NetworkOptions()
     training: Training = TrainingOptions()
 

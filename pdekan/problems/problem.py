@@ -64,8 +64,10 @@ class Problem:
     the unknowns. exact_reference: the reference for errors where no formula is known: "fem" for finite elements, or the path
     of a file. interfaces: shapes by name, across whose boundaries the unknowns or their slopes may jump. narrow: places that
     were found in the data, at which points are laid more densely. singular: functions of corners that networks have beside
-    them. text: that of the problem file, if there is one. Raises
-    ProblemError for arguments of other types, for names that do not exist and for EXACT without an exact solution.
+    them. text: that of the problem file, if there is one. times: at which the solution is written and drawn. units: of
+    coordinates, unknowns and parameters. vectors: unknowns that are the components of a vector along the coordinates of space,
+    by the vector's name. Raises ProblemError for arguments of other types, for names that do not exist and for EXACT without an
+    exact solution.
     """
 
     domain: Domain
@@ -87,6 +89,9 @@ class Problem:
     text: str | None = None
     narrow: tuple[NarrowPlace, ...] = ()
     singular: tuple[CornerFunctions, ...] = ()
+    times: tuple[float, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    vectors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_types(vars(self))

@@ -31,7 +31,8 @@ MODULE = "formula.py"
 FORMULA = ("formula.png", "formula.svg")
 EXPORT = "export.vtkhdf"  # where no other file is asked for
 PREVIOUS = "previous.vtkhdf"  # the checkpoint before the last one, while training
-FIGURES = ("solution", "exact", "error", "history", "network", "formula")
+FIGURES = ("animation", "solution", "exact", "error", "profiles", "residual", "history", "network", "formula")
+PICTURES = (".png", ".svg", ".pdf", ".gif", ".mp4")
 CHECKPOINT_POINTS = 9  # an axis: a checkpoint is there to resume from, its samples are not looked at
 
 
@@ -235,11 +236,11 @@ def remove_results(directory: Path) -> None:
 def _results(directory: Path) -> set[Path]:
     """The files that any run may have in a directory beside its solution, and the figures that its summary lists."""
     names = {HISTORY, PROBLEM, SUMMARY, EXPORT, PREVIOUS, MODULE}
-    names |= {f"{name}{suffix}" for name in FIGURES for suffix in (".png", ".svg")}
+    names |= {f"{name}{suffix}" for name in FIGURES for suffix in PICTURES}
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no summary, or not one of a run
         files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]
         drawn = [Path(path).stem for name, path in files.items() if name.startswith("figure_")]
-        names |= {f"{stem}{suffix}" for stem in drawn for suffix in (".png", ".svg")}
+        names |= {f"{stem}{suffix}" for stem in drawn for suffix in PICTURES}
     return {directory / name for name in names}
 
 
@@ -250,6 +251,15 @@ def write_bound(solution: Solution, file: Path) -> None:
     with suppress(FileNotFoundError):
         written = json.loads(beside.read_text(encoding="utf-8"))
         write_text(beside, json.dumps(written | {"bound": summary.of_solution(solution)["bound"]}, indent=2) + "\n")
+
+
+def animate(run: Path, directory: Path) -> dict[str, str]:
+    """Write animations of a run's solution in time; their paths by name. Raises OutputError where it has no time."""
+    from pdekan.output.animation import write_animations
+
+    samples = load_solution(solution_file(run)).sample()
+    directory.mkdir(parents=True, exist_ok=True)
+    return {name: os.fspath(path) for name, path in write_animations(directory, samples).items()}
 
 
 def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:

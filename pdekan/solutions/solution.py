@@ -22,13 +22,12 @@ from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.output import views, vtkhdf
 from pdekan.output.record import Record
-from pdekan.output.samples import Samples, field_name
+from pdekan.output.samples import Labels, Samples, field_name
 from pdekan.problems.problem import Problem
 from pdekan.solutions import sampling, storage
 from pdekan.solutions.known_fields import exact_values, residual_values
 
 if TYPE_CHECKING:
-    import pyvista
     import xarray
 
     from pdekan.output.figures import Figure
@@ -140,16 +139,22 @@ class Solution:
         """The number of trainable parameters of the network."""
         return sum(p.numel() for p in self.network.parameters())
 
-    def sample(self, shape: Sequence[int] | None = None) -> Samples:
+    def sample(self, shape: Sequence[int] | None = None, times: Sequence[float] | None = None) -> Samples:
         """Solutions, gradients, and exact solutions, errors and residuals where known.
 
-        On a mesh or a tensor grid, see `sampling.sample`. Raises ValueError for a shape with the wrong number of axes.
+        On a mesh or a tensor grid, at times or at those that the problem asks for, see `sampling.sample`. Raises ValueError
+        for a shape with the wrong number of axes, and for times that are not in the domain.
         """
-        return sampling.sample(self.domain, self.unknowns, self._fields, shape)
+        problem = self.problem
+        if times is None and shape is None and problem is not None and problem.times:
+            times = problem.times
+        return sampling.sample(self.domain, self.unknowns, self._fields, shape, times, _labels(problem))
 
-    def save(self, path: str | os.PathLike[str], shape: Sequence[int] | None = None) -> None:
+    def save(
+        self, path: str | os.PathLike[str], shape: Sequence[int] | None = None, times: Sequence[float] | None = None
+    ) -> None:
         """Write the HDF5 file that ParaView, xarray and `load_solution` open, whole or not at all."""
-        vtkhdf.write(path, self.sample(shape), self.record())
+        vtkhdf.write(path, self.sample(shape, times), self.record())
 
     def plot(self, unknown: str | None = None, shape: Sequence[int] | None = None) -> Figure:
         """A matplotlib figure of an unknown, by default the first; shape: points along each axis."""
@@ -157,13 +162,13 @@ class Solution:
 
         return figures.solution(self.sample(shape), unknown)
 
-    def to_xarray(self, shape: Sequence[int] | None = None) -> xarray.Dataset:
+    def to_xarray(self, shape: Sequence[int] | None = None, times: Sequence[float] | None = None) -> xarray.Dataset:
         """The samples of `sample` as a dataset; a domain that is no box needs a shape. Raises OutputError without one."""
-        return views.to_xarray(self.sample(shape))
+        return views.to_xarray(self.sample(shape, times))
 
-    def to_pyvista(self, shape: Sequence[int] | None = None) -> pyvista.DataSet:
-        """The samples of `sample` as a PyVista grid or mesh."""
-        return views.to_pyvista(self.sample(shape))
+    def to_pyvista(self, shape: Sequence[int] | None = None, times: Sequence[float] | None = None) -> views.PyVistaData:
+        """The samples of `sample` as a PyVista grid or mesh; where there is time beside space, a block for each time."""
+        return views.to_pyvista(self.sample(shape, times))
 
     def __repr__(self) -> str:
         rows = "; ".join(f"{name} {text}" for name, text in described(self).items())
@@ -188,6 +193,13 @@ class Solution:
                 fields[field_name("exact", name, coordinates, self.unknowns)] = exact[name]
                 fields[field_name("error", name, coordinates, self.unknowns)] = values[:, k] - exact[name]
         return fields | residual_values(self.problem, self.network, self._tensor(points))
+
+
+def _labels(problem: Problem | None) -> Labels:
+    """Units and vectors of a problem's samples, and what its errors are measured against."""
+    if problem is None:
+        return Labels()
+    return Labels(problem.units, problem.vectors, "exact" if problem.exact_reference is None else "reference")
 
 
 def _unpacked(second: Array, frame: Frame) -> Array:
