@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pdekan.optimizers.ssbroyden import SSBroyden
     from pdekan.problem_files.loader import ProblemFileError, load_problem
     from pdekan.problems.formulas import EXACT, ProblemError
-    from pdekan.problems.parameters import Enrichment, Measurements, Parameter
+    from pdekan.problems.parameters import Enrichment, Measurements, Parameter, Range
     from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions, Weights
     from pdekan.problems.problem import Problem
     from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin
@@ -86,7 +86,7 @@ _HOMES = {
     "problems.conditions": "dirichlet initial interface mean neumann periodic robin",
     "problems.formulas": "EXACT ProblemError",
     "problems.options": "NetworkOptions Nodes TrainingOptions Weights",
-    "problems.parameters": "Enrichment Measurements Parameter",
+    "problems.parameters": "Enrichment Measurements Parameter Range",
     "problems.problem": "Problem",
     "pruning.prune": "Pruned prune",
     "solutions.bounded": "error_bound",

@@ -91,6 +91,9 @@ def _export_arguments(export: argparse.ArgumentParser) -> None:
     _run_argument(export)
     export.add_argument("--grid", type=_grid, metavar="200x200", help="points along each axis")
     export.add_argument("--time", type=_times, metavar="T,T", help="at these times; --grid then has no number for time")
+    export.add_argument(
+        "--parameter", type=_assignment, action="append", metavar="mu=1.3", help="of a family, the member; may repeat"
+    )
     export.add_argument("--to", type=Path, metavar="FILE", help="the file to write (default: RUN/export.vtkhdf)")
     export.add_argument("--force", action="store_true", help="overwrite the file")
 
@@ -218,6 +221,14 @@ def _times(text: str) -> tuple[float, ...]:
     if not all(map(math.isfinite, times)):
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write numbers joined by commas, as 0.5,1")
     return times
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write the name and the value of a parameter, as mu=1.3") from None
 
 
 def _names(text: str) -> tuple[str, ...]:

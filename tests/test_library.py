@@ -87,6 +87,9 @@ STATED = {
     "simply_supported_plate": SMOOTH,
     "stokes": ONE_STEP,
     "telegraph": SMOOTH,
+    "family_disk": Stated(1e-6, nightly=True),
+    "family_heat": Stated(1e-6, nightly=True),
+    "family_helmholtz": Stated(1e-6, nightly=True),
     "variable_coefficient": SMOOTH,
     "wave": Stated(1e-6, 2e-5, nightly=True),
     # other domains

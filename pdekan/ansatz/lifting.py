@@ -154,7 +154,7 @@ class Lifting:
                 share = (position[k] - domain.lower[k]) / (domain.upper[k] - domain.lower[k])
                 share = share if side == "+" else 1.0 - share
                 weight = share if weight is None else weight * share
-        environment = dict(zip(domain.coordinates, moved, strict=True))
+        environment = dict(zip(domain.coordinates, moved, strict=True)) | self.problem.constants
         if domain.vector is not None:
             environment[domain.vector] = stacked(moved)
         value = corner[0][1](environment)

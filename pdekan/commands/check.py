@@ -13,7 +13,7 @@ from pdekan.cells.corners import corners
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.commands.terminal import console
 from pdekan.problem_files.loader import load_problem
-from pdekan.problem_files.validation import exact_residuals
+from pdekan.problem_files.validation import exact_residuals, members
 from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.formulas import Field, RightHandSide
@@ -23,6 +23,7 @@ from pdekan.training.cell_choice import cause
 from pdekan.training.corner_terms import singularities
 from pdekan.training.initial_value import applies
 from pdekan.training.memory import memory
+from pdekan.training.resonance import resonances
 from pdekan.training.schedule import is_open, stages
 from pdekan.training.uniqueness import refuse_undetermined
 
@@ -36,13 +37,16 @@ def run(options: argparse.Namespace) -> int:
     """
     problem = load_problem(options.file, options.set, allow_outside=options.allow_outside)
     complete = all(name in problem.exact_fields for name in problem.unknowns)
-    mismatch = exact_residuals(problem) if complete else {}
+    found = [exact_residuals(one) for one in members(problem)] if complete else [{}]
+    mismatch = {place: max(one[place] for one in found) for place in found[0]}
     reference_files.check_reference(problem)
     refuse_undeclared(problem)
     refuse_undetermined(problem)
     residuals = {".".join(map(str, place)): value for place, value in mismatch.items()}
     wrong = {place: value for place, value in residuals.items() if not value < EXACT}
-    answer = _checked(problem) | {"exact_residuals": residuals, "warnings": warnings(problem)}
+    answer = _checked(problem) | {
+        "exact_residuals": residuals, "warnings": [*warnings(problem), *resonances(problem)]
+    }  # fmt: skip
     if options.json:
         print(json.dumps(answer))
     else:
@@ -80,6 +84,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "unknowns": list(problem.unknowns),
         "equations": [f"{_text(one.operator)} = {_text(one.source)}" for one in problem.equations],
         "parameters": {name: one.initial for name, one in problem.parameters.items()},
+        "family": {name: [one.lower, one.upper] for name, one in problem.ranges.items()},
         "data": {one.name: len(one.points) for one in problem.data},
         "conditions": [str(condition) for condition in problem.conditions],
         "optimizer": problem.training.optimizer,
@@ -129,6 +134,8 @@ def _print_checked(answer: dict[str, Any]) -> None:
         out.print(f"  equation    {equation}")
     for name, initial in answer["parameters"].items():
         out.print(f"  parameter   {name}, sought from {initial:g} on")
+    for name, (a, b) in answer["family"].items():
+        out.print(f"  parameter   {name} in [{a:g}, {b:g}]: a family, solved for all of its values")
     for name, count in answer["data"].items():
         out.print(f"  data        {name}: {count} points")
     for condition in answer["conditions"]:

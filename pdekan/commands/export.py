@@ -1,4 +1,4 @@
-"""`pdekan export`: evaluate a run on another grid and write HDF5 again."""
+"""`pdekan export`: evaluate a run, or a member of a family, on another grid and write HDF5 again."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{target} exists; choose another file, or --force to overwrite it")
     solution = load_solution(file)
     try:
+        if options.parameter:
+            solution = solution.member(**dict(options.parameter))
         solution.save(target, options.grid, options.time)
     except ValueError as error:
         raise UsageError(str(error)) from None

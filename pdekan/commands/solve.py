@@ -167,6 +167,7 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
     for row in (
         *rows,
         *_estimate_rows(solution),
+        *_family_rows(solution),
         *bound_rows(solution),
         *_error_rows(solution, summary["reference"]),
         ("run", summary["run"]),
@@ -178,9 +179,12 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
 def _network(architecture: dict[str, Any]) -> str:
     """The kind of a network and its sizes, in words."""
     slabs = ""
+    if architecture["kind"] == "family":
+        networks = architecture["networks"]
+        slabs, architecture = f"{len(networks)} members, the first a ", networks[0]
     if architecture["kind"] == "slabs":
         networks = architecture["networks"]
-        slabs, architecture = f"{len(networks)} slabs of time, the last a ", networks[-1]
+        slabs, architecture = f"{slabs}{len(networks)} slabs of time, the last a ", networks[-1]
     if architecture["kind"] == "cells":
         degrees = list(map(int, architecture["degrees"]))
         return f"{slabs}a network in each of {architecture['cells']} cells, degree {min(degrees)} to {max(degrees)}"
@@ -202,6 +206,20 @@ def _estimate_rows(solution: Solution) -> list[tuple[str, str]]:
         )
         for name, one in solution.estimate.items()
     ]
+
+
+def _family_rows(solution: Solution) -> list[tuple[str, str]]:
+    """The ranges of a family, and its worst member, by exact solutions where these are known."""
+    if solution.family is None:
+        return []
+    ranges = ", ".join(f"{name} in [{a:g}, {b:g}]" for name, (a, b) in solution.family["parameters"].items())
+    rows = [("family", f"{ranges}: {len(solution.family['nodes'])} members, polynomials between them")]
+    for name, one in (solution.family["errors"] or {}).items():
+        at = ", ".join(f"{parameter} = {value:.4g}" for parameter, value in one["worst"]["at"].items())
+        worst, mean = one["worst"]["l2_relative"], one["mean"]["l2_relative"]
+        text = f"L2 {worst:.2e} (relative) at {at}; {mean:.2e} on average over {one['members']} members"
+        rows.append((f"worst member{f' {name}' if len(solution.unknowns) > 1 else ''}", text))
+    return rows
 
 
 def _error_rows(solution: Solution, reference: str | None) -> list[tuple[str, str]]:

@@ -51,7 +51,7 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class _Sums:
+class Sums:
     """∫e², ∫|∇e|², ∫u², ∫|∇u|² and max |e| over one quadrature."""
 
     error: float
@@ -92,7 +92,7 @@ def measure(problem: Problem, network: Network, reference: ReferenceSolution | N
     # no Gauss point of a cell is on the boundary, where the error is often largest
     faces = [_sums(problem, network, domain.face(face, cells, GAUSS_POINTS, 0, 0), reference) for face in domain.faces]
     largest = {name: max(sums[name].largest for sums in (fine, *faces)) for name in fine}
-    errors = {name: _errors(replace(sums, largest=largest[name]), domain.measure) for name, sums in fine.items()}
+    errors = {name: errors_of(replace(sums, largest=largest[name]), domain.measure) for name, sums in fine.items()}
     return _with_estimate(errors, reference)
 
 
@@ -106,7 +106,7 @@ def measure_on_rule(
 ) -> dict[str, Errors]:
     """The errors by one given quadrature, for the training history."""
     sums = _sums(problem, network, rule, reference)
-    return _with_estimate({name: _errors(one, problem.domain.measure) for name, one in sums.items()}, reference)
+    return _with_estimate({name: errors_of(one, problem.domain.measure) for name, one in sums.items()}, reference)
 
 
 def _with_estimate(errors: dict[str, Errors], reference: ReferenceSolution | None) -> dict[str, Errors]:
@@ -119,13 +119,13 @@ def _with_estimate(errors: dict[str, Errors], reference: ReferenceSolution | Non
     }
 
 
-def _converged(coarse: _Sums, fine: _Sums) -> bool:
+def _converged(coarse: Sums, fine: Sums) -> bool:
     pairs = ((coarse.error, fine.error), (coarse.error_slope, fine.error_slope))
     return all(math.isclose(a, b, rel_tol=1e-3) for a, b in pairs)
 
 
 @torch.no_grad()
-def _sums(problem: Problem, network: Network, rule: Quadrature, reference: ReferenceSolution | None = None) -> dict[str, _Sums]:
+def _sums(problem: Problem, network: Network, rule: Quadrature, reference: ReferenceSolution | None = None) -> dict[str, Sums]:
     device = next(network.parameters()).device
     points, weights = torch.as_tensor(rule.points, device=device), torch.as_tensor(rule.weights, device=device)
     frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
@@ -140,7 +140,7 @@ def _sums(problem: Problem, network: Network, rule: Quadrature, reference: Refer
             totals[row] += torch.stack([*_squares(error, w), *_squares(exact[name], w)])
             largest[row] = torch.maximum(largest[row], error.value.abs().max())
     return {
-        name: _Sums(error, error_slope, size, slope, worst, len(points))
+        name: Sums(error, error_slope, size, slope, worst, len(points))
         for name, (error, error_slope, size, slope), worst in zip(places, totals.tolist(), largest.tolist(), strict=True)
     }
 
@@ -159,7 +159,8 @@ def _squares(u: Jet, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     return weights @ u.value**2, weights @ u.gradient.square().sum(1)
 
 
-def _errors(sums: _Sums, measure: float, sampling_error: float = 0.0) -> Errors:
+def errors_of(sums: Sums, measure: float, sampling_error: float = 0.0) -> Errors:
+    """The norms of integrals over a domain of some measure."""
     l2, slope = math.sqrt(sums.error), math.sqrt(sums.error_slope)
     h1 = math.hypot(l2, slope)
     return Errors(
@@ -181,11 +182,11 @@ def _ratio(a: float, b: float) -> float:
     return a / b if b > 0.0 else math.nan
 
 
-def _replicated(replicates: list[_Sums], measure: float) -> Errors:
+def _replicated(replicates: list[Sums], measure: float) -> Errors:
     """The errors of the mean over independent replicates; the relative standard error of ∫e² halves for its root."""
     n = len(replicates)
-    means = {field.name: sum(getattr(sums, field.name) for sums in replicates) / n for field in fields(_Sums)}
+    means = {field.name: sum(getattr(sums, field.name) for sums in replicates) / n for field in fields(Sums)}
     largest, points = max(sums.largest for sums in replicates), sum(sums.points for sums in replicates)
-    mean = replace(_Sums(**means), largest=largest, points=points)
+    mean = replace(Sums(**means), largest=largest, points=points)
     variance = sum((sums.error - mean.error) ** 2 for sums in replicates) / (n - 1) / n
-    return _errors(mean, measure, 0.5 * _ratio(math.sqrt(variance), mean.error))
+    return errors_of(mean, measure, 0.5 * _ratio(math.sqrt(variance), mean.error))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -21,10 +22,11 @@ from numpy.typing import NDArray
 
 from pdekan.output import panels
 from pdekan.output.atomic import write_bytes
-from pdekan.output.labels import number, symbol, with_unit
+from pdekan.output.labels import cut_text, number, symbol, with_unit
 from pdekan.output.panels import Curve, Marks, curves_figure, field_figure, logarithmic_colours
+from pdekan.output.planes import planes
 from pdekan.output.profiles import profiles
-from pdekan.output.samples import Array, OutputError, Samples
+from pdekan.output.samples import TIME, Array, OutputError, Samples
 from pdekan.output.vector_figures import vector
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -104,6 +106,29 @@ def _sizes(samples: Samples, by: Array, sizes: Array, title: str, label: str) ->
     figure.axes[0].set_yscale("log")
     figure.axes[0].set_ylim(low, 2.0 * high)
     return figure
+
+
+def members(parts: Sequence[tuple[Mapping[str, float], Samples]], unknown: str | None = None) -> Figure:
+    """A few members of a family side by side, or in one dimension as curves. parts: parameters by name, and samples."""
+    first = parts[0][1]
+    unknown = unknown or first.unknowns[0]
+    title = f"Members of the family {symbol(unknown)}"
+    if _is_curve(first):
+        colours = cycle((panels.BLUE, panels.ORANGE, panels.GREEN, panels.GREY))
+        curves = [
+            Curve(one.fields[unknown], cut_text(at, first.labels.units), colour)
+            for (at, one), colour in zip(parts, colours, strict=False)
+        ]
+        return curves_figure(first, curves, title)
+    drawn = []
+    for at, one in parts:
+        all_planes = planes(one, one.fields[unknown], one.fields[unknown])
+        plane = all_planes[-1 if TIME in all_planes[0].fixed else 0]  # the last time, or the first normal
+        drawn.append(replace(plane, fixed={**at, **plane.fixed}))
+    values = np.concatenate([plane.values.ravel() for plane in drawn])
+    return panels.planes_figure(
+        first, drawn, title, with_unit(symbol(unknown), first.unit(unknown)), panels.linear_colours(values)
+    )
 
 
 def history(columns: History) -> Figure:

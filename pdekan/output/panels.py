@@ -103,7 +103,8 @@ def curves_figure(samples: Samples, curves: Sequence[Curve], title: str, marks: 
         _draw_marks(axes, near[axis.name], np.interp(near[axis.name], axis.values, curves[0].values))
     axes.set_xlim(axis.values[0], axis.values[-1])
     axes.set_xlabel(with_unit(symbol(axis.name), samples.unit(axis.name)), fontsize=LABEL_SIZE)
-    axes.set_ylabel(label or curves[0].label, fontsize=LABEL_SIZE)
+    if label or len(curves) == 1:
+        axes.set_ylabel(label or curves[0].label, fontsize=LABEL_SIZE)
     _set_title(axes, samples, title)
     style_curves(axes)
     return figure
@@ -122,8 +123,13 @@ def field_figure(
 
     by: the field that planes are chosen by, see `planes`. label: of the colour bar.
     """
-    colours = colours or linear_colours(values)
-    drawn = planes(samples, values, by)
+    return planes_figure(samples, planes(samples, values, by), title, label, colours or linear_colours(values), marks)
+
+
+def planes_figure(
+    samples: Samples, drawn: Sequence[Plane], title: str, label: str, colours: Colours, marks: Marks = NO_MARKS
+) -> Figure:
+    """Filled contours over planes of samples, each with the marks in it and what is constant on it."""
     figure, panels = empty_figure(_figure_size(drawn), len(drawn))
     for axes, plane in zip(panels, drawn, strict=True):
         _draw_plane(axes, plane, colours, samples)

@@ -148,13 +148,13 @@ class Step:
     kind: Kind
 
 
-def run(steps: Sequence[Step], environment: Mapping[str, Jet]) -> Jet:
-    """The last step's result in an environment, jets by name; a number becomes a constant field.
+def run(steps: Sequence[Step], environment: Mapping[str, Jet | float]) -> Jet:
+    """The last step's result in an environment, jets or numbers by name; a number becomes a constant field.
 
     Raises ExpressionError for a name that the environment lacks and where an operator does not apply (`normal` away
     from a boundary), MissingDerivative where the jets carry too few derivatives.
     """
-    like = next(iter(environment.values()))
+    like = next(one for one in environment.values() if isinstance(one, Jet))
     uses = Counter(k for step in steps for k in step.arguments)
     results: list[Value | None] = []
     for step in steps:
@@ -172,7 +172,7 @@ def _constant(value: Value | None, like: Jet) -> Jet:
     return like.frame.constant(value, like.value)
 
 
-def _result(step: Step, arguments: list[Any], environment: Mapping[str, Jet], like: Jet) -> Value:
+def _result(step: Step, arguments: list[Any], environment: Mapping[str, Jet | float], like: Jet) -> Value:
     if isinstance(step.value, float):
         return step.value
     if step.operation == "name":
@@ -180,9 +180,16 @@ def _result(step: Step, arguments: list[Any], environment: Mapping[str, Jet], li
         if name not in environment:
             raise ExpressionError(f"nothing is known as {name!r} here; known are {', '.join(environment)}")
         return environment[name]
-    if not any(isinstance(argument, Jet) for argument in arguments):
-        arguments = [_constant(item, like) if isinstance(item, float) else item for item in arguments]
+    on_numbers = OPERATIONS[step.operation].on_numbers
+    if on_numbers is not None and step.kind is not Kind.CONDITION and all(isinstance(item, float) for item in arguments):
+        try:
+            return float(on_numbers(*arguments))
+        except (ValueError, ArithmeticError):
+            listed = ", ".join(f"{item:g}" for item in arguments)
+            raise ExpressionError(f"{step.operation} has no real value at {listed}") from None
     try:
+        if not any(isinstance(argument, Jet) for argument in arguments):
+            arguments = [_constant(item, like) if isinstance(item, float) else item for item in arguments]
         if step.operation == "derivative":
             return d(arguments[0], str(step.value))
         value: Value = OPERATIONS[step.operation].apply(*arguments)

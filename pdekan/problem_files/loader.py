@@ -26,10 +26,10 @@ from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, depe
 from pdekan.problem_files.presentation import presentation
 from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, parse_source, read
 from pdekan.problem_files.schema import ProblemFile, problem_file
-from pdekan.problem_files.validation import probe
+from pdekan.problem_files.validation import members, probe
 from pdekan.problems.conditions import CONDITIONS, DOMAIN, Condition, Statement
 from pdekan.problems.formulas import EXACT, ProblemError, RightHandSide, as_field, right_hand_side
-from pdekan.problems.parameters import Enrichment, Measurements, Parameter
+from pdekan.problems.parameters import Enrichment, Measurements, Parameter, Range
 from pdekan.problems.problem import ELEMENTS, Problem
 
 __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"]
@@ -84,10 +84,18 @@ def _problem(
         source.check()
         raise
     problem = _Resolver(file, source, folder).problem(domain, data)
-    for path, message in probe(problem):
-        source.add(path, message)
+    for one in members(problem):
+        for path, message in probe(one):
+            source.add(path, message + _at(one))
     source.check()
     return problem
+
+
+def _at(problem: Problem) -> str:
+    """Of a member of a family, the values of its parameters, in words."""
+    return (
+        "" if not problem.values else f" (where {', '.join(f'{name} = {value:g}' for name, value in problem.values.items())})"
+    )
 
 
 class _Resolver:
@@ -96,10 +104,12 @@ class _Resolver:
     def __init__(self, file: ProblemFile, source: Source, folder: Folder) -> None:
         self.file, self.source, self.folder = file, source, folder
         self.unknowns = tuple(file.unknowns)
-        tables = {name: one for name, one in file.parameters.items() if isinstance(one, schema.TrainableParameter)}
-        self.trainable = {name: one for name, one in tables.items() if one.trainable}
+        tables = {name: one for name, one in file.parameters.items() if isinstance(one, schema.ParameterTable)}
+        self.ranges = {name: Range(*one.range) for name, one in tables.items() if one.range is not None}
+        initial = {name: one.initial for name, one in tables.items() if one.initial is not None}
+        self.trainable = {name: one for name, one in tables.items() if name in initial and one.trainable is not False}
         self.constants = {name: one for name, one in file.parameters.items() if isinstance(one, float)}
-        self.constants |= {name: one.initial for name, one in tables.items() if not one.trainable}
+        self.constants |= {name: value for name, value in initial.items() if name not in self.trainable}
 
     @contextmanager
     def noting(self, *path: str | int) -> Iterator[None]:
@@ -139,6 +149,7 @@ class _Resolver:
                 reference=file.reference,
                 unknowns=self.unknowns,
                 parameters=parameters,
+                ranges=self.ranges,
                 data=tuple(measured),
                 enrichments=tuple(enrichments),
                 interfaces=interfaces,
@@ -173,7 +184,7 @@ class _Resolver:
     def scope(self, domain: Domain) -> Scope:
         """All names of the problem, each used once, with the functions read in the order they need each other."""
         file = self.file
-        scope = Scope(domain.coordinates, domain.vector, (*self.unknowns, *self.trainable), self.constants)
+        scope = Scope(domain.coordinates, domain.vector, (*self.unknowns, *self.trainable, *self.ranges), self.constants)
         taken = dict.fromkeys(FUNCTIONS, "a function") | dict.fromkeys(CONSTANTS, "a constant")
         taken |= dict.fromkeys(scope.derivatives, "a differential operator")
         taken |= {
@@ -210,7 +221,7 @@ class _Resolver:
             with self.noting("parameters", name):
                 lower, upper = table.min, table.max
                 found[name] = Parameter(
-                    table.initial, -math.inf if lower is None else lower, math.inf if upper is None else upper
+                    table.initial or 0.0, -math.inf if lower is None else lower, math.inf if upper is None else upper
                 )
         return found
 

@@ -15,9 +15,9 @@ from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions, Weig
 _TABLES: dict[str, type[Table]] = {
     "": schema.ProblemFile, "equation": schema.Equation, "conditions": schema.Condition, "network": table_of(NetworkOptions),
     "training": table_of(TrainingOptions), "weights": table_of(Weights), "[Nodes]": table_of(Nodes), "data": schema.Data,
-    "enrichment": schema.Enrichment, "[TrainableParameter]": schema.TrainableParameter,
+    "enrichment": schema.Enrichment, "[ParameterTable]": schema.ParameterTable,
 }  # fmt: skip
-_TAGS = ("[key]", "[Nodes]", "[TrainableParameter]", NUMBER)  # parts of a location that are no keys
+_TAGS = ("[key]", "[Nodes]", "[ParameterTable]", NUMBER)  # parts of a location that are no keys
 _WANTED = {
     "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
     "list": "a list [ … ]", "dict": "a table", "model": "a table", "model_attributes": "a table",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
-from pdekan.problem_files.domains import MAX_DIMENSION, Name, any_domain
+from pdekan.problem_files.domains import MAX_DIMENSION, Interval, Name, any_domain
 from pdekan.problem_files.tables import FromAnnotation, Table, refusal
 from pdekan.problems.conditions import CONDITIONS
 from pdekan.problems.options import NetworkOptions, TrainingOptions
@@ -107,13 +107,26 @@ class Condition(Table):
         return self
 
 
-class TrainableParameter(Table):
-    """A number that training finds, between bounds."""
+class ParameterTable(Table):
+    """A number that training finds, between bounds; or a range: the problem is solved for all of its values."""
 
-    initial: float
-    trainable: bool = True
+    initial: float | None = None
+    trainable: bool | None = None
     min: float | None = None
     max: float | None = None
+    range: Interval | None = Field(default=None, description="the parameter's values in a family of solutions")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        others = [key for key in ("initial", "trainable", "min", "max") if getattr(self, key) is not None]
+        if self.range is not None and others:
+            raise refusal(
+                f"range and {others[0]}: a parameter with a range is solved for all of its values, one that is trainable is "
+                "found from an initial value; state one of both"
+            )
+        if self.range is None and self.initial is None:
+            raise refusal("initial is missing: the value that training starts from; or range = [lower, upper] for a family")
+        return self
 
 
 class Data(Table):
@@ -170,7 +183,7 @@ def _growing(training: TrainingOptions) -> TrainingOptions:
     return training
 
 
-Value = Annotated[float | TrainableParameter, FromAnnotation()]
+Value = Annotated[float | ParameterTable, FromAnnotation()]
 Network = Annotated[NetworkOptions, FromAnnotation(), AfterValidator(_lengths)]
 Training = Annotated[TrainingOptions, FromAnnotation(), AfterValidator(_growing)]
 

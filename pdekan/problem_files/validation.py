@@ -34,6 +34,14 @@ _TRIALS: tuple[Trial, ...] = (
 )
 
 
+def members(problem: Problem) -> list[Problem]:
+    """The problem; of a family the members in the middle and at both ends of all ranges."""
+    if not problem.ranges:
+        return [problem]
+    places = [{name: getattr(one, end) for name, one in problem.ranges.items()} for end in ("middle", "lower", "upper")]
+    return [problem.member(**place) for place in places]
+
+
 def _has_exact_solution(problem: Problem) -> bool:
     return all(name in problem.exact_fields for name in problem.unknowns)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,7 +97,7 @@ def _undeclared(problem: Problem, points: Tensor, look: Look) -> Tensor:
     return points
 
 
-def _environment(problem: Problem, points: Tensor, frame: Frame, trial: float) -> dict[str, Jet]:
+def _environment(problem: Problem, points: Tensor, frame: Frame, trial: float) -> dict[str, Any]:
     """Coordinates, quadratic unknowns with slopes of their own, and parameters at their initial values."""
     domain = problem.domain
     position = [frame.coordinate(points, k) for k in range(domain.dimension)]
@@ -110,7 +111,7 @@ def _environment(problem: Problem, points: Tensor, frame: Frame, trial: float) -
         sought[name] = u
     sought |= {name: frame.constant(one.initial, points) for name, one in problem.parameters.items()}
     known = problem.environment(points, frame.level, None, sought)
-    return {name: replace(jet, frame=frame) for name, jet in known.items()}
+    return {name: replace(one, frame=frame) if isinstance(one, Jet) else one for name, one in known.items()}
 
 
 def _differentiated(problem: Problem, operator: Field, trial: float) -> Values:

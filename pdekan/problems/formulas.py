@@ -7,11 +7,12 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pdekan.fields.jets import Jet
 from pdekan.fields.operators import d
 
-Environment = Mapping[str, Jet]
+Environment = Mapping[str, Any]  # jets of coordinates and unknowns, then numbers, which are values of parameters
 Formula = Callable[..., Jet | float] | float
 
 
@@ -29,7 +30,7 @@ EXACT = RightHandSide.EXACT
 
 
 class Field(ABC):
-    """A formula: a function of the jets of named coordinates and unknowns."""
+    """A formula: a function of the jets of named coordinates and unknowns, and of parameters."""
 
     @abstractmethod
     def __call__(self, environment: Environment) -> Jet:
@@ -50,7 +51,7 @@ class PythonField(Field):
         value = self.function(*(environment[name] for name in self.names))
         if isinstance(value, Jet):
             return value
-        like = next(iter(environment.values()))
+        like: Jet = next(iter(environment.values()))
         return like.frame.constant(float(value), like.value)
 
 
@@ -61,7 +62,7 @@ class Constant(Field):
     number: float
 
     def __call__(self, environment: Environment) -> Jet:
-        like = next(iter(environment.values()))
+        like: Jet = next(iter(environment.values()))
         return like.frame.constant(self.number, like.value)
 
 
@@ -90,7 +91,7 @@ class Partial(Field):
         return (self.unknown,)
 
     def __call__(self, environment: Environment) -> Jet:
-        u = environment[self.unknown]
+        u: Jet = environment[self.unknown]
         for _ in range(self.order):
             u = d(u, self.coordinate)
         return u

@@ -1,4 +1,4 @@
-"""Trainable parameters, measurements and enrichments."""
+"""Trainable parameters, ranges of parameters, measurements and enrichments."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ class Parameter:
     def __post_init__(self) -> None:
         if not (self.lower < self.initial < self.upper and math.isfinite(self.initial)):
             raise ValueError(f"initial value {self.initial:g} is not between {self.lower:g} and {self.upper:g}")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The interval of a parameter for all of whose values a problem is solved. Raises ValueError for an empty one."""
+
+    lower: float
+    upper: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lower) and math.isfinite(self.upper) and self.lower < self.upper):
+            raise ValueError(f"range [{self.lower:g}, {self.upper:g}]: it needs finite ends, the first below the second")
+
+    @property
+    def middle(self) -> float:
+        """Its middle."""
+        return 0.5 * (self.lower + self.upper)
 
 
 def with_known_value(

@@ -27,7 +27,7 @@ from pdekan.problems.formulas import (
     right_hand_side,
 )
 from pdekan.problems.options import NetworkOptions, TrainingOptions
-from pdekan.problems.parameters import Enrichment, Measurements, Parameter
+from pdekan.problems.parameters import Enrichment, Measurements, Parameter, Range
 
 ELEMENTS = "fem"  # the reference that stands for finite elements instead of a file
 
@@ -61,13 +61,14 @@ class Problem:
     equation, source: plain Python functions of coordinates and unknowns by name, or numbers; for a system, sequences of equal
     length; no equation at all is a regression. exact: such a function, or one for each unknown by name (and numbers for
     parameters). `source=EXACT` is the operator applied to `exact` (a manufactured solution). parameters: numbers trained with
-    the unknowns. exact_reference: the reference for errors where no formula is known: "fem" for finite elements, or the path
-    of a file. interfaces: shapes by name, across whose boundaries the unknowns or their slopes may jump. narrow: places that
-    were found in the data, at which points are laid more densely. singular: functions of corners that networks have beside
-    them. text: that of the problem file, if there is one. times: at which the solution is written and drawn. units: of
-    coordinates, unknowns and parameters. vectors: unknowns that are the components of a vector along the coordinates of space,
-    by the vector's name. Raises ProblemError for arguments of other types, for names that do not exist and for EXACT without an
-    exact solution.
+    the unknowns. ranges: of the parameters of a family, which is solved for all of their values; where a single problem is
+    asked for, it is the one in the middle of all ranges. values: of parameters, by name. exact_reference: the reference for
+    errors where no formula is known: "fem" for finite elements, or the path of a file. interfaces: shapes by name, across whose
+    boundaries the unknowns or their slopes may jump. narrow: places that were found in the data, at which points are laid more
+    densely. singular: functions of corners that networks have beside them. text: that of the problem file, if there is one.
+    times: at which the solution is written and drawn. units: of coordinates, unknowns and parameters. vectors: unknowns that
+    are the components of a vector along the coordinates of space, by the vector's name. Raises ProblemError for arguments of
+    other types, for names that do not exist and for EXACT without an exact solution.
     """
 
     domain: Domain
@@ -81,6 +82,8 @@ class Problem:
     reference: str = ""
     unknowns: tuple[str, ...] = ("u",)
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
     data: tuple[Measurements, ...] = ()
     enrichments: tuple[Enrichment, ...] = ()
     interfaces: Mapping[str, Domain] = field(default_factory=dict)
@@ -97,6 +100,8 @@ class Problem:
         _check_types(vars(self))
         for name in ("conditions", "unknowns", "data", "enrichments"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.ranges:
+            _check_family(self)
         if not (self.equations or self.data):
             raise ProblemError("neither an equation nor data: there is nothing to solve")
         if self.exact is not None and self.exact_reference is not None:
@@ -145,6 +150,24 @@ class Problem:
         return {name: as_field(formula) for name, formula in exact.items()}
 
     @property
+    def constants(self) -> dict[str, float]:
+        """The values of parameters by name, those of a family in the middle of their ranges."""
+        return {**self.values, **{name: one.middle for name, one in self.ranges.items()}}
+
+    def member(self, **values: float) -> Problem:
+        """The problem of a family at values of its parameters. Raises ProblemError for other names, or outside of a range."""
+        missing = [name for name in self.ranges if name not in values]
+        unknown = [name for name in values if name not in self.ranges]
+        if missing or unknown:
+            known = ", ".join(self.ranges) or "none: it is no family"
+            what = f"needs a value of {missing[0]}" if missing else f"has no parameter {unknown[0]!r} with a range"
+            raise ProblemError(f"a member of {self.name} {what}; its parameters are {known}")
+        for name, one in self.ranges.items():
+            if not one.lower <= values[name] <= one.upper:
+                raise ProblemError(f"{name} = {values[name]:g} is not in its range [{one.lower:g}, {one.upper:g}]")
+        return replace(self, ranges={}, values={**self.values, **values})
+
+    @property
     def sought(self) -> tuple[str, ...]:
         """The unknowns, then the parameters: the names of formulas beside coordinates, and the outputs of a network."""
         return (*self.unknowns, *self.parameters)
@@ -155,16 +178,19 @@ class Problem:
         level: Level,
         normals: Tensor | None = None,
         sought: Mapping[str, Jet] | None = None,
-    ) -> dict[str, Jet]:
-        """The jets of the names of formulas at points ``(n, d)``: coordinates, their vector, and those of `sought`."""
+    ) -> dict[str, Any]:
+        """The jets of the names of formulas at points ``(n, d)``: coordinates, their vector, and those of `sought`.
+
+        Beside them the numbers that `constants` names.
+        """
         domain = self.domain
         frame = Frame(domain.coordinates, level, normals)
-        names = {name: frame.coordinate(points, k) for k, name in enumerate(domain.coordinates)}
+        names: dict[str, Any] = {name: frame.coordinate(points, k) for k, name in enumerate(domain.coordinates)}
         if domain.vector is not None:
             names[domain.vector] = frame.position(points)
         for name, jet in (sought or {}).items():
             names[name] = replace(jet, frame=frame)
-        return names
+        return names | self.constants
 
     def exact_jets(self, points: Tensor, level: Level, normals: Tensor | None = None) -> dict[str, Jet]:
         """The jets of the exact solution, where it is known, at points ``(n, d)``; of others the parameters' initial values."""
@@ -251,6 +277,26 @@ class Problem:
             f"derivatives above fourth order are not supported (in {reason}); name some derivatives as unknowns of their "
             'own: unknowns = ["u", "v"], operator = ["laplacian(u) - v", "laplacian(laplacian(v))"]'
         )
+
+
+def _check_family(problem: Problem) -> None:
+    """Raise ProblemError for a family beside what belongs to a single problem, and for a name that is taken."""
+    name = next(iter(problem.ranges))
+    if problem.parameters:
+        raise ProblemError(
+            f"{next(iter(problem.parameters))} is trainable and {name} has a range: solve the family with a range for both, "
+            "and find the values in it by solution.fit(points, values)"
+        )
+    if problem.data:
+        raise ProblemError(
+            f"{name} has a range, and measurements belong to one of its values: leave [[data]] out, and find that value in the "
+            "solved family by solution.fit(points, values)"
+        )
+    if problem.exact_reference is not None:
+        raise ProblemError(f"{name} has a range, and a reference is that of one value; state formulas in [exact], or one value")
+    for one in problem.ranges:
+        if one in (*problem.domain.coordinates, problem.domain.vector, *problem.unknowns):
+            raise ProblemError(f"{one!r} has a range, and is the name of a coordinate or an unknown already; choose another")
 
 
 def _check_types(given: Mapping[str, Any]) -> None:

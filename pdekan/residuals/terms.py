@@ -55,7 +55,7 @@ class Term:
         """The term with some of its residuals only."""
         points = torch.cat([rows + side * len(self.target) for side in range(self.sides)])
         frame = self.frame if self.frame.normal is None else replace(self.frame, normal=self.frame.normal[points])
-        environment = {name: _at(jet, points, frame) for name, jet in self.environment.items()}
+        environment = {name: _at(one, points, frame) if isinstance(one, Jet) else one for name, one in self.environment.items()}
         return replace(
             self,
             points=self.points[points],

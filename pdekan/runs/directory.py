@@ -31,7 +31,7 @@ MODULE = "formula.py"
 FORMULA = ("formula.png", "formula.svg")
 EXPORT = "export.vtkhdf"  # where no other file is asked for
 PREVIOUS = "previous.vtkhdf"  # the checkpoint before the last one, while training
-FIGURES = ("animation", "solution", "exact", "error", "profiles", "residual", "history", "network", "formula")
+FIGURES = ("animation", "solution", "exact", "error", "profiles", "residual", "history", "members", "network", "formula")
 PICTURES = (".png", ".svg", ".pdf", ".gif", ".mp4")
 CHECKPOINT_POINTS = 9  # an axis: a checkpoint is there to resume from, its samples are not looked at
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pdekan.networks.family import FamilyNetwork
 from pdekan.output import figures, network_figure
 from pdekan.output.network_figure import Drawing
 from pdekan.output.samples import Array, Samples
 from pdekan.solutions.solution import Solution
+
+MEMBERS = (0.0, 0.5, 1.0)  # of a family, that are drawn: shares of the ranges
 
 
 def draw(
@@ -26,6 +29,9 @@ def draw(
     networks: drawings for one more figure. interrupted: called before every figure; once it is true no further one is drawn.
     """
     drawn = figures.write_all(directory, samples, solution.history, suffix, _marks(solution), interrupted)
+    if isinstance(solution.network, FamilyNetwork) and not interrupted():
+        drawn["members"] = directory / f"members{suffix}"
+        figures.save(figures.members(_members(solution, solution.network)), drawn["members"])
     if networks and not interrupted():
         drawn["network"] = directory / f"network{suffix}"
         save_networks(networks, drawn["network"])
@@ -35,6 +41,12 @@ def draw(
 def save_networks(networks: Sequence[Drawing], path: Path) -> None:
     """Draw networks side by side into a file."""
     figures.save(network_figure.networks(networks), path)
+
+
+def _members(solution: Solution, network: FamilyNetwork) -> list[tuple[dict[str, float], Samples]]:
+    """The members at the lower ends, in the middle and at the upper ends of all ranges."""
+    places = [{name: a + share * (b - a) for name, (a, b) in network.ranges.items()} for share in MEMBERS]
+    return [(at, solution.member(**at).sample()) for at in places]
 
 
 def _marks(solution: Solution) -> Array | None:

@@ -39,6 +39,7 @@ def of_solution(solution: Solution) -> dict[str, Any]:
             "estimate": None if estimate is None else {name: asdict(one) for name, one in estimate.items()},
             "estimate_reason": solution.estimate_reason,
             "bound": None if solution.bound is None else asdict(solution.bound),
+            "family": solution.family,
             "parameters_found": {name: asdict(one) for name, one in solution.found.items()},
         }
     )

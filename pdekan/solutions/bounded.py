@@ -16,4 +16,6 @@ def error_bound(solution: Solution, watch: Watch = lambda fraction, text: None) 
     """
     if solution.problem is None:
         raise ProblemError("the problem was stated in Python and is not in the file; bound the solution where it was solved")
+    if solution.problem.ranges:
+        raise ProblemError("bounds are of one member of a family: state one value of its parameters, or export a member")
     return bounds.error_bound(solution.problem, solution.network, watch=watch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,11 +20,12 @@ from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
+from pdekan.networks.family import FamilyNetwork
 from pdekan.output import views, vtkhdf
 from pdekan.output.record import Record
 from pdekan.output.samples import Labels, Samples, field_name
 from pdekan.problems.problem import Problem
-from pdekan.solutions import sampling, storage
+from pdekan.solutions import families, sampling, storage
 from pdekan.solutions.known_fields import exact_values, residual_values
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Solution:
     place of formulas, None for a loaded solution. formula: the closed form that was found, see `symbolic.report`. estimate: the
     estimated errors by unknown, or None for a reason, see `training.estimate`. bound: of the energy norm of the error, where it
     was asked for. continuation: where training goes on, see `training.continuation`. outside: what is returned at points that
-    are not in the domain, "nan", or "raise" for a ValueError.
+    are not in the domain, "nan", or "raise" for a ValueError. family: of a family, its ranges, nodes, errors and estimates as
+    `training.family_training` has them; where a single solution is asked for, it is the one in the middle of all ranges.
     """
 
     domain: Domain
@@ -95,35 +97,82 @@ class Solution:
     bound: Bound | None = None
     continuation: Mapping[str, Any] | None = None
     outside: Literal["nan", "raise"] = "nan"
+    family: Mapping[str, Any] | None = None
 
-    def __call__(self, points: ArrayLike) -> Array:
-        """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``. Raises ValueError as `outside` says."""
-        return self._evaluated(points, Derivatives.VALUE)
+    def __call__(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
+        """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``. Raises ValueError as `outside` says.
 
-    def gradient(self, points: ArrayLike) -> Array:
+        parameters: of a family, a value of each; with m values there are ``(m, n)`` values of the solution. Points with further
+        columns, one for each parameter, have values of their own.
+        """
+        return self._evaluated(points, Derivatives.VALUE, parameters)
+
+    def gradient(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
         """Gradients ``(n, d)`` at points, by every coordinate, t included; of several unknowns ``(n, unknowns, d)``."""
-        return self._evaluated(points, Derivatives.GRADIENT)
+        return self._evaluated(points, Derivatives.GRADIENT, parameters)
 
-    def hessian(self, points: ArrayLike) -> Array:
+    def hessian(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
         """Second derivatives ``(n, d, d)`` at points, by pairs of coordinates; of several unknowns ``(n, unknowns, d, d)``."""
-        return self._evaluated(points, Derivatives.FULL)
+        return self._evaluated(points, Derivatives.FULL, parameters)
 
-    def _evaluated(self, points: ArrayLike, level: Derivatives) -> Array:
-        """The highest derivatives of a level at points, nan outside of the domain."""
-        x = np.atleast_2d(np.array(points, dtype=np.float64))
-        if x.ndim != 2 or x.shape[1] != self.domain.dimension:
-            wanted = f"(n, {self.domain.dimension}), columns {', '.join(self.domain.coordinates)}"
-            raise ValueError(f"points have shape {np.shape(points)}; needed is {wanted}")
-        outside = ~self.domain.contains(x)
+    def sensitivity(self, points: ArrayLike, parameter: str, **parameters: ArrayLike) -> Array:
+        """Derivatives ``(n,)`` of a family by one of its parameters, otherwise as the call."""
+        families.network_of(self, parameter)
+        return self._evaluated(points, Derivatives.VALUE, parameters, parameter)
+
+    def member(self, **parameters: float) -> Solution:
+        """The solution at values of a family's parameters. Raises ValueError for other names, and outside of the ranges."""
+        return replace(self, **families.member(self, parameters))
+
+    def fit(self, points: ArrayLike, values: ArrayLike, unknown: str | None = None) -> dict[str, Found]:
+        """The parameters of a family at which an unknown, by default the first, is nearest to values ``(n,)`` at points.
+
+        By least squares, with standard errors from the misfit. Raises ValueError for points outside of the domain.
+        """
+        place = self.unknowns.index(unknown or self.unknowns[0])
+        fitted = families.fit(
+            self, self._checked(points, self.domain.dimension)[0], np.asarray(values, dtype=np.float64), place
+        )
+        return {name: Found(*one) for name, one in fitted.items()}
+
+    def _evaluated(
+        self, points: ArrayLike, level: Derivatives, parameters: Mapping[str, ArrayLike], by: str | None = None
+    ) -> Array:
+        """The highest derivatives of a level at points, nan outside of the domain; by: a parameter of the family."""
+        family = families.network_of(self) if parameters or isinstance(self.network, FamilyNetwork) else None
+        d, more = self.domain.dimension, 0 if family is None or parameters else len(family.ranges)
+        x, outside = self._checked(points, d, more)
         if self.outside == "raise" and outside.any():
             raise ValueError(f"{outside.sum()} of {len(x)} points are outside of the domain, the first is {x[outside][0]}")
-        values = self._jet(x, level)[-1]
-        values[outside] = np.nan
-        return values[:, 0] if len(self.unknowns) == 1 else values
+        if family is None:
+            values = self._jet(x, level)[-1]
+            values[outside] = np.nan
+            return values[:, 0] if len(self.unknowns) == 1 else values
+        jets = np.stack([self._jet(x[:, :d], level, one)[-1] for one in family.parts])
+        jets[:, outside] = np.nan
+        jets = jets[:, :, 0] if len(self.unknowns) == 1 else jets
+        if not parameters:
+            weights = family.weights(families.checked(family, dict(zip(family.ranges, x[:, d:].T, strict=True))), by)
+            return np.asarray(np.einsum("nj,jn...->n...", weights, jets))
+        given = families.checked(family, parameters)
+        found = np.tensordot(family.weights(given, by), jets, 1)
+        return np.asarray(found[0] if all(np.ndim(value) == 0 for value in parameters.values()) else found)
 
-    def _jet(self, points: Array, level: Derivatives) -> list[Array]:
+    def _checked(self, points: ArrayLike, d: int, more: int = 0) -> tuple[Array, NDArray[np.bool_]]:
+        """Points ``(n, d + more)``, and which are outside of the domain. Raises ValueError for another shape."""
+        x = np.atleast_2d(np.array(points, dtype=np.float64))
+        if x.ndim != 2 or x.shape[1] != d + more:
+            names = (*self.domain.coordinates, *(families.network_of(self).ranges if more else ()))
+            hint = f"; or points of {', '.join(self.domain.coordinates)}, and the parameters by name" if more else ""
+            raise ValueError(
+                f"points have shape {np.shape(points)}; needed is (n, {d + more}), columns {', '.join(names)}{hint}"
+            )
+        return x, ~self.domain.contains(x[:, :d])
+
+    def _jet(self, points: Array, level: Derivatives, network: Network | None = None) -> list[Array]:
         """Values ``(n, unknowns)`` and, as the level has them, gradients ``(…, d)`` and second derivatives ``(…, d, d)``."""
-        u, count = evaluate(self.network, self._tensor(points), Frame(self.domain.coordinates, level)), len(self.unknowns)
+        frame, count = Frame(self.domain.coordinates, level), len(self.unknowns)
+        u = evaluate(network or self.network, self._tensor(points), frame)
         found = [u.value[:, :count].cpu().numpy()]
         if u.gradient is not None:
             found.append(u.gradient[:, :count].cpu().numpy())

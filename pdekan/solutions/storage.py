@@ -22,6 +22,7 @@ from pdekan.errors.norms import Errors
 from pdekan.networks import kinds
 from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
+from pdekan.networks.family import FamilyNetwork, MemberNetwork, at_node
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.output import vtkhdf
 from pdekan.output.hdf5 import DAMAGE
@@ -46,6 +47,7 @@ def record(solution: Mapping[str, Any]) -> Record:
         "parameters_found": {name: asdict(one) for name, one in solution["found"].items()},
         "estimate": None if estimate is None else {name: asdict(one) for name, one in estimate.items()},
         "estimate_reason": solution["estimate_reason"],
+        "family": solution["family"],
         "bound": None if solution["bound"] is None else asdict(solution["bound"]),
     }
     config = {
@@ -94,6 +96,8 @@ def _fields(record: Record, file: str) -> dict[str, Any]:
     unknowns = tuple(config.get("unknowns") or [config["unknown"]])  # runs of version 0.1.0 had one
     check_numbers(errors or {}, "errors")
     network = _network(outcome["network"], record.parameters, problem)
+    if isinstance(network, MemberNetwork) and problem is not None:
+        problem = problem.member(**network.values)
     if network.inputs != domain.dimension or (problem is not None and problem.unknowns != unknowns):
         raise OutputError("its network, its problem and its domain do not belong together")
     return {
@@ -114,6 +118,7 @@ def _fields(record: Record, file: str) -> dict[str, Any]:
         "estimate": None if estimate is None else {name: Estimate(**_or_nan(values)) for name, values in estimate.items()},
         "estimate_reason": outcome.get("estimate_reason"),
         "bound": _bound(outcome.get("bound")),
+        "family": outcome.get("family"),
     }
 
 
@@ -128,11 +133,7 @@ def _or_nan(values: Mapping[str, Any]) -> dict[str, Any]:
 def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]], problem: Problem | None) -> Network:
     """The network with its parameters, in the ansatz of the problem where there is one."""
     check_sizes(architecture, sum(values.size for values in parameters.values()))
-    if architecture["kind"] == "slabs":
-        network: Network = _slabs(architecture, problem)
-    else:
-        bare = _bare(architecture)
-        network = bare if problem is None or isinstance(bare, CellNetwork) else build_ansatz(problem, bare)
+    network = _empty(architecture, problem)
     try:
         if not all(np.isfinite(values).all() for values in parameters.values()):
             raise OutputError("a parameter of its network is not finite: there is no solution in it; solve again with --force")
@@ -143,6 +144,16 @@ def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[A
             "can rebuild"
         ) from None
     return network
+
+
+def _empty(architecture: Mapping[str, Any], problem: Problem | None) -> Network:
+    """A network without the values of its parameters, in the ansatz of the problem where there is one."""
+    if architecture["kind"] == "slabs":
+        return _slabs(architecture, problem)
+    if architecture["kind"] == "family":
+        return _family(architecture, problem)
+    bare = _bare(architecture)
+    return bare if problem is None or isinstance(bare, CellNetwork) else build_ansatz(problem, bare)
 
 
 def _renamed(parameters: Mapping[str, NDArray[Any]], problem: Problem | None) -> dict[str, NDArray[Any]]:
@@ -173,6 +184,15 @@ def _slabs(architecture: Mapping[str, Any], problem: Problem | None) -> Piecewis
             network = build_ansatz(slab(problem, times, k, networks[-1] if networks else None, 1.0), network)
         networks.append(network)
     return PiecewiseInTime(networks, architecture["breaks"], architecture["column"])
+
+
+def _family(architecture: Mapping[str, Any], problem: Problem | None) -> Network:
+    indices = [tuple(int(k) for k in index) for index in architecture["indices"]]
+    ranges = {name: (float(a), float(b)) for name, (a, b) in architecture["ranges"].items()}
+    members = [None if problem is None else problem.member(**at_node(index, ranges)) for index in indices]
+    parts = [_empty(one, member) for one, member in zip(architecture["networks"], members, strict=True)]
+    network = FamilyNetwork(parts, indices, ranges)
+    return MemberNetwork(network, architecture["member"]) if "member" in architecture else network
 
 
 def _bare(architecture: Mapping[str, Any]) -> Network:

@@ -54,6 +54,10 @@ class SymbolicResiduals:
         return Coordinates(domain.coordinates, domain.vector)
 
     @property
+    def _constants(self) -> dict[str, sympy.Expr]:
+        return {name: number(value) for name, value in self.problem.constants.items()}
+
+    @property
     def size(self) -> float:
         """The longest side of the box around the domain."""
         return self.problem.domain.size
@@ -130,10 +134,11 @@ class SymbolicResiduals:
     def _exact(self) -> dict[str, sympy.Expr]:
         """The exact solution of the problem; parameters without an exact value are at their initial ones."""
         guesses = {name: number(one.initial) for name, one in self.problem.parameters.items()}
-        return guesses | {name: applied(f, self.space.names, self.space) for name, f in self.problem.exact_fields.items()}
+        names = {**self.space.names, **self._constants}
+        return guesses | {name: applied(f, names, self.space) for name, f in self.problem.exact_fields.items()}
 
     def _residual(self, operator: Field, value: Field | RightHandSide | None, space: Coordinates) -> sympy.Expr:
-        names: Mapping[str, sympy.Expr] = {**space.names, **self.formula}
+        names: Mapping[str, sympy.Expr] = {**space.names, **self._constants, **self.formula}
         left = applied(operator, names, space)
         if value is None:
             return left

@@ -25,6 +25,7 @@ from pdekan.training import cell_choice, initial_value
 from pdekan.training.cell_training import CellTraining
 from pdekan.training.clock import Clock
 from pdekan.training.corner_terms import with_corner_functions
+from pdekan.training.family_training import FamilyTraining
 from pdekan.training.graded_coordinates import gradable
 from pdekan.training.initial_value import InitialValueTraining
 from pdekan.training.optimizer_choice import Fixed, Method
@@ -82,6 +83,10 @@ def solve(
 
 def _solved(problem: Problem, given: Network | None, setup: Setup, resume: Solution | None) -> Solution:
     """The solution by the way that fits the problem and what the user asked for: cells, slabs, or one network."""
+    if problem.ranges:
+        if given is not None or setup.strategy is not None:
+            raise ProblemError("a family is solved member by member: it takes neither a network of your own nor a strategy")
+        return FamilyTraining(problem, setup, _solved, resume).solution()
     on_cells = problem.network.local or (resume is not None and isinstance(resume.network, CellNetwork))
     if on_cells and given is None:
         return CellTraining(problem, setup, resume).solution()

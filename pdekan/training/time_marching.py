@@ -156,8 +156,8 @@ def _validated(
     return replace(
         resume,
         status="converged" if relative <= resume.tolerance else "budget",
-        residual=_root_mean_square([one.equation for one in residuals]),
-        condition_residual=_root_mean_square([one.conditions for one in residuals]),
+        residual=root_mean_square([one.equation for one in residuals]),
+        condition_residual=root_mean_square([one.conditions for one in residuals]),
         relative_residual=relative,
     )
 
@@ -208,11 +208,11 @@ class EarlierSlabs:
             reason=f"slab {k + 1} of {self.problem.training.slabs}: {worst.reason}",
             iterations=sum(part.iterations for part in parts),
             seconds=sum(part.seconds for part in parts),
-            residual=_root_mean_square([part.residual for part in parts]),
-            condition_residual=_root_mean_square([part.condition_residual for part in parts]),
+            residual=root_mean_square([part.residual for part in parts]),
+            condition_residual=root_mean_square([part.condition_residual for part in parts]),
             relative_residual=max(part.relative_residual for part in parts),
             stage=len(networks) - 1 - unsolved,
-            history=_appended([part.history for part in parts]),
+            history=appended_histories([part.history for part in parts]),
             errors=errors or None,
             reference=reference,
             estimate_reason="not asked for",
@@ -220,11 +220,12 @@ class EarlierSlabs:
         )
 
 
-def _root_mean_square(sizes: Sequence[float]) -> float:
+def root_mean_square(sizes: Sequence[float]) -> float:
+    """The root of the mean square; 0 of none."""
     return math.sqrt(sum(size**2 for size in sizes) / max(1, len(sizes)))
 
 
-def _appended(histories: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+def appended_histories(histories: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
     """Histories one after the other: steps, seconds and stages go on."""
     columns: dict[str, list[NDArray[np.float64]]] = {name: [] for name in histories[0]}
     last = dict.fromkeys(("step", "seconds", "stage"), 0.0)
