@@ -46,9 +46,13 @@ def build_ansatz(problem: Problem, network: Network) -> Network:
     """The network as the problem's ansatz: itself, where the problem asks for nothing beside its outputs."""
     if problem.singular and not isinstance(network, SingularNetwork):
         network = SingularNetwork(network, problem.singular)
+    return Ansatz(problem, network) if has_ansatz(problem) else network
+
+
+def has_ansatz(problem: Problem) -> bool:
+    """Whether the unknowns are more than a network's outputs."""
     exact = any(condition.is_exact for condition in problem.conditions)
-    plain = not (exact or problem.parameters or problem.enrichments or problem.interfaces)
-    return network if plain else Ansatz(problem, network)
+    return exact or bool(problem.parameters or problem.enrichments or problem.interfaces)
 
 
 def inner_network(network: Network) -> Network:

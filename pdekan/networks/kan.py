@@ -159,7 +159,7 @@ class KAN(BoxNetwork):
                 layer.set_dense("coefficients", 0.1 * noise / math.sqrt(layer.inputs))
                 continue
             if k == 0:
-                weights = _directions(self.inputs, layer.outputs, self.grading, generator)
+                weights = directions(self.inputs, layer.outputs, self.grading, generator)
             else:
                 normal = torch.randn(layer.inputs, layer.outputs, generator=generator, dtype=torch.float64)
                 weights = normal / math.sqrt(layer.inputs)
@@ -315,8 +315,8 @@ def _per_layer(value: int | Sequence[int], depth: int, what: str) -> tuple[int, 
     return values
 
 
-def _directions(inputs: int, outputs: int, grading: Tensor | None, generator: torch.Generator) -> Tensor:
-    """Directions ``(inputs, outputs)`` of plane waves: evenly spaced angles in the plane, random ones elsewhere.
+def directions(inputs: int, outputs: int, grading: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Unit directions ``(inputs, outputs)`` of plane waves: evenly spaced angles in the plane, random ones elsewhere.
 
     With a grading, every axis is measured in the lengths along it.
     """

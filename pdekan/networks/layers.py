@@ -108,7 +108,7 @@ class SplineLayer(nn.Module):
         """The nodes' jets from the activations' values and derivatives ``(n, inputs, outputs)``."""
         if not self.products:
             return _sums(phi, x)
-        multiplied = reduce(operator.mul, _edge_jets([part[..., self.sums :] for part in phi], x))
+        multiplied = reduce(operator.mul, edge_jets([part[..., self.sums :] for part in phi], x))
         if not self.sums:
             return multiplied
         return concatenated([_sums([part[..., : self.sums] for part in phi], x), multiplied], dim=1)
@@ -193,7 +193,7 @@ def _sums(phi: list[Tensor], x: Jet) -> Jet:
     return Jet(x.frame, phi[0].sum(1), gradient, second, higher=higher)
 
 
-def _edge_jets(phi: list[Tensor], x: Jet) -> list[Jet]:
+def edge_jets(phi: list[Tensor], x: Jet) -> list[Jet]:
     """φ_io(x_i) as a jet with a component for every node o, for every input i."""
     gradient = second = higher = None
     if x.gradient is not None:
@@ -271,7 +271,7 @@ class LayerTrace:
         if not layer.products:
             return EdgeCotangent.of(shared, self.x)
         sums = layer.sums
-        edges = _edge_jets([part[..., sums:] for part in self.phi], self.x)
+        edges = edge_jets([part[..., sums:] for part in self.phi], self.x)
         multiplied = _cotangents_of_factors(edges, cotangent.each(lambda part: part[:, sums:]))
         if not sums:
             return EdgeCotangent.of(multiplied, self.x)

@@ -100,7 +100,7 @@ class Objective:
         term, factor = self.terms[k], self.factors[k]
         trace = network.trace(self._prepare(k), only_linear)
         if self._fixed:
-            residual, slope = self._at_zero(k)
+            residual, slope = self.at_zero(k)
         else:
             residual, slope = term.linearised(trace.jet)
             residual, slope = factor * residual, _weighted(slope, factor, term)
@@ -118,7 +118,7 @@ class Objective:
             self._prepared[k] = prepared
         return prepared
 
-    def _at_zero(self, k: int) -> tuple[Tensor, Jet]:
+    def at_zero(self, k: int) -> tuple[Tensor, Jet]:
         """Weighted residual and slope of term k for u = 0: where it is affine, the slope is the same for every u."""
         if k not in self._slopes:
             term, factor = self.terms[k], self.factors[k]

@@ -328,6 +328,11 @@ def unit(term: Term, problem: Problem) -> float:
     return float(units(term, problem).norm()) or 1.0
 
 
+def is_linear(problem: Problem) -> bool:
+    """Whether all residuals are affine in the unknowns, at some points."""
+    return all(is_affine(term, problem) for term in terms(problem, Sampling(2, 4, 0, 0)))
+
+
 def initial_values(problem: Problem, like: Tensor) -> Tensor:
     """The parameters' initial values ``(S,)``."""
     return like.new_tensor([parameter.initial for parameter in problem.parameters.values()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,12 +43,16 @@ class Clock:
 
     def check(self) -> None:
         """Raise StepEndedError where the training is interrupted or the time allowed has passed; called within `running`."""
-        with self.paused():
-            interrupted = self._interrupted()
-        if interrupted:
+        if self.is_late(math.inf):
             raise StepEndedError(Reason.INTERRUPTED)
         if self.spent > self.budget:
             raise StepEndedError(Reason.BUDGET)
+
+    def is_late(self, spent: float) -> bool:
+        """Whether the training is interrupted, or has taken more than so many seconds; called within `running`."""
+        with self.paused():
+            interrupted = self._interrupted()
+        return interrupted or self.spent > spent
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -29,7 +29,6 @@ from pdekan.problems.conditions import OperatorCondition
 from pdekan.problems.options import TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.terms import is_affine, terms
 from pdekan.residuals.validation import Residuals, Validation
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
@@ -86,11 +85,6 @@ def applies(problem: Problem) -> bool:
         isinstance(one, OperatorCondition) and not one.is_exact and one.has_points and problem.faces(one) == [start]
         for one in problem.conditions
     )
-
-
-def is_linear(problem: Problem) -> bool:
-    """Whether all residuals are affine in the unknowns."""
-    return all(is_affine(term, problem) for term in terms(problem, Sampling(2, 4, 0, 0)))
 
 
 @dataclass(frozen=True)

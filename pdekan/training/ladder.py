@@ -112,7 +112,7 @@ class Ladder(Strategy):
         gain = state.gain if waves else state.gain_of(candidate)
         if waves and not self.waves.suffice(candidate, state, self.target):
             return replace(state, rejected=candidate)
-        state = replace(state, gain=gain)
+        state = replace(state, gain=gain, finer=candidate if candidate.stage.finer else state.finer)
         if self.grows and state.best is not None and candidate.relative >= state.best.relative:
             return state
         return replace(state.improved(candidate), rejected=None if waves else state.rejected)

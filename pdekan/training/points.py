@@ -17,6 +17,9 @@ POINTS_PER_WAVE_PARAMETER = 3.5
 # … and points an axis for each coefficient of an edge: with as many as coefficients a product node fits them all and is wrong
 # between them (tried on sin πx sin πy and sin πx sin πy²).
 POINTS_PER_COEFFICIENT = 1.5
+# … and in the plane points an axis for each interval of the outer splines, of a degree up to 4 and above: with one the error of
+# the outer splines is up to two hundred times larger than with these (tests/benchmarks/slopes.md).
+POINTS_PER_INTERVAL = {True: 3, False: 2}
 # Points inside at most, by dimension: a bound on time and memory, far above what the networks of the schedules need.
 MAX_POINTS = {1: 100_000, 2: 250_000, 3: 100_000}
 # A network is validated after every step: on so many points × parameters at most, a few seconds, but on so many points.
@@ -37,6 +40,8 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
     axis = math.ceil((min(wanted, MAX_POINTS[d]) / problem.domain.filling) ** (1.0 / d))
     if stage.degree and problem.training.points is None:  # a product node ties an axis' coefficients to the points along it
         axis = max(axis, math.ceil(POINTS_PER_COEFFICIENT * (stage.degree[0] + stage.intervals[0])))
+        if d <= 2 and not stage.waves:
+            axis = max(axis, POINTS_PER_INTERVAL[stage.degree[-1] <= 4] * stage.intervals[-1])
     cells = stage.intervals[0] if stage.intervals else 4
     cells *= math.ceil(axis / (cells * MAX_ORDER))
     cells = max(1, min(cells, axis // 2))

@@ -20,6 +20,7 @@ from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import is_linear
 from pdekan.solutions.solution import Solution
 from pdekan.training import cell_choice, initial_value
 from pdekan.training.cell_training import CellTraining
@@ -119,7 +120,7 @@ def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None
             f"the initial values do not determine the solution: {missing}; state in [[conditions]] what holds there"
         )
     whole = None
-    if initial_value.is_linear(problem):
+    if is_linear(problem):
         whole = replace(trainer.solution(), problem=problem)
         if whole.status in ("converged", "interrupted"):
             return whole

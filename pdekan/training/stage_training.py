@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
@@ -13,6 +14,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from pdekan.ansatz.unknowns import parameter_values
 from pdekan.errors.norms import Errors
 from pdekan.networks.base import Network
+from pdekan.networks.kan import KAN
 from pdekan.optimizers.base import LeastSquares, Optimizer, Outcome, Step
 from pdekan.problems.problem import Problem
 from pdekan.residuals.adaptive_sampling import resampled
@@ -36,11 +38,15 @@ from pdekan.training.points import validation_points
 from pdekan.training.progress import Callback, Progress
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
+from pdekan.training.search import InnerSearch
 from pdekan.training.state import Candidate, State
-from pdekan.training.stopping import BestStep, Budget, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
+from pdekan.training.stopping import BestStep, Budget, Distance, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
 
 # Relative residual above which the network of an eigenvalue problem is no better a beginning than the eigenfunction.
 UNRESOLVED = 0.03
+# The share of the seconds left that the search may take, and the residual, relative to a network's own, at which one with finer
+# splines stands for the solution.
+SEARCH_SHARE, FINER_RESIDUAL = 0.25, 0.3
 # Reasons that are limits of the training: with more seconds or steps, the stage would have gone on.
 LIMITED = (Reason.STEPS, Reason.BUDGET, Reason.INTERRUPTED, Reason.MEMORY)
 
@@ -131,6 +137,9 @@ class StageTraining:
         if problem.training.adapt and state.best is not None:  # on points that lie as those of the new network
             best = replace(state.best, residuals=self.validation.residuals(state.best.network))
             self.state = replace(state, best=best)
+        if stage.search and state.best is None:
+            with training.clock.running():
+                network = self._searched(cast("KAN", network))
         self.network = network  # as it is before the fit
         self.theta = parameters_to_vector(network.parameters()).detach()
         self.rows = sum(len(term.target) for term in fitted)
@@ -140,12 +149,31 @@ class StageTraining:
             problem, network, fitted, problem.training.weights, rows_at_a_time, training.clock.check,
             graphs(problem.training.memory), known,
         )  # fmt: skip
-        self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
+        self.distance = self._to_finer()
+        self.best_step = BestStep(worse=2.0 if state.grading is None and self.distance is None else 1.0)
+        if self.distance is not None:
+            self.best_step.keep(Step(self.theta, math.inf), self.distance(network))
         self.steep = SteepForCoordinates(problem, state.grading)
         self._last, self._fastest = training.clock.spent, math.inf
         # taken: steps before the optimizer started anew
         self.optimizer, self.taken = "", 0
         self.position: Position | None = None
+
+    def _searched(self, like: KAN) -> KAN:
+        """The network of the search, which may take a share of the seconds."""
+        clock, problem = self.training.clock, self.training.fitted
+        late = self.state.seconds + SEARCH_SHARE * (clock.budget - self.state.seconds)
+        generator = torch.Generator().manual_seed(problem.training.seed + self.stage.start)
+        return InnerSearch(problem, self.stage, like, generator, lambda: clock.is_late(late)).network()
+
+    def _to_finer(self) -> Distance | None:
+        """The distance to a network with finer splines, where that is so much better that it stands for the solution."""
+        finer = self.state.finer
+        if finer is None or self.stage.finer:
+            return None
+        if finer.relative > FINER_RESIDUAL * self.validation.residuals(self.network).relative:
+            return None
+        return Distance.to(finer.network, self.validation.terms[0])
 
     @property
     def _begins_anew(self) -> bool:
@@ -196,7 +224,12 @@ class StageTraining:
     def _reason_at(self, step: Step) -> Reason | None:
         """The reason to stop after a step that was recorded, but maybe not yet asked for."""
         network, seconds = self.objective.load(step.theta), self.training.clock.spent
-        return first(self._rules(), ValidatedStep(step, network, self.validation.residuals(network).relative, seconds, 0.0))
+        relative = self.validation.residuals(network).relative
+        return first(self._rules(), ValidatedStep(step, network, relative, self._error(network, relative), seconds, 0.0))
+
+    def _error(self, network: Network, relative: float) -> float:
+        """What steps are compared by."""
+        return relative if self.distance is None else self.distance(network)
 
     def _reason(self, reason: Reason, candidate: Candidate) -> Reason:
         """Why the stage ended, once its network is known."""
@@ -238,9 +271,11 @@ class StageTraining:
     def _selects(self) -> bool:
         """Whether the step is kept that is best on validation points, and not the one with the lowest loss.
 
-        Not where the user asked for the network, nor where data are noisy.
+        Not where the user asked for the network, unless it is compared with a finer one, nor where data are noisy.
         """
         goal, dense = self.training.goal, self.training.method.forms_jacobian
+        if self.distance is not None:
+            return True
         return not goal.noisy and (self.state.grading is not None or (goal.grows and dense))
 
     def _after(self, step: Step) -> Reason | None:
@@ -251,8 +286,9 @@ class StageTraining:
             return None
         network = self.objective.load(step.theta)
         residuals = self.validation.residuals(network)
+        error = self._error(network, residuals.relative)
         if self._selects:
-            self.best_step.keep(step, residuals.relative)
+            self.best_step.keep(step, error)
         if not counts:  # the solve for the last layer, before the first step: in graded coordinates it may be enough
             met = residuals.relative <= training.goal.target and not training.goal.noisy
             if not (met and graded):
@@ -266,7 +302,7 @@ class StageTraining:
             self.position = Position(at, self.optimizer, replace(self.best_step), self.steep.grading)
         with training.clock.paused():
             words = self._recorded(kept, network, residuals, seconds)
-        one = ValidatedStep(step, network, residuals.relative, seconds, seconds - self._last)
+        one = ValidatedStep(step, network, residuals.relative, error, seconds, seconds - self._last)
         self._last, self._fastest = seconds, min(self._fastest, one.duration)
         if words is not None:
             self.words = words

@@ -34,9 +34,10 @@ class State:
 
     best: the network that the next stage starts from. earlier: the last one before it with twice its residual or more.
     rejected: the last plane waves that were trained and not taken. winner: the best network of the starts before this one.
-    gain: the factor by which the last trained network lowered the residual of the one before it. grading: the coordinates
-    ``(d, n)`` that the solution needs, see `graded_coordinates`. stage, ended: the last stage and why it ended; repeats: how
-    often it was trained again in other coordinates. first: the place in the schedule at which a resumed training begins.
+    finer: that of a stage with finer splines than those asked for. gain: the factor by which the last trained network lowered
+    the residual of the one before it. grading: the coordinates ``(d, n)`` that the solution needs, see `graded_coordinates`.
+    stage, ended: the last stage and why it ended; repeats: how often it was trained again in other coordinates. first: the
+    place in the schedule at which a resumed training begins.
     extrapolated: whether `best` was not trained for this problem, but for the slab of time before. affine: whether the
     residuals are affine in the last layer's coefficients. steps, seconds, budget: used so far, and the seconds allowed.
     seconds_per_step, seconds_per_solve: of the last stage's fastest step, by P² and by P³ for P parameters. start: the number
@@ -48,6 +49,7 @@ class State:
     earlier: Candidate | None = None
     rejected: Candidate | None = None
     winner: Candidate | None = None
+    finer: Candidate | None = None
     gain: float = math.inf
     grading: torch.Tensor | None = None
     stage: Stage | None = None
@@ -103,6 +105,7 @@ class State:
     def restarted(self, start: int) -> State:
         """The state at the beginning of another start: of the one before, only its best network is kept."""
         return replace(
-            self, winner=self.result(), best=None, earlier=None, rejected=None, gain=math.inf, grading=None, stage=None,
+            self, winner=self.result(), best=None, earlier=None, rejected=None, finer=None, gain=math.inf, grading=None,
+            stage=None,
             ended=None, repeats=0, extrapolated=False, start=start,
         )  # fmt: skip

@@ -7,22 +7,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from pdekan.networks.base import Network
 from pdekan.optimizers.base import Step
 from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import Term
 from pdekan.training.graded_coordinates import needed
 from pdekan.training.reasons import Reason
 
 
 @dataclass(frozen=True)
 class ValidatedStep:
-    """A step with its network and the relative residual on validation points. duration: in seconds, of this step."""
+    """A step with its network and the relative residual on validation points.
+
+    error: what steps are compared by, the residual or a `Distance`. duration: in seconds, of this step.
+    """
 
     step: Step
     network: Network
     relative: float
+    error: float
     seconds: float
     duration: float
 
@@ -44,11 +50,34 @@ class Tolerance:
         return Reason.TOLERANCE if one.relative <= self.target else None
 
 
+@dataclass(frozen=True)
+class Distance:
+    """The distance in L2 to a network that stands for the solution, by its values ``(n, U)`` at points of a quadrature.
+
+    Where splines are coarse, least squares of the residual say little of the error: on sin πx sin πy² with cubic splines of 20
+    intervals steps that lower the loss by a third multiply the error by up to ten.
+    """
+
+    points: Tensor
+    share: Tensor
+    values: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def to(cls, network: Network, term: Term) -> Distance:
+        """To a network, at the points of a term."""
+        return cls(term.points, term.share, network(term.points))
+
+    @torch.no_grad()
+    def __call__(self, network: Network) -> float:
+        return math.sqrt(float(self.share @ (network(self.points) - self.values).square().sum(1)))
+
+
 @dataclass
 class BestStep:
     """Keeps the step that is best on validation points, and stops long after it.
 
-    patience: steps without a lower residual after which a stage ends, where the residual is `worse` times the least by then:
+    patience: steps without a lower error after which a stage ends, where the error is `worse` times the least by then:
     the network has begun to oscillate between its points. On a plate with a hole the third stage's residual went from 5e-3 to
     2e-1 while its loss fell 500-fold.
     """
@@ -56,17 +85,17 @@ class BestStep:
     worse: float = 2.0
     patience: int = 6
     theta: Tensor | None = None
-    relative: float = math.inf
+    error: float = math.inf
     taken: int = 0
 
-    def keep(self, step: Step, relative: float) -> None:
+    def keep(self, step: Step, error: float) -> None:
         """Remember a step if it is the best so far."""
-        if relative < self.relative:
-            self.theta, self.relative, self.taken = step.theta.clone(), relative, step.taken
+        if error < self.error:
+            self.theta, self.error, self.taken = step.theta.clone(), error, step.taken
 
     def __call__(self, one: ValidatedStep) -> Reason | None:
         late = one.step.taken >= self.taken + self.patience
-        return Reason.STALLED if late and one.relative > self.worse * self.relative else None
+        return Reason.STALLED if late and one.error > self.worse * self.error else None
 
 
 @dataclass

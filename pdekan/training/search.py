@@ -1,0 +1,206 @@
+"""The search for inner functions: many small networks at once, of which the bad ones are dropped early.
+
+Small networks have many local minima. Where the residual is affine in the network's output, the outer functions follow from the
+inner ones by linear least squares, and a step takes a millisecond a network when many are computed together. The search trains
+starts of several kinds with outer functions that are finer than needed, so that the inner ones are judged and not the outer
+ones, and drops most of them after a few steps (successive halving: Jamieson and Talwalkar, AISTATS 2016).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.networks.base import to_unit_box
+from pdekan.networks.batch import AffineRows, KANBatch, coefficients
+from pdekan.networks.kan import KAN
+from pdekan.optimizers.many import ManyGaussNewton, Solved
+from pdekan.problems.problem import Problem
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.sizes import sizes_at
+from pdekan.residuals.terms import terms
+from pdekan.training.inner_starts import spread, starts
+from pdekan.training.points import training_points
+from pdekan.training.schedule import Stage
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Round:
+    """Trial steps for a share of all starts, the best of the round before, with so many intervals of the outer splines."""
+
+    share: float
+    steps: int
+    intervals: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search does.
+
+    widths: of the networks that are searched for; wider ones get nodes beside those that were found. enough: a loss, relative
+    to that of zero, at which a network is taken and wider ones are not tried: with needless nodes the outer functions
+    become large and cancel. starts: at most, fewer where the first round of a width would take more than `work`
+    multiplications, but at least `fewest`. wide: how many of the stage's own width, from plane waves, where it is above
+    `widths`. waves: nodes and intervals of the plane waves whose solution starts are read off. numbers: entries of
+    Jacobians in memory at once.
+    """
+
+    widths: tuple[int, ...] = (2, 4, 6)
+    enough: float = 1e-8
+    starts: int = 256
+    fewest: int = 16
+    wide: int = 2
+    work: float = 2e9
+    waves: tuple[int, int] = (12, 12)
+    numbers: int = 2**22
+    rounds: tuple[Round, ...] = (Round(1.0, 10, 4), Round(0.25, 15, 4), Round(0.08, 30, 8))
+
+
+@dataclass(frozen=True)
+class InnerProblems:
+    """The rows of a problem for networks of one shape, as `ManyGaussNewton` wants them."""
+
+    shape: KANBatch
+    rows: list[AffineRows]
+    dimension: int
+
+    @classmethod
+    def of(cls, problem: Problem, stage: Stage, like: KAN) -> InnerProblems:
+        """On the training points of a stage, for networks of its sizes on the box of another one.
+
+        The residuals must be affine, and a network its own ansatz.
+        """
+        fitted = terms(problem, training_points(problem, stage, problem.training.seed), like.lower.device)
+        kan = like.resized((like.inputs, *stage.hidden, 1), stage.degree, stage.intervals, (0,), ((), ()))
+        sizes = sizes_at(problem, fitted, kan, trained=False)
+        objective = Objective(problem, kan, fitted, problem.training.weights, sizes=sizes)
+        rows = []
+        for k, term in enumerate(fitted):
+            residual, slope = objective.at_zero(k)
+            row = torch.arange(len(residual), device=residual.device).repeat(term.sides)
+            rows.append(AffineRows.of(kan, term.points, slope, row, residual))
+        none = residual.new_zeros(0, rows[0].basis.value.shape[1], *stage.hidden)
+        return cls(KANBatch.of(none, stage.degree, stage.intervals), rows, like.inputs)
+
+    @property
+    def residual(self) -> Tensor:
+        return torch.cat([one.residual for one in self.rows])
+
+    @property
+    def columns(self) -> int:
+        """The number of coefficients of a network."""
+        return self.shape.linear + self.shape.inner.shape[1] * self.shape.inner.shape[2]
+
+    def batch(self, a: Tensor, c: Tensor | None = None) -> KANBatch:
+        """The networks with these inner and outer coefficients."""
+        outer = a.new_zeros(len(a), *self.shape.outer.shape[1:])
+        return replace(self.shape, inner=a, outer=outer if c is None else c.reshape(outer.shape))
+
+    def normalised(self, a: Tensor) -> Tensor:
+        return self.batch(a).normalised(self.rows, self.dimension).inner
+
+    def linear(self, a: Tensor) -> Tensor:
+        return self.batch(a).linear_rows(self.rows)
+
+    def inner(self, a: Tensor, c: Tensor) -> Tensor:
+        return self.batch(a, c).inner_rows(self.rows)
+
+
+class InnerSearch:
+    """The search for the inner functions of a stage with one hidden layer and polynomials inside.
+
+    like: a network with the box that the result shall have. expired: whether the time allowed has passed.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        stage: Stage,
+        like: KAN,
+        generator: torch.Generator,
+        expired: Callable[[], bool] = lambda: False,
+        options: Search = Search(),
+    ) -> None:
+        self.problem, self.stage, self.like, self.generator = problem, stage, like, generator
+        self.expired, self.options = expired, options
+
+    @torch.no_grad()
+    def network(self) -> KAN:
+        """The best network that was found, in the sizes of the stage."""
+        options, own = self.options, self.stage.hidden[0]
+        found = [self._of_waves(own)] if own > max(options.widths) else []
+        position, solution = self._by_waves()
+        for width in sorted({min(width, own) for width in options.widths}):
+            if found and (found[-1][0] <= options.enough or self.expired()):
+                break
+            found.append(self._of_width(width, position, solution))
+        _, network = found[-1] if found[-1][0] <= options.enough else min(found, key=lambda one: one[0])
+        return network.widened(self.stage.hidden, self.generator).refined(self.stage.degree, self.stage.intervals)
+
+    def _of_waves(self, width: int) -> tuple[float, KAN]:
+        """The least loss of networks with many hidden nodes, from plane waves, and the network."""
+        a = coefficients(spread(self.options.wide, self.like.inputs, width, self.generator), self.stage.degree[0])
+        problem = self._problem(width, self.options.rounds[-1])
+        return self._best(problem, self._minimised(problem, a.to(self.like.lower), self.options.rounds[-1].steps // 2))
+
+    def _of_width(self, width: int, position: Tensor, solution: Jet) -> tuple[float, KAN]:
+        """The least loss of networks with so many hidden nodes, relative to that of zero, and the network."""
+        rounds = self.options.rounds
+        problem = self._problem(width, rounds[0])
+        work = 2.0 * rounds[0].steps * len(problem.residual) * problem.columns**2
+        count = round(min(self.options.starts, max(self.options.fewest, self.options.work / work)))
+        a = coefficients(starts(count, width, solution, position, self.generator), self.stage.degree[0]).to(position)
+        for k, one in enumerate(rounds):
+            if k > 0 and one.intervals != rounds[k - 1].intervals:
+                problem = self._problem(width, one)
+            found = self._minimised(problem, a[: max(2, math.ceil(one.share * count))], one.steps)
+            a = found.a
+        return self._best(problem, found)
+
+    def _best(self, problem: InnerProblems, found: Solved) -> tuple[float, KAN]:
+        """The loss of the first network, relative to that of zero, and the network."""
+        loss, network = (
+            float(found.loss[0] / problem.residual.square().sum()),
+            problem.batch(found.a, found.c).network(0, self.like),
+        )
+        LOG.info("search: %s leaves a relative loss of %.1e, after %d others", list(network.widths), loss, len(found.loss) - 1)
+        return loss, network
+
+    def _problem(self, width: int, one: Round) -> InnerProblems:
+        sizes = {"hidden": (width,), "intervals": (1, one.intervals), "search": False}
+        return InnerProblems.of(self.problem, replace(self.stage, **sizes), self.like)  # type: ignore[arg-type]
+
+    def _minimised(self, problem: InnerProblems, a: Tensor, steps: int) -> Solved:
+        """The networks after so many steps, the best first, some of them at a time to bound the memory."""
+        each = max(1, self.options.numbers // (len(problem.residual) * problem.columns))
+        parts: list[Solved] = []
+        for part in a.split(each):
+            if not parts or not self.expired():
+                parts.append(ManyGaussNewton().minimise(problem, part, steps))
+        return Solved.joined(parts).best()
+
+    def _by_waves(self) -> tuple[Tensor, Jet]:
+        """A solution with plane waves inside: points of [-1, 1]^d, and value and derivatives in these coordinates there."""
+        nodes, intervals = self.options.waves
+        stage = replace(self.stage, hidden=(nodes,), degree=(1, self.stage.degree[1]), intervals=(1, intervals), waves=True)
+        waves = self.like.resized((self.like.inputs, nodes, 1), stage.degree, stage.intervals, (0,), ((), ()))
+        waves.initialise(self.generator)
+        problem = InnerProblems.of(self.problem, stage, self.like)
+        a = waves.spline_layers[0].dense("coefficients").transpose(1, 2).reshape(1, -1, nodes)
+        solved = ManyGaussNewton(ridge=1e-12).minimise(problem, a, 0)
+        kan = problem.batch(solved.a, solved.c).network(0, self.like)
+        points = torch.as_tensor(training_points(self.problem, stage, 0).inside(self.problem.domain).points).to(kan.lower)
+        frame = Frame(self.problem.domain.coordinates, Derivatives.DIAGONAL)
+        u, half = kan.jet(points, frame)[0], 0.5 * (kan.upper - kan.lower)
+        assert u.gradient is not None
+        assert u.second is not None
+        scaled = replace(u, gradient=u.gradient * half, second=u.second * half**2)
+        return to_unit_box(points, frame, kan.lower, kan.upper).value, scaled

@@ -1,0 +1,186 @@
+"""The search for inner functions: batched networks against one's rows and autograd, many problems against one, minima."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.func import jacrev
+from torch.nn.utils import parameters_to_vector
+
+import pdekan as pk
+from pdekan import splines
+from pdekan.networks.batch import coefficients
+from pdekan.networks.kan import KAN
+from pdekan.optimizers.gauss_newton import GaussNewton
+from pdekan.optimizers.many import ManyGaussNewton
+from pdekan.problem_files.loader import load_problem
+from pdekan.problems.problem import Problem
+from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.terms import terms
+from pdekan.training.inner_starts import starts
+from pdekan.training.points import training_points
+from pdekan.training.schedule import Stage, is_searchable, stages
+from pdekan.training.search import InnerProblems, InnerSearch, Search
+from pdekan.training.state import State
+from pdekan.training.stopping import Distance
+
+PAPER = load_problem("poisson_kan_paper")
+STAGE = Stage("kan", (3,), (3, 5), (1, 4))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def periodic() -> Problem:
+    """Rows that join points, and first and second derivatives of all kinds."""
+    return Problem(
+        pk.box(x=(0.0, 2.0), y=(-1.0, 3.0)),
+        lambda u: pk.laplacian(u) + 0.3 * pk.dx(pk.dy(u)) - (1.0 + pk.dx(u)),
+        lambda x, y: pk.sin(x * y),
+        (pk.periodic("x"), pk.dirichlet(1.0, on="y-"), pk.robin(lambda u: pk.normal(u) + 2.0 * u, 0.5, on="y+")),
+    )
+
+
+def networks(problem: Problem, count: int = 3) -> tuple[InnerProblems, torch.Tensor, torch.Tensor, KAN]:
+    """Problems of some random networks, their coefficients, and a network of their sizes."""
+    like = KAN((2, 3, 1), STAGE.degree, STAGE.intervals, "none", problem.domain.lower, problem.domain.upper)
+    many = InnerProblems.of(problem, STAGE, like)
+    inner = torch.randn(count, 2 * 4, 3, generator=generator(), dtype=torch.float64)
+    outer = torch.randn(count, 3 * 9, generator=generator(1), dtype=torch.float64)
+    return many, 0.3 * inner, outer, like
+
+
+@pytest.mark.parametrize("problem", [PAPER, periodic()], ids=["box", "periodic"])
+def test_rows_of_many_networks_are_those_of_each(problem: Problem) -> None:
+    many, inner, outer, like = networks(problem)
+    fitted = terms(problem, training_points(problem, STAGE, problem.training.seed))
+    linear, by_inner = many.linear(inner), many.inner(inner, outer)
+    for k in range(len(inner)):
+        kan = many.batch(inner, outer).network(k, like)
+        residual, rows = Objective(problem, kan, fitted).rows(parameters_to_vector(kan.parameters()).detach())
+        edges = rows[:, : 2 * 3 * 4].reshape(-1, 2, 3, 4).transpose(2, 3)  # (rows, d, w, n) as (rows, d, n, w)
+        assert torch.allclose(linear[k], rows[:, -3 * 9 :], rtol=1e-10, atol=1e-10)
+        assert torch.allclose(by_inner[k], edges.reshape(len(rows), -1), rtol=1e-10, atol=1e-9)
+        assert torch.allclose(many.residual + linear[k] @ outer[k], residual, rtol=1e-10, atol=1e-10)
+
+
+def test_derivatives_by_inner_coefficients_are_those_of_autograd() -> None:
+    many, inner, outer, _ = networks(PAPER, count=1)
+    expected = jacrev(lambda a: many.linear(a)[0] @ outer[0])(inner)
+    assert torch.allclose(many.inner(inner, outer)[0], expected.flatten(1), rtol=1e-10, atol=1e-9)
+
+
+def test_normalised_networks_have_the_same_level_lines_and_fill_the_knots() -> None:
+    many, inner, _, _ = networks(PAPER)
+    normalised = many.normalised(inner)
+    values, before = (torch.cat([one.basis.value @ a for one in many.rows], dim=1) for a in (normalised, inner))
+    assert torch.allclose(values.amax(1), torch.tensor(0.97, dtype=torch.float64))
+    assert torch.allclose(values.amin(1), torch.tensor(-0.97, dtype=torch.float64))
+    scaled = [(one - one.mean(1, keepdim=True)) / one.std(1, keepdim=True) for one in (values, before)]
+    assert torch.allclose(*scaled)
+
+
+def test_many_problems_are_solved_as_one_is() -> None:
+    """The steps are those of `GaussNewton`, whose ridge and damping change in the same way."""
+    many, inner, _, like = networks(PAPER, count=2)
+    found = ManyGaussNewton(ridge=1e-10).minimise(many, inner, 6)
+    fitted = terms(PAPER, training_points(PAPER, STAGE, PAPER.training.seed))
+    for k in range(2):
+        kan = many.batch(inner).network(k, like)
+        objective = Objective(PAPER, kan, fitted)
+        losses: list[float] = []
+        theta = parameters_to_vector(kan.parameters()).detach()
+        GaussNewton(ridge=1e-10).minimise(objective, theta, 6, lambda step: losses.append(step.loss))  # noqa: B023
+        assert found.loss[k] <= 1.5 * losses[-1]
+        assert found.loss[k] < losses[0]
+        kan = many.batch(found.a, found.c).network(k, like)
+        assert objective.loss(parameters_to_vector(kan.parameters()).detach()) == pytest.approx(float(found.loss[k]), rel=1e-8)
+
+
+def test_carrying_over_to_nested_splines_and_more_nodes_is_exact() -> None:
+    many, inner, outer, like = networks(PAPER, count=1)
+    kan = many.batch(inner, outer).network(0, like)
+    x = 2.0 * torch.rand(200, 2, generator=generator(), dtype=torch.float64) - 1.0
+    larger = kan.widened((5,), generator()).refined((3, 5), (4, 12))
+    assert torch.allclose(larger(x), kan(x), rtol=0.0, atol=1e-12)
+    batch = many.batch(inner, outer).refined((3, 5), (4, 12)).network(0, like)
+    assert torch.allclose(batch(x), kan(x), rtol=0.0, atol=1e-12)
+
+
+def test_starts_are_the_polynomials_that_they_say() -> None:
+    x = 2.0 * torch.rand(50, 2, generator=generator(), dtype=torch.float64) - 1.0
+    frame = pk.Frame(("x", "y"))
+    u = frame.coordinate(x, 0) * 2.0 - frame.coordinate(x, 1) ** 2
+    polynomials = starts(9, 4, replace(u, second=u.second[:, [0, 2]]), x, generator())
+    assert polynomials.shape == (9, 2, 4, 3)
+    pairs = polynomials[5:7]  # after three with directions and two curved ones
+    same = pairs[:, :, 0::2].abs() - pairs[:, :, 1::2].abs()
+    assert bool((same.abs() < 1e-15).all())
+    assert not torch.allclose(pairs[:, :, 0::2], pairs[:, :, 1::2])
+    # Taylor polynomials of 2x - y² about any point: the x² term vanishes, x and y² have a fixed ratio
+    taylor = polynomials[7:]
+    assert torch.allclose(taylor[:, 1, :, 1] / taylor[:, 0, :, 0], torch.tensor(-0.5, dtype=torch.float64))
+    t = torch.linspace(-1.0, 1.0, 7, dtype=torch.float64)
+    spline = splines.basis(t, 3, 1)[0] @ coefficients(polynomials, 3)[0].reshape(2, 4, 4)[1, :, 2]
+    powers = torch.stack([t, t**2, t**3], dim=1)
+    assert torch.allclose(spline, powers @ polynomials[0, 1, 2])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_network_that_contains_the_solution_is_found(seed: int) -> None:
+    """sin πx sin πy² = ½ cos π(x - y²) - ½ cos π(x + y²) is a KAN [2,2,1]; one random start in sixty leads there."""
+    stage = Stage("kan", (2,), (3, 9), (1, 8))
+    like = KAN((2, 2, 1), stage.degree, stage.intervals, "none", (-1.0, -1.0), (1.0, 1.0))
+    found = InnerSearch(PAPER, stage, like, generator(seed)).network()
+    x = 2.0 * torch.rand(500, 2, generator=generator(), dtype=torch.float64) - 1.0
+    exact = torch.sin(torch.pi * x[:, 0]) * torch.sin(torch.pi * x[:, 1] ** 2)
+    with torch.no_grad():
+        assert float((found(x)[:, 0] - exact).abs().max()) < 1e-5
+
+
+def test_a_search_without_time_returns_a_network_of_the_stage() -> None:
+    stage = Stage("kan", (8,), (3, 9), (1, 8))
+    like = KAN((2, 8, 1), stage.degree, stage.intervals, "none", (-1.0, -1.0), (1.0, 1.0))
+    few = Search(starts=4, fewest=4, wide=1)
+    found = InnerSearch(PAPER, stage, like, generator(), lambda: True, few).network()
+    assert (found.widths, found.degree, found.intervals) == ((2, 8, 1), (3, 9), (1, 8))
+
+
+def test_coarse_splines_end_at_their_best_approximation() -> None:
+    """[2,2,1] with cubic splines: with the exact inner functions 20 intervals allow 2.6e-9, see tests/benchmarks/slopes.md."""
+    problem = replace(PAPER, network=pk.NetworkOptions(hidden=(2,), degree=3, intervals=20))
+    solution = pk.solve(problem, estimate=False)
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_mean_square < 2.6e-9
+    assert solution.errors["u"].h1_seminorm_mean_square < 3.3e-6
+
+
+def test_the_distance_is_that_in_l2() -> None:
+    term = terms(PAPER, training_points(PAPER, STAGE, 0))[0]
+    networks = [KAN((2, 1, 1), 3, 1), KAN((2, 1, 1), 3, 1)]
+    for network, value in zip(networks, (0.25, -0.5), strict=True):
+        with torch.no_grad():
+            network.spline_layers[-1].coefficients.fill_(value)
+    assert Distance.to(networks[0], term)(networks[1]) == pytest.approx(0.75)
+
+
+def test_only_networks_whose_residual_is_affine_are_searched_for() -> None:
+    asked = pk.NetworkOptions(hidden=(4,), degree=3, intervals=10)
+    assert is_searchable(replace(PAPER, network=asked))
+    plan = stages(replace(PAPER, network=asked))
+    assert [stage.search for stage in plan] == [True, False, False, False]
+    assert plan[-1].degree == (3, 3)
+    assert plan[-1].intervals == (10, 10)
+    for other in (
+        replace(PAPER, network=pk.NetworkOptions(hidden=(4, 4))),
+        replace(PAPER, network=pk.NetworkOptions(hidden=(4,), base="silu")),
+        replace(PAPER, network=pk.NetworkOptions(kind="mlp", hidden=(4,))),
+        replace(PAPER, network=asked, training=replace(PAPER.training, optimizer="lbfgs")),
+        replace(PAPER, network=asked, equation=lambda u: pk.laplacian(u) - u**3),
+        PAPER,
+    ):
+        assert not is_searchable(other)
+    assert State(budget=1.0).finer is None
