@@ -47,7 +47,7 @@ u = "sin(pi*x)"
 [training]
 steps = 3
 """
-TINY = ("--hidden", "2", "--intervals", "2,3,4", "--mlp", "3", "--seeds", "1", "--seconds", "1")
+TINY = ("--hidden", "2", "--intervals", "2,3,4", "--mlp", "3", "--seeds", "1", "--seconds", "1", "--no-grown")
 FILES = ["scaling.png", "scaling.svg", "seconds.png", "seconds.svg", "study.h5", "study.jsonl", "summary.json", "table.md"]
 PATIENCE = 60.0
 

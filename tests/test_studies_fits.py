@@ -82,6 +82,14 @@ def test_the_fit_ends_where_the_curve_of_medians_stops_falling(medians: tuple[fl
     assert slope.slope == pytest.approx(by_medians(*medians[:used]).slope)
 
 
+def test_of_many_sizes_the_upper_half_is_fitted() -> None:
+    sizes = 2.0 ** np.arange(8)
+    slope = fitted(np.where(sizes < 16.0, sizes**-1.0, 16.0 * sizes**-2.0), sizes)
+    assert slope.sizes == (16, 32, 64, 128)
+    assert slope.slope == pytest.approx(-2.0)
+    assert slope.reason.startswith("1, 2, 4, 8 left out: the lower half")
+
+
 @pytest.mark.parametrize("medians", [(1.0, 1e-3), (1.0, 1e-3, 1e-3, 1e-3), (1e-3, 1e-3, 1e-3, 1e-3), (1.0, 2.0, 3.0), (1.0,)])
 def test_fewer_than_three_falling_sizes_give_no_slope_but_a_reason(medians: tuple[float, ...]) -> None:
     slope = by_medians(*medians)

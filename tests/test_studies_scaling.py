@@ -55,7 +55,10 @@ steps = 4
 seed = 77
 """
 STRING = loads(FILE)
-SMALL = Plan(hidden=((2,), (3, 2)), intervals=(2, 4, 6), mlp=((3,), (3, 4)), mlp_optimizers=("gauss-newton", "lbfgs"), seeds=2)
+SMALL = Plan(
+    hidden=((2,), (3, 2)), intervals=(2, 4, 6), mlp=((3,), (3, 4)), mlp_optimizers=("gauss-newton", "lbfgs"), seeds=2,
+    grown=False,
+)  # fmt: skip
 
 
 def problem_of(trial: Trial) -> Problem:
@@ -87,12 +90,13 @@ def study(trials: tuple[Trial, ...], rows: list[Row], plan: Plan = SMALL) -> Stu
 def test_the_default_is_figure_3_3() -> None:
     trials = scaling.trials(load_problem("poisson_kan_paper"), Plan())
     kans = {(t.widths, t.intervals, t.degree, t.seed) for t in trials if t.kind == "kan"}
-    assert kans == {((2, w, 1), g, 3, s) for w in (5, 7, 10) for g in (5, 10, 15, 20, 30) for s in (0, 5, 10)}
+    assert kans == {((2, w, 1), g, 3, s) for w in (5, 7, 10) for g in (2, 3, 5, 10, 20, 30, 40) for s in (0, 5, 10)}
     mlps = {t.widths for t in trials if t.kind == "mlp"}
     assert mlps == {(2, *(w,) * layers, 1) for layers in (1, 2, 3) for w in (5, 10, 20, 50, 100)}
     depths = {t.curve: len(t.widths) - 1 for t in trials if t.kind == "mlp"}  # weight layers, as the paper counts them
     assert depths == {"MLP depth 2": 2, "MLP depth 3": 3, "MLP depth 4": 4}
     assert {t.curve for t in trials if t.kind == "kan"} == {"KAN [2,5,1]", "KAN [2,7,1]", "KAN [2,10,1]"}
+    assert [t.seed for t in trials if t.kind == "grown"] == [0, 5, 10]
 
 
 def test_every_trial_has_a_task_of_its_own_and_they_start_with_the_largest() -> None:
@@ -242,6 +246,24 @@ def test_long_histories_keep_their_ends_and_are_even_on_a_logarithmic_axis(monke
     assert np.array_equal(history["loss"], kept**2)  # rows stay rows
     ratios = kept[kept > 100][1:] / kept[kept > 100][:-1]
     assert ratios.max() < 1.06
+
+
+def test_a_growing_network_is_a_run_for_every_size_that_it_had() -> None:
+    plan = replace(SMALL, hidden=(), mlp=(), seeds=1, grown=True)
+    harder = FILE.replace("pi**2*sin(pi*x)", "(9*pi)**2*sin(9*pi*x)").replace("sin(pi*x)", "sin(9*pi*x)")
+    (trial,) = scaling.trials(loads(harder.replace("steps = 4", "steps = 40")), plan)
+    assert trial.kind == "grown"
+    result = json_data(scaling.train(trial.task.configuration))
+    runs = study((trial,), [Row(trial.task.key, trial.task.configuration, result, None, 0.6)], plan).runs
+    assert len(runs) >= 2
+    assert len({run.key for run in runs}) == len(runs)
+    assert all(a.parameters_paper < b.parameters_paper and a.seconds <= b.seconds for a, b in pairwise(runs))
+    assert all(b.relative_residual <= a.relative_residual for a, b in pairwise(runs))
+    assert [bool(run.history) for run in runs] == [False] * (len(runs) - 1) + [True]
+    for run in runs:
+        assert run.parameters == sum(p.numel() for p in KAN(run.widths, run.degree, 1).parameters()) or run.intervals > 1
+        assert run.l2_relative == pytest.approx(math.sqrt(run.l2_mean_square / 0.5), rel=1e-2)
+    assert runs[-1].l2_mean_square == pytest.approx(result["l2_mean_square"], rel=1e-2)
 
 
 # --- a study ----------------------------------------------------------------------------------------------------------

@@ -42,4 +42,4 @@ def run(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> Plan:
     """The plan of the options; those that are given take precedence over --quick."""
     given = {name: getattr(options, option) for option, name in GIVEN.items() if getattr(options, option) is not None}
-    return replace(scaling.QUICK if options.quick else Plan(), **given)
+    return replace(scaling.QUICK if options.quick else Plan(), **given, grown=not options.no_grown)

@@ -32,12 +32,13 @@ class _MeanSquares:
 class Run(_MeanSquares):
     """One training.
 
-    key: its name in the study. curve: its family of sizes, "KAN [2,5,1]" or "MLP depth 2". kind: "kan" or "mlp", whose degree
-    and intervals are 0. parameters: all trainable numbers; parameters_paper: as arXiv:2404.19756 counts (KAN: edges ×
-    intervals; MLP: weights alone). status: that of the solution, or "failed"; reason: a sentence. loss: of the last step.
-    relative_residual: on validation points. counts: whether statistics and figures use it, or another optimizer's run of the
-    same size. history: columns of equal length, step, seconds, loss, l2_mean_square and h1_mean_square (the L2 part included,
-    NaN where not measured); none for a failed run. Raises OutputError for a key that cannot name a group in HDF5.
+    key: its name in the study. curve: its family of sizes, "KAN [2,5,1]" or "MLP depth 2". kind: "kan", "grown" for a KAN whose
+    sizes the solver chose, or "mlp", whose degree and intervals are 0. parameters: all trainable numbers; parameters_paper:
+    as arXiv:2404.19756 counts (KAN: edges × intervals; MLP: weights alone). status: that of the solution, or "failed";
+    reason: a sentence. loss: of the last step. relative_residual: on validation points. counts: whether statistics and
+    figures use it, or another optimizer's run of the same size. history: columns of equal length, step, seconds, loss,
+    l2_mean_square and h1_mean_square (the L2 part included, NaN where not measured); none for a failed run. Raises
+    OutputError for a key that cannot name a group in HDF5.
     """
 
     key: str
@@ -154,5 +155,5 @@ class Study:
             raise OutputError(f"runs repeat: {', '.join(repeated)}; each key may name one run")
 
     def curves(self, kind: str) -> tuple[str, ...]:
-        """Names of the curves of a kind, "kan" or "mlp", in the order of the runs."""
+        """Names of the curves of a kind, "kan", "grown" or "mlp", in the order of the runs."""
         return tuple(dict.fromkeys(run.curve for run in self.runs if run.kind == kind))

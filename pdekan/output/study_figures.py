@@ -26,9 +26,12 @@ _Line = Literal["-", "--", ":", ""]
 _MARKER_SIZE = 4.0
 _DARK, _FAINT_ALPHA = "#404040", 0.35
 # by kind: colour maps from light to dark, and markers; each alone distinguishes the curves
-_COLOUR_MAPS, _MARKERS = {"kan": "Blues", "mlp": "Oranges"}, {"kan": "os^*Xh", "mlp": "Dvp<P>"}
+_COLOUR_MAPS = {"kan": "Blues", "grown": "Greens", "mlp": "Oranges"}
+_MARKERS = {"kan": "os^*Xh", "grown": "x", "mlp": "Dvp<P>"}
 # by kind: name, line and colour of a single network
-_KINDS: dict[str, tuple[str, _Line, str]] = {"kan": ("KAN", "-", "#1f5a94"), "mlp": ("MLP", "--", "#d1620f")}
+_KINDS: dict[str, tuple[str, _Line, str]] = {
+    "kan": ("KAN", "-", "#1f5a94"), "grown": ("KAN", ":", "#2a7f3f"), "mlp": ("MLP", "--", "#d1620f")
+}  # fmt: skip
 _MINOR_LABELS_BELOW = 100.0  # ratio of an axis' limits: matplotlib then labels every minor tick, and labels overlap
 _TRIANGLE_SIZE = 0.3  # largest share of a panel for the triangle of theory's slope
 
@@ -41,7 +44,7 @@ class _Style:
 
 
 def scaling(study: Study) -> Figure:
-    """Errors against steps of one KAN and one MLP, and against size for all curves, in both norms.
+    """Least errors so far against steps of one KAN and one MLP, and against size for all curves, in both norms.
 
     Against steps: the middle seed of the largest KAN and of the MLP with the lowest median error. Against size: medians with
     quartiles, theory's slope, the least errors of tensor splines, published errors with open markers. Raises OutputError where
@@ -54,7 +57,7 @@ def scaling(study: Study) -> Figure:
         for run in shown:
             _draw_training(axes, run, norm)
         _draw_published_ends(axes, study, norm)
-        _finish(axes, f"({letter}) {_NAMES[norm]} error in training", "step", "mean square error")
+        _finish(axes, f"({letter}) {_NAMES[norm]} error in training", "step", "least mean square error so far")
         if axes.get_legend_handles_labels()[0]:  # of a single network too
             axes.legend(fontsize=panels.SMALL_SIZE, frameon=False)
     for axes, norm, letter in zip((c, d), NORMS, "cd", strict=True):
@@ -149,7 +152,7 @@ def _draw_training(axes: Axes, run: Run, norm: Norm) -> None:
         return
     name, line, colour = _KINDS[run.kind]
     label = f"{name} [{','.join(map(str, run.widths))}]" + (f", {run.intervals} intervals" if run.intervals else "")
-    axes.plot(steps, errors, line, color=colour, linewidth=1.2, label=label)
+    axes.plot(steps, np.minimum.accumulate(errors), line, color=colour, linewidth=1.2, label=label)
 
 
 def _draw_published_ends(axes: Axes, study: Study, norm: Norm) -> None:

@@ -72,8 +72,9 @@ def slopes(runs: Iterable[Run]) -> tuple[Slope, ...]:
 def slope(curve: str, norm: Norm, sizes: Array, errors: Array, expected: float = math.nan) -> Slope:
     """The Theil-Sen slope of log errors ``(n,)``, NaN for failed runs, by log sizes ``(n,)``: the median over all pairs.
 
-    Fitted where the curve of medians falls: up to the first size whose median error no larger size halves. With fewer than
-    three such sizes the slope is NaN; with too few runs for a level of 95 % its interval is.
+    Fitted where the curve of medians falls: up to the first size whose median error no larger size halves; of six such sizes or
+    more to the upper half, since theory's exponent is that of large ones. With fewer than three the slope is NaN; with too
+    few runs for a level of 95 % its interval is.
     Source: Sen, J. Am. Stat. Assoc. 63 (1968) 1379-1389, eq. 2.6 with ties; implementation scipy.stats.theilslopes.
     """
     known = np.isfinite(errors)
@@ -81,12 +82,15 @@ def slope(curve: str, norm: Norm, sizes: Array, errors: Array, expected: float =
     sizes, logs = sizes[known], _logs(errors[known])
     distinct = np.unique(sizes)
     used = distinct[: _falling([float(np.median(logs[sizes == size])) for size in distinct])]
+    fitted_sizes = used[len(used) // 2 :] if len(used) >= 2 * MIN_SIZES else used
     remarks = []
     if failed:
         remarks.append(f"every run failed at {_listed(failed)}")
     if len(used) < len(distinct):
         remarks.append(f"{_listed(distinct[len(used) :])} left out: no size above {used[-1]:g} halves its median error")
-    fitted = np.isin(sizes, used)
+    if len(fitted_sizes) < len(used):
+        remarks.append(f"{_listed(used[: len(used) - len(fitted_sizes)])} left out: the lower half")
+    fitted = np.isin(sizes, fitted_sizes)
     estimate = low = high = math.nan
     if len(used) < MIN_SIZES:
         remarks.append(f"no slope: {MIN_SIZES} sizes are needed, the curve falls over {len(used)}")
@@ -96,7 +100,7 @@ def slope(curve: str, norm: Norm, sizes: Array, errors: Array, expected: float =
             low = high = math.nan
             remarks.append(f"no interval: {fitted.sum()} runs are too few")
     reason = "; ".join(remarks) or "all sizes"
-    whole = tuple(int(size) for size in used)
+    whole = tuple(int(size) for size in fitted_sizes)
     return Slope(curve, norm, estimate, low, high, expected, whole, int(fitted.sum()), reason)
 
 

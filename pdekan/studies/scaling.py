@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ from pdekan.studies import fits, kan_paper, limits
 from pdekan.studies.rows import Row, Task
 from pdekan.training import solver
 from pdekan.training.points import POINTS_PER_PARAMETER
-from pdekan.training.schedule import Stage, stages
+from pdekan.training.schedule import Stage, is_open, is_searchable, stages
 from pdekan.training.threads import threads
 
 Layers = tuple[int, ...]
@@ -30,6 +30,7 @@ Layers = tuple[int, ...]
 MAX_HISTORY_STEPS = 200  # stored in a row
 MLP_POINTS = 2500  # at most: with the default number of points the largest MLPs take no step in a minute
 MAX_LIMIT_POINTS = 2_000_000  # of the quadrature for the limit of tensor splines: 0.4 GB
+GROWN, NEVER = "KAN, grown by the solver", 1e-12  # a tolerance that ends no training early
 ERRORS = ("l2_mean_square", "h1_seminorm_mean_square", "l2_relative", "h1_seminorm_relative")
 
 
@@ -39,11 +40,12 @@ class Plan:
 
     hidden, mlp: the hidden layers of KANs and MLPs. intervals, degree: of all edges of a KAN. optimizers: of KANs, a curve for
     each. mlp_optimizers: of MLPs, of which the best counts. seeds: the number of random starts of each network. seconds,
-    starts: of one training, see `TrainingOptions`.
+    starts: of one training, see `TrainingOptions`; where inner functions are searched for, one training has one start. grown:
+    whether the networks that the solver itself chooses are a curve too.
     """
 
     hidden: tuple[Layers, ...] = ((5,), (7,), (10,))
-    intervals: tuple[int, ...] = (5, 10, 15, 20, 30)
+    intervals: tuple[int, ...] = (2, 3, 5, 10, 20, 30, 40)
     degree: int = 3
     optimizers: tuple[str, ...] = ("gauss-newton",)
     mlp: tuple[Layers, ...] = tuple((width,) * layers for layers in (1, 2, 3) for width in (5, 10, 20, 50, 100))
@@ -51,11 +53,12 @@ class Plan:
     seeds: int = 3
     seconds: float = 15.0
     starts: int = 5
+    grown: bool = True
 
 
 # about two minutes on two cores
 QUICK = Plan(
-    hidden=((5,), (10,)), intervals=(5, 10, 20), mlp=((10,), (20,), (50,), (20, 20)), seeds=1, seconds=12.0
+    hidden=((5,), (10,)), intervals=(5, 10, 20, 40), mlp=((10,), (20,), (50,), (20, 20)), seeds=1, seconds=12.0
 )  # fmt: skip
 
 
@@ -93,6 +96,8 @@ def trials(problem: Problem, plan: Plan) -> tuple[Trial, ...]:
             for intervals in plan.intervals:
                 sizes = {"hidden": list(hidden), "degree": plan.degree, "intervals": intervals}
                 trials += _of_size(problem, curve, {"kind": "kan", **sizes, **base}, (optimizer,), plan)
+    if plan.grown:
+        trials += _of_size(problem, GROWN, base, ("gauss-newton",), plan)
     for hidden in plan.mlp:
         network = {"kind": "mlp", "hidden": list(hidden)}
         trials += _of_size(problem, f"MLP depth {len(hidden) + 1}", network, plan.mlp_optimizers, plan)
@@ -115,7 +120,9 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     assert solution.errors is not None
     errors = solution.errors[solution.unknowns[0]]
     history = _history(solution)
+    asked = solution.problem is None or not is_open(solution.problem)
     return {
+        **({} if asked else {"stages": _stages(solution)}),
         "status": solution.status,
         "reason": solution.reason,
         "iterations": solution.iterations,
@@ -131,7 +138,8 @@ def study(problem: Problem, plan: Plan, trials: Iterable[Trial], rows: Iterable[
     """The study of the trials that have a row, with the errors that they are compared with."""
     assert problem.text is not None
     by_key = {row.key: row for row in rows}
-    runs = fits.with_counts([_run(trial, by_key[trial.task.key]) for trial in trials if trial.task.key in by_key])
+    known = [(trial, by_key[trial.task.key]) for trial in trials if trial.task.key in by_key]
+    runs = fits.with_counts([run for trial, row in known for run in _runs(trial, row)])
     return Study(
         name=problem.name,
         title=problem.title,
@@ -156,17 +164,22 @@ def _of_size(
 ) -> Iterator[Trial]:
     """The trials of one network, by all optimizers that accept its size. Raises ProblemError where none does."""
     options = {k: v for k, v in _tables(problem).get("training", {}).items() if k != "refine"}
-    if network["kind"] == "mlp":
+    grown, kind = "hidden" not in network, network.get("kind", "grown")
+    if grown:
+        options = options | {"tolerance": NEVER}
+    if kind == "mlp":
         size = Stage("mlp", tuple(network["hidden"]), (), (), "none").parameters(problem.domain.dimension)
         options = ({"points": MLP_POINTS} if POINTS_PER_PARAMETER * size > MLP_POINTS else {}) | options
     errors: list[ProblemError] = []
     for optimizer in optimizers:
         training = options | {"optimizer": optimizer, "seconds": plan.seconds, "starts": plan.starts}
-        where = f"{problem.name}, {network['kind'].upper()} of {_joined(network['hidden'])} hidden nodes"
+        where = f"{problem.name}, {kind.upper()} of {_joined(network.get('hidden', ()))} hidden nodes"
         # restarts take the following seeds, which must not be another training's first
         seeds = [plan.starts * k for k in range(plan.seeds)]
+        sized = loads(_text(problem, where, network, training), where, domain=problem.domain, data=problem.data)
+        if grown or is_searchable(sized):
+            training["starts"] = 1
         texts = [_text(problem, where, network, training | {"seed": seed}) for seed in seeds]
-        sized = loads(texts[0], where, domain=problem.domain, data=problem.data)
         try:
             solver.check(sized)
         except ProblemError as error:
@@ -177,14 +190,14 @@ def _of_size(
         for seed, text in zip(seeds, texts, strict=True):
             yield Trial(
                 curve=curve,
-                kind=network["kind"],
+                kind=kind,
                 widths=widths,
                 degree=network.get("degree", 0),
                 intervals=network.get("intervals", 0),
                 optimizer=optimizer,
                 seed=seed,
                 parameters=final.parameters(problem.domain.dimension),
-                parameters_paper=sum(a * b for a, b in pairwise(widths)) * network.get("intervals", 1),
+                parameters_paper=_paper(widths, final.intervals or (1,) * (len(widths) - 1)),
                 task=Task({"problem": text}),
             )
     if len(errors) == len(optimizers):
@@ -207,6 +220,46 @@ def _history(solution: Solution) -> dict[str, list[float]]:
     return {name: solution.history[name][steps].tolist() for name in columns}
 
 
+def _stages(solution: Solution) -> list[dict[str, Any]]:
+    """The networks that a growing one was, with the least errors of the steps up to the end of each."""
+    assert solution.problem is not None
+    assert solution.errors is not None
+    history, errors = solution.history, solution.errors[solution.unknowns[0]]
+    plan, d, found = stages(solution.problem), solution.problem.domain.dimension, list[dict[str, Any]]()
+    for index in np.unique(history["stage"]).astype(int):
+        until = int(np.flatnonzero(history["stage"] == index)[-1])
+        best = int(np.nanargmin(history["residual"][: until + 1]))
+        l2, stage = float(history["l2_mean_square"][best]), plan[index]
+        h1 = float(history["h1_mean_square"][best]) - l2
+        found.append(
+            {
+                "widths": stage.widths(d), "parameters": stage.parameters(d), "intervals": stage.intervals[-1],
+                "degree": stage.degree[-1], "parameters_paper": _paper(stage.widths(d), stage.intervals),
+                "iterations": int(history["step"][until]), "seconds": float(history["seconds"][until]),
+                "relative_residual": float(history["residual"][best]), "l2_mean_square": l2, "h1_seminorm_mean_square": h1,
+                "l2_relative": math.sqrt(l2 / errors.l2_mean_square) * errors.l2_relative,
+                "h1_seminorm_relative": math.sqrt(h1 / errors.h1_seminorm_mean_square) * errors.h1_seminorm_relative,
+            }
+        )  # fmt: skip
+    return found
+
+
+def _paper(widths: Sequence[int], intervals: Sequence[int]) -> int:
+    """The paper's count of parameters: edges × intervals."""
+    return sum(a * b * n for (a, b), n in zip(pairwise(widths), intervals, strict=True))
+
+
+def _runs(trial: Trial, row: Row) -> list[Run]:
+    """The run of a trial; of a growing network one for every size, the last with its history."""
+    run = _run(trial, row)
+    grown = [] if row.result is None else row.result.get("stages", [])
+    runs = [
+        replace(run, key=f"{run.key}-{k}", history={}, **{name: tuple(v) if name == "widths" else v for name, v in one.items()})
+        for k, one in enumerate(grown)
+    ]
+    return [*runs[:-1], replace(runs[-1], history=run.history)] if runs else [run]
+
+
 def _run(trial: Trial, row: Row) -> Run:
     """A trial with its result, with NaN for JSON's null."""
     known = {name: value for name, value in vars(trial).items() if name != "task"}
@@ -216,7 +269,7 @@ def _run(trial: Trial, row: Row) -> Run:
         outcome |= dict.fromkeys(("loss", "relative_residual", *ERRORS))
     else:
         columns = {name: np.array(column, np.float64) for name, column in row.result["history"].items()}
-        outcome = {**row.result, "history": columns}
+        outcome = {**{name: value for name, value in row.result.items() if name != "stages"}, "history": columns}
     numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in outcome.items()}
     return Run(row.key, **known, **numbers)
 
