@@ -253,10 +253,8 @@ def _runs(trial: Trial, row: Row) -> list[Run]:
     """The run of a trial; of a growing network one for every size, the last with its history."""
     run = _run(trial, row)
     grown = [] if row.result is None else row.result.get("stages", [])
-    runs = [
-        replace(run, key=f"{run.key}-{k}", history={}, **{name: tuple(v) if name == "widths" else v for name, v in one.items()})
-        for k, one in enumerate(grown)
-    ]
+    sizes: list[dict[str, Any]] = [{**one, "widths": tuple(one["widths"])} for one in grown]
+    runs = [replace(run, key=f"{run.key}-{k}", history={}, **one) for k, one in enumerate(sizes)]
     return [*runs[:-1], replace(runs[-1], history=run.history)] if runs else [run]
 
 
