@@ -94,7 +94,13 @@ def _export_arguments(export: argparse.ArgumentParser) -> None:
     export.add_argument(
         "--parameter", type=_assignment, action="append", metavar="mu=1.3", help="of a family, the member; may repeat"
     )
-    export.add_argument("--to", type=Path, metavar="FILE", help="the file to write (default: RUN/export.vtkhdf)")
+    export.add_argument(
+        "--line",
+        metavar="x=0:1,y=0.5",
+        help="CSV of points along a line: every coordinate a value or from:to; one that is left out runs along all of it",
+    )
+    export.add_argument("--points", type=_count, default=201, metavar="N", help="of the line (default: 201)")
+    export.add_argument("--to", type=Path, metavar="FILE", help="the file to write (default: RUN/export.vtkhdf, RUN/line.csv)")
     export.add_argument("--force", action="store_true", help="overwrite the file")
 
 
@@ -271,7 +277,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "scaling": ("train many sizes, and say how the error falls with them", _scaling_arguments),
     "study": ("repeat a published experiment with Kolmogorov-Arnold networks", _study_arguments),
     "bench": ("solve every problem file of a folder, and say what converged and whether that was true", _bench_arguments),
-    "export": ("evaluate a run on another grid and write HDF5 again", _export_arguments),
+    "export": ("evaluate a run on another grid and write HDF5 again, or along a line as CSV", _export_arguments),
     "bound": ("bounds of a run's error in the energy norm, where the equation has one", _bound_arguments),
     "plot": ("draw the figures of a run or a study again", _plot_arguments),
     "prune": ("take away what a run's network does not need, and train what is left", _prune_arguments),

@@ -54,7 +54,7 @@ def slab(problem: Problem, times: Sequence[float], k: int, before: Network | Non
         conditions = tuple(one.restarted(lambda field: Carried(field, before, problem)) for one in conditions)
     training = replace(problem.training, slabs=1, seconds=seconds)
     part = _part(problem.domain, times[k], times[k + 1])
-    return replace(problem, domain=part, conditions=conditions, training=training, exact_reference=None)
+    return replace(problem, domain=part, conditions=conditions, training=training, exact_reference=None, outputs={})
 
 
 def _part(domain: Domain, start: float, end: float) -> Domain:

@@ -1,4 +1,4 @@
-"""`pdekan export`: evaluate a run, or a member of a family, on another grid and write HDF5 again."""
+"""`pdekan export`: evaluate a run, or a member of a family, on another grid or along a line."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ import json
 import os
 
 from pdekan.commands.codes import DONE, UsageError
+from pdekan.output.atomic import write_text
 from pdekan.runs import directory as runs
+from pdekan.solutions.lines import along, line
 from pdekan.solutions.solution import load_solution
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises UsageError, OutputError and OSError."""
     file = runs.solution_file(options.run_path)
-    target = options.to or file.parent / runs.EXPORT
+    target = options.to or file.parent / (runs.EXPORT if options.line is None else runs.LINE)
     if target.exists() and not options.force:
         raise UsageError(f"{target} exists; choose another file, or --force to overwrite it")
     solution = load_solution(file)
     try:
         if options.parameter:
             solution = solution.member(**dict(options.parameter))
-        solution.save(target, options.grid, options.time)
+        if options.line is None:
+            solution.save(target, options.grid, options.time)
+        else:
+            write_text(target, along(solution, line(solution.domain, options.line), options.points))
     except ValueError as error:
         raise UsageError(str(error)) from None
     print(json.dumps({"schema": 1, "file": os.fspath(target)}) if options.json else f"wrote {target}")

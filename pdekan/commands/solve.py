@@ -22,6 +22,7 @@ from pdekan.problems.problem import Problem
 from pdekan.runs import directory as runs
 from pdekan.runs.finished import finished
 from pdekan.runs.lock import locked
+from pdekan.solutions.outputs import Output
 from pdekan.solutions.solution import Solution
 from pdekan.training import solver
 from pdekan.training.progress import Progress
@@ -168,6 +169,7 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
         *rows,
         *_estimate_rows(solution),
         *_family_rows(solution),
+        *((name, _output(one)) for name, one in solution.outputs.items()),
         *bound_rows(solution),
         *_error_rows(solution, summary["reference"]),
         ("run", summary["run"]),
@@ -206,6 +208,12 @@ def _estimate_rows(solution: Solution) -> list[tuple[str, str]]:
         )
         for name, one in solution.estimate.items()
     ]
+
+
+def _output(one: Output) -> str:
+    """A quantity with its estimated error, in words."""
+    text = f"{one.value:.10g}" + ("" if one.estimate is None else f", off by {one.estimate:.1g} (estimated)")
+    return text if one.times is None else f"{text}, at the end of time"
 
 
 def _family_rows(solution: Solution) -> list[tuple[str, str]]:

@@ -131,6 +131,18 @@ def members(parts: Sequence[tuple[Mapping[str, float], Samples]], unknown: str |
     )
 
 
+def series(columns: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+    """Quantities against time, a panel each. columns: times and values by name."""
+    figure, rows = panels.empty_figure((5.0, 0.8 + 1.6 * len(columns)), rows=len(columns))
+    for axes, (name, (times, values)) in zip(rows, columns.items(), strict=True):
+        axes.plot(times, values, color=panels.BLUE, linewidth=1.4)
+        axes.set_ylabel(symbol(name), fontsize=panels.LABEL_SIZE)
+        axes.set_xlim(times[0], times[-1])
+        panels.style_curves(axes)
+    rows[-1].set_xlabel(symbol(TIME), fontsize=panels.LABEL_SIZE)
+    return figure
+
+
 def history(columns: History) -> Figure:
     """Loss and, where measured, errors against the step, with a thin line where a stage begins.
 

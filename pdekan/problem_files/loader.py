@@ -24,11 +24,13 @@ from pdekan.problem_files.measurements import read_measurements
 from pdekan.problem_files.messages import described
 from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
 from pdekan.problem_files.presentation import presentation
+from pdekan.problem_files.quantities import quantity
 from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, parse_source, read
 from pdekan.problem_files.schema import ProblemFile, problem_file
 from pdekan.problem_files.validation import members, probe
 from pdekan.problems.conditions import CONDITIONS, DOMAIN, Condition, Statement
 from pdekan.problems.formulas import EXACT, ProblemError, RightHandSide, as_field, right_hand_side
+from pdekan.problems.functionals import Quantity
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter, Range
 from pdekan.problems.problem import ELEMENTS, Problem
 
@@ -135,6 +137,7 @@ class _Resolver:
         interfaces = self.interfaces()
         measured = self.data(domain) if data is None else data
         shown = presentation(file, self.source, domain)
+        outputs = self.outputs(scope, domain)
         self.source.check()
         with self.noting():
             return Problem(
@@ -155,6 +158,7 @@ class _Resolver:
                 interfaces=interfaces,
                 network=file.network,
                 training=file.training,
+                outputs=outputs,
                 text=self.source.text,
                 **shown,
             )
@@ -297,6 +301,14 @@ class _Resolver:
             if not stored:
                 self.source.add(("exact", REFERENCE), str(error))
         return None
+
+    def outputs(self, scope: Scope, domain: Domain) -> dict[str, Quantity]:
+        """The quantities of the solution by name."""
+        found = {}
+        for name, text in self.file.outputs.items():
+            with self.noting("outputs", name):
+                found[name] = quantity(text, scope, domain)
+        return found
 
     def unknown(self, name: str | None, *path: str | int) -> str:
         """An unknown that a table names; where there is only one it need not."""

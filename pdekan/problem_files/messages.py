@@ -49,7 +49,7 @@ def _unknown_key(key: str, known: list[str]) -> str:
     """The message of a key that a table does not have: where it belongs, one that is spelt alike, and those that there are."""
     message, top = f"unknown key; known are {', '.join(known)}", schema.ProblemFile.model_fields
     if key in top and key not in known:
-        tables = (*_TABLES, "domain", "parameters", "functions", "exact")
+        tables = (*_TABLES, "domain", "parameters", "functions", "exact", "outputs")
         table = f"[[{key}]]" if key in LISTS else f"[{key}]" if key in tables else key
         return f"{message}; {table} belongs at the top level of the file" + (", before the first table" if table == key else "")
     alike = near(key, known)

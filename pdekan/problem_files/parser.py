@@ -30,7 +30,7 @@ _OTHER_NAMES = {
     "ln": "log", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "fabs": "abs", "pow": "**",
     "nabla": "grad", "gradient": "grad", "lap": "laplacian", "laplace": "laplacian", "delta": "laplacian",
     "divergence": "div", "inner": "dot", "PI": "pi", "Pi": "pi", "np": "sin(x) without np", "math": "sin(x) without math",
-    "heaviside": "where(x < 0, 0, 1)", "step": "where(x < 0, 0, 1)", "piecewise": "where(x < 0, a, b)",
+    "integral": 'integral(...) in [outputs], or a condition with type = "mean"', "heaviside": "where(x < 0, 0, 1)", "step": "where(x < 0, 0, 1)", "piecewise": "where(x < 0, a, b)",
 }  # fmt: skip
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _COMPARISONS: dict[type[ast.cmpop], str] = {

@@ -211,6 +211,10 @@ class ProblemFile(Table):
         default={}, max_length=20, description="unknowns that are the components of a vector along the coordinates of space"
     )
     time: Time | None = None
+    outputs: dict[Name, Formula] = Field(
+        default={}, max_length=100,
+        description="quantities of the solution: integral(f), integral(f, face), integral(f, x), at(f, x=0.5), max(f), min(f)",
+    )  # fmt: skip
     network: Network = NetworkOptions()
     training: Training = TrainingOptions()
 

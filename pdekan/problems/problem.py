@@ -26,6 +26,7 @@ from pdekan.problems.formulas import (
     names_of,
     right_hand_side,
 )
+from pdekan.problems.functionals import Quantity
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter, Range
 
@@ -65,10 +66,11 @@ class Problem:
     asked for, it is the one in the middle of all ranges. values: of parameters, by name. exact_reference: the reference for
     errors where no formula is known: "fem" for finite elements, or the path of a file. interfaces: shapes by name, across whose
     boundaries the unknowns or their slopes may jump. narrow: places that were found in the data, at which points are laid more
-    densely. singular: functions of corners that networks have beside them. text: that of the problem file, if there is one.
-    times: at which the solution is written and drawn. units: of coordinates, unknowns and parameters. vectors: unknowns that
-    are the components of a vector along the coordinates of space, by the vector's name. Raises ProblemError for arguments of
-    other types, for names that do not exist and for EXACT without an exact solution.
+    densely. outputs: quantities of the solution by name. singular: functions of corners that networks have beside them. text:
+    that of the problem file, if there is one. times: at which the solution is written and drawn. units: of coordinates,
+    unknowns and parameters. vectors: unknowns that are the components of a vector along the coordinates of space, by the
+    vector's name. Raises ProblemError for arguments of other types, for names that do not exist and for EXACT without an exact
+    solution.
     """
 
     domain: Domain
@@ -89,6 +91,7 @@ class Problem:
     interfaces: Mapping[str, Domain] = field(default_factory=dict)
     network: NetworkOptions = field(default_factory=NetworkOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
+    outputs: Mapping[str, Quantity] = field(default_factory=dict)
     text: str | None = None
     narrow: tuple[NarrowPlace, ...] = ()
     singular: tuple[CornerFunctions, ...] = ()

@@ -29,9 +29,11 @@ LOG = logging.getLogger(__name__)
 SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
 MODULE = "formula.py"
 FORMULA = ("formula.png", "formula.svg")
-EXPORT = "export.vtkhdf"  # where no other file is asked for
+EXPORT, LINE = "export.vtkhdf", "line.csv"  # where no other file is asked for
 PREVIOUS = "previous.vtkhdf"  # the checkpoint before the last one, while training
-FIGURES = ("animation", "solution", "exact", "error", "profiles", "residual", "history", "members", "network", "formula")
+FIGURES = (
+    "animation", "solution", "exact", "error", "profiles", "residual", "history", "members", "outputs", "network", "formula",
+)  # fmt: skip
 PICTURES = (".png", ".svg", ".pdf", ".gif", ".mp4")
 CHECKPOINT_POINTS = 9  # an axis: a checkpoint is there to resume from, its samples are not looked at
 
@@ -235,7 +237,7 @@ def remove_results(directory: Path) -> None:
 
 def _results(directory: Path) -> set[Path]:
     """The files that any run may have in a directory beside its solution, and the figures that its summary lists."""
-    names = {HISTORY, PROBLEM, SUMMARY, EXPORT, PREVIOUS, MODULE}
+    names = {HISTORY, PROBLEM, SUMMARY, EXPORT, LINE, PREVIOUS, MODULE}
     names |= {f"{name}{suffix}" for name in FIGURES for suffix in PICTURES}
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no summary, or not one of a run
         files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]

@@ -32,6 +32,10 @@ def draw(
     if isinstance(solution.network, FamilyNetwork) and not interrupted():
         drawn["members"] = directory / f"members{suffix}"
         figures.save(figures.members(_members(solution, solution.network)), drawn["members"])
+    series = {name: (one.times, one.values) for name, one in solution.outputs.items() if one.times and one.values}
+    if series and not interrupted():
+        drawn["outputs"] = directory / f"outputs{suffix}"
+        figures.save(figures.series(series), drawn["outputs"])
     if networks and not interrupted():
         drawn["network"] = directory / f"network{suffix}"
         save_networks(networks, drawn["network"])

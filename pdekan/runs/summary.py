@@ -40,6 +40,7 @@ def of_solution(solution: Solution) -> dict[str, Any]:
             "estimate_reason": solution.estimate_reason,
             "bound": None if solution.bound is None else asdict(solution.bound),
             "family": solution.family,
+            "outputs": {name: one.plain() for name, one in solution.outputs.items()},
             "parameters_found": {name: asdict(one) for name, one in solution.found.items()},
         }
     )

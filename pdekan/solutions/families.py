@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
-from pdekan.fields.jets import Derivatives
+from pdekan.networks.base import Network
 from pdekan.networks.family import FamilyNetwork, MemberNetwork
 from pdekan.problems.formulas import ProblemError
-
-if TYPE_CHECKING:
-    from pdekan.solutions.solution import Solution
+from pdekan.problems.problem import Problem
+from pdekan.solutions.outputs import outputs
 
 Array = NDArray[np.float64]
 STARTS = 5  # values of each parameter, of which those with the least misfit are where a fit starts
 MOST_STARTS = 625
 
 
-def network_of(solution: Solution, parameter: str | None = None) -> FamilyNetwork:
-    """The network of a family. Raises ValueError for the solution of a single problem, and for a parameter that it has not."""
-    network = solution.network
+def family_of(network: Network, parameter: str | None = None) -> FamilyNetwork:
+    """The network of a family. Raises ProblemError for that of a single problem, and for a parameter that it has not."""
     if not isinstance(network, FamilyNetwork):
-        raise ProblemError(f"{solution.name} has no parameter with a range; it is the solution of a single problem")
+        raise ProblemError("there is no parameter with a range: this is the solution of a single problem")
     if parameter is not None and parameter not in network.ranges:
         raise ProblemError(f"{parameter!r} is no parameter of the family; its parameters are {', '.join(network.ranges)}")
     return network
@@ -51,59 +49,48 @@ def checked(family: FamilyNetwork, values: Mapping[str, ArrayLike]) -> dict[str,
     return dict(zip(family.ranges, arrays, strict=True))
 
 
-def member(solution: Solution, parameters: Mapping[str, float]) -> dict[str, Any]:
+def member(network: Network, problem: Problem | None, parameters: Mapping[str, float]) -> dict[str, Any]:
     """The fields of a family's solution that differ in one of its members."""
-    network = network_of(solution)
-    values = {name: float(array[0]) for name, array in checked(network, parameters).items()}
-    problem = None if solution.problem is None else solution.problem.member(**values)
-    reason = "of a member: the estimate of the family is in its run"
+    family = family_of(network)
+    values = {name: float(array[0]) for name, array in checked(family, parameters).items()}
+    own = None if problem is None else problem.member(**values)
+    reason, one = "of a member: the estimate of the family is in its run", MemberNetwork(family, values).requires_grad_(False)
     return {
-        "network": MemberNetwork(network, values).requires_grad_(False), "problem": problem, "errors": None, "estimate": None,
-        "estimate_reason": reason, "family": None,
+        "network": one, "problem": own, "errors": None, "estimate": None, "estimate_reason": reason, "family": None,
+        "outputs": {} if own is None else outputs(own, one),
     }  # fmt: skip
 
 
-def fit(solution: Solution, points: Array, values: Array, place: int) -> dict[str, tuple[float, float | None, bool]]:
+def fit(network: FamilyNetwork, parts: Array, values: Array) -> dict[str, tuple[float, float | None, bool]]:
     """Parameters by name: value, standard error and whether it is on a bound; see `Solution.fit`.
 
-    Levenberg-Marquardt's method with bounds, from the best of several starts; ∂u/∂μ comes from the polynomials.
+    parts: the values ``(nodes, n)`` of the networks at the points. Trust-region least squares with bounds, from the best of
+    several starts; ∂u/∂μ comes from the polynomials. Raises ProblemError for values of another shape.
     """
-    network = network_of(solution)
-    if values.shape != (len(points),):
-        raise ProblemError(f"values have shape {values.shape}; needed is ({len(points)},), one for each point")
-    outside = ~solution.domain.contains(points)
-    if outside.any():
-        raise ProblemError(
-            f"{outside.sum()} of {len(points)} points are outside of the domain, the first is {points[outside][0]}"
-        )
-    parts = np.stack([solution._jet(points, Derivatives.VALUE, one)[0][:, place] for one in network.parts])
-    names, (lower, upper) = list(network.ranges), zip(*network.ranges.values(), strict=True)
+    if values.shape != parts.shape[1:]:
+        raise ProblemError(f"values have shape {values.shape}; needed is {parts.shape[1:]}, one for each point")
+    names, (lower, upper) = list(network.ranges), np.array(list(network.ranges.values())).T
 
-    def weights(x: Array, by: str | None = None) -> Array:
-        return network.weights({name: x[:, k] for k, name in enumerate(names)}, by)
+    def model(x: Array, by: str | None = None) -> Array:
+        return np.asarray(network.weights(dict(zip(names, x.T, strict=True)), by) @ parts)
 
     axes = [np.linspace(a, b, STARTS) for a, b in zip(lower, upper, strict=True)]
     starts = np.array(list(itertools.islice(itertools.product(*axes), MOST_STARTS)))
-    best = starts[int(np.argmin(((weights(starts) @ parts - values) ** 2).sum(1)))]
-    inner = np.clip(
-        best, np.array(lower) + 1e-9 * np.ptp([lower, upper], axis=0), upper - 1e-9 * np.ptp([lower, upper], axis=0)
-    )
+    best = starts[int(np.argmin(((model(starts) - values) ** 2).sum(1)))]
+    aside = 1e-9 * (upper - lower)
     found = least_squares(
-        lambda x: (weights(x[None]) @ parts)[0] - values,
-        inner,
-        jac=lambda x: np.stack([(weights(x[None], name) @ parts)[0] for name in names], axis=1),
+        lambda x: model(x[None])[0] - values,
+        np.clip(best, lower + aside, upper - aside),
+        jac=lambda x: np.stack([model(x[None], name)[0] for name in names], axis=1),
         bounds=(lower, upper),
-        x_scale=np.subtract(upper, lower),
+        x_scale=upper - lower,
         xtol=1e-15,
         ftol=1e-15,
         gtol=1e-15,
     )
-    free = len(values) - len(names)
     spread: list[float | None] = [None] * len(names)
-    if free > 0:
+    if (free := len(values) - len(names)) > 0:
         covariance = np.linalg.pinv(found.jac.T @ found.jac) * (2.0 * found.cost / free)
         spread = [float(one) for one in np.sqrt(np.diag(covariance))]
-    return {
-        name: (float(value), error, bool(active))
-        for name, value, error, active in zip(names, found.x, spread, found.active_mask, strict=True)
-    }
+    rows = zip(names, found.x, spread, found.active_mask, strict=True)
+    return {name: (float(value), error, bool(active)) for name, value, error, active in rows}

@@ -27,6 +27,7 @@ from pdekan.output.samples import Labels, Samples, field_name
 from pdekan.problems.problem import Problem
 from pdekan.solutions import families, sampling, storage
 from pdekan.solutions.known_fields import exact_values, residual_values
+from pdekan.solutions.outputs import Output
 
 if TYPE_CHECKING:
     import xarray
@@ -68,6 +69,7 @@ class Solution:
     was asked for. continuation: where training goes on, see `training.continuation`. outside: what is returned at points that
     are not in the domain, "nan", or "raise" for a ValueError. family: of a family, its ranges, nodes, errors and estimates as
     `training.family_training` has them; where a single solution is asked for, it is the one in the middle of all ranges.
+    outputs: the quantities that the problem names; of a family those of the member in the middle.
     """
 
     domain: Domain
@@ -98,6 +100,7 @@ class Solution:
     continuation: Mapping[str, Any] | None = None
     outside: Literal["nan", "raise"] = "nan"
     family: Mapping[str, Any] | None = None
+    outputs: Mapping[str, Output] = field(default_factory=dict)
 
     def __call__(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
         """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``. Raises ValueError as `outside` says.
@@ -117,29 +120,31 @@ class Solution:
 
     def sensitivity(self, points: ArrayLike, parameter: str, **parameters: ArrayLike) -> Array:
         """Derivatives ``(n,)`` of a family by one of its parameters, otherwise as the call."""
-        families.network_of(self, parameter)
+        families.family_of(self.network, parameter)
         return self._evaluated(points, Derivatives.VALUE, parameters, parameter)
 
     def member(self, **parameters: float) -> Solution:
         """The solution at values of a family's parameters. Raises ValueError for other names, and outside of the ranges."""
-        return replace(self, **families.member(self, parameters))
+        return replace(self, **families.member(self.network, self.problem, parameters))
 
     def fit(self, points: ArrayLike, values: ArrayLike, unknown: str | None = None) -> dict[str, Found]:
         """The parameters of a family at which an unknown, by default the first, is nearest to values ``(n,)`` at points.
 
         By least squares, with standard errors from the misfit. Raises ValueError for points outside of the domain.
         """
-        place = self.unknowns.index(unknown or self.unknowns[0])
-        fitted = families.fit(
-            self, self._checked(points, self.domain.dimension)[0], np.asarray(values, dtype=np.float64), place
-        )
+        place, family = self.unknowns.index(unknown or self.unknowns[0]), families.family_of(self.network)
+        x, outside = self._checked(points, self.domain.dimension)
+        if outside.any():
+            raise ValueError(f"{outside.sum()} of {len(x)} points are outside of the domain, the first is {x[outside][0]}")
+        parts = np.stack([self._jet(x, Derivatives.VALUE, one)[0][:, place] for one in family.parts])
+        fitted = families.fit(family, parts, np.asarray(values, dtype=np.float64))
         return {name: Found(*one) for name, one in fitted.items()}
 
     def _evaluated(
         self, points: ArrayLike, level: Derivatives, parameters: Mapping[str, ArrayLike], by: str | None = None
     ) -> Array:
         """The highest derivatives of a level at points, nan outside of the domain; by: a parameter of the family."""
-        family = families.network_of(self) if parameters or isinstance(self.network, FamilyNetwork) else None
+        family = families.family_of(self.network) if parameters or isinstance(self.network, FamilyNetwork) else None
         d, more = self.domain.dimension, 0 if family is None or parameters else len(family.ranges)
         x, outside = self._checked(points, d, more)
         if self.outside == "raise" and outside.any():
@@ -162,7 +167,7 @@ class Solution:
         """Points ``(n, d + more)``, and which are outside of the domain. Raises ValueError for another shape."""
         x = np.atleast_2d(np.array(points, dtype=np.float64))
         if x.ndim != 2 or x.shape[1] != d + more:
-            names = (*self.domain.coordinates, *(families.network_of(self).ranges if more else ()))
+            names = (*self.domain.coordinates, *(families.family_of(self.network).ranges if more else ()))
             hint = f"; or points of {', '.join(self.domain.coordinates)}, and the parameters by name" if more else ""
             raise ValueError(
                 f"points have shape {np.shape(points)}; needed is (n, {d + more}), columns {', '.join(names)}{hint}"
@@ -172,7 +177,7 @@ class Solution:
     def _jet(self, points: Array, level: Derivatives, network: Network | None = None) -> list[Array]:
         """Values ``(n, unknowns)`` and, as the level has them, gradients ``(…, d)`` and second derivatives ``(…, d, d)``."""
         frame, count = Frame(self.domain.coordinates, level), len(self.unknowns)
-        u = evaluate(network or self.network, self._tensor(points), frame)
+        u = evaluate(network or self.network, self.tensor(points), frame)
         found = [u.value[:, :count].cpu().numpy()]
         if u.gradient is not None:
             found.append(u.gradient[:, :count].cpu().numpy())
@@ -180,7 +185,8 @@ class Solution:
             found.append(_unpacked(u.second[:, :count].cpu().numpy(), u.frame))
         return found
 
-    def _tensor(self, points: Array) -> torch.Tensor:
+    def tensor(self, points: Array) -> torch.Tensor:
+        """Points on the device of the network."""
         return torch.as_tensor(points, dtype=torch.float64, device=next(self.network.parameters()).device)
 
     @property
@@ -234,14 +240,14 @@ class Solution:
         """Solutions, gradients, exact solutions, errors and residuals at points, by the names of `output.samples`."""
         coordinates, fields = self.domain.coordinates, {}
         values, gradients = self._jet(points, Derivatives.GRADIENT)
-        exact = exact_values(self.problem, self.reference, self._tensor(points))
+        exact = exact_values(self.problem, self.reference, self.tensor(points))
         for k, name in enumerate(self.unknowns):
             fields[name] = values[:, k]
             fields[field_name("gradient", name, coordinates, self.unknowns)] = gradients[:, k]
             if name in exact:
                 fields[field_name("exact", name, coordinates, self.unknowns)] = exact[name]
                 fields[field_name("error", name, coordinates, self.unknowns)] = values[:, k] - exact[name]
-        return fields | residual_values(self.problem, self.network, self._tensor(points))
+        return fields | residual_values(self.problem, self.network, self.tensor(points))
 
 
 def _labels(problem: Problem | None) -> Labels:
@@ -279,4 +285,5 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
     """
     fields = storage.load(Path(path) / SOLUTION if Path(path).is_dir() else path)
     found = {name: Found(**one) for name, one in fields.pop("found").items()}
-    return Solution(**fields, found=found)
+    outputs = {name: Output(**one) for name, one in fields.pop("outputs").items()}
+    return Solution(**fields, found=found, outputs=outputs)

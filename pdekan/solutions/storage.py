@@ -48,6 +48,7 @@ def record(solution: Mapping[str, Any]) -> Record:
         "estimate": None if estimate is None else {name: asdict(one) for name, one in estimate.items()},
         "estimate_reason": solution["estimate_reason"],
         "family": solution["family"],
+        "outputs": {name: one.plain() for name, one in solution["outputs"].items()},
         "bound": None if solution["bound"] is None else asdict(solution["bound"]),
     }
     config = {
@@ -119,6 +120,7 @@ def _fields(record: Record, file: str) -> dict[str, Any]:
         "estimate_reason": outcome.get("estimate_reason"),
         "bound": _bound(outcome.get("bound")),
         "family": outcome.get("family"),
+        "outputs": outcome.get("outputs") or {},
     }
 
 

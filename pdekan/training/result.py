@@ -19,6 +19,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.solutions import reference_files
 from pdekan.solutions.environment import environment
+from pdekan.solutions.outputs import Output, outputs
 from pdekan.solutions.solution import Found, Solution
 from pdekan.training.estimate import Comparison
 from pdekan.training.reasons import Reason
@@ -161,6 +162,16 @@ def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Ref
         LOG.warning("errors are not known: %s", error)
         reference = None
     return norms.measure(problem, network, reference), reference
+
+
+def outputs_of(problem: Problem, network: Network, comparison: Comparison | None = None) -> dict[str, Output]:
+    """The quantities that a problem names, with estimates where there is a solution in a richer space; none where one fails."""
+    richer = comparison.richer if comparison is not None and comparison.reliable else None
+    try:
+        return outputs(problem, network, richer)
+    except ProblemError as error:
+        LOG.warning("quantities are not known: %s", error)
+        return {}
 
 
 def with_errors(

@@ -31,6 +31,7 @@ from pdekan.training.graded_coordinates import gradable
 from pdekan.training.initial_value import InitialValueTraining
 from pdekan.training.optimizer_choice import Fixed, Method
 from pdekan.training.progress import Callback
+from pdekan.training.result import outputs_of
 from pdekan.training.schedule import is_open
 from pdekan.training.setup import Setup
 from pdekan.training.strategy import Strategy
@@ -79,7 +80,10 @@ def solve(
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
     setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate)
     with threads(1):
-        return _solved(problem, given, setup, resume)
+        solution = _solved(problem, given, setup, resume)
+        if problem.outputs and not solution.outputs and solution.status != "interrupted":
+            solution = replace(solution, outputs=outputs_of(problem, solution.network))
+        return solution
 
 
 def _solved(problem: Problem, given: Network | None, setup: Setup, resume: Solution | None) -> Solution:

@@ -250,7 +250,8 @@ class Trainer:
         other = other_solution(self.problem, network) if self.setup.estimate else None
         end = replace(end, doubts=tuple(doubts), other=other)
         solution = self._solution(best, state, end, errors, deviations)
-        return replace(solution, reference=reference, continuation=plain(self.continuation))
+        outputs = result.outputs_of(self.problem, network, end.comparison)
+        return replace(solution, reference=reference, continuation=plain(self.continuation), outputs=outputs)
 
     def _solution(
         self, best: Candidate, state: State, end: result.End, errors: Mapping[str, Errors], deviations: Mapping[str, float]
