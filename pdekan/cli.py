@@ -76,6 +76,7 @@ def _solve_arguments(solve: argparse.ArgumentParser) -> None:
     solve.add_argument("--no-estimate", action="store_true", help="leave out the estimate of the error")
     solve.add_argument("--bound", action="store_true", help="bound the energy norm of the error from above and below")
     solve.add_argument("--no-figures", action="store_true", help="draw none; `pdekan plot` draws them later")
+    solve.add_argument("--report", action="store_true", help="write report.html too, a page to read in any browser")
     solve.add_argument("--resume", action="store_true", help="go on with the run in --output, or with the newest one")
     solve.add_argument("--force", action="store_true", help="overwrite what is in --output")
 
@@ -115,6 +116,13 @@ def _plot_arguments(plot: argparse.ArgumentParser) -> None:
     plot.add_argument("--to", type=Path, metavar="DIR", help="where to write them (default: where the file is)")
     plot.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="file format (default: png)")
     plot.add_argument("--animate", action="store_true", help="write animations in time instead: GIF, and MP4 where ffmpeg is")
+
+
+def _report_arguments(report: argparse.ArgumentParser) -> None:
+    report.add_argument(
+        "path", type=Path, metavar="RUN_OR_STUDY", help="a run's or a study's directory, or its solution.vtkhdf or study.h5"
+    )
+    report.add_argument("--output", type=Path, metavar="FILE", help="the file to write (default: report.html beside it)")
 
 
 def _prune_arguments(prune: argparse.ArgumentParser) -> None:
@@ -280,6 +288,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "export": ("evaluate a run on another grid and write HDF5 again, or along a line as CSV", _export_arguments),
     "bound": ("bounds of a run's error in the energy norm, where the equation has one", _bound_arguments),
     "plot": ("draw the figures of a run or a study again", _plot_arguments),
+    "report": ("one HTML page of a run or a study: problem, errors, solution to zoom and slide through", _report_arguments),
     "prune": ("take away what a run's network does not need, and train what is left", _prune_arguments),
     "formula": ("a closed form of a run's solution, checked against the equation", _formula_arguments),
     "list": ("the problem library that ships with pdekan", lambda command: None),

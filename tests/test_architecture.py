@@ -20,7 +20,7 @@ ORDER = (
 )  # fmt: skip
 # Who alone may import a library, anywhere in a file.
 HOMES = {
-    "h5py": "output", "matplotlib": "output",
+    "h5py": "output", "matplotlib": "output", "bokeh": "output",
     "sympy": "symbolic", "mpmath": "symbolic",
     "distributed": "studies", "dask": "studies",
     "pydantic": "problem_files", "skfem": "fem", "meshio": "domains", "rich": "commands",

@@ -48,6 +48,10 @@ def run(options: argparse.Namespace) -> int:
         overrides = [f"training.{key}={value}" for key, value in given.items() if value is not None]
         problem = load_problem(options.file, [*options.set, *overrides], allow_outside=options.allow_outside)
         _check_device(options.device)
+        if options.report:
+            from pdekan.commands.report import check_installed  # it imports matplotlib
+
+            check_installed()
         for warning in warnings(problem):
             note(f"pdekan: warning: {warning}")
         return _resumed(options, problem, signals) if options.resume else _fresh(options, problem, signals)
@@ -84,7 +88,7 @@ def _solved(options: argparse.Namespace, problem: Problem, directory: Path, earl
     if options.bound and not signals():
         solution = bounded_or_not(solution)
     with signals.undisturbed():
-        summary = runs.write(solution, directory, interrupted=signals, figures=not options.no_figures)
+        summary = runs.write(solution, directory, interrupted=signals, figures=not options.no_figures, report=options.report)
         _report(options, solution, summary)
         if signals():
             note(f"figures may be missing; `pdekan plot {directory}` draws them")
@@ -173,6 +177,7 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
         *bound_rows(solution),
         *_error_rows(solution, summary["reference"]),
         ("run", summary["run"]),
+        *([("report", summary["files"]["report"])] if "report" in summary["files"] else []),
     ):
         table.add_row(*row)
     console().print(table)

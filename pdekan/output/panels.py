@@ -20,7 +20,7 @@ from matplotlib.tri import Triangulation
 from numpy.typing import ArrayLike
 
 from pdekan.output.labels import cut_text, symbol, with_unit
-from pdekan.output.planes import Plane, outline, planes
+from pdekan.output.planes import Plane, planes
 from pdekan.output.samples import TIME, Array, Cells, Samples
 
 DOTS_PER_INCH = 200
@@ -31,6 +31,7 @@ BLUE, ORANGE, GREEN, GREY = "#1f5a94", "#e07b1f", "#2a8a57", "#a0a0a0"
 
 _LEVELS = 96  # of filled contours
 _MAX_ASPECT = 5.0  # of a plane whose axes have one scale
+_LINE_MARGIN = 0.01  # of the range: nearer to its ends the lines of a level are small figures of the mesh's making
 _OVERSHOOT = 0.05  # of the range: a field with less than this on one side of zero does not count as changing sign
 _MARK_DISTANCE = 0.01  # from a plane, relative to the extent of all marks: nearer marks are drawn on it
 
@@ -155,8 +156,7 @@ def planes_figure(
 def plane_figure(plane: Plane, samples: Samples) -> tuple[Figure, list[Axes]]:
     """A figure with the frame, the outline and the labels of one plane, without values."""
     figure, axes = empty_figure(_figure_size([plane]))
-    if plane.triangles is not None:
-        _draw_outline(axes[0], plane, plane.triangles)
+    _draw_outline(axes[0], plane)
     _frame_plane(axes[0], plane, samples)
     return figure, axes
 
@@ -229,12 +229,11 @@ def _draw_triangles(axes: Axes, plane: Plane, triangles: Cells, colours: Colours
     mesh = Triangulation(plane.x, plane.y, triangles, mask=undefined)
     values = plane.values[triangles[~undefined]]
     _draw_levels(axes.tricontourf, axes.tricontour, (mesh, plane.values), values, colours)
-    _draw_outline(axes, plane, triangles)
+    _draw_outline(axes, plane)
 
 
-def _draw_outline(axes: Axes, plane: Plane, triangles: Cells) -> None:
-    edges = np.stack([plane.x, plane.y], axis=1)[outline(triangles)]
-    axes.add_collection(LineCollection(list(edges), colors="black", linewidths=0.6, capstyle="round"), autolim=False)
+def _draw_outline(axes: Axes, plane: Plane) -> None:
+    axes.add_collection(LineCollection(list(plane.rim), colors="black", linewidths=0.6, capstyle="round"), autolim=False)
 
 
 def _draw_levels(
@@ -269,7 +268,9 @@ def _lines(colours: Colours, low: float, high: float) -> list[float]:
     # none at zero, where a field that vanishes on a curve or an area is round-off
     if isinstance(colours.norm, LogNorm):
         return []
-    return [float(level) for level in colours.ticks if low < level < high and abs(level) > 1e-9 * (high - low)]
+    margin = _LINE_MARGIN * (high - low)
+    inside = [float(level) for level in colours.ticks if low + margin < level < high - margin]
+    return [level for level in inside if abs(level) > 1e-9 * (high - low)]
 
 
 def _figure_size(drawn: Sequence[Plane]) -> tuple[float, float]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import floor, log10
 
 import numpy as np
+from scipy.interpolate import RegularGridInterpolator
+from scipy.spatial import cKDTree
 
 from pdekan.output.samples import TIME, Array, Axis, Cells, Mesh, Samples
 
 _MIN_AMPLITUDE = 0.1  # of a solution on the middle plane, relative to its largest value; else another plane is drawn
+_NEAREST = (8, 64)  # triangles that a point is looked for in first
+_AT_A_TIME = 500_000  # pairs of points and triangles
+_ON_EDGE = 1e-9  # barycentric coordinates above its negative are those of a point inside
 _HEIGHTS = 21  # between the ends of a mesh, from which another plane is chosen; odd, so that the middle is one of them
 
 
@@ -20,6 +25,7 @@ class Plane:
 
     across, up: the coordinates' names. x, y: the axes (nx,), (ny,) of a grid with `values` (nx, ny), or with `triangles` (m, 3)
     the coordinates (n,) of their corners with `values` (n,). fixed: the coordinates that are constant on the plane.
+    section: whether the triangles are the section of a mesh in space.
     """
 
     across: str
@@ -29,11 +35,41 @@ class Plane:
     values: Array
     triangles: Cells | None = None
     fixed: Mapping[str, float] = field(default_factory=dict)
+    section: bool = False
 
     @property
     def limits(self) -> Array:
         """Least and largest x and y, (2, 2)."""
         return np.array([[places.min(), places.max()] for places in (self.x, self.y)])
+
+    @property
+    def rim(self) -> Array:
+        """The edges (k, 2, 2) around the triangles; none of a grid.
+
+        In a section edges are left out that have triangles on both sides: a mesh without its flat tetrahedra has such.
+        """
+        if self.triangles is None:
+            return np.empty((0, 2, 2))
+        edges = np.stack([self.x, self.y], axis=1)[outline(self.triangles)]
+        if not self.section:
+            return np.asarray(edges)
+        along, middle = edges[:, 1] - edges[:, 0], edges.mean(axis=1)
+        beside = 1e-6 * np.ptp(self.limits) / np.linalg.norm(along, axis=1, keepdims=True) * along[:, ::-1] * [1.0, -1.0]
+        sides = [_located(middle + shift, self._corners)[0] >= 0 for shift in (beside, -beside)]
+        return np.asarray(edges[~(sides[0] & sides[1])])
+
+    @property
+    def _corners(self) -> Array:
+        """The corners (m, 3, 2) of the triangles."""
+        return np.asarray(np.stack([self.x, self.y], axis=1)[self.triangles])
+
+    def interpolation(self, points: Array) -> Callable[[Array], Array]:
+        """What takes values of the plane's shape to values ``(n,)`` at points ``(n, 2)``, linearly, nan outside."""
+        if self.triangles is None:
+            return lambda values: np.asarray(RegularGridInterpolator((self.x, self.y), values, bounds_error=False)(points))
+        cells, weights = _located(points, self._corners)
+        vertices = self.triangles[cells]
+        return lambda values: np.where(cells >= 0, (values[vertices] * weights).sum(axis=1), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +108,52 @@ def planes(samples: Samples, values: Array, solution: Array) -> list[Plane]:
     return _of_box(layout.axes, values, solution)
 
 
+def sections(samples: Samples, fields: Mapping[str, Array], count: int) -> list[dict[str, Plane]]:
+    """Planes of three dimensions normal to the last coordinate, from its lower to its upper end, each of all fields by name."""
+    layout = samples.layout
+    if isinstance(layout, Mesh):
+        low, high = layout.points[:, 2].min(), layout.points[:, 2].max()
+        cuts = [(height, _section(layout, 2, height)) for height in np.linspace(low, high, count + 2)[1:-1]]
+        return [{name: _of_section(layout, 2, h, cut, values) for name, values in fields.items()} for h, cut in cuts]
+    across, up, through = layout.axes
+    drawn = []
+    for k in np.unique(np.linspace(0, through.values.size - 1, min(count, through.values.size)).round().astype(int)):
+        fixed = {through.name: float(through.values[k])}
+        of = {name: Plane(across.name, up.name, across.values, up.values, v[..., k], fixed=fixed) for name, v in fields.items()}
+        drawn.append(of)
+    return drawn
+
+
 def outline(triangles: Cells) -> Cells:
     """The edges (k, 2) that belong to one triangle alone."""
     edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     distinct, counts = np.unique(edges, axis=0, return_counts=True)
     return np.asarray(distinct[counts == 1])
+
+
+def _located(points: Array, corners: Array) -> tuple[Cells, Array]:
+    """The triangle that each point is in, -1 for none, of those with corners (m, 3, 2), and its barycentric coordinates (n, 3).
+
+    Looked for among the nearest ones, then among all: in sections triangles overlap by round-off and differ much in size,
+    which finders for triangulations do not allow.
+    """
+    inverse = np.linalg.inv(np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2))
+    centres = corners.mean(axis=1)
+    tree, radius = cKDTree(centres), np.linalg.norm(corners - centres[:, None], axis=2).max() * (1.0 + _ON_EDGE)
+    found, weights, left = np.full(len(points), -1), np.zeros((len(points), 3)), np.arange(len(points))
+    for count in sorted({min(count, len(corners)) for count in (*_NEAREST, len(corners))}):
+        beyond = []  # whether there may be one among those farther away
+        for rows in np.array_split(left, 1 + len(left) * count // _AT_A_TIME):
+            distances, among = (one.reshape(len(rows), count) for one in tree.query(points[rows], count))
+            s = np.einsum("nmij,nmj->nmi", inverse[among], points[rows, None] - corners[among, 0])
+            every = np.concatenate([1.0 - s.sum(axis=2, keepdims=True), s], axis=2)
+            best = every.min(axis=2).argmax(axis=1)
+            chosen = every[np.arange(len(rows)), best]
+            inside = chosen.min(axis=1) >= -_ON_EDGE
+            found[rows[inside]], weights[rows[inside]] = among[inside, best[inside]], chosen[inside]
+            beyond.append(~inside & (distances[:, -1] <= radius))
+        left = left[np.concatenate(beyond)]
+    return found, weights
 
 
 def _in_time(samples: Samples, values: Array, solution: Array) -> list[Plane]:
@@ -116,21 +193,15 @@ def _of_tetrahedra(mesh: Mesh, values: Array, solution: Array) -> list[Plane]:
     drawn = []
     for number in (2, 1, 0):
         height = _plane_height(mesh, number, solution)
-        section = _section(mesh, number, height)
-        across, up = (k for k in range(3) if k != number)
-        points = section.of(mesh.points)
-        drawn.append(
-            Plane(
-                across=mesh.space[across],
-                up=mesh.space[up],
-                x=points[:, across],
-                y=points[:, up],
-                values=section.of(values),
-                triangles=section.triangles,
-                fixed={mesh.space[number]: height},
-            )
-        )
+        drawn.append(_of_section(mesh, number, height, _section(mesh, number, height), values))
     return drawn
+
+
+def _of_section(mesh: Mesh, number: int, height: float, section: _Section, values: Array) -> Plane:
+    across, up = (k for k in range(3) if k != number)
+    points, fixed = section.of(mesh.points), {mesh.space[number]: float(height)}
+    x, y, inside = points[:, across], points[:, up], section.of(values)
+    return Plane(mesh.space[across], mesh.space[up], x, y, inside, section.triangles, fixed, section=True)
 
 
 def _plane_height(mesh: Mesh, number: int, solution: Array) -> float:

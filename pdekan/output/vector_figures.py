@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.tri import LinearTriInterpolator, Triangulation
-from scipy.interpolate import RegularGridInterpolator
 
 from pdekan.output.labels import symbol, with_unit
 from pdekan.output.panels import field_figure
@@ -26,7 +24,7 @@ def vector(samples: Samples, name: str) -> Figure:
     for axes, of_plane in zip(figure.axes, zip(*drawn, strict=True), strict=False):
         across, up = (of_plane[samples.layout.space.index(one)] for one in (of_plane[0].across, of_plane[0].up))
         points, spacing = _lattice(across)
-        arrows = [_at(plane, points) for plane in (across, up)]
+        arrows = [plane.interpolation(points)(plane.values) for plane in (across, up)]
         axes.quiver(
             *points.T, *arrows, angles="xy", scale_units="xy", scale=longest / spacing, color="white", edgecolor="black",
             linewidth=0.3, width=0.006, headwidth=4.0, pivot="mid",
@@ -41,11 +39,3 @@ def _lattice(plane: Plane) -> tuple[Array, float]:
     counts = [max(1, round((b - a) / spacing)) for a, b in ((left, right), (low, high))]
     sides = [a + (b - a) * (np.arange(n) + 0.5) / n for (a, b), n in zip(plane.limits, counts, strict=True)]
     return np.stack([one.ravel() for one in np.meshgrid(*sides, indexing="ij")], axis=1), float(spacing)
-
-
-def _at(plane: Plane, points: Array) -> Array:
-    """Values ``(n,)`` by linear interpolation, nan outside."""
-    if plane.triangles is None:
-        return np.asarray(RegularGridInterpolator((plane.x, plane.y), plane.values, bounds_error=False)(points))
-    mesh = Triangulation(plane.x, plane.y, plane.triangles)
-    return np.asarray(np.ma.filled(LinearTriInterpolator(mesh, plane.values)(*points.T), np.nan))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 SOLUTION, HISTORY, PROBLEM, SUMMARY = "solution.vtkhdf", "history.jsonl", "problem.toml", "summary.json"
 MODULE = "formula.py"
+REPORT = "report.html"
 FORMULA = ("formula.png", "formula.svg")
 EXPORT, LINE = "export.vtkhdf", "line.csv"  # where no other file is asked for
 PREVIOUS = "previous.vtkhdf"  # the checkpoint before the last one, while training
@@ -181,11 +182,12 @@ def write(
     networks: Sequence[Drawing] = (),
     interrupted: Callable[[], bool] = lambda: False,
     figures: bool = True,
+    report: bool = False,
 ) -> dict[str, Any]:
     """Write all files of a run; returns its summary, whose `files` are their paths: solution, history, problem, figures, …
 
     networks: drawings for one more figure. interrupted: called before every figure; once it is true no further one is drawn.
-    figures: whether any is drawn.
+    figures: whether any is drawn. report: whether a page for browsers is written.
     """
     remove_results(directory)
     samples = solution.sample()
@@ -204,6 +206,11 @@ def write(
 
         drawn = draw(solution, samples, directory, networks=networks, interrupted=interrupted)
         files |= {f"figure_{name}": path for name, path in drawn.items()}
+    if report and not interrupted():
+        from pdekan.runs.report import run_report
+
+        files["report"] = directory / REPORT
+        write_text(files["report"], run_report(directory / SOLUTION))
     files["summary"] = directory / SUMMARY
     written = summary.of_run(solution, directory, {name: os.fspath(path) for name, path in files.items()})
     write_text(directory / SUMMARY, json.dumps(written, indent=2) + "\n")
@@ -237,7 +244,7 @@ def remove_results(directory: Path) -> None:
 
 def _results(directory: Path) -> set[Path]:
     """The files that any run may have in a directory beside its solution, and the figures that its summary lists."""
-    names = {HISTORY, PROBLEM, SUMMARY, EXPORT, LINE, PREVIOUS, MODULE}
+    names = {HISTORY, PROBLEM, SUMMARY, EXPORT, LINE, PREVIOUS, MODULE, REPORT}
     names |= {f"{name}{suffix}" for name in FIGURES for suffix in PICTURES}
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no summary, or not one of a run
         files = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))["files"]

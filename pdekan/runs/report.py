@@ -1,0 +1,266 @@
+"""The report of a run: its problem, training, errors, solution and network on one HTML page."""
+
+from __future__ import annotations
+
+import html
+import math
+import shlex
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pdekan.output import network_figure, report_page
+from pdekan.output.frames import Frames, frames
+from pdekan.output.labels import with_unit
+from pdekan.output.report_page import Section, definitions, details, paragraph
+from pdekan.output.report_plots import Plots, Shown, library, plots
+from pdekan.output.samples import Array, Samples
+from pdekan.output.vtkhdf import read_samples
+from pdekan.problem_files import typesetting
+from pdekan.runs.network_drawing import can_be_drawn, drawing
+from pdekan.runs.summary import of_solution
+from pdekan.solutions.solution import Solution, load_solution
+
+CONFIDENCE = 1.959964  # standard deviations on each side of a normal distribution hold 95 %
+MEANING = (
+    "Relative errors are norms of the error divided by those of the solution over the whole domain: L2 of the values, the H1 "
+    "seminorm of the first derivatives. An estimate needs no exact solution: it compares with a better solution of the same "
+    "problem, or, as an upper one, amplifies the residual. The residual is what is left of the equation at points that "
+    "training has not seen."
+)
+
+
+def run_report(file: Path) -> str:
+    """The page of the run in a solution file. Raises OutputError where there is none."""
+    solution, samples = load_solution(file), read_samples(file)
+    summary = of_solution(solution)
+    shown, fields = _fields(samples)
+    drawn = plots(fields, shown, _coordinate_labels(samples), solution.history)
+    title = solution.problem.title if solution.problem is not None and solution.problem.title else solution.name
+    sections = [
+        Section("Problem", _problem(solution)),
+        Section("Errors", _errors(solution)),
+        *([Section("Found", _found(solution))] if solution.found else []),
+        Section("Solution", _solution(samples, fields, shown, drawn)),
+        Section("Training", _training(solution, summary, drawn)),
+        Section("Network", _network(solution, summary)),
+        Section("Reproduce", _reproduce(solution, file)),
+    ]
+    kind = "good" if solution.status == "converged" else "bad"
+    lead = f'<p><strong class="{kind}">{solution.status}</strong>: {html.escape(solution.reason)}</p>'
+    return report_page.page(title, lead, sections, library() + drawn.script)
+
+
+def _problem(solution: Solution) -> str:
+    problem = solution.problem
+    if problem is None or problem.text is None:
+        return paragraph("The problem was stated in Python; its formulas are not in the run's file.")
+    stated, domain = tomllib.loads(problem.text), solution.domain
+    coordinates, unknowns = domain.coordinates, solution.unknowns
+    parts = [_domain(stated["domain"], coordinates)]
+    operators, sources = (_listed(stated.get("equation", {}).get(key, [])) for key in ("operator", "source"))
+    sources = sources or ["0"]
+    sources = sources * len(operators) if len(sources) == 1 else sources
+    for left, right in zip(operators, sources, strict=True):
+        given = "f" if right == "manufactured" else right
+        parts.append(typesetting.equation(typesetting.mathml(left, coordinates), typesetting.mathml(given, coordinates)))
+    if "manufactured" in sources:
+        parts.append(paragraph("f is the left side of the exact solution."))
+    rows = {}
+    for k, condition in enumerate(stated.get("conditions", [])):
+        rows[f"{k + 1}. {condition['type']} on {_faces(condition)}"] = _condition(condition, coordinates, unknowns)
+    for heading, table in (("function", "functions"), ("exact solution", "exact")):
+        for name, text in stated.get(table, {}).items():
+            inside = typesetting.mathml(str(text), coordinates)
+            named = typesetting.exact(name) if table == "exact" else typesetting.identifier(name)
+            rows[f"{heading} {name}"] = typesetting.equation(named, inside, inline=True)
+    for name, value in stated.get("parameters", {}).items():
+        rows[f"parameter {name}"] = html.escape(_parameter(value, problem.units.get(name, "")))
+    if problem.reference:
+        parts.append(paragraph(f"Source: {problem.reference}", "soft"))
+    return "".join(parts) + definitions(rows) + details("The problem file", report_page.code(problem.text, "the problem file"))
+
+
+def _domain(table: Mapping[str, Any], coordinates: tuple[str, ...]) -> str:
+    words = ", ".join(f"{key} {value}" for key, value in table.items() if key not in ("type", "parts", "interfaces"))
+    kind = table.get("type", "box")
+    parts = f", {len(table['parts'])} parts" if "parts" in table else ""
+    return paragraph(f"On a {kind}{parts} in {_short(coordinates)}{f': {words}' if words else ''}.")
+
+
+def _short(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 8 else f"{names[0]}, {names[1]}, … {names[-1]}"
+
+
+def _condition(condition: Mapping[str, Any], coordinates: tuple[str, ...], unknowns: Sequence[str]) -> str:
+    unknown = typesetting.identifier(condition.get("unknown", unknowns[0]))
+    left = typesetting.mathml(condition["operator"], coordinates) if "operator" in condition else unknown
+    if condition["type"] == "periodic":
+        return "equal values and normal derivatives"
+    if condition["type"] == "neumann" and "operator" not in condition:
+        left = f'<mi mathvariant="normal">n</mi><mo>·</mo><mi>{typesetting.NABLA}</mi>{unknown}'
+    if condition["type"] == "interface":
+        left = f"<mo>[</mo>{left}<mo>]</mo>"
+    if condition["type"] == "mean":
+        left = f"<mtext>mean of </mtext>{left}"
+    value = str(condition.get("value", "0"))
+    if value == "exact":
+        right = left.replace(unknown, typesetting.exact(condition.get("unknown", unknowns[0])))
+    else:
+        right = typesetting.mathml(value, coordinates)
+    return typesetting.equation(left, right, inline=True)
+
+
+def _faces(condition: Mapping[str, Any]) -> str:
+    defaults = {"initial": "the start of time", "mean": "the domain"}
+    return ", ".join(_listed(condition.get("on", defaults.get(condition["type"], "the boundary"))))
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
+
+
+def _parameter(value: Any, unit: str) -> str:
+    if not isinstance(value, dict):
+        return with_unit(f"{value}", unit)
+    return with_unit(", ".join(f"{key} {one}" for key, one in value.items()), unit)
+
+
+def _errors(solution: Solution) -> str:
+    rows = []
+    for unknown in solution.unknowns:
+        estimate, error = (solution.estimate or {}).get(unknown), (solution.errors or {}).get(unknown)
+        if estimate is not None:
+            norms = (f"{estimate.l2_relative:.2e}", f"{estimate.h1_seminorm_relative:.2e}")
+            rows.append((f"{unknown}, estimated", *norms, f"by {estimate.method}"))
+        if error is not None:
+            against = (
+                "the exact solution" if solution.problem is None or not solution.problem.exact_reference else "a reference"
+            )
+            norms = (f"{error.l2_relative:.2e}", f"{error.h1_seminorm_relative:.2e}")
+            rows.append((f"{unknown}, measured", *norms, f"against {against}; at most {error.linf:.2e}"))
+    body = report_page.table(("", "L2, relative", "H1 seminorm, relative", "how"), rows) if rows else ""
+    if solution.estimate is None:
+        body += paragraph(f"No estimate: {solution.estimate_reason}.")
+    if solution.bound is not None:
+        one = solution.bound
+        body += paragraph(f"Energy norm of the error: between {one.energy_lower:.2e} and {one.energy_upper:.2e} ({one.kind}).")
+    residuals = f"{solution.residual:.2e} in the equation, {solution.condition_residual:.2e} in the conditions"
+    body += paragraph(
+        f"Residual: {residuals} (root mean squares); relative to the sizes of the terms {solution.relative_residual:.2e}."
+    )
+    return body + paragraph(MEANING, "soft")
+
+
+def _found(solution: Solution) -> str:
+    units = {} if solution.problem is None else solution.problem.units
+    rows = []
+    for name, one in solution.found.items():
+        interval = "not known: no data, or none needed"
+        if one.standard_error is not None:
+            half = CONFIDENCE * one.standard_error
+            interval = f"{one.value - half:.6g} … {one.value + half:.6g}"
+        off = "" if one.discretisation_error is None else f"{one.discretisation_error:.1e}"
+        rows.append(
+            (name, with_unit(f"{one.value:.8g}", units.get(name, "")), interval, off, "on its bound" if one.on_bound else "")
+        )
+    table = report_page.table(("", "value", "95 % interval, from the noise of the data", "error of discretisation", ""), rows)
+    return table + paragraph(
+        "The interval is the value ± 1.96 standard errors; it knows nothing of errors in the model.", "soft"
+    )
+
+
+def _fields(samples: Samples) -> tuple[list[Shown], Frames]:
+    """The fields that are shown, and their frames."""
+    shown, values = [], {}
+    word = samples.labels.exact
+    for unknown in samples.unknowns:
+        exact, label = samples.of("exact", unknown), with_unit(unknown, samples.unit(unknown))
+        values[unknown] = samples.fields[unknown]
+        over = None
+        if exact is not None and len(samples.layout.space) == 1:
+            values[f"{unknown}_{word}"], over = exact, (f"{unknown}_{word}", word)
+        shown.append(Shown(unknown, f"Solution {unknown}", label, over=over))
+        if exact is not None:
+            values[f"{unknown}_difference"] = np.abs(samples.fields[unknown] - exact)
+            label = with_unit(f"|{unknown} − {word}|", samples.unit(unknown))
+            shown.append(Shown(f"{unknown}_difference", f"Error of {unknown}", label, sizes=True))
+    if samples.residuals:
+        values["all_residuals"] = _size([samples.fields[name] for name in samples.residuals])
+        shown.append(Shown("all_residuals", "Residual", "|residual|", sizes=True))
+    return shown, frames(samples, values)
+
+
+def _size(parts: Sequence[Array]) -> Array:
+    return np.asarray(np.sqrt(np.sum(np.square(parts), axis=0)))
+
+
+def _coordinate_labels(samples: Samples) -> dict[str, str]:
+    return {name: with_unit(name, samples.unit(name)) for name in samples.layout.coordinates}
+
+
+def _solution(samples: Samples, fields: Frames, shown: Sequence[Shown], drawn: Plots) -> str:
+    over = f"over {fields.across}{f' and {fields.up}' if fields.up else ''}"
+    cut = ", ".join(f"{name} = {value:.4g}" for name, value in list(fields.cut.items())[:5])
+    where = over + (f" at {cut}{', …' if len(fields.cut) > 5 else ''}" if cut else "")
+    figures = [
+        report_page.plot(drawn.places[one.name], f"{one.title} {where}; {_extent(fields.values[one.name])}") for one in shown
+    ]
+    slider = ""
+    if fields.slider:
+        text = f"Slider through {fields.slider}: arrow keys move it"
+        slider = f'<div class="slider" role="group" aria-label="{text}">{drawn.places["slider"]}</div>'
+    hint = "Hover or tap for values; drag, scroll and the tools beside each picture zoom, all pictures together."
+    return slider + paragraph(hint, "soft") + report_page.grid(figures)
+
+
+def _extent(values: Array) -> str:
+    finite = values[np.isfinite(values)]
+    return f"from {finite.min():.3g} to {finite.max():.3g}" if finite.size else "no values"
+
+
+def _training(solution: Solution, summary: Mapping[str, Any], drawn: Plots) -> str:
+    history = solution.history
+    stages, rows = np.asarray(history["stage"]), []
+    for stage in np.unique(stages):
+        last = np.flatnonzero(stages == stage)[-1]
+        residual = history["residual"][last] if "residual" in history else math.nan
+        steps = int((stages == stage).sum())
+        rows.append(
+            (f"{int(stage)}", f"{steps}", f"{history['seconds'][last]:.1f}", f"{history['loss'][last]:.1e}", f"{residual:.1e}")
+        )
+    head = ("stage", "steps", "seconds at its end", "loss", "relative residual")
+    words = f"{solution.iterations} steps in {solution.seconds:.1f} s, seed {solution.seed}."
+    picture = report_page.plot(drawn.places["history"], "Loss, residual and, where known, error at every step")
+    return paragraph(words) + picture + details(f"{len(rows)} stages", report_page.table(head, rows))
+
+
+def _network(solution: Solution, summary: Mapping[str, Any]) -> str:
+    sizes = ", ".join(
+        f"{key} {value}" for key, value in summary["network"].items() if not isinstance(value, list) or len(value) < 20
+    )
+    text = paragraph(f"{solution.parameters} parameters: {sizes[:400]}")
+    if not can_be_drawn(solution):
+        return text + paragraph("Only a single KAN is drawn.", "soft")
+    figure = network_figure.networks([drawing(solution)])
+    return text + report_page.drawing(
+        figure, "The network: every box is the function on an edge, the darker the more it matters"
+    )
+
+
+def _reproduce(solution: Solution, file: Path) -> str:
+    run = shlex.quote(str(file.parent))
+    commands = [
+        f"pdekan solve {run}/problem.toml --seed {solution.seed} --tolerance {solution.tolerance:g}",
+        f"pdekan plot {run}",
+    ]
+    commands += (
+        [f"pdekan export {run} --grid {'x'.join(['200'] * min(2, solution.domain.dimension))}"]
+        if solution.domain.dimension < 3
+        else []
+    )
+    rows = [(name, str(value)) for name, value in solution.environment.items()]
+    return report_page.code("\n".join(commands), "commands") + details("Versions and machine", report_page.table((), rows))
