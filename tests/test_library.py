@@ -85,6 +85,7 @@ STATED = {
     "reaction_diffusion_layers": Stated(1e-8),
     "regression": Stated(2e-3, 1e-3, nightly=True),
     "simply_supported_plate": SMOOTH,
+    "soil_profile": WELL,
     "stokes": ONE_STEP,
     "telegraph": SMOOTH,
     "family_disk": Stated(1e-6, nightly=True),

@@ -1,4 +1,4 @@
-"""Users' files of fields on tensor grids: HDF5 with a dataset for each coordinate and each unknown."""
+"""Users' files of fields on tensor grids: HDF5, or netCDF 4, with a dataset for each coordinate and each field."""
 
 from __future__ import annotations
 
@@ -40,3 +40,32 @@ def _array(group: h5py.Group, name: str) -> Array:
     if not np.isfinite(array).all():
         raise OutputError(f"{name} has values that are not finite; a tensor grid has to fill the domain")
     return array
+
+
+def read_dataset(path: Path, name: str, coordinates: Sequence[str]) -> tuple[list[str], list[Array], Array]:
+    """Names and axes of the coordinates that a dataset depends on, in the order given, and its values ``(n_1, …, n_d)``.
+
+    Its axes are those that it is attached to as dimension scales, or else those of the coordinates that are beside it, in the
+    order given. Descending axes are turned round. Raises OutputError as `read_grid`.
+    """
+    with opened(path, "/") as root:
+        values = _array(root, name)
+        dataset = root[name]
+        group = dataset.parent
+        scales = [dim[0].name.rpartition("/")[2] if len(dim) else "" for dim in dataset.dims]
+        names = scales if all(scales) else [one for one in coordinates if isinstance(group.get(one), h5py.Dataset)]
+        if sorted(names) != sorted(set(names) & set(coordinates)) or len(names) != values.ndim or not names:
+            raise OutputError(
+                f"{name} has {values.ndim} axes, named {listed(names)}; they have to be among the coordinates "
+                f"{', '.join(coordinates)}, each with a dataset of its values beside {name}"
+            )
+        axes = [_array(group, one) for one in names]
+    for k, (one, axis) in enumerate(zip(names, axes, strict=True)):
+        if axis.shape != values.shape[k : k + 1]:
+            raise OutputError(f"{name} has {values.shape[k]} values along {one}, whose dataset has shape {axis.shape}")
+        if len(axis) > 1 and (np.diff(axis) < 0.0).all():
+            axes[k], values = axis[::-1], np.flip(values, k)
+        if len(axis) < 2 or not (np.diff(axes[k]) > 0.0).all():
+            raise OutputError(f"the coordinate {one} needs an axis of at least two numbers in ascending or descending order")
+    order = [names.index(one) for one in coordinates if one in names]
+    return [names[k] for k in order], [axes[k] for k in order], np.ascontiguousarray(np.transpose(values, order))

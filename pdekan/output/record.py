@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
@@ -26,7 +26,7 @@ class Record:
     problem_text: the problem file, to the letter; None for a problem that was stated in Python.
     config, errors, environment, formula: JSON. errors: None without an exact solution; formula: None without a closed form.
     parameters: the network's arrays by name, any shape. history: columns of equal length, one row a step.
-    continuation: JSON, with numbers as `arrays` by name.
+    continuation: JSON, with numbers as `arrays` by name. tables: arrays of the problem by name.
     Raises OutputError for arrays that are not of real numbers, names that HDF5 would split, columns of unequal length.
     """
 
@@ -38,9 +38,10 @@ class Record:
     environment: Mapping[str, Any]
     formula: Mapping[str, Any] | None = None
     continuation: Mapping[str, Any] | None = None
+    tables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for attribute in ("parameters", "history"):
+        for attribute in ("parameters", "history", "tables"):
             arrays = {name: np.asarray(values) for name, values in getattr(self, attribute).items()}
             object.__setattr__(self, attribute, arrays)
             for name, values in arrays.items():
@@ -71,6 +72,8 @@ def store(group: h5py.Group, record: Record) -> None:
     for name in ("parameters", "history"):
         # the order in which the arrays were given is the network's own
         store_arrays(group, name, getattr(record, name))
+    if record.tables:
+        store_arrays(group, "tables", record.tables)
     if record.continuation is not None:
         inside, arrays = group.create_group("continuation"), record.continuation["arrays"]
         store_json(inside, "config", {name: value for name, value in record.continuation.items() if name != "arrays"})
@@ -94,6 +97,7 @@ def load(group: h5py.Group) -> Record:
         environment=environment,
         formula=load_json(group, "formula") if "formula" in group else None,
         continuation=None if inside is None else load_json(inside, "config") | {"arrays": load_arrays(inside, "arrays")},
+        tables=load_arrays(group, "tables") if "tables" in group else {},
     )
     if "sha256" in group.attrs and group.attrs["sha256"] != checksum(record):  # version 0.1.0 wrote none
         raise OutputError("the file is damaged: what it holds has another checksum")
@@ -103,7 +107,7 @@ def load(group: h5py.Group) -> Record:
 def checksum(record: Record) -> str:
     """SHA-256 of all that a record holds, in hexadecimal digits."""
     continuation = dict(record.continuation or {"arrays": {}})
-    mappings = (record.parameters, record.history, continuation.pop("arrays"))
+    mappings = (record.parameters, record.history, continuation.pop("arrays"), record.tables)
     parts = [record.config, record.errors, record.environment, record.formula, continuation]
     digest = hashlib.sha256(json.dumps([record.problem_text, *parts]).encode())
     for name, values in (pair for mapping in mappings for pair in mapping.items()):

@@ -22,6 +22,7 @@ from pdekan.fields.functions import ELEMENTARY, atan2, product, total, where
 from pdekan.fields.jets import Jet, MissingDerivative
 from pdekan.fields.operators import d, div, dot, grad, laplacian, normal
 from pdekan.problem_files.lexer import ExpressionError
+from pdekan.problems.tables import Table
 
 Value = Jet | float | Tensor
 
@@ -138,13 +139,13 @@ CONSTANTS: dict[str, float] = {"pi": math.pi, "e": math.e}
 class Step:
     """One operation on the results of earlier steps.
 
-    operation: "number", a key of CONSTANTS, "name", or a key of OPERATIONS. arguments: indices of earlier steps. value: the
-    result where it is a number, the name, or the coordinate of a derivative.
+    operation: "number", a key of CONSTANTS, "name", "table", or a key of OPERATIONS. arguments: indices of earlier steps.
+    value: the result where it is a number, the name, the coordinate of a derivative, or the table.
     """
 
     operation: str
     arguments: tuple[int, ...]
-    value: float | str | None
+    value: float | str | Table | None
     kind: Kind
 
 
@@ -180,6 +181,8 @@ def _result(step: Step, arguments: list[Any], environment: Mapping[str, Jet | fl
         if name not in environment:
             raise ExpressionError(f"nothing is known as {name!r} here; known are {', '.join(environment)}")
         return environment[name]
+    if isinstance(step.value, Table):
+        return step.value(*arguments)
     on_numbers = OPERATIONS[step.operation].on_numbers
     if on_numbers is not None and step.kind is not Kind.CONDITION and all(isinstance(item, float) for item in arguments):
         try:

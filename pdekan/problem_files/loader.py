@@ -22,17 +22,19 @@ from pdekan.problem_files.interpreter import FUNCTIONS
 from pdekan.problem_files.library import library
 from pdekan.problem_files.measurements import read_measurements
 from pdekan.problem_files.messages import described
-from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse
+from pdekan.problem_files.parser import CONSTANTS, Expression, Kind, Scope, dependency_order, parse, tabulated
 from pdekan.problem_files.presentation import presentation
 from pdekan.problem_files.quantities import quantity
 from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, parse_source, read
 from pdekan.problem_files.schema import ProblemFile, problem_file
+from pdekan.problem_files.table_files import read_table
 from pdekan.problem_files.validation import members, probe
 from pdekan.problems.conditions import CONDITIONS, DOMAIN, Condition, Statement
 from pdekan.problems.formulas import EXACT, ProblemError, RightHandSide, as_field, right_hand_side
 from pdekan.problems.functionals import Quantity
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter, Range
 from pdekan.problems.problem import ELEMENTS, Problem
+from pdekan.problems.tables import Table
 
 __all__ = ["ProblemFileError", "json_schema", "library", "load_problem", "loads"]
 
@@ -61,13 +63,14 @@ def loads(
     domain: Domain | None = None,
     data: Sequence[Measurements] | None = None,
     allow_outside: bool = False,
+    tables: Sequence[Table] | None = None,
 ) -> Problem:
     """The problem of a problem file's text; `where` is what messages call it, `folder` holds the files that it names,
     see `load_problem`.
 
-    domain, data: what these files hold, where it is known already. Raises ProblemFileError.
+    domain, data, tables: what these files hold, where it is known already. Raises ProblemFileError.
     """
-    return _problem(parse_source(text, where), Folder(Path(folder), allow_outside), domain, data)
+    return _problem(parse_source(text, where), Folder(Path(folder), allow_outside), domain, data, tables)
 
 
 def json_schema() -> dict[str, Any]:
@@ -76,7 +79,11 @@ def json_schema() -> dict[str, Any]:
 
 
 def _problem(
-    source: Source, folder: Folder, domain: Domain | None = None, data: Sequence[Measurements] | None = None
+    source: Source,
+    folder: Folder,
+    domain: Domain | None = None,
+    data: Sequence[Measurements] | None = None,
+    tables: Sequence[Table] | None = None,
 ) -> Problem:
     try:
         file = problem_file().model_validate(source.data)
@@ -85,7 +92,7 @@ def _problem(
             source.add(*described(item, source.data))
         source.check()
         raise
-    problem = _Resolver(file, source, folder).problem(domain, data)
+    problem = _Resolver(file, source, folder).problem(domain, data, tables)
     for one in members(problem):
         for path, message in probe(one):
             source.add(path, message + _at(one))
@@ -123,11 +130,12 @@ class _Resolver:
         except ValueError as error:
             self.source.add(path, str(error))
 
-    def problem(self, domain: Domain | None, data: Sequence[Measurements] | None) -> Problem:
-        """The whole; domain, data: instead of the file's, where given. Raises ProblemFileError with all messages."""
+    def problem(self, domain: Domain | None, data: Sequence[Measurements] | None, tables: Sequence[Table] | None) -> Problem:
+        """The whole; domain, data, tables: instead of the file's, where given. Raises ProblemFileError with all messages."""
         file = self.file
         domain = self.domain() if domain is None else domain
-        scope = self.scope(domain)
+        tables = self.tables(domain) if tables is None else tables
+        scope = self.scope(domain, tables)
         exact, reference = self.exact(scope), self.reference(stored=data is not None)
         operators, sources = self.equations(scope)
         one = len(operators) == 1
@@ -156,6 +164,7 @@ class _Resolver:
                 data=tuple(measured),
                 enrichments=tuple(enrichments),
                 interfaces=interfaces,
+                tables=tuple(tables),
                 network=file.network,
                 training=file.training,
                 outputs=outputs,
@@ -185,7 +194,17 @@ class _Resolver:
                 shapes[name] = built(table, self.folder)
         return shapes
 
-    def scope(self, domain: Domain) -> Scope:
+    def tables(self, domain: Domain) -> list[Table]:
+        """The tables of [fields], read from their files."""
+        found = []
+        for name, table in self.file.fields.items():
+            with self.noting("fields", name):
+                path = self.folder.file(table.file)
+                found.append(read_table(path, name, table.dataset or name, table.interpolation, domain))
+        self.source.check()
+        return found
+
+    def scope(self, domain: Domain, tables: Sequence[Table]) -> Scope:
         """All names of the problem, each used once, with the functions read in the order they need each other."""
         file = self.file
         scope = Scope(domain.coordinates, domain.vector, (*self.unknowns, *self.trainable, *self.ranges), self.constants)
@@ -201,6 +220,7 @@ class _Resolver:
         given += [(("domain", domain.vector), "the vector of all coordinates")] if domain.vector else []
         given += [(("parameters", name), "a parameter") for name in file.parameters]
         given += [(("functions", name), "one of the functions") for name in file.functions]
+        given += [(("fields", name), "a field") for name in file.fields]
         what = "the unknown" if len(self.unknowns) == 1 else "an unknown"
         given += [(("unknowns", name), what) for name in self.unknowns]
         for path, what in given:
@@ -209,6 +229,7 @@ class _Resolver:
                 self.source.add(path, f"{name!r} is the name of {taken[name]} already; choose another")
             taken[name] = what
         self.source.check()
+        scope = replace(scope, functions={table.name: tabulated(table) for table in tables})
         with self.noting("functions"):
             for name in dependency_order(file.functions):
                 with self.noting("functions", name):

@@ -18,8 +18,9 @@ from pdekan.fields.jets import Jet
 from pdekan.problem_files.interpreter import ACCEPTED_KINDS, CONSTANTS, FUNCTIONS, OPERATIONS, Kind, Operation, Step, run
 from pdekan.problem_files.lexer import ExpressionError, check_tokens, names_in, shortened
 from pdekan.problems.formulas import Environment, Field
+from pdekan.problems.tables import Table
 
-__all__ = ["CONSTANTS", "Expression", "ExpressionError", "Kind", "Scope", "dependency_order", "parse"]
+__all__ = ["CONSTANTS", "Expression", "ExpressionError", "Kind", "Scope", "dependency_order", "parse", "tabulated"]
 
 MAX_STEPS = 3_000  # bounds the cost of evaluating one expression
 MAX_DEPTH = 150  # of the syntax tree, in which a chain of + - * / counts once: the translation is recursive
@@ -30,7 +31,8 @@ _OTHER_NAMES = {
     "ln": "log", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "fabs": "abs", "pow": "**",
     "nabla": "grad", "gradient": "grad", "lap": "laplacian", "laplace": "laplacian", "delta": "laplacian",
     "divergence": "div", "inner": "dot", "PI": "pi", "Pi": "pi", "np": "sin(x) without np", "math": "sin(x) without math",
-    "integral": 'integral(...) in [outputs], or a condition with type = "mean"', "heaviside": "where(x < 0, 0, 1)", "step": "where(x < 0, 0, 1)", "piecewise": "where(x < 0, a, b)",
+    "integral": 'integral(...) in [outputs], or a condition with type = "mean"',
+    "heaviside": "where(x < 0, 0, 1)", "step": "where(x < 0, 0, 1)", "piecewise": "where(x < 0, a, b)",
 }  # fmt: skip
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _COMPARISONS: dict[type[ast.cmpop], str] = {
@@ -108,6 +110,13 @@ def parse(text: str, scope: Scope) -> Expression:
     except (MemoryError, RecursionError, ValueError, OverflowError):
         raise ExpressionError("too deeply nested; break it up with [functions]") from None
     return _Translator(text, start, scope).translate(tree)
+
+
+def tabulated(table: Table) -> Expression:
+    """A table as a formula in its coordinates."""
+    steps = tuple(Step("name", (), name, Kind.SCALAR) for name in table.coordinates)
+    last = Step("table", tuple(range(len(steps))), table, Kind.SCALAR)
+    return Expression(table.name, frozenset(table.coordinates), Kind.SCALAR, (*steps, last))
 
 
 def dependency_order(texts: Mapping[str, str]) -> list[str]:
@@ -238,7 +247,7 @@ class _Translator:
         if name == "where" and kinds[0] is Kind.CONDITIONS and Kind.VECTOR not in kinds:
             raise self.error(node, "where with a comparison of vectors needs a vector to choose from")
 
-    def check_constants(self, name: str, values: list[float | str | None], node: ast.expr) -> None:
+    def check_constants(self, name: str, values: list[float | str | Table | None], node: ast.expr) -> None:
         """Raise ExpressionError for constants with which an operation has no value at any point."""
         if name == "/" and values[1] == 0.0:
             raise self.error(node, "divides by zero")
@@ -275,7 +284,7 @@ class _Translator:
             raise self.error(node, "is too large for a number")
         return self.step(name, arguments, number, kind)
 
-    def step(self, operation: str, arguments: Sequence[int], value: float | str | None, kind: Kind) -> int:
+    def step(self, operation: str, arguments: Sequence[int], value: float | str | Table | None, kind: Kind) -> int:
         key = (operation, tuple(arguments), repr(value), kind)  # repr distinguishes 0.0 and -0.0
         if key not in self.indices:
             if len(self.steps) >= MAX_STEPS:

@@ -15,6 +15,7 @@ from pdekan.problem_files.domains import MAX_DIMENSION, Interval, Name, any_doma
 from pdekan.problem_files.tables import FromAnnotation, Table, refusal
 from pdekan.problems.conditions import CONDITIONS
 from pdekan.problems.options import NetworkOptions, TrainingOptions
+from pdekan.problems.tables import Interpolation
 
 MAX_UNKNOWNS = 20
 
@@ -136,6 +137,16 @@ class Data(Table):
     noise: float | None = Field(default=None, gt=0, description="standard deviation of the measured values")
 
 
+class FieldTable(Table):
+    """Values in a file as a function of the coordinates."""
+
+    file: str = Field(min_length=1, max_length=1000, description="HDF5 or netCDF 4 with a regular grid, or CSV of points")
+    dataset: str | None = Field(default=None, min_length=1, max_length=1000, description="by default the field's name")
+    interpolation: Annotated[
+        Interpolation, Field(description="cubic: splines of degree 3, or |x|³ around scattered points; constant: cells")
+    ] = "cubic"
+
+
 class Enrichment(Table):
     """A function whose multiples are added to the network of an unknown."""
 
@@ -199,6 +210,7 @@ class ProblemFile(Table):
     domain: Any
     parameters: dict[Name, Value] = Field(default={}, max_length=200, description="numbers by name, given or sought")
     functions: dict[Name, Formula] = Field(default={}, max_length=200, description="formulas by name, used in other formulas")
+    fields: dict[Name, FieldTable] = Field(default={}, max_length=20, description="tables as functions")
     equation: Equation | None = None
     conditions: list[Condition] = Field(default=[], max_length=200)
     data: list[Data] = Field(default=[], max_length=20)

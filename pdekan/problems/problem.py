@@ -29,6 +29,7 @@ from pdekan.problems.formulas import (
 from pdekan.problems.functionals import Quantity
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter, Range
+from pdekan.problems.tables import Table
 
 ELEMENTS = "fem"  # the reference that stands for finite elements instead of a file
 
@@ -65,12 +66,12 @@ class Problem:
     the unknowns. ranges: of the parameters of a family, which is solved for all of their values; where a single problem is
     asked for, it is the one in the middle of all ranges. values: of parameters, by name. exact_reference: the reference for
     errors where no formula is known: "fem" for finite elements, or the path of a file. interfaces: shapes by name, across whose
-    boundaries the unknowns or their slopes may jump. narrow: places that were found in the data, at which points are laid more
-    densely. outputs: quantities of the solution by name. singular: functions of corners that networks have beside them. text:
-    that of the problem file, if there is one. times: at which the solution is written and drawn. units: of coordinates,
-    unknowns and parameters. vectors: unknowns that are the components of a vector along the coordinates of space, by the
-    vector's name. Raises ProblemError for arguments of other types, for names that do not exist and for EXACT without an exact
-    solution.
+    boundaries the unknowns or their slopes may jump. tables: those that formulas of a problem file use. narrow: places that
+    were found in the data, at which points are laid more densely. outputs: quantities of the solution by name. singular:
+    functions of corners that networks have beside them. text: that of the problem file, if there is one. times: at which the
+    solution is written and drawn. units: of coordinates, unknowns and parameters. vectors: unknowns that are the components of
+    a vector along the coordinates of space, by the vector's name. Raises ProblemError for arguments of other types, for names
+    that do not exist and for EXACT without an exact solution.
     """
 
     domain: Domain
@@ -89,6 +90,7 @@ class Problem:
     data: tuple[Measurements, ...] = ()
     enrichments: tuple[Enrichment, ...] = ()
     interfaces: Mapping[str, Domain] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
     network: NetworkOptions = field(default_factory=NetworkOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     outputs: Mapping[str, Quantity] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,6 +31,7 @@ from pdekan.output.samples import OutputError
 from pdekan.problem_files import loader
 from pdekan.problems.parameters import Measurements, Parameter
 from pdekan.problems.problem import Problem
+from pdekan.problems.tables import Table
 from pdekan.solutions.stored_data import check_numbers, check_outcome, check_sizes
 
 # Fields that are stored under their own names. Residuals that are not finite are stored as null and read as infinite.
@@ -55,6 +56,7 @@ def record(solution: Mapping[str, Any]) -> Record:
         "domain": stored(solution["domain"]),
         "unknowns": list(solution["unknowns"]),
         "data": [] if problem is None else [_plain(one) for one in problem.data],
+        **_tables(problem),
         "summary": finite(outcome),  # by this name since version 0.1.0
         "stage": solution["stage"],
     }
@@ -67,6 +69,7 @@ def record(solution: Mapping[str, Any]) -> Record:
         environment=solution["environment"],
         formula=solution["formula"],
         continuation=solution["continuation"],
+        tables={} if problem is None else _arrays(problem.tables),
     )
 
 
@@ -92,7 +95,8 @@ def _fields(record: Record, file: str) -> dict[str, Any]:
     domain, problem = restored({"type": "box", **config["domain"]}), None  # version 0.1.0 had boxes only, without a type
     if record.problem_text is not None:
         data = [_measurements(one) for one in config.get("data", [])]
-        problem = loader.loads(record.problem_text, f"{file} (stored problem)", domain=domain, data=data)
+        tables = [_table(name, one, record.tables) for name, one in config.get("fields", {}).items()]
+        problem = loader.loads(record.problem_text, f"{file} (stored problem)", domain=domain, data=data, tables=tables)
     errors, estimate = record.errors, outcome.get("estimate")
     unknowns = tuple(config.get("unknowns") or [config["unknown"]])  # runs of version 0.1.0 had one
     check_numbers(errors or {}, "errors")
@@ -213,6 +217,35 @@ def _plain(measured: Measurements) -> dict[str, Any]:
 def _measurements(plain: Mapping[str, Any]) -> Measurements:
     values = {name: np.array(column, dtype=np.float64) for name, column in plain["values"].items()}  # None becomes nan
     return Measurements(np.array(plain["points"]), values, plain["noise"], plain["name"])
+
+
+def _tables(problem: Problem | None) -> dict[str, Any]:
+    """What tables state beside their arrays; nothing where there are none."""
+    if problem is None or not problem.tables:
+        return {}
+    return {
+        "fields": {
+            one.name: {"coordinates": list(one.coordinates), "interpolation": one.interpolation, "axes": len(one.axes)}
+            for one in problem.tables
+        }
+    }
+
+
+def _arrays(tables: Sequence[Table]) -> dict[str, NDArray[Any]]:
+    """The arrays of tables by name."""
+    found: dict[str, NDArray[Any]] = {}
+    for one in tables:
+        found[f"{one.name}.values"] = one.values
+        found |= {f"{one.name}.axis{k}": axis for k, axis in enumerate(one.axes)}
+        if one.points is not None:
+            found[f"{one.name}.points"] = one.points
+    return found
+
+
+def _table(name: str, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Table:
+    axes = tuple(arrays[f"{name}.axis{k}"] for k in range(plain["axes"]))
+    coordinates, values = tuple(plain["coordinates"]), arrays[f"{name}.values"]
+    return Table(name, coordinates, values, axes, arrays.get(f"{name}.points"), plain["interpolation"])
 
 
 def _or_infinite(value: float | None) -> float:

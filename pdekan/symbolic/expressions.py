@@ -111,7 +111,10 @@ def derivative(u: sympy.Expr, name: str) -> sympy.Expr:
 def _result(step: Step, arguments: list[Value], names: Names, coordinates: Coordinates) -> Value:
     match step.operation:
         case "number":
-            return number(float(step.value or 0.0))
+            assert isinstance(step.value, float)
+            return number(step.value)
+        case "table":
+            raise NotSymbolic(f"{step.value!r} has no symbolic form")
         case "name":
             if step.value not in names:
                 raise NotSymbolic(f"nothing is known as {step.value!r}; known are {', '.join(names)}")

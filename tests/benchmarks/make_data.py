@@ -1,4 +1,4 @@
-"""Write the measurements of the library's inverse problems to problems/data.
+"""Write the measurements of the library's inverse problems, and its tables, to problems/data.
 
     python tests/benchmarks/make_data.py
 
@@ -48,10 +48,16 @@ def regression() -> dict[str, Array]:
     return {"x": x, "y": y, "u": np.exp(np.sin(np.pi * x) + y**2)}
 
 
+def soil_profile() -> dict[str, Array]:
+    """A conductivity at 21 depths."""
+    y = np.linspace(0.0, 1.0, 21)
+    return {"y": y, "k": 1.0 + 3.0 * y * np.exp(-3.0 * y) + 0.5 * y**2}
+
+
 def main() -> None:
     """Write a file for every function above."""
     FOLDER.mkdir(exist_ok=True)
-    for make in (diffusivity, transport, conductivity, regression):
+    for make in (diffusivity, transport, conductivity, regression, soil_profile):
         columns = make()
         digits = "%.15g" if make is regression else "%.6g"
         table = np.stack(list(columns.values()), axis=1)
