@@ -101,7 +101,12 @@ def _export_arguments(export: argparse.ArgumentParser) -> None:
         help="CSV of points along a line: every coordinate a value or from:to; one that is left out runs along all of it",
     )
     export.add_argument("--points", type=_count, default=201, metavar="N", help="of the line (default: 201)")
-    export.add_argument("--to", type=Path, metavar="FILE", help="the file to write (default: RUN/export.vtkhdf, RUN/line.csv)")
+    export.add_argument(
+        "--to",
+        type=Path,
+        metavar="FILE",
+        help="the file to write, .vtkhdf, .nc, .png, .svg, .pt2 or .onnx (default: RUN/export.vtkhdf, RUN/line.csv)",
+    )
     export.add_argument("--force", action="store_true", help="overwrite the file")
 
 
@@ -285,7 +290,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "scaling": ("train many sizes, and say how the error falls with them", _scaling_arguments),
     "study": ("repeat a published experiment with Kolmogorov-Arnold networks", _study_arguments),
     "bench": ("solve every problem file of a folder, and say what converged and whether that was true", _bench_arguments),
-    "export": ("evaluate a run on another grid and write HDF5 again, or along a line as CSV", _export_arguments),
+    "export": ("evaluate a run on another grid or along a line, and write it in HDF5 or for other programs", _export_arguments),
     "bound": ("bounds of a run's error in the energy norm, where the equation has one", _bound_arguments),
     "plot": ("draw the figures of a run or a study again", _plot_arguments),
     "report": ("one HTML page of a run or a study: problem, errors, solution to zoom and slide through", _report_arguments),

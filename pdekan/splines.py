@@ -119,15 +119,25 @@ def local_basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) ->
     scaled = (inside + 1.0) * (0.5 * intervals)
     span = scaled.detach().floor().clamp(0, intervals - 1).nan_to_num(0.0)  # nan stays nan, in the values
     local = (scaled - span - 0.5)[..., None]
-    powers = torch.cat([torch.ones_like(local), local.expand(*x.shape, degree).cumprod(-1)], dim=-1)
+    powers = torch.cat([torch.ones_like(local), _powers(local, degree)], dim=-1)
     orders = max(derivatives, 1) + 1
     pieces = list((powers @ _derivative_polynomials(degree, intervals, orders).to(x)).split(degree + 1, dim=-1))
     outside = beyond != 0.0
-    if bool(outside.any()):
+    if torch.compiler.is_compiling() or bool(outside.any()):  # a graph that is exported has no branches
         pieces[0] = pieces[0] + beyond * pieces[1]
         pieces[2:] = [torch.where(outside, 0.0, piece) for piece in pieces[2:]]
     index = span.long()[..., None] + torch.arange(degree + 1, device=x.device)
     return LocalBasis(index, pieces[: derivatives + 1], count(degree, intervals))
+
+
+def _powers(local: Tensor, degree: int) -> Tensor:
+    """u, u², … ``(..., degree)`` of numbers u ``(..., 1)``."""
+    if not torch.compiler.is_compiling():
+        return local.expand(*local.shape[:-1], degree).cumprod(-1)
+    powers = [local]  # ONNX has no product along an axis
+    while len(powers) < degree:
+        powers.append(powers[-1] * local)
+    return torch.cat(powers, dim=-1)
 
 
 def basis(x: Tensor, degree: int, intervals: int, derivatives: int = 0) -> list[Tensor]:

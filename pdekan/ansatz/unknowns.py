@@ -188,7 +188,7 @@ class Ansatz(Network):
             sought.append(u)
         if self.values is not None:
             zero = fields.frame.constant(0.0, fields.points)
-            sought += [replace(zero, value=p.expand(len(fields.points))) for p in self.values]
+            sought += [replace(zero, value=p.expand(fields.points.shape[0])) for p in self.values]
         return stacked(sought)
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from rich.table import Table
 
 from pdekan.commands.codes import DONE
-from pdekan.commands.terminal import ProgressLine, console, note, progress_display
+from pdekan.commands.terminal import console, note
+from pdekan.output.progress_bar import ProgressLine, progress_display
 from pdekan.problems.formulas import ProblemError
 from pdekan.runs import directory as runs
 from pdekan.runs import summary

@@ -1,4 +1,4 @@
-"""`pdekan export`: evaluate a run, or a member of a family, on another grid or along a line."""
+"""`pdekan export`: evaluate a run, or a member of a family, elsewhere, and write it in HDF5 or for other programs."""
 
 from __future__ import annotations
 

@@ -15,8 +15,9 @@ from rich.table import Table
 
 from pdekan.ansatz.unknowns import inner_network
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
-from pdekan.commands.terminal import GRACE, ProgressLine, Signals, console, interruptible, progress_display
+from pdekan.commands.terminal import GRACE, Signals, console, interruptible
 from pdekan.networks.kan import KAN
+from pdekan.output.progress_bar import ProgressLine, progress_display
 from pdekan.runs import directory as runs
 from pdekan.runs.lock import locked
 from pdekan.solutions.solution import Solution, load_solution

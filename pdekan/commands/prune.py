@@ -12,8 +12,9 @@ from rich.table import Table
 
 from pdekan.ansatz.unknowns import inner_network
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
-from pdekan.commands.terminal import ProgressLine, console, interruptible, progress_display
+from pdekan.commands.terminal import console, interruptible
 from pdekan.networks.kan import KAN
+from pdekan.output.progress_bar import ProgressLine, progress_display
 from pdekan.pruning import prune
 from pdekan.pruning.prune import Pruned, PruningProgress
 from pdekan.runs import directory as runs

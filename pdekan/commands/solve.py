@@ -13,9 +13,10 @@ from rich.table import Table
 
 from pdekan.commands.bound import bound_rows, bounded_or_not
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
-from pdekan.commands.terminal import GRACE, ProgressLine, Signals, console, interruptible, note, progress_display
+from pdekan.commands.terminal import GRACE, Signals, console, interruptible, note
 from pdekan.errors.norms import Errors
 from pdekan.errors.reference_solutions import SUFFICIENT_ACCURACY
+from pdekan.output.progress_bar import progress_display
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.problem import Problem
@@ -25,7 +26,7 @@ from pdekan.runs.lock import locked
 from pdekan.solutions.outputs import Output
 from pdekan.solutions.solution import Solution
 from pdekan.training import solver
-from pdekan.training.progress import Progress
+from pdekan.training.progress import Progress, line
 
 STATUS_CODES = {
     "converged": DONE,
@@ -115,7 +116,7 @@ def _train(
         with progress_display(problem.title or problem.name) as show:
 
             def watch(progress: Progress) -> str | None:
-                show(_line(progress))
+                show(line(progress))
                 with signals.undisturbed():
                     checkpoints(progress)
                 return "interrupted" if signals() else None
@@ -142,15 +143,6 @@ def _report(options: argparse.Namespace, solution: Solution, summary: dict[str, 
 def _check_device(device: str) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA device here; use --device cpu")
-
-
-def _line(progress: Progress) -> ProgressLine:
-    fraction = max(progress.step / progress.steps, progress.seconds / progress.budget)
-    text = f"stage {progress.stage}/{progress.stages} step {progress.step} loss {progress.loss:.1e}"
-    text += f" residual {progress.relative_residual:.1e}"
-    if not math.isnan(progress.l2_relative):
-        text += f" L2 {progress.l2_relative:.1e}"
-    return ProgressLine(progress.seconds, fraction, text, progress.stage)
 
 
 def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:

@@ -1,35 +1,18 @@
-"""The terminal: results on stdout, progress on stderr, signals."""
+"""The terminal: results on stdout, messages on stderr, signals."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-LINE_SECONDS = 10.0
 # Seconds from a signal to the end of work that does not ask whether to go on, such as finite elements; queues kill after 30.
 GRACE = 5.0
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class ProgressLine:
-    """The progress of work: seconds so far, the fraction done, from 0 to 1, and details; a new stage is shown at once."""
-
-    seconds: float
-    fraction: float
-    detail: str
-    stage: int = 0
-
-
-ShowProgress = Callable[[ProgressLine], None]
 
 
 def console() -> Console:
@@ -114,31 +97,3 @@ def interruptible(message: str, grace: float | None = None) -> Iterator[Signals]
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def progress_display(title: str, remaining: bool = True) -> Iterator[ShowProgress]:
-    """A live bar on a terminal, else a line every ten seconds; both on stderr.
-
-    remaining: whether the bar estimates the time left, which needs updates every few seconds.
-    """
-    if not sys.stderr.isatty():
-        yield _lines(title)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[detail]}"))
-    time_left = (TimeRemainingColumn(),) if remaining else ()
-    with Progress(*columns, *time_left, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title[:40], total=1.0, detail="starting")
-        yield lambda now: bar.update(task, completed=min(1.0, now.fraction), detail=now.detail)
-
-
-def _lines(title: str) -> ShowProgress:
-    last, stage = time.monotonic(), 0
-
-    def show(now: ProgressLine) -> None:
-        nonlocal last, stage
-        if time.monotonic() - last >= LINE_SECONDS or now.stage != stage:
-            last, stage = time.monotonic(), now.stage
-            note(f"{title}: {now.seconds:.0f} s, {now.detail}")
-
-    return show

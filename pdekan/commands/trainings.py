@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
-from pdekan.commands.terminal import ProgressLine, ShowProgress, console, interruptible, note, progress_display
+from pdekan.commands.terminal import console, interruptible, note
+from pdekan.output.progress_bar import ProgressLine, ShowProgress, progress_display
 from pdekan.output.tables import Table
 from pdekan.runs import directory as runs
 from pdekan.studies import engine, folder

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -21,11 +21,12 @@ from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.networks.family import FamilyNetwork
-from pdekan.output import views, vtkhdf
+from pdekan.output import views
 from pdekan.output.record import Record
 from pdekan.output.samples import Labels, Samples, field_name
+from pdekan.problems.formulas import Formula
 from pdekan.problems.problem import Problem
-from pdekan.solutions import families, sampling, storage
+from pdekan.solutions import exports, families, integrals, sampling, storage, tensors
 from pdekan.solutions.known_fields import exact_values, residual_values
 from pdekan.solutions.outputs import Output
 
@@ -102,12 +103,20 @@ class Solution:
     family: Mapping[str, Any] | None = None
     outputs: Mapping[str, Output] = field(default_factory=dict)
 
-    def __call__(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
+    @overload
+    def __call__(self, points: torch.Tensor) -> torch.Tensor: ...
+    @overload
+    def __call__(self, points: ArrayLike, **parameters: ArrayLike) -> Array: ...
+    def __call__(self, points: torch.Tensor | ArrayLike, **parameters: ArrayLike) -> torch.Tensor | Array:
         """Values ``(n,)`` at points ``(n, d)``; of several unknowns ``(n, unknowns)``. Raises ValueError as `outside` says.
+
+        A tensor of points gives a tensor, which autograd differentiates by them.
 
         parameters: of a family, a value of each; with m values there are ``(m, n)`` values of the solution. Points with further
         columns, one for each parameter, have values of their own.
         """
+        if isinstance(points, torch.Tensor) and not parameters:
+            return tensors.values(self, points)
         return self._evaluated(points, Derivatives.VALUE, parameters)
 
     def gradient(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
@@ -117,6 +126,14 @@ class Solution:
     def hessian(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
         """Second derivatives ``(n, d, d)`` at points, by pairs of coordinates; of several unknowns ``(n, unknowns, d, d)``."""
         return self._evaluated(points, Derivatives.FULL, parameters)
+
+    def integral(self, formula: Formula, on: str | Sequence[str] = "domain") -> float:
+        """∫ of a formula of coordinates and unknowns, such as ``lambda u: u**2``, over the domain or over faces."""
+        return integrals.integral(self, formula, on)
+
+    def flux(self, on: str | Sequence[str] = "boundary", coefficient: Formula = 1.0, unknown: str | None = None) -> float:
+        """∮ k n·∇u over faces, with n the outward normal and k the coefficient, for an unknown, by default the first."""
+        return integrals.flux(self, on, coefficient, unknown or self.unknowns[0])
 
     def sensitivity(self, points: ArrayLike, parameter: str, **parameters: ArrayLike) -> Array:
         """Derivatives ``(n,)`` of a family by one of its parameters, otherwise as the call."""
@@ -208,8 +225,12 @@ class Solution:
     def save(
         self, path: str | os.PathLike[str], shape: Sequence[int] | None = None, times: Sequence[float] | None = None
     ) -> None:
-        """Write the HDF5 file that ParaView, xarray and `load_solution` open, whole or not at all."""
-        vtkhdf.write(path, self.sample(shape, times), self.record())
+        """Write a file of the kind that its ending names, whole or not at all.
+
+        ".vtkhdf" is what `load_solution` and ParaView open, ".nc" is for xarray, ".png" and ".svg" are figures, ".pt2" and
+        ".onnx" the network for torch and ONNX; see `exports`.
+        """
+        exports.save(self, path, shape, times)
 
     def plot(self, unknown: str | None = None, shape: Sequence[int] | None = None) -> Figure:
         """A matplotlib figure of an unknown, by default the first; shape: points along each axis."""

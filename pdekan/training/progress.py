@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pdekan.output.progress_bar import ProgressLine, ShowProgress
 from pdekan.solutions.solution import Solution
 
 
@@ -30,3 +32,22 @@ class Progress:
 
 # called after every step; words, such as "interrupted", stop the training
 Callback = Callable[[Progress], str | None]
+
+
+def line(progress: Progress) -> ProgressLine:
+    """The progress as it is shown."""
+    fraction = max(progress.step / progress.steps, progress.seconds / progress.budget)
+    text = f"residual {progress.relative_residual:.1e} stage {progress.stage}/{progress.stages} step {progress.step}"
+    if not math.isnan(progress.l2_relative):
+        text = f"L2 {progress.l2_relative:.1e} {text}"
+    return ProgressLine(progress.seconds, fraction, f"{text} loss {progress.loss:.1e}", progress.stage)
+
+
+def shown(show: ShowProgress, watch: Callback | None) -> Callback:
+    """A callback that shows the progress, and then is another one."""
+
+    def callback(progress: Progress) -> str | None:
+        show(line(progress))
+        return None if watch is None else watch(progress)
+
+    return callback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pdekan.ansatz.unknowns import network_outputs
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.cells import CellNetwork
 from pdekan.optimizers.base import LeastSquares, Optimizer
+from pdekan.output.progress_bar import progress_display
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.narrow_data import narrow_places
 from pdekan.problems.discontinuities import refuse_undeclared
@@ -30,7 +32,7 @@ from pdekan.training.family_training import FamilyTraining
 from pdekan.training.graded_coordinates import gradable
 from pdekan.training.initial_value import InitialValueTraining
 from pdekan.training.optimizer_choice import Fixed, Method
-from pdekan.training.progress import Callback
+from pdekan.training.progress import Callback, shown
 from pdekan.training.result import outputs_of
 from pdekan.training.schedule import is_open
 from pdekan.training.setup import Setup
@@ -53,6 +55,7 @@ def solve(
     resume: Solution | None = None,
     device: str = "cpu",
     watch: Callback | None = None,
+    progress: bool = False,
     estimate: bool = True,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Solution:
@@ -62,8 +65,9 @@ def solve(
     from ``(n, d)`` to ``(n, unknowns)``) that is trained as it stands; by default the problem's own options. strategy: decides
     which stages are trained, instead of the options. optimizer: an object that trains every stage, or a method that chooses one
     by the size, instead of the name in the options. resume: a solution of the same problem to go on from. watch: called after
-    every step; words that it returns stop the training. estimate: whether the error is estimated, see `training.estimate`.
-    interrupted: called before every block of work of a step; where it is true the training ends, with the best step so far.
+    every step; words that it returns stop the training. progress: whether a bar shows how far it is, on stderr. estimate:
+    whether the error is estimated, see `training.estimate`. interrupted: called before every block of work of a step; where it
+    is true the training ends, with the best step so far.
     Raises ProblemError for options that do not fit the problem. The caller's network is not changed.
     """
     if not isinstance(problem, Problem):
@@ -79,8 +83,8 @@ def solve(
         given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension, outputs)
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
     setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate)
-    with threads(1):
-        solution = _solved(problem, given, setup, resume)
+    with threads(1), progress_display(problem.title or problem.name) if progress else nullcontext() as show:
+        solution = _solved(problem, given, setup if show is None else replace(setup, callback=shown(show, watch)), resume)
         if problem.outputs and not solution.outputs and solution.status != "interrupted":
             solution = replace(solution, outputs=outputs_of(problem, solution.network))
         return solution

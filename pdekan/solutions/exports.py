@@ -1,0 +1,112 @@
+"""Solutions for other programs: files whose ending says their kind."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pdekan.networks.base import Network
+from pdekan.output import vtkhdf
+from pdekan.output.atomic import write_bytes
+from pdekan.output.samples import OutputError
+
+if TYPE_CHECKING:
+    from pdekan.solutions.solution import Solution
+
+Shape = Sequence[int] | None
+Times = Sequence[float] | None
+FEW = 7  # points that a network is traced at
+
+
+class _Unknowns(nn.Module):
+    """The unknowns ``(n, unknowns)`` at points ``(n, d)``, without the parameters, which are outputs of the network too."""
+
+    def __init__(self, network: Network, count: int) -> None:
+        super().__init__()
+        self.network, self.count = network, count
+
+    def forward(self, points: Tensor) -> Tensor:
+        values: Tensor = self.network(points)
+        return values[:, : self.count]
+
+
+def program(solution: Solution) -> torch.export.ExportedProgram:
+    """The network as a program of torch's own operations, for any number of points, in float64.
+
+    It maps points ``(n, d)`` in physical coordinates to the unknowns ``(n, unknowns)``, and knows nothing of the domain. Raises
+    OutputError for networks that torch cannot trace, such as those on cells.
+    """
+    lower, upper = (torch.tensor(corner, dtype=torch.float64) for corner in (solution.domain.lower, solution.domain.upper))
+    points = lower + torch.linspace(0.1, 0.9, FEW, dtype=torch.float64)[:, None] * (upper - lower)
+    module = _Unknowns(solution.network, len(solution.unknowns)).cpu().eval()
+    sizes = ({0: torch.export.Dim("n", min=1, max=2**31 - 1)},)
+    try:
+        with torch.no_grad():
+            module(points)  # fills caches with numbers
+            return torch.export.export(module, (points,), dynamic_shapes=sizes)
+    except (RuntimeError, NotImplementedError, torch._dynamo.exc.UserError) as error:
+        kind = type(solution.network).__name__
+        raise OutputError(f"{kind}: torch cannot export it ({str(error).splitlines()[0]})") from None
+
+
+def _hdf5(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+    vtkhdf.write(path, solution.sample(shape, times), solution.record())
+
+
+def _figure(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+    from pdekan.output import figures  # matplotlib takes a third of a second
+
+    figures.save(solution.plot(shape=shape), path)
+
+
+def _netcdf(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+    buffer = io.BytesIO()
+    with _extra(path, "viz"):
+        solution.to_xarray(shape, times).to_netcdf(buffer, engine="h5netcdf")
+    write_bytes(path, buffer.getvalue())
+
+
+def _torch(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+    buffer = io.BytesIO()
+    torch.export.save(program(solution), buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def _onnx(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+    exported = program(solution)
+    # torch writes to stdout, and warns of its own use of itself
+    with _extra(path, "onnx"), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torch.onnx.export(exported, dynamo=True, input_names=["points"], output_names=list(solution.unknowns)[:1])
+    assert model is not None
+    write_bytes(path, model.model_proto.SerializeToString())
+
+
+@contextlib.contextmanager
+def _extra(path: Path, name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise OutputError(f"{path}: {error}; pip install 'pdekan[{name}]'") from None
+
+
+WRITERS: dict[str, Callable[[Solution, Path, Shape, Times], None]] = {
+    ".vtkhdf": _hdf5, ".h5": _hdf5, ".hdf5": _hdf5, ".nc": _netcdf, ".png": _figure, ".svg": _figure, ".pt2": _torch,
+    ".onnx": _onnx,
+}  # fmt: skip
+
+
+def save(solution: Solution, path: str | os.PathLike[str], shape: Shape = None, times: Times = None) -> None:
+    """Write a file of the kind that its ending names, whole or not at all. Raises OutputError for another ending."""
+    path = Path(path)
+    if path.suffix.lower() not in WRITERS:
+        raise OutputError(f"{path}: the ending says what is written: {', '.join(WRITERS)}")
+    WRITERS[path.suffix.lower()](solution, path, shape, times)

@@ -1,0 +1,68 @@
+"""Integrals of formulas of a solution over its domain and over faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from pdekan.domains.quadrature import Quadrature
+from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
+from pdekan.fields.operators import normal
+from pdekan.networks.evaluation import evaluate
+from pdekan.problems.formulas import Field, Formula, as_field
+
+if TYPE_CHECKING:
+    from pdekan.solutions.solution import Solution
+
+WHOLE = "domain"
+# Cells and points in each along an axis, by the dimension of what is integrated over; above, quasi-random points.
+RULES, SCATTERED = {1: (64, 8, 0, 0), 2: (24, 6, 0, 0), 3: (8, 5, 0, 0)}, (1, 4, 2**15, 0)
+
+
+def integral(solution: Solution, formula: Formula | Field, on: str | Sequence[str] = WHOLE) -> float:
+    """∫ of a formula of coordinates and unknowns over the domain, time included, or over faces, where it may use the normal.
+
+    Raises ProblemError for names that are not known, DomainError for a face that is not.
+    """
+    domain, field = solution.domain, as_field(formula)
+    if on == WHOLE:
+        rules = [domain.interior(*RULES.get(domain.dimension, SCATTERED))]
+    else:
+        faces = [face for name in ([on] if isinstance(on, str) else on) for face in domain.resolve(name)]
+        rules = [domain.face(face, *RULES.get(domain.dimension - 1, SCATTERED)) for face in dict.fromkeys(faces)]
+    return sum(float(torch.as_tensor(rule.weights) @ _values(solution, field, rule)) for rule in rules)
+
+
+def flux(solution: Solution, on: str | Sequence[str], coefficient: Formula, unknown: str) -> float:
+    """∫ k n·∇u over faces, with k the coefficient; see `integral`."""
+    return integral(solution, _Flux(as_field(coefficient), unknown), on)
+
+
+class _Flux(Field):
+    """k n·∇u."""
+
+    def __init__(self, coefficient: Field, unknown: str) -> None:
+        self.coefficient, self.unknown = coefficient, unknown
+
+    def __call__(self, environment: dict[str, Jet]) -> Jet:  # type: ignore[override]
+        return self.coefficient(environment) * normal(environment[self.unknown])
+
+
+def _values(solution: Solution, field: Field, rule: Quadrature) -> torch.Tensor:
+    """The values ``(n,)`` of a formula at the points of a rule, with as many derivatives as it needs."""
+    points = torch.as_tensor(rule.points)
+    normals = None if rule.normals is None else torch.as_tensor(rule.normals)
+    device = next(solution.network.parameters()).device
+    for level in Derivatives:
+        frame = Frame(solution.domain.coordinates, level, normals)
+        u = evaluate(solution.network, points.to(device), frame).each(torch.Tensor.cpu)
+        names = {name: frame.coordinate(points, k) for k, name in enumerate(frame.coordinates)}
+        names |= {name: frame.constant(one.value, points) for name, one in solution.found.items()}
+        names |= {name: u[k] for k, name in enumerate(solution.unknowns)}
+        try:
+            return field(names).value.expand(len(points))
+        except MissingDerivative as error:
+            missing = error
+    raise missing
