@@ -99,8 +99,8 @@ def _extra(path: Path, name: str) -> Iterator[None]:
 
 
 WRITERS: dict[str, Callable[[Solution, Path, Shape, Times], None]] = {
-    ".vtkhdf": _hdf5, ".h5": _hdf5, ".hdf5": _hdf5, ".nc": _netcdf, ".png": _figure, ".svg": _figure, ".pt2": _torch,
-    ".onnx": _onnx,
+    ".vtkhdf": _hdf5, ".h5": _hdf5, ".hdf5": _hdf5, ".nc": _netcdf, ".png": _figure, ".svg": _figure, ".pdf": _figure,
+    ".pt2": _torch, ".onnx": _onnx,
 }  # fmt: skip
 
 
