@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from pdekan.problems.conditions import dirichlet, initial, interface, mean, neumann, periodic, robin
     from pdekan.pruning.prune import Pruned, prune
     from pdekan.solutions.bounded import error_bound
-    from pdekan.solutions.solution import Found, Solution, load_solution
+    from pdekan.solutions.solution import Solution, load_solution
+    from pdekan.solutions.solved import Found
     from pdekan.training.ladder import Ladder
     from pdekan.training.progress import Progress
     from pdekan.training.reasons import Reason
@@ -90,7 +91,8 @@ _HOMES = {
     "problems.problem": "Problem",
     "pruning.prune": "Pruned prune",
     "solutions.bounded": "error_bound",
-    "solutions.solution": "Found Solution load_solution",
+    "solutions.solution": "Solution load_solution",
+    "solutions.solved": "Found",
     "training.ladder": "Ladder",
     "training.progress": "Progress",
     "training.reasons": "Reason",

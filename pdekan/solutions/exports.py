@@ -8,7 +8,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +16,7 @@ from pdekan.networks.base import Network
 from pdekan.output import vtkhdf
 from pdekan.output.atomic import write_bytes
 from pdekan.output.samples import OutputError
-
-if TYPE_CHECKING:
-    from pdekan.solutions.solution import Solution
+from pdekan.solutions.solved import Solved
 
 Shape = Sequence[int] | None
 Times = Sequence[float] | None
@@ -38,7 +35,7 @@ class _Unknowns(nn.Module):
         return values[:, : self.count]
 
 
-def program(solution: Solution) -> torch.export.ExportedProgram:
+def program(solution: Solved) -> torch.export.ExportedProgram:
     """The network as a program of torch's own operations, for any number of points, in float64.
 
     It maps points ``(n, d)`` in physical coordinates to the unknowns ``(n, unknowns)``, and knows nothing of the domain. Raises
@@ -57,34 +54,33 @@ def program(solution: Solution) -> torch.export.ExportedProgram:
         raise OutputError(f"{kind}: torch cannot export it ({str(error).splitlines()[0]})") from None
 
 
-def _hdf5(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+def _hdf5(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     vtkhdf.write(path, solution.sample(shape, times), solution.record())
 
 
-def _figure(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+def _figure(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     from pdekan.output import figures  # matplotlib takes a third of a second
 
     figures.save(solution.plot(shape=shape), path)
 
 
-def _netcdf(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+def _netcdf(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     buffer = io.BytesIO()
     with _extra(path, "viz"):
         solution.to_xarray(shape, times).to_netcdf(buffer, engine="h5netcdf")
     write_bytes(path, buffer.getvalue())
 
 
-def _torch(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+def _torch(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     buffer = io.BytesIO()
     torch.export.save(program(solution), buffer)
     write_bytes(path, buffer.getvalue())
 
 
-def _onnx(solution: Solution, path: Path, shape: Shape, times: Times) -> None:
+def _onnx(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     exported = program(solution)
     # torch writes to stdout, and warns of its own use of itself
-    with _extra(path, "onnx"), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _extra(path, "onnx"), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
         model = torch.onnx.export(exported, dynamo=True, input_names=["points"], output_names=list(solution.unknowns)[:1])
     assert model is not None
     write_bytes(path, model.model_proto.SerializeToString())
@@ -98,13 +94,13 @@ def _extra(path: Path, name: str) -> Iterator[None]:
         raise OutputError(f"{path}: {error}; pip install 'pdekan[{name}]'") from None
 
 
-WRITERS: dict[str, Callable[[Solution, Path, Shape, Times], None]] = {
+WRITERS: dict[str, Callable[[Solved, Path, Shape, Times], None]] = {
     ".vtkhdf": _hdf5, ".h5": _hdf5, ".hdf5": _hdf5, ".nc": _netcdf, ".png": _figure, ".svg": _figure, ".pdf": _figure,
     ".pt2": _torch, ".onnx": _onnx,
 }  # fmt: skip
 
 
-def save(solution: Solution, path: str | os.PathLike[str], shape: Shape = None, times: Times = None) -> None:
+def save(solution: Solved, path: str | os.PathLike[str], shape: Shape = None, times: Times = None) -> None:
     """Write a file of the kind that its ending names, whole or not at all. Raises OutputError for another ending."""
     path = Path(path)
     if path.suffix.lower() not in WRITERS:

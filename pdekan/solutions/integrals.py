@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,16 +11,14 @@ from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
 from pdekan.fields.operators import normal
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.formulas import Field, Formula, as_field
-
-if TYPE_CHECKING:
-    from pdekan.solutions.solution import Solution
+from pdekan.solutions.solved import Solved
 
 WHOLE = "domain"
 # Cells and points in each along an axis, by the dimension of what is integrated over; above, quasi-random points.
 RULES, SCATTERED = {1: (64, 8, 0, 0), 2: (24, 6, 0, 0), 3: (8, 5, 0, 0)}, (1, 4, 2**15, 0)
 
 
-def integral(solution: Solution, formula: Formula | Field, on: str | Sequence[str] = WHOLE) -> float:
+def integral(solution: Solved, formula: Formula | Field, on: str | Sequence[str] = WHOLE) -> float:
     """∫ of a formula of coordinates and unknowns over the domain, time included, or over faces, where it may use the normal.
 
     Raises ProblemError for names that are not known, DomainError for a face that is not.
@@ -35,7 +32,7 @@ def integral(solution: Solution, formula: Formula | Field, on: str | Sequence[st
     return sum(float(torch.as_tensor(rule.weights) @ _values(solution, field, rule)) for rule in rules)
 
 
-def flux(solution: Solution, on: str | Sequence[str], coefficient: Formula, unknown: str) -> float:
+def flux(solution: Solved, on: str | Sequence[str], coefficient: Formula, unknown: str) -> float:
     """∫ k n·∇u over faces, with k the coefficient; see `integral`."""
     return integral(solution, _Flux(as_field(coefficient), unknown), on)
 
@@ -50,7 +47,7 @@ class _Flux(Field):
         return self.coefficient(environment) * normal(environment[self.unknown])
 
 
-def _values(solution: Solution, field: Field, rule: Quadrature) -> torch.Tensor:
+def _values(solution: Solved, field: Field, rule: Quadrature) -> torch.Tensor:
     """The values ``(n,)`` of a formula at the points of a rule, with as many derivatives as it needs."""
     points = torch.as_tensor(rule.points)
     normals = None if rule.normals is None else torch.as_tensor(rule.normals)

@@ -29,6 +29,7 @@ from pdekan.problems.problem import Problem
 from pdekan.solutions import exports, families, integrals, sampling, storage, tensors
 from pdekan.solutions.known_fields import exact_values, residual_values
 from pdekan.solutions.outputs import Output
+from pdekan.solutions.solved import Found
 
 if TYPE_CHECKING:
     import xarray
@@ -37,20 +38,6 @@ if TYPE_CHECKING:
 
 SOLUTION = "solution.vtkhdf"  # the file of a run's solution in its directory
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Found:
-    """The value of a parameter that was found.
-
-    standard_error: due to the noise of the data, None without data. on_bound: whether the value is one of its bounds.
-    discretisation_error: estimated, see `training.estimate`, None where it is not.
-    """
-
-    value: float
-    standard_error: float | None = None
-    on_bound: bool = False
-    discretisation_error: float | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from pdekan.solutions.solution import Solution
+from pdekan.solutions.solved import Solved
 
 
-def values(solution: Solution, points: Tensor) -> Tensor:
+def values(solution: Solved, points: Tensor) -> Tensor:
     """Values ``(n,)``, of several unknowns ``(n, unknowns)``, at points ``(n, d)``, which autograd differentiates by them.
 
     nan outside of the domain; ValueError there where the solution is to raise it, and for points of another shape.

@@ -20,7 +20,8 @@ from pdekan.problems.problem import Problem
 from pdekan.solutions import reference_files
 from pdekan.solutions.environment import environment
 from pdekan.solutions.outputs import Output, outputs
-from pdekan.solutions.solution import Found, Solution
+from pdekan.solutions.solution import Solution
+from pdekan.solutions.solved import Found
 from pdekan.training.estimate import Comparison
 from pdekan.training.reasons import Reason
 from pdekan.training.state import Candidate, State
