@@ -9,11 +9,12 @@ faces (Gordon, SIAM J. Numer. Anal. 8 (1971) 158-177), so that φ = δ there exa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, csr_array
 
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
@@ -24,6 +25,7 @@ from pdekan.errors.spline_fields import SplineBox, gram
 PENALTY = 1e3  # of values on the boundary, times the largest eigenvalue of A over the width of an interval
 AGREES = 1e-6  # relative to the largest value: how far values may differ where faces meet
 
+Place = TypeVar("Place")
 Values = Callable[[Array], tuple[Array, Array]]  # values (n,) and gradients (n, d) at points (n, d)
 
 
@@ -52,14 +54,7 @@ def fitted_spline(energy: EnergyProblem, samples: Samples, space: SplineBox) -> 
     """The spline of least energy, values off δ being penalised; None where u is given nowhere."""
     if not energy.essential:
         return None
-    value, slopes = space.scalar(samples.points)
-    weights, inside = samples.weights, samples.inside
-    matrix = gram(value, weights * inside.reaction, value)
-    for i, j in np.ndindex(*inside.diffusion.shape[1:]):
-        if inside.diffusion[:, i, j].any():
-            matrix = matrix + gram(slopes[i], weights * inside.diffusion[:, i, j], slopes[j])
-    on_natural = space.scalar(samples.faces.points)[0]
-    matrix = matrix + gram(on_natural, samples.faces.weights * samples.faces.robin, on_natural)
+    matrix, inside = stiffness(samples, space), samples.inside
     width = min((b - a) / n for a, b, n in zip(space.lower, space.upper, space.intervals, strict=True))
     penalty = PENALTY * float(np.linalg.eigvalsh(inside.diffusion).max()) / width
     load = np.zeros(matrix.shape[0])
@@ -69,6 +64,18 @@ def fitted_spline(energy: EnergyProblem, samples: Samples, space: SplineBox) -> 
         matrix = matrix + penalty * gram(on_face, rule.weights, on_face)
         load += penalty * (on_face.T @ (rule.weights * energy.on_essential(face, rule.points)[0]))
     return SplineFunction(space, solved(csc_array(matrix), load))
+
+
+def stiffness(samples: Samples, space: SplineBox) -> csr_array:
+    """The matrix of energy products of scalar splines."""
+    value, slopes = space.scalar(samples.points)
+    weights, inside = samples.weights, samples.inside
+    matrix = gram(value, weights * inside.reaction, value)
+    for i, j in np.ndindex(*inside.diffusion.shape[1:]):
+        if inside.diffusion[:, i, j].any():
+            matrix = matrix + gram(slopes[i], weights * inside.diffusion[:, i, j], slopes[j])
+    on_natural = space.scalar(samples.faces.points)[0]
+    return matrix + gram(on_natural, samples.faces.weights * samples.faces.robin, on_natural)
 
 
 def _with_rest(energy: EnergyProblem, samples: Samples, spline: SplineFunction, space: SplineBox, order: int) -> float:
@@ -100,45 +107,67 @@ def energy_norm(samples: Samples, value: Array, gradient: Array, on_faces: Array
 
 
 def transfinite(energy: EnergyProblem, box: Box, spline: Values) -> Values:
-    """The transfinite interpolant of δ - s: φ_k = φ_(k-1) + P_k (δ - s - φ_(k-1)), P_k linear between the faces of axis k.
+    """The transfinite interpolant of δ - s."""
 
-    Raises ProblemError where values disagree at the edges where faces meet.
+    def on_face(face: str, points: Array) -> list[Array]:
+        (delta, steep), (near, slope) = energy.on_essential(face, points), spline(points)
+        return [delta - near, *(steep - slope).T]
+
+    def moved(points: Array, k: int, side: str) -> Array:
+        return np.insert(np.delete(points, k, axis=1), k, (box.lower if side == "-" else box.upper)[k], axis=1)
+
+    parts = blended(box, energy.essential, on_face, moved, lambda points, k: points[:, k])
+
+    def interpolant(points: Array) -> tuple[Array, Array]:
+        value, *slopes = parts(points)
+        return value, np.stack(slopes, axis=1)
+
+    return interpolant
+
+
+def blended(
+    box: Box,
+    faces: Collection[str],
+    given: Callable[[str, Place], list[Any]],
+    moved: Callable[[Place, int, str], Place],
+    coordinate: Callable[[Place, int], Any],
+) -> Callable[[Place], list[Any]]:
+    """The transfinite interpolant of fields on faces, φ_k = φ_(k-1) + P_k (given - φ_(k-1)), P_k linear between the faces of
+    axis k: values and the derivatives by each coordinate, at places of any kind.
+
+    given: the field on a face with its derivatives. moved: the projection of places on a face of an axis.
     """
 
-    def on_face(face: str, points: Array) -> tuple[Array, Array]:
-        (delta, steep), (near, slope) = energy.on_essential(face, points), spline(points)
-        return delta - near, steep - slope
-
-    def upto(k: int, points: Array) -> tuple[Array, Array]:
-        if k < 0 or not len(points):
-            return np.zeros(len(points)), np.zeros_like(points)
-        value, slope = upto(k - 1, points)
-        name, a, b = box.coordinates[k], box.lower[k], box.upper[k]
-        sides = [side for side in "-+" if name + side in energy.essential]
+    def upto(k: int, places: Place) -> list[Any]:
+        if k < 0:
+            return [0.0] * (box.dimension + 1)
+        parts, name, a, b = upto(k - 1, places), box.coordinates[k], box.lower[k], box.upper[k]
+        sides = [side for side in "-+" if name + side in faces]
         for side in sides:
-            moved = points.copy()
-            moved[:, k] = a if side == "-" else b
-            share, steepness = np.ones(len(points)), 0.0
+            on_face = moved(places, k, side)
+            share, steepness = 1.0, 0.0
             if len(sides) == 2:
                 steepness = 1.0 / (b - a) if side == "+" else -1.0 / (b - a)
-                share = (points[:, k] - (a if side == "+" else b)) * steepness
-            (given, given_slope), (known, known_slope) = on_face(name + side, moved), upto(k - 1, moved)
-            along = share[:, None] * (given_slope - known_slope)
-            along[:, k] = steepness * (given - known)
-            value, slope = value + share * (given - known), slope + along
-        return value, slope
+                share = (coordinate(places, k) - (a if side == "+" else b)) * steepness
+            gaps = [one - known for one, known in zip(given(name + side, on_face), upto(k - 1, on_face), strict=True)]
+            along = [gap * share for gap in gaps]
+            along[1 + k] = gaps[0] * steepness
+            parts = [one + more for one, more in zip(along, parts, strict=True)]
+        return parts
 
-    _check_agreement(energy, box, lambda points: upto(box.dimension - 1, points), on_face)
-    return lambda points: upto(box.dimension - 1, points)
+    return lambda places: upto(box.dimension - 1, places)
 
 
-def _check_agreement(
-    energy: EnergyProblem, box: Box, interpolant: Values, on_face: Callable[[str, Array], tuple[Array, Array]]
-) -> None:
+def check_agreement(energy: EnergyProblem) -> None:
+    """Raise ProblemError where values disagree at the edges where faces of a box meet."""
+    box = energy.problem.domain
+    if not isinstance(box, Box):
+        return
     gaps, largest = [0.0], 0.0
+    interpolant = transfinite(energy, box, lambda points: (np.zeros(len(points)), np.zeros_like(points)))
     for face in energy.essential:
         points = box.face(face, 8, 4, 0, 0).points
-        gaps.append(float(np.abs(interpolant(points)[0] - on_face(face, points)[0]).max()))
+        gaps.append(float(np.abs(interpolant(points)[0] - energy.on_essential(face, points)[0]).max()))
         largest = max(largest, float(np.abs(energy.given(face, points)).max()))
     if max(gaps) > AGREES * largest + 1e-12:
         raise refused("the values of u disagree where two faces meet, so that no function of finite energy has them")

@@ -11,18 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pdekan.errors.boundary_extension import energy_norm, extension_norm, fitted_spline
+from pdekan.errors.boundary_extension import SplineFunction, check_agreement, energy_norm, extension_norm, fitted_spline
+from pdekan.errors.enclosed_bounds import Fitted, enclosed_bounds, fitted_test
 from pdekan.errors.energy_constants import EnergyConstants, energy_constants
-from pdekan.errors.energy_problem import EnergyProblem
-from pdekan.errors.majorant import Flux, Samples, Terms, fitted_flux
+from pdekan.errors.energy_problem import EnergyProblem, refused
+from pdekan.errors.majorant import FittedFlux, Flux, Samples, Terms, fitted_flux
 from pdekan.errors.minorant import lower_bounds
 from pdekan.errors.spline_fields import SplineBox
 from pdekan.fields.jets import Derivatives, Frame
+from pdekan.fields.taylor_models import NotEnclosed
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
+from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 
-ESTIMATE = "estimate"
+ESTIMATE, GUARANTEED = "estimate", "guaranteed"
 Watch = Callable[[float, str], None]  # told the fraction done and what is known so far
 
 
@@ -48,8 +51,9 @@ class BoundRule:
 
     intervals: of the splines along the longest side, by dimension, level by level. degree: of fluxes, by dimension. finer: how
     many times more cells the rule has on which a flux is judged than the one on which it is fitted. close: the ratio of upper
-    to lower bound at which refinement ends. seconds: after which no further level is begun. margin: relative, for the
-    quadrature. rounding: relative to |||v|||.
+    to lower bound at which refinement ends. seconds: after which no further level is begun. near: the ratio of the enclosed
+    upper bound to the one by quadrature at which cells are not halved further. margin: relative, for the quadrature.
+    rounding: relative to |||v|||.
     """
 
     intervals: tuple[tuple[int, ...], ...] = ((16, 64, 256), (8, 16, 32, 64), (3, 5, 8))
@@ -57,6 +61,7 @@ class BoundRule:
     finer: float = 1.5
     close: float = 1.05
     seconds: float = 60.0
+    near: float = 1.05
     margin: float = 1e-4
     rounding: float = 1e-13
 
@@ -66,27 +71,62 @@ def error_bound(
 ) -> Bound:
     """Bounds of the error of a network.
 
-    Raises ProblemError with the reason for problems that the theory does not cover.
+    Raises ProblemError with the reason for problems that the theory does not cover, and where the bounds contradict each other.
     """
     began = time.perf_counter()
-    energy = EnergyProblem.of(problem, deepcopy(network).cpu())
+    energy = EnergyProblem.of(problem, deepcopy(network).cpu().requires_grad_(False))
+    check_agreement(energy)
     constants = energy_constants(energy)
     upper, lower, below, size = math.inf, 0.0, lower_bounds(energy), 0.0
     for n in rule.intervals[problem.domain.dimension - 1]:
         started = time.perf_counter()
-        fit, samples, space = _level(energy, n, rule)
-        upper = min(upper, upper_bound(energy, constants, fit, samples, space))
+        level = Level.of(energy, constants, n, rule)
+        upper = min(upper, upper_bound(energy, constants, level))
         one = next(below, None)
-        lower = lower if one is None else max(lower, one.value(energy, samples.faces, fit.faces))
-        size = _solution_norm(energy, samples)
+        lower = lower if one is None else max(lower, one.value(energy, level.samples.faces, level.fit.faces))
+        size = _solution_norm(energy, level.samples)
         now = time.perf_counter()
         watch(min(1.0, (now - began) / rule.seconds), f"the energy norm of the error is {lower:.2e} to {upper:.2e}")
         if upper <= rule.close * lower or now - began + 3.0 * (now - started) > rule.seconds:
             break
     off = rule.rounding * size
+    guaranteed = _guaranteed(energy, level, rule, upper, off, began)
+    if isinstance(guaranteed, Bound):
+        return guaranteed
     upper, lower = upper * (1.0 + rule.margin) + off, max(0.0, lower * (1.0 - rule.margin) - off)
-    relative = upper / (size - upper) if size > upper else math.nan
-    return Bound(upper, lower, relative, ESTIMATE, _assumptions(energy, constants))
+    if not lower <= upper:
+        raise refused(f"the bounds {lower:.3e} and {upper:.3e} contradict each other, as integrals are not exact enough")
+    return _bound(upper, lower, size, ESTIMATE, _assumptions(energy, constants, guaranteed))
+
+
+def _bound(upper: float, lower: float, size: float, kind: str, assumptions: tuple[str, ...]) -> Bound:
+    return Bound(upper, lower, upper / (size - upper) if size > upper else math.nan, kind, assumptions)
+
+
+def _guaranteed(energy: EnergyProblem, level: Level, rule: BoundRule, upper: float, off: float, began: float) -> Bound | str:
+    """The bound with enclosed integrals, on cells that are halved until it is near an estimate of it; or why there is none."""
+    best, parts = None, 1
+    try:
+        fitted = Fitted(level.flux, level.extension, fitted_test(energy, level.fit, level.space))
+        while True:
+            started = time.perf_counter()
+            one = enclosed_bounds(energy, fitted, level.space, parts)
+            helps = best is None or one.upper < 0.7 * best.upper
+            best = one if best is None or one.upper < best.upper else best
+            now = time.perf_counter()
+            wait = 2.0**energy.problem.domain.dimension * (now - started)
+            if best.upper <= rule.near * upper or not helps or now - began + wait > 2.0 * rule.seconds:
+                break
+            parts *= 2
+    except (NotEnclosed, ProblemError) as reason:
+        if best is None:
+            return str(reason)
+    if not math.isfinite(best.upper):
+        return "enclosures of the residual overflow"
+    if best.lower > best.upper:
+        raise refused(f"the bounds {best.lower:.3e} and {best.upper:.3e} contradict each other")
+    stated = _assumptions_of_guaranteed(energy, best.constants)
+    return _bound(best.upper + off, max(0.0, best.lower - off), best.size, GUARANTEED, stated)
 
 
 def _surely(first: float, second: float) -> float:
@@ -94,14 +134,26 @@ def _surely(first: float, second: float) -> float:
     return max(first, second) + abs(first - second)
 
 
-def _level(energy: EnergyProblem, intervals: int, rule: BoundRule) -> tuple[Samples, Samples, SplineBox]:
-    """Samples to fit on, samples to judge by, and splines."""
-    domain, degree = energy.problem.domain, rule.degree[energy.problem.domain.dimension - 1]
-    sides = np.subtract(domain.upper, domain.lower)
-    along = np.maximum(1, np.round(intervals * sides / sides.max())).astype(int)
-    space = SplineBox(domain.lower, domain.upper, tuple(along.tolist()), degree)
-    finer = np.ceil(rule.finer * along).astype(int).tolist()
-    return Samples.of(energy, along.tolist(), degree + 2), Samples.of(energy, finer, degree + 2), space
+@dataclass(frozen=True)
+class Level:
+    """Samples to fit on, samples to judge by, splines, and the flux and the extension of boundary values that are fitted."""
+
+    fit: Samples
+    samples: Samples
+    space: SplineBox
+    flux: FittedFlux
+    extension: SplineFunction | None
+
+    @classmethod
+    def of(cls, energy: EnergyProblem, constants: EnergyConstants, intervals: int, rule: BoundRule) -> Level:
+        """With so many intervals along the longest side."""
+        domain, degree = energy.problem.domain, rule.degree[energy.problem.domain.dimension - 1]
+        sides = np.subtract(domain.upper, domain.lower)
+        along = np.maximum(1, np.round(intervals * sides / sides.max())).astype(int)
+        space = SplineBox(domain.lower, domain.upper, tuple(along.tolist()), degree)
+        finer = np.ceil(rule.finer * along).astype(int).tolist()
+        fit, samples = (Samples.of(energy, cells, degree + 2) for cells in (along.tolist(), finer))
+        return cls(fit, samples, space, fitted_flux(fit, constants, space), fitted_spline(energy, fit, space))
 
 
 def plain_bound(energy: EnergyProblem, constants: EnergyConstants, samples: Samples, space: SplineBox) -> float:
@@ -110,15 +162,14 @@ def plain_bound(energy: EnergyProblem, constants: EnergyConstants, samples: Samp
     return math.hypot(zero.least, extension_norm(energy, None, samples, space))
 
 
-def upper_bound(energy: EnergyProblem, constants: EnergyConstants, fit: Samples, samples: Samples, space: SplineBox) -> float:
+def upper_bound(energy: EnergyProblem, constants: EnergyConstants, level: Level) -> float:
     """The upper bound by the best flux and the best extension of splines, or that by residuals alone."""
-    flux = fitted_flux(fit, constants, space)
-    spline = fitted_spline(energy, fit, space)
+    both, space = (level.samples, level.fit), level.space
     sharp = [
-        math.hypot(Terms.of(one, constants, flux.at(one)).least, extension_norm(energy, spline, one, space))
-        for one in (samples, fit)
+        math.hypot(Terms.of(one, constants, level.flux.at(one)).least, extension_norm(energy, level.extension, one, space))
+        for one in both
     ]
-    plain = [plain_bound(energy, constants, one, space) for one in (samples, fit)]
+    plain = [plain_bound(energy, constants, one, space) for one in both]
     return min(_surely(*sharp), _surely(*plain))
 
 
@@ -129,8 +180,19 @@ def _solution_norm(energy: EnergyProblem, samples: Samples) -> float:
     return energy_norm(samples, samples.inside.value, samples.inside.gradient, on_faces)
 
 
-def _assumptions(energy: EnergyProblem, constants: EnergyConstants) -> tuple[str, ...]:
-    stated = ["integrals by Gauss rules", f"constants: {constants.source}"]
+def _assumptions(energy: EnergyProblem, constants: EnergyConstants, reason: str) -> tuple[str, ...]:
+    stated = [f"integrals by Gauss rules ({reason})", f"constants: {constants.source}"]
     if energy.essential:
         stated.append("the part of the error with boundary values counts in the lower bound by finite elements")
+    return tuple(stated)
+
+
+def _assumptions_of_guaranteed(energy: EnergyProblem, constants: EnergyConstants) -> tuple[str, ...]:
+    stated = [
+        "integrals are enclosed by Taylor models, elementary functions being right to four units in the last place",
+        "numbers in formulas and in the network are those that are stored",
+        f"constants: {constants.source}",
+    ]
+    if energy.essential:
+        stated.append("values of u on faces agree where these meet")
     return tuple(stated)

@@ -13,6 +13,7 @@ gives the values at natural ends, with q = x/L or q = 2x/L - 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,9 +43,10 @@ def energy_constants(energy: EnergyProblem) -> EnergyConstants:
     k, c = float(np.linalg.eigvalsh(least.diffusion).min()), float(least.reaction.min())
     if not energy.natural:
         return EnergyConstants(k * _box_eigenvalue(domain, energy), math.inf, "the eigenvalue of a box around the domain")
+    robin = {face: energy.on_natural(face, domain.face(face, CELLS, POINTS, 0, 0))[1] for face in energy.natural}
     if isinstance(domain, Box):
-        return _on_box(domain, energy, k, c)
-    if not energy.essential and c == 0.0 and not any(a.any() for a in _robin(energy)):
+        return constants_on_box(domain, energy, k, c, {face: float(alpha.min()) for face, alpha in robin.items()})
+    if not energy.essential and c == 0.0 and not any(alpha.any() for alpha in robin.values()):
         raise _undetermined()
     poincare, trace = smallest_eigenvalues(
         domain, energy.coefficients, lambda face, rule: energy.on_natural(face, rule)[1], energy.essential
@@ -61,20 +63,15 @@ def _box_eigenvalue(domain: Domain, energy: EnergyProblem) -> float:
     return total
 
 
-def _robin(energy: EnergyProblem) -> list[np.ndarray]:
-    """α on every natural face."""
-    domain = energy.problem.domain
-    return [energy.on_natural(face, domain.face(face, CELLS, POINTS, 0, 0))[1] for face in energy.natural]
-
-
 def _undetermined() -> Exception:
     return refused("here u is given nowhere, c is 0 and no condition involves u, so that a constant may be added")
 
 
-def _on_box(domain: Box, energy: EnergyProblem, k: float, c: float) -> EnergyConstants:
+def constants_on_box(domain: Box, energy: EnergyProblem, k: float, c: float, robin: Mapping[str, float]) -> EnergyConstants:
+    """The constants on a box from lower bounds of A's eigenvalues, of c, and of α on the natural faces."""
     poincare = k * _box_eigenvalue(domain, energy)
     if poincare == 0.0:
-        poincare = max(_robin_eigenvalue(domain, energy, k))
+        poincare = max(_robin_eigenvalue(domain, face, alpha, k) for face, alpha in robin.items())
     controlled = poincare + c
     if controlled == 0.0:
         raise _undetermined()
@@ -86,14 +83,11 @@ def _on_box(domain: Box, energy: EnergyProblem, k: float, c: float) -> EnergyCon
             shares += length / k
         elif natural:
             shares += natural / (length * controlled) + 2.0 / math.sqrt(controlled * k)
-    return EnergyConstants(poincare, 1.0 / shares, "closed forms on boxes")
+    return EnergyConstants(poincare, 1.0 / shares if shares else math.inf, "closed forms on boxes")
 
 
-def _robin_eigenvalue(domain: Box, energy: EnergyProblem, k: float) -> list[float]:
-    """Lower bounds of E(w) / ∫ w² by α on each face: w(x)² ≤ 2 w(0)² + 2 x ∫ w'²."""
-    found = []
-    for face, alpha in zip(energy.natural, _robin(energy), strict=True):
-        axis = domain.coordinates.index(face[:-1])
-        length, least = domain.upper[axis] - domain.lower[axis], float(alpha.min())
-        found.append(1.0 / max(2.0 * length / least, length**2 / k) if least > 0.0 else 0.0)
-    return found
+def _robin_eigenvalue(domain: Box, face: str, alpha: float, k: float) -> float:
+    """A lower bound of E(w) / ∫ w² by α on a face: w(x)² ≤ 2 w(0)² + 2 x ∫ w'²."""
+    axis = domain.coordinates.index(face[:-1])
+    length = domain.upper[axis] - domain.lower[axis]
+    return 1.0 / max(2.0 * length / alpha, length**2 / k) if alpha > 0.0 else 0.0

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from pdekan.ansatz.unknowns import inner_network
+from pdekan.domains.mesh import Mesh
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fem import applicability
 from pdekan.fem.weak_form import SAME, coefficients
@@ -186,6 +187,8 @@ def _equation(problem: Problem) -> tuple[Field, Field | RightHandSide]:
 def _check_statement(problem: Problem) -> None:
     if TIME in problem.domain.coordinates:
         raise refused("this problem depends on time")
+    if isinstance(problem.domain, Mesh) and problem.domain.dimension == 3:
+        raise refused("meshes of tetrahedra are not covered")
     if len(problem.unknowns) != 1 or len(problem.equations) != 1:
         raise refused(f"this is a system of {len(problem.unknowns)} unknowns")
     if problem.parameters or problem.data:
