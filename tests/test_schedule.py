@@ -37,7 +37,8 @@ def test_the_default_grows_from_small_networks_to_large_ones(dimension: int) -> 
         assert max(sizes, default=0) <= (6200 if waves else 3000)
         # what a network has learnt can only be carried over to at least as many nodes
         assert all(a.hidden[0] <= b.hidden[0] for a, b in pairwise(stage for stage in plan if stage.waves == waves))
-    assert any(stage.waves for stage in plan) == (dimension == 2)
+    assert any(stage.waves for stage in plan) == (dimension in (2, 3))
+    assert [k for k, stage in enumerate(plan) if stage.search] == ([0, 1] if dimension in (2, 3) else [])
 
 
 @pytest.mark.parametrize(

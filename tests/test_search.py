@@ -172,6 +172,7 @@ def test_only_networks_whose_residual_is_affine_are_searched_for() -> None:
     assert is_searchable(replace(PAPER, network=asked))
     plan = stages(replace(PAPER, network=asked))
     assert [stage.search for stage in plan] == [True, False, False, False]
+    assert [stage.finer for stage in plan] == [True, True, False, False]
     assert plan[-1].degree == (3, 3)
     assert plan[-1].intervals == (10, 10)
     for other in (
@@ -180,7 +181,7 @@ def test_only_networks_whose_residual_is_affine_are_searched_for() -> None:
         replace(PAPER, network=pk.NetworkOptions(kind="mlp", hidden=(4,))),
         replace(PAPER, network=asked, training=replace(PAPER.training, optimizer="lbfgs")),
         replace(PAPER, network=asked, equation=lambda u: pk.laplacian(u) - u**3),
-        PAPER,
+        replace(PAPER, network=pk.NetworkOptions(hidden=(3,)), training=replace(PAPER.training, adapt=True)),
     ):
         assert not is_searchable(other)
     assert State(budget=1.0).finer is None

@@ -24,6 +24,7 @@ MARGIN, SCATTERED_MARGIN, MAX_GRID_DIMENSION = 0.97, 0.7, 3
 UNGRADED_LENGTHS = 0.5
 PROJECTION_RIDGE = 1e-10  # relative to the norm of the matrix, in which functions of plane waves are nearly dependent
 ACTIVATIONS = 2**20  # numbers of an array, of which evaluating a layer takes some
+GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
 INITIAL_NOISE = 0.05  # of a new edge, relative to its linear function
 
 
@@ -316,14 +317,22 @@ def _per_layer(value: int | Sequence[int], depth: int, what: str) -> tuple[int, 
 
 
 def directions(inputs: int, outputs: int, grading: Tensor | None, generator: torch.Generator) -> Tensor:
-    """Unit directions ``(inputs, outputs)`` of plane waves: evenly spaced angles in the plane, random ones elsewhere.
+    """Unit directions ``(inputs, outputs)`` of plane waves: evenly spaced angles in the plane, a spiral on the half sphere in
+    space, random ones in more dimensions.
 
-    With a grading, every axis is measured in the lengths along it.
+    The spiral has equal areas and the golden angle between neighbours (Vogel, Math. Biosci. 44 (1979) 179-189, on the sphere:
+    González, Math. Geosci. 42 (2010) 49-64), and is turned at random; opposite directions give the same functions. With a
+    grading, every axis is measured in the lengths along it.
     """
     if inputs == 2:
         offset = torch.rand(1, generator=generator, dtype=torch.float64)
         angles = torch.pi * (torch.arange(outputs, dtype=torch.float64) + offset) / outputs
         directions = torch.stack([torch.cos(angles), torch.sin(angles)])
+    elif inputs == 3:
+        height = (torch.arange(outputs, dtype=torch.float64) + 0.5) / outputs
+        radius, angles = (1.0 - height**2).sqrt(), GOLDEN_ANGLE * torch.arange(outputs, dtype=torch.float64)
+        turn = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
+        directions = turn @ torch.stack([radius * angles.cos(), radius * angles.sin(), height])
     else:
         directions = _unit(torch.randn(inputs, outputs, generator=generator, dtype=torch.float64))
     return directions if grading is None else _unit(directions * lengths_per_axis(grading.cpu(), UNGRADED_LENGTHS)[:, None])

@@ -63,7 +63,7 @@ class Ladder(Strategy):
     target: the residual at which training ends. method: of the optimizer, whose time and memory decide which stages fit.
     grows: whether the best network is kept, and not the way to the last stage, which the user asked for. noisy: whether data
     have noise, whose residual a larger network does not lower: training ends where one within `floor` of the target gained
-    less than the factor `little`.
+    less than the factor `little`. found: the residual at which a search was successful, and its network is refined.
     """
 
     stages: tuple[Stage, ...]
@@ -74,6 +74,7 @@ class Ladder(Strategy):
     noisy: bool = False
     floor: float = 10.0
     little: float = 1.1
+    found: float = 1e-3
 
     def next(self, problem: Problem, state: State) -> Stage | Stop:
         if state.ended is not None and not state.goes_on(problem):
@@ -124,6 +125,8 @@ class Ladder(Strategy):
             return None
         if stage.waves and (skip := self.waves.skip(self.stages, index, state, self.target)) is not None:
             return skip
+        if stage.search and self.grows and state.best.relative > self.found:
+            return Skip.NOT_FOUND
         smaller = self.grows and warm_start.is_smaller(sized(problem, stage, state.grading), state)
         return Skip.FEWER_NODES if smaller else None
 

@@ -33,7 +33,12 @@ LADDERS: dict[int, tuple[tuple[int, int, int, int], ...]] = {
 # Plane waves: places in the ladder, nodes, and intervals of the outer splines. n waves span all polynomials of degree n - 1. On
 # 16 problems in 2-D, from minimal surfaces to solitons, residuals are far larger with fewer intervals than nodes, and no
 # smaller with more; with 32 of both errors are 2e-8 to 1e-5, with 48 up to a hundred times less.
-WAVES = {2: ((3, 32, 32), (5, 40, 40), (6, 48, 48), (7, 56, 56), (8, 64, 64), (9, 72, 72))}
+WAVES = {
+    2: ((3, 32, 32), (5, 40, 40), (6, 48, 48), (7, 56, 56), (8, 64, 64), (9, 72, 72)),
+    # n (n + 1) / 2 waves span the polynomials of degree n - 1; more intervals gain little. exp(-xy) sin(2x + yz) +
+    # cos(3z - x²)/(1 + x + yz) on a cube: 4e-5, 1e-6, 3e-7 with 36, 64 and 90 waves.
+    3: ((1, 36, 4), (3, 64, 6), (5, 90, 6), (6, 140, 6)),
+}
 # In many dimensions: hidden nodes, degrees of inner and outer splines, intervals of both. Few nodes with fine inner splines
 # represent sums of functions of one variable, more nodes with coarse ones other functions.
 Many = tuple[int, tuple[int, int], tuple[int, int]]
@@ -58,7 +63,8 @@ PRODUCT_NODES = (((6, 1), (2, 1)), ((9, 1), (8, 1)), ((9, 1), (24, 1)))
 REQUESTED_INTERVALS = (4, 32)
 # Where inner functions are searched for: dimensions, in more of which a step takes too long, and intervals of outer splines of
 # degree 9 before those asked for. On sin πx sin πy² networks [2,5,1] end at 4e-7 and 2e-10 with them.
-SEARCHED, FINER = (2, 3), (8, 16)
+# Where the solver chooses the network, FOUND are those that follow a search that was successful.
+SEARCHED, FINER, FOUND = (2, 3), (8, 16), 24
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,11 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
     if is_open(problem):
         # waves solve for the last layer alone, which leaves parameters as they are; only Gauss-Newton solves for it
         waves = options.base == "none" and problem.training.optimizer == "gauss-newton" and not problem.parameters
-        return _ladder(d, options.base, outputs, waves)
+        first, *others = _ladder(d, options.base, outputs, waves)
+        if is_searchable(problem):
+            found = [_with(replace(first, search=True), (3, DEGREE), (1, n)) for n in (FINER[0], FOUND)]
+            return *found, *others
+        return first, *others
     nodes = options.layers if options.layers is not None else (Nodes(10 if d <= VERY_MANY_DIMENSIONS else 4),)
     hidden, products = tuple(n.sum + n.product for n in nodes), tuple(n.product for n in nodes)
     if options.kind == "mlp":
@@ -151,7 +161,7 @@ def is_open(problem: Problem) -> bool:
 
 
 def is_searchable(problem: Problem) -> bool:
-    """Whether the inner functions of a network that was asked for are searched for: those of one hidden layer of sums.
+    """Whether the inner functions of the first network are searched for: those of one hidden layer of sums.
 
     The residuals must be affine, and the network the unknown itself.
     """
@@ -160,7 +170,7 @@ def is_searchable(problem: Problem) -> bool:
     plain = options.kind == "kan" and options.base == "none" and len(nodes) == 1 and not nodes[0].product
     alone = len(problem.unknowns) == 1 and bool(problem.equations) and not (problem.data or training.adapt or problem.narrow)
     usual = training.optimizer == "gauss-newton" and training.refine is None and problem.domain.dimension in SEARCHED
-    if is_open(problem) or not (plain and alone and usual) or has_ansatz(problem):
+    if not (plain and alone and usual) or has_ansatz(problem):
         return False
     return is_linear(problem)
 

@@ -38,7 +38,7 @@ from pdekan.training.points import validation_points
 from pdekan.training.progress import Callback, Progress
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
-from pdekan.training.search import InnerSearch
+from pdekan.training.search import BRIEF, InnerSearch, Search
 from pdekan.training.state import Candidate, State
 from pdekan.training.stopping import BestStep, Budget, Distance, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
 
@@ -47,6 +47,9 @@ UNRESOLVED = 0.03
 # The share of the seconds left that the search may take, and the residual, relative to a network's own, at which one with finer
 # splines stands for the solution.
 SEARCH_SHARE, FINER_RESIDUAL = 0.25, 0.3
+# The error, relative to the solution, above which splines are so coarse that other inner functions are better than those of the
+# solution: they are then searched for again, and training goes on while the distance to the finer network is larger.
+COARSE = 1e-3
 # Reasons that are limits of the training: with more seconds or steps, the stage would have gone on.
 LIMITED = (Reason.STEPS, Reason.BUDGET, Reason.INTERRUPTED, Reason.MEMORY)
 
@@ -139,7 +142,7 @@ class StageTraining:
             self.state = replace(state, best=best)
         if stage.search and state.best is None:
             with training.clock.running():
-                network = self._searched(cast("KAN", network))
+                network = self._search(network).network() or network
         self.network = network  # as it is before the fit
         self.theta = parameters_to_vector(network.parameters()).detach()
         self.rows = sum(len(term.target) for term in fitted)
@@ -150,21 +153,28 @@ class StageTraining:
             graphs(problem.training.memory), known,
         )  # fmt: skip
         self.distance = self._to_finer()
-        self.best_step = BestStep(worse=2.0 if state.grading is None and self.distance is None else 1.0)
+        if self.distance is not None and self.distance(network) > COARSE * self.distance.norm:
+            with training.clock.running():
+                network = min(network, self._search(network).in_own_splines(self.distance.network), key=self.distance)
+            self.theta = parameters_to_vector(network.parameters()).detach()
+        self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
         if self.distance is not None:
             self.best_step.keep(Step(self.theta, math.inf), self.distance(network))
+            if self.best_step.error > COARSE * self.distance.norm:
+                self.best_step.worse = math.inf
         self.steep = SteepForCoordinates(problem, state.grading)
         self._last, self._fastest = training.clock.spent, math.inf
         # taken: steps before the optimizer started anew
         self.optimizer, self.taken = "", 0
         self.position: Position | None = None
 
-    def _searched(self, like: KAN) -> KAN:
-        """The network of the search, which may take a share of the seconds."""
+    def _search(self, like: Network) -> InnerSearch:
+        """The search for the stage, which may take a share of the seconds. like: a network of its sizes."""
         clock, problem = self.training.clock, self.training.fitted
         late = self.state.seconds + SEARCH_SHARE * (clock.budget - self.state.seconds)
         generator = torch.Generator().manual_seed(problem.training.seed + self.stage.start)
-        return InnerSearch(problem, self.stage, like, generator, lambda: clock.is_late(late)).network()
+        options = BRIEF if self.training.goal.grows else Search()
+        return InnerSearch(problem, self.stage, cast("KAN", like), generator, lambda: clock.is_late(late), options)
 
     def _to_finer(self) -> Distance | None:
         """The distance to a network with finer splines, where that is so much better that it stands for the solution."""

@@ -58,6 +58,7 @@ class Distance:
     intervals steps that lower the loss by a third multiply the error by up to ten.
     """
 
+    network: Network
     points: Tensor
     share: Tensor
     values: Tensor
@@ -66,7 +67,12 @@ class Distance:
     @torch.no_grad()
     def to(cls, network: Network, term: Term) -> Distance:
         """To a network, at the points of a term."""
-        return cls(term.points, term.share, network(term.points))
+        return cls(network, term.points, term.share, network(term.points))
+
+    @property
+    def norm(self) -> float:
+        """That of the network, the distance to zero."""
+        return math.sqrt(float(self.share @ self.values.square().sum(1)))
 
     @torch.no_grad()
     def __call__(self, network: Network) -> float:
