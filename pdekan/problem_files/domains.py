@@ -27,7 +27,8 @@ from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.registry import DOMAINS, Factory
 from pdekan.fields.jets import TIME
 from pdekan.problem_files.folder import Folder
-from pdekan.problem_files.tables import ANY_DOMAIN, Table, fields, refusal, summary
+from pdekan.problem_files.parser import number
+from pdekan.problem_files.tables import ANY_DOMAIN, Table, fields, refusal, refusing, summary
 
 MAX_DIMENSION = 100
 BOX = "box"
@@ -48,11 +49,18 @@ def _interval(ends: list[float]) -> list[float]:
     return ends
 
 
+def _number(value: Any) -> Any:
+    """A formula of numbers may stand where a number may."""
+    return refusing(number)(value) if isinstance(value, str) else value
+
+
 Name = Annotated[str, AfterValidator(check_name)]
+NUMBER = {"anyOf": [{"type": "number"}, {"type": "string", "minLength": 1, "description": "a formula of numbers, as 2*pi"}]}
+Number = Annotated[float, BeforeValidator(_number), WithJsonSchema(NUMBER)]
 Interval = Annotated[
-    list[float],
+    list[Number],
     AfterValidator(_interval),
-    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+    WithJsonSchema({"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}),
 ]
 Interfaces = Annotated[
     dict[Name, ANY_DOMAIN],  # type: ignore[valid-type]

@@ -358,18 +358,19 @@ class _Resolver:
         unknown = None if kind.for_every_unknown else self.unknowns[0]
         if table.unknown is not None or not (kind.for_every_unknown or table.operator is not None):
             unknown = self.unknown(table.unknown, *place)
-        on = tuple(table.on or kind.default_on)
+        at = tuple(table.on.items()) if isinstance(table.on, dict) else ()
+        on = () if at else tuple(table.on or kind.default_on)
         for name in on:
             with self.noting(*place, "on"):
                 kind.check_name(name, domain, self.file.domain.interfaces)
-        misplaced = kind.refusal_of_faces(on, domain)
+        misplaced = kind.refusal_of_place(at, domain) if at else kind.refusal_of_faces(on, domain)
         if misplaced is not None:
             self.source.add((*place, "on"), misplaced)
         value = self.right("0" if table.value is None else table.value, VALUE, scope, *place, "value")
         operator = None
         if table.operator is not None:
             operator = as_field(self.formula(table.operator, scope, *place, "operator", of_unknown=True))
-        return kind.of(Statement(on, right_hand_side(value), operator, unknown, table.enforce))
+        return kind.of(Statement(on, right_hand_side(value), operator, unknown, table.enforce, at))
 
 
 def _one_of(unknowns: Sequence[str]) -> str:

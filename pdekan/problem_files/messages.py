@@ -17,7 +17,7 @@ _TABLES: dict[str, type[Table]] = {
     "training": table_of(TrainingOptions), "weights": table_of(Weights), "[Nodes]": table_of(Nodes), "data": schema.Data,
     "enrichment": schema.Enrichment, "[ParameterTable]": schema.ParameterTable,
 }  # fmt: skip
-_TAGS = ("[key]", "[Nodes]", "[ParameterTable]", NUMBER)  # parts of a location that are no keys
+_TAGS = ("[key]", "[Nodes]", "[ParameterTable]", "[faces]", "[place]", NUMBER)  # parts of a location that are no keys
 _WANTED = {
     "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
     "list": "a list [ … ]", "dict": "a table", "model": "a table", "model_attributes": "a table",

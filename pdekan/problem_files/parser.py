@@ -20,7 +20,7 @@ from pdekan.problem_files.lexer import ExpressionError, check_tokens, names_in, 
 from pdekan.problems.formulas import Environment, Field
 from pdekan.problems.tables import Table
 
-__all__ = ["CONSTANTS", "Expression", "ExpressionError", "Kind", "Scope", "dependency_order", "parse", "tabulated"]
+__all__ = ["CONSTANTS", "Expression", "ExpressionError", "Kind", "Scope", "dependency_order", "number", "parse", "tabulated"]
 
 MAX_STEPS = 3_000  # bounds the cost of evaluating one expression
 MAX_DEPTH = 150  # of the syntax tree, in which a chain of + - * / counts once: the translation is recursive
@@ -110,6 +110,14 @@ def parse(text: str, scope: Scope) -> Expression:
     except (MemoryError, RecursionError, ValueError, OverflowError):
         raise ExpressionError("too deeply nested; break it up with [functions]") from None
     return _Translator(text, start, scope).translate(tree)
+
+
+def number(text: str) -> float:
+    """The value of a formula of numbers, as ``2*pi``. Raises ExpressionError for other formulas."""
+    found = parse(text, Scope(())).steps[-1].value
+    if not isinstance(found, float):
+        raise ExpressionError(f"{shortened(text)!r} is no number")
+    return found
 
 
 def tabulated(table: Table) -> Expression:

@@ -9,9 +9,9 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, create_model, model_validator
 
-from pdekan.problem_files.domains import MAX_DIMENSION, Interval, Name, any_domain
+from pdekan.problem_files.domains import MAX_DIMENSION, Interval, Name, Number, any_domain
 from pdekan.problem_files.tables import FromAnnotation, Table, refusal
 from pdekan.problems.conditions import CONDITIONS
 from pdekan.problems.options import NetworkOptions, TrainingOptions
@@ -57,6 +57,11 @@ Faces = Annotated[
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
+Place = Annotated[dict[Name, Number], Field(min_length=1, max_length=MAX_DIMENSION)]
+On = Annotated[
+    Annotated[Faces, Tag("[faces]")] | Annotated[Place, Tag("[place]")],
+    Discriminator(lambda value: "[place]" if isinstance(value, dict) else "[faces]"),
+]
 
 
 def _formulas(value: Any) -> Any:
@@ -94,7 +99,9 @@ class Condition(Table):
     """What holds on faces of the domain, on average, or across an interface."""
 
     type: Kind
-    on: Faces | None = Field(default=None, description='"boundary", a face such as "x-", or a list; a mean also "domain"')
+    on: On | None = Field(
+        default=None, description='"boundary", a face such as "x-", or a list; a mean also "domain"; {x = 0.5} is inside'
+    )
     value: Formula | None = Field(default=None, description='a formula, or "exact"')
     operator: Formula | None = Field(default=None, description="a formula of the unknowns; by default the type's")
     unknown: Name | None = Field(default=None, description="whose condition it is; needed where there are several")
@@ -111,10 +118,10 @@ class Condition(Table):
 class ParameterTable(Table):
     """A number that training finds, between bounds; or a range: the problem is solved for all of its values."""
 
-    initial: float | None = None
+    initial: Number | None = None
     trainable: bool | None = None
-    min: float | None = None
-    max: float | None = None
+    min: Number | None = None
+    max: Number | None = None
     range: Interval | None = Field(default=None, description="the parameter's values in a family of solutions")
 
     @model_validator(mode="after")
@@ -194,7 +201,7 @@ def _growing(training: TrainingOptions) -> TrainingOptions:
     return training
 
 
-Value = Annotated[float | ParameterTable, FromAnnotation()]
+Value = Annotated[Number | ParameterTable, FromAnnotation()]
 Network = Annotated[NetworkOptions, FromAnnotation(), AfterValidator(_lengths)]
 Training = Annotated[TrainingOptions, FromAnnotation(), AfterValidator(_growing)]
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+
 from pdekan.domains.base import Domain
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.fields.jets import TIME
@@ -24,7 +26,7 @@ from pdekan.problems.formulas import (
     itself,
     right_hand_side,
 )
-from pdekan.problems.places import Across, Faces, Inside, OppositeFaces, Requirement, Setting
+from pdekan.problems.places import Across, At, Faces, Inside, OppositeFaces, Requirement, Section, Setting
 
 BOUNDARY = "boundary"  # all faces but those of time
 DOMAIN = "domain"  # the default of a mean
@@ -35,13 +37,17 @@ Names = str | tuple[str, ...] | list[str]
 
 @dataclass(frozen=True)
 class Statement:
-    """The keys of a condition in a problem file, formulas parsed; None for an operator or unknown that is left out."""
+    """The keys of a condition in a problem file, formulas parsed; None for an operator or unknown that is left out.
+
+    at: in place of `on`, values of coordinates.
+    """
 
     on: tuple[str, ...]
     value: Field | RightHandSide
     operator: Field | None = None
     unknown: str | None = None
     enforce: Enforce = "weak"
+    at: At = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Condition(ABC):
     """What holds for the unknowns beside the equations; a subclass returns its requirements.
 
     on: names of faces or interfaces. unknown: the one that the condition is for, None for that of an operator, or for all.
+    at: in place of `on`, values of coordinates inside the domain.
 
     In problem files: kind is the name; default_on holds where `on` is left out; keys may be stated beside `type`, `on` and
     `unknown`; needs has the messages for keys that are missing; for_every_unknown: no unknown means all of them.
@@ -57,6 +64,7 @@ class Condition(ABC):
 
     on: tuple[str, ...]
     unknown: str | None = field(default=None, kw_only=True)
+    at: At = field(default=(), kw_only=True)
 
     kind: ClassVar[str]
     default_on: ClassVar[tuple[str, ...]] = (BOUNDARY,)
@@ -65,9 +73,10 @@ class Condition(ABC):
     for_every_unknown: ClassVar[bool] = False
     has_points: ClassVar[bool] = True
     is_initial: ClassVar[bool] = False
+    inside: ClassVar[bool] = False
 
     def __str__(self) -> str:
-        return f"{self.kind} on {', '.join(self.on)}"
+        return f"{self.kind} at {Section(self.at)}" if self.at else f"{self.kind} on {', '.join(self.on)}"
 
     @abstractmethod
     def requirements(self, problem: Setting) -> list[Requirement]:
@@ -99,6 +108,9 @@ class Condition(ABC):
         """Raise ProblemError for a condition on what does not exist."""
         if self.unknown is not None and self.unknown not in problem.unknowns:
             raise ProblemError(f"{self.unknown!r} is no unknown; the unknowns are {', '.join(problem.unknowns)}")
+        misplaced = self.refusal_of_place(self.at, problem.domain) if self.at else None
+        if misplaced is not None:
+            raise ProblemError(misplaced)
         for name in self.on:
             if name == START and TIME not in problem.domain.coordinates:
                 raise ProblemError(f"{self.kind} condition: the domain has no time; name one of its coordinates {TIME}")
@@ -118,8 +130,25 @@ class Condition(ABC):
         return None
 
     @classmethod
+    def refusal_of_place(cls, at: At, domain: Domain) -> str | None:
+        """Why the condition may not be stated at these values of coordinates, or None where it may."""
+        if not cls.inside:
+            return f"a {cls.kind} condition is on faces; inside of the domain state a dirichlet or a robin condition"
+        names = [name for name, _ in at]
+        for name in names:
+            if name not in domain.coordinates:
+                return f"{name} is no coordinate; the coordinates are {', '.join(domain.coordinates)}"
+        if len(at) < domain.dimension and not isinstance(domain, Box):
+            return f"all coordinates are needed here: {', '.join(domain.coordinates)}; only parts of boxes have fewer"
+        middle = np.array([0.5 * (a + b) for a, b in zip(domain.lower, domain.upper, strict=True)])
+        middle[[domain.coordinates.index(name) for name in names]] = [value for _, value in at]
+        return None if domain.contains(middle[None])[0] else f"{Section(at)} is outside of the domain"
+
+    @classmethod
     def refusal(cls, keys: Mapping[str, Any]) -> str | None:
         """Why the keys stated in a problem file make no such condition, or None where they do."""
+        if keys["enforce"] == "exact" and isinstance(keys.get("on"), dict):
+            return 'enforce = "exact" is for values on faces; leave it out'
         if keys["enforce"] == "exact" and ("enforce" not in cls.keys or "operator" in keys):
             kinds = " and ".join(kind for kind, one in CONDITIONS.items() if "enforce" in one.keys)
             return f'enforce = "exact" is for the values of {kinds} conditions; leave it out'
@@ -146,6 +175,8 @@ class OperatorCondition(Condition):
 
     def requirements(self, problem: Setting) -> list[Requirement]:
         """One for each face; above three dimensions one for all, as hundreds of small terms would be slow."""
+        if self.at:
+            return [Requirement(str(self), self.operator, self.value, Section(self.at))]
         faces = self.faces(problem.domain)
         if problem.domain.dimension > TENSOR_DIMENSIONS:
             return [Requirement(str(self), self.operator, self.value, Faces(tuple(faces)))]
@@ -159,7 +190,7 @@ class OperatorCondition(Condition):
     @classmethod
     def of(cls, statement: Statement) -> Self:
         """Without an operator, with the class's own of the unknown."""
-        return cls(statement.on, statement.operator or cls.operator_of(statement.unknown), statement.value)
+        return cls(statement.on, statement.operator or cls.operator_of(statement.unknown), statement.value, at=statement.at)
 
     @classmethod
     def operator_of(cls, unknown: str | None) -> Field:
@@ -189,7 +220,7 @@ class ValueCondition(OperatorCondition):
     def of(cls, statement: Statement) -> Self:
         """Without an operator, for the unknown itself."""
         one = statement
-        return cls(one.on, one.operator or cls.operator_of(one.unknown), one.value, one.enforce, unknown=one.unknown)
+        return cls(one.on, one.operator or cls.operator_of(one.unknown), one.value, one.enforce, unknown=one.unknown, at=one.at)
 
 
 @dataclass(frozen=True)
@@ -198,6 +229,7 @@ class Dirichlet(ValueCondition):
 
     kind: ClassVar[str] = "dirichlet"
     keys: ClassVar[frozenset[str]] = frozenset({"value", "enforce"})
+    inside: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -214,6 +246,7 @@ class Robin(OperatorCondition):
     """operator(u) = value, where the operator has to be stated."""
 
     kind: ClassVar[str] = "robin"
+    inside: ClassVar[bool] = True
     needs: ClassVar[Mapping[str, str]] = {
         "operator": 'a robin condition needs an operator, such as operator = "normal(u) + 2*u"'
     }
@@ -272,6 +305,21 @@ class Periodic(Condition):
         """Elsewhere than on the two faces of a coordinate of a box."""
         opposite = set(on) == set(OppositeFaces(on[0][:-1]).names) and isinstance(domain, Box)
         return None if opposite else f'{list(on)} are not two opposite faces of a box, such as ["x-", "x+"]'
+
+    @classmethod
+    def refusal_of_place(cls, at: At, domain: Domain) -> str | None:
+        """Why the condition may not be stated at these values of coordinates, or None where it may."""
+        if not cls.inside:
+            return f"a {cls.kind} condition is on faces; inside of the domain state a dirichlet or a robin condition"
+        names = [name for name, _ in at]
+        for name in names:
+            if name not in domain.coordinates:
+                return f"{name} is no coordinate; the coordinates are {', '.join(domain.coordinates)}"
+        if len(at) < domain.dimension and not isinstance(domain, Box):
+            return f"all coordinates are needed here: {', '.join(domain.coordinates)}; only parts of boxes have fewer"
+        middle = np.array([0.5 * (a + b) for a, b in zip(domain.lower, domain.upper, strict=True)])
+        middle[[domain.coordinates.index(name) for name in names]] = [value for _, value in at]
+        return None if domain.contains(middle[None])[0] else f"{Section(at)} is outside of the domain"
 
     @classmethod
     def refusal(cls, keys: Mapping[str, Any]) -> str | None:
@@ -341,8 +389,14 @@ CONDITIONS: dict[str, type[Condition]] = {
 }  # in the order in which messages and the JSON schema list them
 
 
-def _names(on: Names) -> tuple[str, ...]:
+def _names(on: Names | Mapping[str, float]) -> tuple[str, ...]:
+    if isinstance(on, Mapping):
+        return ()
     return (on,) if isinstance(on, str) else tuple(on)
+
+
+def _at(on: Names | Mapping[str, float]) -> At:
+    return tuple(on.items()) if isinstance(on, Mapping) else ()
 
 
 def _operator(formula: Formula | None) -> Field | None:
@@ -350,10 +404,13 @@ def _operator(formula: Formula | None) -> Field | None:
 
 
 def dirichlet(
-    value: Formula | RightHandSide = 0.0, on: Names = BOUNDARY, unknown: str = "u", enforce: Enforce = "weak"
+    value: Formula | RightHandSide = 0.0,
+    on: Names | Mapping[str, float] = BOUNDARY,
+    unknown: str = "u",
+    enforce: Enforce = "weak",
 ) -> Dirichlet:
-    """u = value."""
-    return Dirichlet.of(Statement(_names(on), right_hand_side(value), None, unknown, enforce))
+    """u = value, on faces, or where coordinates have values, as ``on={"x": 0.5}``."""
+    return Dirichlet.of(Statement(_names(on), right_hand_side(value), None, unknown, enforce, _at(on)))
 
 
 def neumann(value: Formula | RightHandSide = 0.0, on: Names = BOUNDARY, unknown: str = "u") -> Neumann:
@@ -361,9 +418,9 @@ def neumann(value: Formula | RightHandSide = 0.0, on: Names = BOUNDARY, unknown:
     return Neumann.of(Statement(_names(on), right_hand_side(value), None, unknown))
 
 
-def robin(operator: Formula, value: Formula | RightHandSide = 0.0, on: Names = BOUNDARY) -> Robin:
+def robin(operator: Formula, value: Formula | RightHandSide = 0.0, on: Names | Mapping[str, float] = BOUNDARY) -> Robin:
     """operator(u) = value, for example ``robin(lambda u: normal(u) + 2 * u, 1.0)``."""
-    return Robin.of(Statement(_names(on), right_hand_side(value), as_field(operator)))
+    return Robin.of(Statement(_names(on), right_hand_side(value), as_field(operator), at=_at(on)))
 
 
 def periodic(coordinate: str, unknown: str | None = None) -> Periodic:

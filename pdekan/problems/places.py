@@ -88,6 +88,32 @@ class Faces(Place):
         return (face(problem.domain, name) for name in self.names)
 
 
+At = tuple[tuple[str, float], ...]  # coordinates with their values
+
+
+@dataclass(frozen=True)
+class Section(Place):
+    """The part of a domain in which some coordinates have given values: a point, where all have; a part of a box."""
+
+    at: At
+
+    def rules(self, problem: Setting, inside: InsideRule, face: FaceRule) -> Iterator[Quadrature]:
+        """The point, or the points of a face of the box with coordinates moved to the values."""
+        domain, known = problem.domain, dict(self.at)
+        if len(known) == domain.dimension:
+            yield Quadrature(np.array([[known[name] for name in domain.coordinates]]), np.ones(1))
+            return
+        rule = face(domain, f"{self.at[0][0]}-")
+        points = rule.points.copy()
+        for name, value in self.at:
+            points[:, domain.coordinates.index(name)] = value
+        points, where = np.unique(points, axis=0, return_inverse=True)
+        yield Quadrature(points, np.asarray(np.bincount(where.ravel(), rule.weights), dtype=np.float64))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} = {value:g}" for name, value in self.at)
+
+
 @dataclass(frozen=True)
 class OppositeFaces(Place):
     """Pairs of points on the two faces of a coordinate, the lower one first."""

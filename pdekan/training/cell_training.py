@@ -103,6 +103,7 @@ def refusal(problem: Problem) -> str | None:
         ("interfaces", problem.interfaces),
         ("exact conditions", any(one.is_exact for one in problem.conditions)),
         ("mean conditions", any(one.is_mean for one in requirements)),
+        ("conditions inside", any(one.at for one in problem.conditions)),
         ("slabs of time", problem.training.slabs > 1),
         ("graded coordinates", problem.training.adapt),
         ("slits", isinstance(domain, Polygon) and bool(domain.slits)),

@@ -71,8 +71,10 @@ def missing_conditions(problem: Problem) -> Iterator[Missing]:
                 what = f'an initial condition with operator = "{"dt(" * count}{name}{")" * count}"'
             yield Missing(f"{name} has derivatives of order {order_in_time} in {TIME}: {what} is missing on {START}", True)
         bare = [face for face in problem.domain.faces if face not in faces and face[:-1] != TIME]
-        enough = problem.domain.dimension == 1 and len(faces) >= order  # of an ordinary differential equation, on either face
-        if order > 2:
+        # of an ordinary differential equation, on either face or inside
+        inside = sum(bool(one.at) and _concerns(problem, one, name) for one in problem.conditions)
+        enough = problem.domain.dimension == 1 and len(faces) + inside >= order
+        if order > 2 and not enough:
             yield from _too_few(problem, name, faces, orders)
         elif bare and order > 0 and not enough:
             yield Missing(f"nothing is stated for {name} on {', '.join(bare[:6])}", False)
