@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from pdekan.runs.lock import locked
 from pdekan.solutions.outputs import Output
 from pdekan.solutions.solution import Solution
 from pdekan.training import solver
+from pdekan.training.advice import advice
 from pdekan.training.progress import Progress, line
 
 STATUS_CODES = {
@@ -137,7 +140,7 @@ def _report(options: argparse.Namespace, solution: Solution, summary: dict[str, 
     if options.json:
         print(json.dumps(summary))
     else:
-        _print_summary(solution, summary)
+        _print_summary(solution, summary, options.typed)
 
 
 def _check_device(device: str) -> None:
@@ -145,7 +148,7 @@ def _check_device(device: str) -> None:
         raise UsageError("--device cuda: torch finds no CUDA device here; use --device cpu")
 
 
-def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
+def _print_summary(solution: Solution, summary: dict[str, Any], typed: str) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     residuals = f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (mean, on unseen points)"
     rows = [
@@ -172,7 +175,18 @@ def _print_summary(solution: Solution, summary: dict[str, Any]) -> None:
         *([("report", summary["files"]["report"])] if "report" in summary["files"] else []),
     ):
         table.add_row(*row)
-    console().print(table)
+    out = console()
+    out.print(table)
+    for text in next_lines(solution, typed):
+        out.print(text, soft_wrap=True)
+
+
+def next_lines(solution: Solution, typed: str) -> Iterator[str]:
+    """What to type next where it may help, each after its reason. typed: the command that made the solution."""
+    for k, one in enumerate(advice(solution)):
+        words = [word for word in shlex.split(typed) if word != "--force" or "--resume" not in one.options]
+        yield f"{'or' if k else 'next'}: {one.reason}"
+        yield f"    {shlex.join(words)} {one.options}"
 
 
 def _network(architecture: dict[str, Any]) -> str:
