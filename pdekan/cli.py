@@ -6,14 +6,17 @@ May import commands.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import math
+import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from pdekan.commands.codes import DONE, INTERNAL, INTERRUPTED, USAGE, UsageError
 
@@ -49,8 +52,29 @@ def _is_users(error: Exception) -> bool:
     return isinstance(error, (UsageError, OSError)) or any(kind.__name__ in USERS_ERRORS for kind in type(error).__mro__)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors suggest what is spelt alike."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message with a suggestion, and exit."""
+        wrong = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (--[\w-]+)", message)
+        known = list(_words(self))
+        close = difflib.get_close_matches(wrong[1] or wrong[2], known, n=1, cutoff=0.6) if wrong else []
+        super().error(f"{message}; did you mean {close[0]}?" if close else message)
+
+
+def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The options and choices of a parser and of its commands."""
+    for action in parser._actions:
+        yield from (*action.option_strings, *(action.choices or ()))
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from command._option_string_actions
+
+
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    """The parser of all commands."""
+    parser = Parser(
         prog="pdekan",
         description="Solve partial differential equations with Kolmogorov-Arnold networks, and know the error.",
         epilog="exit codes: 0 done; 1 internal error; 2 usage or problem file; 3 did not converge (the run is written all "
@@ -63,6 +87,7 @@ def argument_parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
         command.set_defaults(module=MODULES.get(name, name))
         add_arguments(command)
+    commands.choices["completion"].set_defaults(commands=commands.choices)
     return parser
 
 
@@ -179,6 +204,14 @@ def _show_arguments(show: argparse.ArgumentParser) -> None:
     show.add_argument("name", metavar="NAME", help="a library problem; `pdekan list` shows all")
     show.add_argument("--to", type=Path, metavar="FILE", help="write it to a file instead of printing it")
     show.add_argument("--force", action="store_true", help="overwrite the file")
+
+
+def _completion_arguments(completion: argparse.ArgumentParser) -> None:
+    completion.add_argument(
+        "shell",
+        choices=("bash", "zsh", "fish"),
+        help="as in: pdekan completion bash > ~/.local/share/bash-completion/completions/pdekan",
+    )
 
 
 def _scaling_arguments(scaling: argparse.ArgumentParser) -> None:
@@ -300,6 +333,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "show": ("print a library problem, or copy it to a file", _show_arguments),
     "new": ("write a commented problem file to begin with", _new_arguments),
     "schema": ("the JSON schema of problem files, for editors", lambda command: None),
+    "completion": ("a script that completes commands, options and problems in a shell", _completion_arguments),
 }
 MODULES = {"list": "listing"}
 

@@ -1,0 +1,70 @@
+"""Completion in shells, and suggestions for words that are misspelt."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import command
+
+
+def completed(script: str, *words: str) -> set[str]:
+    """What bash offers for the last word."""
+    given = " ".join(f"'{word}'" for word in words)
+    program = f"{script}\nCOMP_WORDS=({given}); COMP_CWORD={len(words) - 1}; _pdekan; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    run = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    return set(run.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def scripts() -> dict[str, str]:
+    import contextlib
+    import io
+
+    found = {}
+    for shell in ("bash", "zsh", "fish"):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert command("completion", shell) == 0
+        found[shell] = out.getvalue()
+    return found
+
+
+def test_bash_completes_commands_options_and_problems(scripts: dict[str, str]) -> None:
+    script = scripts["bash"]
+    assert completed(script, "pdekan", "s") == {"solve", "scaling", "study", "show", "schema"}
+    assert completed(script, "pdekan", "solve", "--res") == {"--resume"}
+    assert completed(script, "pdekan", "solve", "--seed", "3", "poisson_s") == {"poisson_sine"}
+    assert "nist" in completed(script, "pdekan", "bench", "n")
+    assert completed(script, "pdekan", "completion", "f") == {"fish"}
+    assert completed(script, "pdekan", "plot", "no_such") == set()  # files are completed by bash
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_scripts_are_of_their_shell(shell: str, scripts: dict[str, str], tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        assert "complete -c pdekan" in scripts[shell] if shell == "fish" else "bashcompinit" in scripts[shell]
+        return
+    (tmp_path / "script").write_text(scripts[shell], "utf-8")
+    subprocess.run([shell, "-n", tmp_path / "script"], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["slove", "poisson_sine"], "solve"),
+        (["solve", "poisson_sine", "--tolerence", "1e-3"], "--tolerance"),
+        (["solve", "poisson_sine", "--divice=cpu"], "--device"),
+        (["solve", "poisson_sine", "--device", "cuba"], "cuda"),
+        (["completion", "bsh"], "bash"),
+    ],
+)
+def test_what_is_misspelt_is_suggested(typed: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(*typed) == 2
+    assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_nothing_is_suggested_for_what_is_unlike_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("qqqqqqqq") == 2
+    assert "did you mean" not in capsys.readouterr().err
