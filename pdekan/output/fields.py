@@ -22,7 +22,6 @@ from pdekan.output.samples import TIME, Axis, Grid, Labels, Mesh, OutputError, S
 
 CONVENTIONS = "CF-1.11"
 BESIDE = "beside_fields"  # the attribute that names what is there for other readers: a time by that name, vectors
-OWN_UNIT = "given_units"  # marks units that the problem states; others follow from them
 AXES = {"x": "X", "y": "Y", "z": "Z", TIME: "T"}  # the attribute "axis" of the conventions
 
 # netCDF-4's name of a dimension scale without values
@@ -81,7 +80,7 @@ def load_fields(group: h5py.Group) -> Samples:
         )
     fields = {name: _array(group, "field", name) for name in group if name not in no_fields}
     unknowns = (load_attribute(group, "unknown"),) if "unknown" in group.attrs else _strings(group, "unknowns")
-    return Samples(layout, fields, unknowns, _load_labels(group))
+    return Samples(layout, fields, unknowns, _load_labels(group, (*coordinates, *unknowns)))
 
 
 def _load_mesh(group: h5py.Group, coordinates: tuple[str, ...], cells: str) -> Mesh:
@@ -96,10 +95,11 @@ def _load_mesh(group: h5py.Group, coordinates: tuple[str, ...], cells: str) -> M
     )
 
 
-def _load_labels(group: h5py.Group) -> Labels:
+def _load_labels(group: h5py.Group, stated: tuple[str, ...]) -> Labels:
+    """Units of the names that a problem may state them for, vectors, and what stands for the exact solution."""
     described = {name: dataset.attrs for name, dataset in group.items() if isinstance(dataset, h5py.Dataset)}
     return Labels(
-        units={name: str(one["units"]) for name, one in described.items() if OWN_UNIT in one},
+        units={name: str(one["units"]) for name, one in described.items() if name in stated and "units" in one},
         vectors={name: tuple(map(str, one["unknowns"])) for name, one in described.items() if "unknowns" in one},
         exact=str(group.attrs.get("exact_is", "exact")),
     )
@@ -161,8 +161,6 @@ def _describe(dataset: h5py.Dataset, samples: Samples, long_name: str, auxiliary
     dataset.attrs["long_name"] = long_name
     if samples.unit(name):
         dataset.attrs["units"] = samples.unit(name)
-    if name in samples.labels.units:
-        dataset.attrs[OWN_UNIT] = True
     if auxiliary:
         # by the CF conventions, the coordinates of the field that are not dimensions
         dataset.attrs["coordinates"] = " ".join(auxiliary)

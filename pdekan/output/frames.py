@@ -40,6 +40,11 @@ class Frames:
         """Whether the rim is another one at each step."""
         return self.slider not in ("", TIME)
 
+    @property
+    def first(self) -> int:
+        """The step that is shown first: the start of time, the middle of a body."""
+        return len(self.at) // 2 if self.moving else 0
+
 
 def frames(samples: Samples, fields: Mapping[str, Array]) -> Frames:
     """The frames of fields, by name, of the samples' shape."""

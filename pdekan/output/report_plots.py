@@ -84,7 +84,7 @@ def _slider(fields: Frames, labels: Mapping[str, str], updates: Sequence[Update]
         start=0,
         end=len(fields.at) - 1,
         step=1,
-        value=0,
+        value=fields.first,
         title=labels[fields.slider],
         format=shown,
         sizing_mode="stretch_width",
@@ -145,7 +145,7 @@ def _image(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
     plot = _base(one, labels, fields, ranges, aspect_ratio=1.15, match_aspect=square)
     ranges.setdefault("y_range", plot.y_range)
     plot.yaxis.axis_label = labels[fields.up]
-    shown = ColumnDataSource({"image": [values[0]]})
+    shown = ColumnDataSource({"image": [values[fields.first]]})
     drawn = plot.image(
         "image",
         source=shown,
@@ -158,7 +158,7 @@ def _image(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
     updates = [(shown, ColumnDataSource({"image": [[frame] for frame in values]}), ["image"])]
     if len(fields.rims[0]):
         ends = {f"{axis}{end}": [rim[:, end, k] for rim in fields.rims] for k, axis in enumerate("xy") for end in (0, 1)}
-        rim = ColumnDataSource({name: each[0] for name, each in ends.items()})
+        rim = ColumnDataSource({name: each[fields.first] for name, each in ends.items()})
         plot.segment("x0", "y0", "x1", "y1", source=rim, color=INK, line_width=2)
         if fields.moving:
             updates.append((rim, ColumnDataSource(ends), list(ends)))
@@ -169,7 +169,7 @@ def _image(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
         )
     )
     bar = ColorBar(
-        color_mapper=mapper, background_fill_alpha=0.0, major_label_text_color=INK, title=one.label, title_text_color=INK,
+        color_mapper=mapper, background_fill_alpha=0.0, major_label_text_color=INK,
         formatter=PrintfTickFormatter(format="%.0e") if one.sizes else BasicTickFormatter(),
     )  # fmt: skip
     plot.add_layout(bar, "right")
@@ -206,7 +206,7 @@ def _lines(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
     plot.yaxis.axis_label = one.label
     if one.sizes:
         plot.yaxis.formatter = PrintfTickFormatter(format="%.0e")
-    shown = ColumnDataSource({"x": fields.x, **{name: value[0] for name, value in values.items()}})
+    shown = ColumnDataSource({"x": fields.x, **{name: value[fields.first] for name, value in values.items()}})
     colours = (BLUE, ORANGE)
     for (name, _), colour, dash in zip(values.items(), colours, ("solid", "dashed"), strict=False):
         label = {"legend_label": one.label if name == one.name else one.over[1]} if one.over else {}

@@ -1,4 +1,4 @@
-"""Vectors of unknowns: their size as colours, their direction and size in a plane as arrows."""
+"""Vectors of unknowns: their size as colours, their direction in a plane as arrows of equal length."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pdekan.output.planes import Plane, planes
 from pdekan.output.samples import Array, Samples
 
 _ARROWS = 19  # along the longer side of a plane
+_LENGTH = 0.75  # of an arrow, relative to their distance
+_LEAST = 0.01  # of the largest size: where a vector is smaller in a plane there is no arrow
 
 
 def vector(samples: Samples, name: str) -> Figure:
-    """Arrows over the vector's size, on the planes that fields are drawn on."""
+    """Arrows over the colours of the vector's size, on the planes that fields are drawn on."""
     components = samples.vector(name)
     size = np.linalg.norm(components, axis=-1)
     title = f"{name} = ({', '.join(map(symbol, samples.labels.vectors[name]))})"
@@ -24,10 +26,12 @@ def vector(samples: Samples, name: str) -> Figure:
     for axes, of_plane in zip(figure.axes, zip(*drawn, strict=True), strict=False):
         across, up = (of_plane[samples.layout.space.index(one)] for one in (of_plane[0].across, of_plane[0].up))
         points, spacing = _lattice(across)
-        arrows = [plane.interpolation(points)(plane.values) for plane in (across, up)]
+        parts = np.stack([plane.interpolation(points)(plane.values) for plane in (across, up)])
+        sizes = np.linalg.norm(parts, axis=0)
+        shown = sizes > _LEAST * longest
         axes.quiver(
-            *points.T, *arrows, angles="xy", scale_units="xy", scale=longest / spacing, color="white", edgecolor="black",
-            linewidth=0.3, width=0.006, headwidth=4.0, pivot="mid",
+            *points[shown].T, *(_LENGTH * spacing * parts[:, shown] / sizes[shown]), angles="xy", scale_units="xy", scale=1.0,
+            color="white", edgecolor="black", linewidth=0.3, width=0.005, headwidth=4.0, pivot="mid",
         )  # fmt: skip
     return figure
 

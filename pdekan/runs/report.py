@@ -105,7 +105,7 @@ def _condition(condition: Mapping[str, Any], coordinates: tuple[str, ...], unkno
     if condition["type"] == "interface":
         left = f"<mo>[</mo>{left}<mo>]</mo>"
     if condition["type"] == "mean":
-        left = f"<mtext>mean of </mtext>{left}"
+        left = f"<mtext>mean of&nbsp;</mtext>{left}"
     value = str(condition.get("value", "0"))
     if value == "exact":
         right = left.replace(unknown, typesetting.exact(condition.get("unknown", unknowns[0])))
@@ -183,14 +183,14 @@ def _fields(samples: Samples) -> tuple[list[Shown], Frames]:
         over = None
         if exact is not None and len(samples.layout.space) == 1:
             values[f"{unknown}_{word}"], over = exact, (f"{unknown}_{word}", word)
-        shown.append(Shown(unknown, f"Solution {unknown}", label, over=over))
+        shown.append(Shown(unknown, f"Solution {label}", label, over=over))
         if exact is not None:
             values[f"{unknown}_difference"] = np.abs(samples.fields[unknown] - exact)
             label = with_unit(f"|{unknown} − {word}|", samples.unit(unknown))
-            shown.append(Shown(f"{unknown}_difference", f"Error of {unknown}", label, sizes=True))
+            shown.append(Shown(f"{unknown}_difference", f"Error {label}", label, sizes=True))
     if samples.residuals:
         values["all_residuals"] = _size([samples.fields[name] for name in samples.residuals])
-        shown.append(Shown("all_residuals", "Residual", "|residual|", sizes=True))
+        shown.append(Shown("all_residuals", "Size of the residual", "|residual|", sizes=True))
     return shown, frames(samples, values)
 
 
