@@ -197,11 +197,16 @@ def _inside(ticks: ArrayLike, low: float, high: float) -> Array:
 
 
 def _draw_plane(axes: Axes, plane: Plane, colours: Colours, samples: Samples) -> None:
+    draw_values(axes, plane, colours)
+    _frame_plane(axes, plane, samples)
+
+
+def draw_values(axes: Axes, plane: Plane, colours: Colours) -> None:
+    """Filled contours with lines, and the outline of a mesh."""
     if plane.triangles is None:
         _draw_grid(axes, plane, colours)
     else:
         _draw_triangles(axes, plane, plane.triangles, colours)
-    _frame_plane(axes, plane, samples)
 
 
 def _frame_plane(axes: Axes, plane: Plane, samples: Samples) -> None:
@@ -214,7 +219,7 @@ def _frame_plane(axes: Axes, plane: Plane, samples: Samples) -> None:
     label = axes.set_ylabel(with_unit(symbol(plane.up), samples.unit(plane.up)), fontsize=LABEL_SIZE)
     if label.get_text() == symbol(plane.up) != plane.up:  # a symbol, not a word
         label.set(rotation=0, horizontalalignment="right", verticalalignment="center")
-    if _to_one_scale(plane):
+    if to_one_scale(plane):
         axes.set_aspect("equal")
     style_axes(axes)
 
@@ -275,7 +280,7 @@ def _lines(colours: Colours, low: float, high: float) -> list[float]:
 
 def _figure_size(drawn: Sequence[Plane]) -> tuple[float, float]:
     # no empty bands around the panels; the constants are the space of labels, title and colour bar
-    if not all(_to_one_scale(plane) for plane in drawn):
+    if not all(to_one_scale(plane) for plane in drawn):
         return (5.0, 4.0) if len(drawn) == 1 else (7.5, 2.8)
     slope = max(float(np.divide(*np.ptp(plane.limits, axis=1)[::-1])) for plane in drawn)
     if len(drawn) > 1:
@@ -285,7 +290,8 @@ def _figure_size(drawn: Sequence[Plane]) -> tuple[float, float]:
     return max(3.3 / slope + 1.7, 3.2), 4.0
 
 
-def _to_one_scale(plane: Plane) -> bool:
+def to_one_scale(plane: Plane) -> bool:
+    """Whether both axes have one scale: where both are of space, and neither is far longer than the other."""
     extents = np.ptp(plane.limits, axis=1)
     return TIME not in (plane.across, plane.up) and bool(extents.max() <= _MAX_ASPECT * extents.min())
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pdekan.output.fields import CONVENTIONS
 from pdekan.output.samples import TIME, Array, Grid, OutputError, Samples
 
 if TYPE_CHECKING:  # extras, which are imported when they are asked for
@@ -41,7 +42,9 @@ def to_xarray(samples: Samples) -> xarray.Dataset:
         coordinates["space"] = list(samples.layout.space)
     if samples.times.size and "time" not in (*samples.fields, *coordinates):
         coordinates["time"] = (TIME, samples.times)
-    dataset = xarray.Dataset(variables, coordinates)
+    dataset = xarray.Dataset(variables, coordinates, {"Conventions": CONVENTIONS})
+    if TIME in dataset.coords:
+        dataset[TIME].attrs["standard_name"] = "time"
     for name in (*samples.fields, *samples.labels.vectors, *samples.layout.coordinates):
         if samples.unit(name):
             dataset[name].attrs["units"] = samples.unit(name)

@@ -214,7 +214,7 @@ class Solution:
     ) -> None:
         """Write a file of the kind that its ending names, whole or not at all.
 
-        ".vtkhdf" is what `load_solution` and ParaView open, ".nc" is for xarray, ".png" and ".svg" are figures, ".pt2" and
+        ".vtkhdf" is what `load_solution` and ParaView open, ".nc" is for xarray, ".png", ".svg", ".pdf" are figures, ".pt2",
         ".onnx" the network for torch and ONNX; see `exports`.
         """
         exports.save(self, path, shape, times)

@@ -22,6 +22,7 @@ from origin import origin
 from PIL import Image
 
 from pdekan.output import figures
+from pdekan.output.thumbnails import thumbnail
 from pdekan.problem_files.library import library
 from pdekan.problem_files.loader import load_problem
 from pdekan.problems.problem import Problem
@@ -34,7 +35,7 @@ ROWS = Path(__file__).with_suffix(".json")
 PAGE = ROOT / "docs" / "library.md"
 PICTURES = ROOT / "docs" / "library"
 FRONT = ROOT / "outputs" / "figures" / "poisson_kan_paper.png"
-WIDTH, COLOURS = 200, 64  # of a picture on the page
+COLOURS = 64  # of a picture on the page
 # The best relative L2 error that we know to be published for the same problem, with its source.
 PUBLISHED = {
     "poisson_5d": "2.6e-7 (SPRING, arXiv:2505.12149)",
@@ -84,12 +85,8 @@ def row(problem: Problem, solution: Solution) -> dict[str, Any]:
 def draw(solution: Solution, path: Path) -> None:
     """The first unknown, small."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        large = Path(folder) / "large.png"
-        figures.save(figures.solution(solution.sample()), large)
-        image = Image.open(large).convert("RGB")
-        image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
-        image.quantize(COLOURS).save(path, optimize=True)
+    figures.save(thumbnail(solution.sample()), path)
+    Image.open(path).convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 
 def front(solution: Solution) -> None:
