@@ -11,7 +11,7 @@ from torch import Tensor
 from pdekan.domains.box import Box
 from pdekan.errors.cells_of_box import Cells
 from pdekan.errors.energy_problem import EnergyProblem
-from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.fields.jets import Derivatives, Frame, Jet, Level
 from pdekan.fields.taylor_models import Monomials, TaylorModels
 from pdekan.networks.enclosed import enclosed_jet
 from pdekan.problems.formulas import Field
@@ -55,7 +55,7 @@ class EnclosedProblem:
         slopes = [cast("TaylorModels", v.gradient)[:, k] for k in range(frame.dimension)]
         return EnclosedInside(self._diffusion(x, level), reaction, residual, slopes)
 
-    def _diffusion(self, x: TaylorModels, level: Derivatives) -> list[list[TaylorModels]]:
+    def _diffusion(self, x: TaylorModels, level: Level) -> list[list[TaylorModels]]:
         """A from the second derivatives of the equation's operator."""
         problem, d = self.energy.problem, self.energy.problem.domain.dimension
         frame, operator = Frame(problem.domain.coordinates, level), problem.equations[0].operator

@@ -170,7 +170,7 @@ def is_searchable(problem: Problem) -> bool:
     plain = options.kind == "kan" and options.base == "none" and len(nodes) == 1 and not nodes[0].product
     alone = len(problem.unknowns) == 1 and bool(problem.equations) and not (problem.data or training.adapt or problem.narrow)
     usual = training.optimizer == "gauss-newton" and training.refine is None and problem.domain.dimension in SEARCHED
-    if not (plain and alone and usual) or has_ansatz(problem):
+    if not (plain and alone and usual) or has_ansatz(problem) or problem.singular:
         return False
     return is_linear(problem)
 
