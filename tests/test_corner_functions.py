@@ -16,6 +16,7 @@ from pdekan.fields.corner_functions import CornerFunctions
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.singular import SingularNetwork
 from pdekan.training.corner_terms import singularities
+from pdekan.training.crossings import Sector, exponents
 
 L_SHAPE = pk.polygon([(0, 0), (1, 0), (1, 1), (-1, 1), (-1, -1), (0, -1)])
 HEXAGON = pk.polygon([(math.cos(k * math.pi / 3), math.sin(k * math.pi / 3)) for k in range(6)])
@@ -71,7 +72,7 @@ def test_harmonic_ones_are_harmonic_to_the_last_digit_beside_the_corner() -> Non
     ],
 )  # fmt: skip
 def test_exponents(problem: Problem, point: tuple[float, float], exponents: list[float]) -> None:
-    found = {tuple(np.round(one.corner.point, 9) + 0.0): one for one in singularities(problem)}
+    found = {tuple(np.round(one.point, 9) + 0.0): one for one in singularities(problem)}
     np.testing.assert_allclose(found[point].exponents[: len(exponents)], exponents)
 
 
@@ -86,7 +87,7 @@ def test_the_principal_part_at_the_corner_decides() -> None:
     """-u_xx - 4 u_yy on a sector: the image of y under y/2 has another angle."""
     wedge = pk.polygon([(0, 0), (1, 0), (1, 2), (0, 2), (-1, 1)])  # interior angle 3π/4 at the origin
     problem = Problem(wedge, lambda u: -pk.dx(pk.dx(u)) - 4 * pk.dy(pk.dy(u)), 0.0, (dirichlet(0.0),))
-    (one,) = (one for one in singularities(problem) if one.corner.point == (0.0, 0.0))
+    (one,) = (one for one in singularities(problem) if one.point == (0.0, 0.0))
     assert one.exponents[0] == pytest.approx(math.pi / (math.pi - math.atan(0.5)))
 
 
@@ -119,3 +120,24 @@ def test_the_source_one_on_a_square_against_the_series_and_from_a_file(tmp_path:
     again = pk.load_solution(path)
     points = np.random.default_rng(0).random((50, 2))
     np.testing.assert_array_equal(again(points), solution(points))
+
+
+def test_exponents_where_interfaces_cross_are_those_of_closed_forms() -> None:
+    """Kellogg's crossing with R = 161.4476… has λ = 0.1 (NISTIR 7668, problem 11); without jumps there are integers alone."""
+    quarter = 0.5 * math.pi
+    crossing = [Sector(k * quarter, quarter, 161.4476387975881 if k % 2 == 0 else 1.0) for k in range(4)]
+    np.testing.assert_allclose(exponents(crossing, None, 2.05), [0.1, 1.9, 2.0], atol=1e-9)
+    np.testing.assert_allclose(exponents([Sector(0.0, 4 * quarter, 3.0)], None, 2.5), [1.0, 2.0], atol=1e-7)
+    two = [Sector(0.0, quarter, 1.0), Sector(quarter, 2 * quarter, 1.0)]  # an angle of 3π/2
+    np.testing.assert_allclose(exponents(two, (False, False), 1.5), [2 / 3, 4 / 3], atol=1e-9)
+    np.testing.assert_allclose(exponents(two, (False, True), 1.1), [1 / 3, 1.0], atol=1e-9)
+    # tan(λ π/2)² = k₂/k₁ between a value on one side and a slope on the other
+    unlike = [Sector(0.0, quarter, 1.0), Sector(quarter, quarter, 4.0)]
+    np.testing.assert_allclose(exponents(unlike, (False, True), 0.9), [2.0 / math.pi * math.atan(0.5)], atol=1e-9)
+
+
+def test_the_crossing_of_interfaces_is_solved_without_declarations() -> None:
+    solution = pk.solve("nist/11_crossing", training=TrainingOptions(steps=1))
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_relative < 1e-6
+    assert solution.errors["u"].h1_seminorm_relative < 1e-6

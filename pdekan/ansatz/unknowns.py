@@ -37,6 +37,13 @@ def regions(problem: Problem) -> list[tuple[bool, ...]]:
     return sorted({tuple(row) for row in _inside(problem, problem.domain.interior(*REGION_SAMPLES, 0).points).tolist()})
 
 
+def region_numbers(problem: Problem, points: Array) -> NDArray[np.int64]:
+    """The regions ``(n,)`` of points ``(n, d)``; 0 for those in regions that are too small for a sample point."""
+    inside = _inside(problem, points)
+    within = np.stack([(inside == region).all(1) for region in regions(problem)], axis=1)
+    return np.where(within.any(1), within.argmax(1), 0)
+
+
 def network_outputs(problem: Problem) -> int:
     """The number of outputs that the problem's unknowns need: one an unknown in every region."""
     return len(problem.unknowns) * len(regions(problem))
@@ -158,10 +165,8 @@ class Ansatz(Network):
         position = [environment[name] for name in problem.domain.coordinates]
         masks = None
         if len(self._regions) > 1:
-            inside = _inside(problem, points.cpu().numpy())
-            within = np.stack([(inside == region).all(1) for region in self._regions], axis=1)
-            within[:, 0] = ~within[:, 1:].any(1)  # includes regions that are too small for a sample point
-            masks = torch.as_tensor(within).to(points.device)
+            numbers = torch.as_tensor(region_numbers(problem, points.cpu().numpy())).to(points.device)
+            masks = numbers[:, None] == torch.arange(len(self._regions), device=points.device)
         return _Fields(
             masks,
             [None if one is None else one.values(environment) for one in self._liftings],

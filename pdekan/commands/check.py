@@ -100,17 +100,12 @@ def _checked(problem: Problem) -> dict[str, Any]:
 
 def _corners(problem: Problem) -> list[dict[str, Any]]:
     """The corners where solutions are singular: those whose functions are known, with all exponents, and re-entrant ones."""
-    known = {one.corner.point: one for one in singularities(problem)}
-    at = {one.point: one for one in corners(problem.domain)} | {point: one.corner for point, one in known.items()}
+    known = {one.point: one for one in singularities(problem)}
+    others = [one for one in corners(problem.domain) if one.point not in known]
     return [
-        {
-            "at": list(point),
-            "angle": one.angle,
-            "exponent": one.exponent,
-            "exponents": list(known[point].exponents) if point in known else [],
-        }
-        for point, one in at.items()
-    ]
+        {"at": list(one.point), "angle": one.angle, "exponent": one.exponents[0], "exponents": list(one.exponents)}
+        for one in known.values()
+    ] + [{"at": list(one.point), "angle": one.angle, "exponent": one.exponent, "exponents": []} for one in others]
 
 
 def _text(formula: Field | RightHandSide) -> str:

@@ -27,12 +27,14 @@ class CornerFunctions:
     With a logarithm they are the parts of f (log r + iθ), as r^λ (log r sin μθ + θ cos μθ). r and θ are those of the image
     M (x - point); the matrix M = (m₁₁, m₁₂, m₂₁, m₂₂) turns the bisector of the corner to the first axis. θ is measured from
     the corner's first side: it is 0 there and `opening` on the second side, and jumps on the ray opposite to the bisector.
+    outputs: of a network, which the functions are added to; all of them where none is named.
     """
 
     point: tuple[float, float]
     matrix: tuple[float, float, float, float]
     opening: float
     powers: tuple[tuple[float, float, bool, bool], ...]
+    outputs: tuple[int, ...] = ()
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         """The functions at points ``(n, 2)``, one component each. Raises MissingDerivative for derivatives above the second."""

@@ -19,7 +19,8 @@ from pdekan.networks.base import Network, Trace
 class SingularNetwork(Network):
     """outputs_k = network_k + Σ_j a_kj ψ_j of points in the plane; see `fields.corner_functions` for ψ.
 
-    Flat parameters: the network's, then the factors ``(outputs, J)``, on which the outputs depend linearly.
+    Flat parameters: the network's, then the factors a_kj of the pairs (k, j) that the functions allow, output by output, on
+    which the outputs depend linearly.
     """
 
     def __init__(self, network: Network, corners: Sequence[CornerFunctions]) -> None:
@@ -27,9 +28,12 @@ class SingularNetwork(Network):
         self.network: Network = network
         self.corners = tuple(corners)
         self.inputs, self.outputs = network.inputs, network.outputs
-        count = sum(len(one.powers) for one in self.corners)
+        functions = [one for one in self.corners for _ in one.powers]
+        self.pairs = [
+            (k, j) for k in range(self.outputs) for j, one in enumerate(functions) if not one.outputs or k in one.outputs
+        ]
         # a submodule, so that its parameters are the last ones
-        self.factors = nn.ParameterList([nn.Parameter(torch.zeros(self.outputs, count, dtype=torch.float64))])
+        self.factors = nn.ParameterList([nn.Parameter(torch.zeros(len(self.pairs), dtype=torch.float64))])
 
     def with_network(self, network: Network) -> SingularNetwork:
         """Another network beside the same functions with the same factors."""
@@ -63,7 +67,8 @@ class SingularNetwork(Network):
 
     def sum(self, outputs: Jet, functions: Jet) -> Jet:
         """The outputs from those of the network and the functions at the same points."""
-        factors = self.factors[0]
+        flat, (k, j) = self.factors[0], zip(*self.pairs, strict=True)
+        factors = flat.new_zeros(self.outputs, functions.value.shape[1]).index_put((torch.tensor(k), torch.tensor(j)), flat)
         return outputs + functions.each(lambda part: torch.einsum("nj...,kj->nk...", part, factors))
 
     def prepare(self, points: Tensor, frame: Frame) -> tuple[object, Jet]:
@@ -89,11 +94,7 @@ class SingularTrace:
 
     def rows(self, cotangent: Jet) -> Tensor:
         """The columns of the network, then those of the factors, output by output."""
-        columns = [
-            pairing(cotangent[k], self.functions[j])[:, None]
-            for k in range(self.network.outputs)
-            for j in range(self.network.factors[0].shape[1])
-        ]
+        columns = [pairing(cotangent[k], self.functions[j])[:, None] for k, j in self.network.pairs]
         return torch.cat([self.inner.rows(cotangent), *columns], dim=1)
 
 
@@ -103,6 +104,7 @@ def corner_functions(stored: Sequence[Mapping[str, Any]]) -> list[CornerFunction
         CornerFunctions(
             tuple(one["point"]), tuple(one["matrix"]), float(one["opening"]),
             tuple((float(order), float(frequency), bool(sine), bool(log)) for order, frequency, sine, log in one["powers"]),
+            tuple(map(int, one.get("outputs", ()))),
         )
         for one in stored
     ]  # fmt: skip

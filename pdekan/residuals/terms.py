@@ -24,6 +24,8 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.singular_points import moved_aside
 
+CROSSING = 1e-6  # of the domain's size: points of interfaces as near to a crossing are left out
+
 
 @dataclass(frozen=True)
 class Term:
@@ -168,7 +170,9 @@ class _TermBuilder:
 
     def requirement(self, one: Requirement, rules: list[Quadrature]) -> Term:
         """The term of a requirement; of a mean it has a single residual, the mean of the operator less that of the value."""
-        term = self.term(one.label, "conditions", one.operator, one.value, one.rule(rules), one.place.sides)
+        term = _apart(
+            self.problem, self.term(one.label, "conditions", one.operator, one.value, one.rule(rules), one.place.sides)
+        )
         if not one.is_mean:
             return replace(term, faces=len(rules))
         target = (term.share @ term.target)[None]
@@ -197,6 +201,15 @@ class _TermBuilder:
     ) -> Term:
         """`term_at` with the problem and the device."""
         return term_at(self.problem, name, group, operator, value, rule, self.device, sides)
+
+
+def _apart(problem: Problem, term: Term) -> Term:
+    """A term without points at which interfaces cross: the solution may be singular there, and has no two sides."""
+    points = term.points[: len(term.target)]
+    apart = torch.ones(len(points), dtype=torch.bool, device=points.device)
+    for functions in problem.singular if term.sides == 2 else ():
+        apart &= torch.linalg.vector_norm(points - points.new_tensor(functions.point), dim=1) > CROSSING * problem.domain.size
+    return term if bool(apart.all()) else term.part(torch.nonzero(apart)[:, 0])
 
 
 def equation_terms(problem: Problem, rule: Quadrature, device: torch.device) -> list[Term]:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from pdekan.ansatz.unknowns import without_ansatz
+from pdekan.ansatz.unknowns import REGION_SAMPLES, region_numbers, without_ansatz
 from pdekan.cells.corners import Corner, vertices
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
@@ -28,9 +29,10 @@ from pdekan.fields.corner_functions import CornerFunctions
 from pdekan.fields.jets import TIME, Derivatives
 from pdekan.networks.singular import SingularNetwork
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import equation_terms
+from pdekan.residuals.terms import Term, equation_terms
 from pdekan.solutions.solution import Solution
 from pdekan.training.corner_compatibility import is_compatible
+from pdekan.training.crossings import BESIDE, Sector, crossings, exponents, is_straight
 from pdekan.training.schedule import is_open
 
 
@@ -57,11 +59,12 @@ Power = tuple[float, float, bool, bool]  # see `CornerFunctions`
 
 @dataclass(frozen=True)
 class Singularity:
-    """A corner with the exponents of the solution there, and the functions that a network has beside it."""
+    """A point, the angle of the domain there, the exponents of the solution, and the functions that a network has beside it."""
 
-    corner: Corner
+    point: tuple[float, float]
+    angle: float
     exponents: tuple[float, ...]
-    functions: CornerFunctions
+    functions: tuple[CornerFunctions, ...]
 
 
 def with_corner_functions(problem: Problem, resume: Solution | None = None) -> Problem:
@@ -74,15 +77,72 @@ def with_corner_functions(problem: Problem, resume: Solution | None = None) -> P
         return replace(problem, singular=network.corners) if isinstance(network, SingularNetwork) else problem
     if problem.enrichments or problem.training.optimizer != "gauss-newton" or not is_open(problem):
         return problem
-    return replace(problem, singular=tuple(one.functions for one in singularities(problem)))
+    return replace(problem, singular=tuple(part for one in singularities(problem) for part in one.functions))
 
 
 def singularities(problem: Problem, rule: CornerRule = RULE) -> list[Singularity]:
-    """The corners at which the solution of one equation of second order is singular, where its functions are known."""
+    """The points at which the solution of one equation of second order is singular, where its functions are known."""
     domain = _planar(problem.domain)
-    if domain is None or len(problem.equations) != 1 or len(problem.unknowns) != 1 or problem.interfaces:
+    if domain is None or len(problem.equations) != 1 or len(problem.unknowns) != 1:
         return []
+    if problem.interfaces:
+        return list(_at_crossings(problem, domain, rule))
     return [one for corner in vertices(domain) if (one := _singularity(problem, domain, corner, rule)) is not None]
+
+
+def _at_crossings(problem: Problem, domain: Planar, rule: CornerRule) -> Iterator[Singularity]:
+    """Where interfaces meet each other or the boundary: functions of their own in each sector that holds a region."""
+    shapes = [_planar(shape) for shape in problem.interfaces.values()]
+    if None in shapes:
+        return
+    for one in crossings(domain, [shape for shape in shapes if shape], lambda points: _scalars(problem, points)):
+        ends = None if one.sides is None else [_has_slope(problem, side) for side in one.sides]
+        if ends is not None and None in ends:
+            continue
+        orders = exponents(one.sectors, None if ends is None else (bool(ends[0]), bool(ends[1])), rule.highest)
+        orders = [order for order in orders if not _is_whole(order, rule)]
+        powers = tuple((order, order, sine, False) for order in orders for sine in (False, True))
+        parts = [_in_sector(problem, domain, one.point, sector, powers) for sector in one.sectors]
+        functions = tuple(part for part in parts if part is not None)
+        if orders and len(functions) == len(parts):
+            yield Singularity(one.point, sum(sector.opening for sector in one.sectors), tuple(orders), functions)
+
+
+def _in_sector(
+    problem: Problem, domain: Planar, point: tuple[float, float], sector: Sector, powers: tuple[Power, ...]
+) -> CornerFunctions | None:
+    """The functions in the region that a sector begins; None where the region goes beyond the sector."""
+    middle = sector.first + 0.5 * sector.opening
+    points = problem.domain.interior(*REGION_SAMPLES, 0).points
+    beside = np.array(point) + BESIDE * domain.size * np.array([math.cos(middle), math.sin(middle)])
+    own = region_numbers(problem, np.concatenate([beside[None], points]))
+    angles = np.arctan2(points[:, 1] - point[1], points[:, 0] - point[0]) - middle
+    angles = np.abs((angles + math.pi) % (2.0 * math.pi) - math.pi)
+    if (angles[own[1:] == own[0]] > 0.5 * sector.opening + 1e-9).any():
+        return None
+    c, s, size = math.cos(middle), math.sin(middle), domain.size
+    return CornerFunctions(point, (c / size, s / size, -s / size, c / size), sector.opening, powers, (int(own[0]),))
+
+
+def _scalars(problem: Problem, points: Array) -> Array | None:
+    """The coefficients k of k Δu in the equation at points; None where its second derivatives are others."""
+    (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
+    _, slope = term.linearised(term.zero())
+    if slope.second is None or term.frame.higher:
+        return None
+    tensors = _tensors(term, slope.second[:, 0])
+    k = tensors[:, 0, 0]
+    plain = (tensors - k[:, None, None] * torch.eye(2, dtype=torch.float64)).abs().max() <= 1e-12 * k.abs().max()
+    return np.abs(k.numpy()) if bool(plain) and bool((k * k[0] > 0.0).all()) else None
+
+
+def _tensors(term: Term, second: Tensor) -> Tensor:
+    """The coefficients ``(n, 2, 2)`` of the second derivatives of a term."""
+    if term.frame.level is Derivatives.SUMMED:
+        return second[:, :, None] * torch.eye(2, dtype=torch.float64)
+    if term.frame.level is Derivatives.DIAGONAL:
+        return torch.diag_embed(second)
+    return torch.stack([second[:, 0], 0.5 * second[:, 1], 0.5 * second[:, 1], second[:, 2]], dim=1).reshape(-1, 2, 2)
 
 
 def _planar(domain: Domain) -> Planar | None:
@@ -101,25 +161,24 @@ def _singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerR
     opening, matrix = _turned(corner, matrix)
     different = kinds[0] != kinds[1]
     steps = ((k - 0.5 if different else float(k)) * math.pi / opening for k in itertools.count(1))
-    exponents, straight = list(itertools.takewhile(lambda step: step <= rule.highest, steps)), _are_straight(domain, corner)
+    orders, straight = list(itertools.takewhile(lambda step: step <= rule.highest, steps)), _are_straight(domain, corner)
     if not straight or is_compatible(problem, corner):  # then there are no logarithms beside the polynomials
-        exponents = [exponent for exponent in exponents if not _is_whole(exponent, rule)]
-    if not exponents:
+        orders = [order for order in orders if not _is_whole(order, rule)]
+    if not orders:
         return None
-    plain = plain and straight
-    powers = tuple(_powers(exponents, bool(kinds[0]), plain, rule))
+    powers = tuple(_powers(orders, bool(kinds[0]), plain and straight, rule))
     m = tuple(float(one) for one in (matrix / domain.size).ravel())
     functions = CornerFunctions(corner.point, (m[0], m[1], m[2], m[3]), opening, powers)
-    return Singularity(corner, tuple(exponents), functions)
+    return Singularity(corner.point, corner.angle, tuple(orders), (functions,))
 
 
-def _powers(exponents: list[float], slope: bool, plain: bool, rule: CornerRule) -> Iterator[Power]:
+def _powers(orders: list[float], slope: bool, plain: bool, rule: CornerRule) -> Iterator[Power]:
     """The functions of some exponents, each once. slope: whether the slope is given on the first side.
 
     Where an exponent is an integer, its function is a polynomial, but a source may make a logarithm beside it.
     """
     found: list[Power] = []
-    for exponent in exponents:
+    for exponent in orders:
         whole = _is_whole(exponent, rule)
         for m in range(1 if plain or whole else rule.more + 1):
             for frequency in (abs(exponent + m - 2 * b) for b in range(m + 1)):
@@ -159,13 +218,7 @@ def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRul
     _, slope = term.linearised(term.zero())
     if slope.second is None or slope.gradient is None or term.frame.higher:
         return None
-    second = slope.second[:, 0]
-    if term.frame.level is Derivatives.SUMMED:
-        tensors = second[:, :, None] * torch.eye(2, dtype=torch.float64)
-    elif term.frame.level is Derivatives.DIAGONAL:
-        tensors = torch.diag_embed(second)
-    else:
-        tensors = torch.stack([second[:, 0], 0.5 * second[:, 1], 0.5 * second[:, 1], second[:, 2]], dim=1).reshape(-1, 2, 2)
+    tensors = _tensors(term, slope.second[:, 0])
     values, vectors = np.linalg.eigh(tensors[0].numpy() * np.sign(float(tensors[0].trace())))
     if not values[0] > 1e-6 * values[1]:
         return None
@@ -196,9 +249,4 @@ def _is_crossed(domain: Planar, corner: Corner, rule: CornerRule) -> bool:
 
 def _are_straight(domain: Planar, corner: Corner) -> bool:
     """Whether both sides of a corner are straight."""
-    for arc in domain.arcs:
-        if arc.name in corner.sides:
-            start, middle, end = arc.at(np.linspace(*arc.span, 3))
-            if np.linalg.norm(middle - 0.5 * (start + end)) > SAME * domain.size:
-                return False
-    return True
+    return all(is_straight(arc, domain.size) for arc in domain.arcs if arc.name in corner.sides)
