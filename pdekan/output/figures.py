@@ -210,7 +210,8 @@ def write_all(
 ) -> dict[str, Path]:
     """Write the figures of a run into an existing directory, until interrupted; their paths by name.
 
-    "solution" and, with an exact solution, "exact" and "error"; "solution_u", … where there are several unknowns; "profiles"
+    "solution" and, with an exact solution, "exact" and "error"; "solution_u", … where there are several unknowns, and for
+    modulus and phase; "profiles"
     of one dimension in time; vectors by their names; "residual" and "history". Raises OutputError and OSError.
     """
     figures: dict[str, Callable[[], Figure]] = {}
@@ -223,6 +224,7 @@ def write_all(
             figures |= {f"{draw.__name__}{ending}": partial(draw, samples, unknown) for draw in (exact, error)}
         if samples.times.size and len(samples.layout.space) == 1:
             figures[f"profiles{ending}"] = partial(profiles, samples, unknown)
+    figures |= {f"solution_{name}": partial(solution, samples, name) for name in samples.polar}
     figures |= {name: partial(vector, samples, name) for name in samples.labels.vectors}
     if samples.residuals:
         figures["residual"] = partial(residual, samples)

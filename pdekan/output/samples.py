@@ -161,6 +161,11 @@ def residual_names(equations: int, coordinates: tuple[str, ...], unknowns: tuple
     return tuple(free_name(f"residual_{k}", taken) for k in range(1, equations + 1))
 
 
+def polar_names(name: str) -> tuple[str, str]:
+    """The names of the modulus and the phase of a complex unknown."""
+    return f"{name}_abs", f"{name}_arg"
+
+
 def free_name(name: str, taken: tuple[str, ...]) -> str:
     """The name with "_" appended until it is not taken."""
     while name in taken:
@@ -238,6 +243,13 @@ class Samples:
         """The names of the residuals among the fields."""
         of = (self.layout.coordinates, self.unknowns)
         return tuple(name for name in (*residual_names(1, *of), *residual_names(len(self.fields), *of)) if name in self.fields)
+
+    @property
+    def polar(self) -> tuple[str, ...]:
+        """The names of modulus and phase of complex unknowns among the fields, u_abs and u_arg for the parts u_re and u_im."""
+        bases = [name.removesuffix("_re") for name in self.unknowns if name.endswith("_re")]
+        names = [polar_names(base) for base in bases if f"{base}_im" in self.unknowns]
+        return tuple(name for pair in names for name in pair if name in self.fields)
 
     @property
     def times(self) -> Array:

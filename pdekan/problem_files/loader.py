@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from pdekan.domains.base import Domain
 from pdekan.problem_files import domains, schema
+from pdekan.problem_files.complex_numbers import parts_of, with_real_unknowns
 from pdekan.problem_files.domains import built
 from pdekan.problem_files.folder import Folder
 from pdekan.problem_files.interpreter import FUNCTIONS
@@ -92,6 +93,7 @@ def _problem(
             source.add(*described(item, source.data))
         source.check()
         raise
+    file = with_real_unknowns(file, source)
     problem = _Resolver(file, source, folder).problem(domain, data, tables)
     for one in members(problem):
         for path, message in probe(one):
@@ -159,6 +161,7 @@ class _Resolver:
                 title=file.title,
                 reference=file.reference,
                 unknowns=self.unknowns,
+                complex={name: parts_of(name) for name in file.complex},
                 parameters=parameters,
                 ranges=self.ranges,
                 data=tuple(measured),

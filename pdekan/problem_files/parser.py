@@ -98,18 +98,23 @@ class Scope:
 
 def parse(text: str, scope: Scope) -> Expression:
     """Parse an expression. Raises ExpressionError with the column of the fault."""
+    tree, start = syntax_tree(text)
+    return _Translator(text, start, scope).translate(tree)
+
+
+def syntax_tree(text: str) -> tuple[ast.expr, int]:
+    """The syntax tree of a text, and the column where it starts. Raises ExpressionError with the column of a fault."""
     check_tokens(text)
     # Python's grammar reads line breaks as ends of statements
     flat = re.sub(r"\s", " ", text)
     start = len(flat) - len(flat.lstrip())
     try:
-        tree = ast.parse(flat.strip(), mode="eval").body
+        return ast.parse(flat.strip(), mode="eval").body, start
     except SyntaxError as error:
         column = start + (error.offset or len(flat) + 1)
         raise ExpressionError(f"cannot be read as a formula at column {column}, near {_near(flat, column)}") from None
     except (MemoryError, RecursionError, ValueError, OverflowError):
         raise ExpressionError("too deeply nested; break it up with [functions]") from None
-    return _Translator(text, start, scope).translate(tree)
 
 
 def number(text: str) -> float:

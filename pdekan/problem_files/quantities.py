@@ -41,7 +41,7 @@ def _quantity(text: str, scope: Scope, domain: Domain, depth: int) -> Quantity:
     if depth > MAX_DEPTH:
         raise ExpressionError(f"integrals are nested more than {MAX_DEPTH} deep")
     pieces, found, place = list[str](), dict[str, Functional](), 0
-    for kind, start, end, arguments in _calls(text):
+    for kind, start, end, arguments in calls(text):
         one = _functional(kind, arguments, scope, domain, depth)
         if one is not None:
             name = f"functional{len(found) + 1}_"
@@ -110,7 +110,7 @@ def _place(arguments: list[str], scope: Scope, domain: Domain) -> dict[str, floa
     return found
 
 
-def _calls(text: str) -> Iterator[tuple[str, int, int, list[str]]]:
+def calls(text: str) -> Iterator[tuple[str, int, int, list[str]]]:
     """The outermost calls of functionals: kind, start, end, and the texts of their arguments."""
     place = 0
     while (match := _CALL.search(text, place)) is not None:

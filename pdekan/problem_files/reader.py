@@ -7,7 +7,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,7 +48,8 @@ class ProblemFileError(ProblemError):
 class Source:
     """The text of a problem file, its data, and the messages about its faults so far.
 
-    where: its name in messages. text: with the overrides. lines: of the keys. overridden: keys.
+    where: its name in messages. text: with the overrides. lines: of the keys. overridden: keys. origin: from the keys of what
+    is made of the data to the keys of the file.
     """
 
     where: str
@@ -57,9 +58,11 @@ class Source:
     lines: dict[Key, int]
     overridden: tuple[Key, ...] = ()
     messages: list[str] = field(default_factory=list)
+    origin: Callable[[Key], Key] = lambda path: path
 
     def add(self, path: Key, message: str) -> None:
         """Add a message about a key."""
+        path = self.origin(path)
         key = ".".join(str(part) for part in path)
         if any(path[: len(start)] == start for start in self.overridden):
             place = f"{self.where} (overridden)"

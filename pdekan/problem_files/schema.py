@@ -214,6 +214,7 @@ class ProblemFile(Table):
     title: Title = Field(default="", description="a line for figures and lists")
     reference: Title = Field(default="", description="where the problem was published")
     unknowns: list[Name] = Field(default=["u"], min_length=1, max_length=MAX_UNKNOWNS, description="names of what is sought")
+    complex: list[Name] = Field(default=[], max_length=MAX_UNKNOWNS, description="unknowns that are complex")
     domain: Any
     parameters: dict[Name, Value] = Field(default={}, max_length=200, description="numbers by name, given or sought")
     functions: dict[Name, Formula] = Field(default={}, max_length=200, description="formulas by name, used in other formulas")

@@ -68,10 +68,11 @@ class Problem:
     errors where no formula is known: "fem" for finite elements, or the path of a file. interfaces: shapes by name, across whose
     boundaries the unknowns or their slopes may jump. tables: those that formulas of a problem file use. narrow: places that
     were found in the data, at which points are laid more densely. outputs: quantities of the solution by name. singular:
-    functions of corners that networks have beside them. text: that of the problem file, if there is one. times: at which the
-    solution is written and drawn. units: of coordinates, unknowns and parameters. vectors: unknowns that are the components of
-    a vector along the coordinates of space, by the vector's name. Raises ProblemError for arguments of other types, for names
-    that do not exist and for EXACT without an exact solution.
+    functions of corners that networks have beside them. text: that of the problem file, if there is one. complex: the unknowns
+    that are the real and the imaginary part of complex ones, by their names. times: at which the solution is written and drawn.
+    units: of coordinates, unknowns and parameters. vectors: unknowns that are the components of a vector along the coordinates
+    of space, by the vector's name. Raises ProblemError for arguments of other types, for names that do not exist and for EXACT
+    without an exact solution.
     """
 
     domain: Domain
@@ -84,6 +85,7 @@ class Problem:
     title: str = ""
     reference: str = ""
     unknowns: tuple[str, ...] = ("u",)
+    complex: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +54,8 @@ def _number(text: str) -> float:
 def along(solution: Solution, ends: Mapping[str, tuple[float, float]], count: int) -> str:
     """CSV of coordinates, unknowns, and exact solutions where known, at evenly spaced points; empty outside of the domain."""
     points = np.stack([np.linspace(*ends[name], max(2, count)) for name in solution.domain.coordinates], axis=1)
-    values = solution(points).reshape(len(points), len(solution.unknowns))
+    parts = replace(solution, problem=None)  # with the parts of complex unknowns
+    values = parts(points).reshape(len(points), len(solution.unknowns))
     columns = dict(zip((*solution.domain.coordinates, *solution.unknowns), (*points.T, *values.T), strict=True))
     for name, column in exact_values(solution.problem, solution.reference, solution.tensor(points)).items():
         columns[f"{name}_exact"] = np.where(np.isnan(values[:, 0]), np.nan, column)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
@@ -112,7 +112,7 @@ def _finite_elements(problem: Problem, network: Network) -> ReferenceSolution:
 
 def _from_file(problem: Problem, path: Path) -> ReferenceSolution:
     if path.suffix == RUN:
-        solution = load_solution(path)
+        solution = replace(load_solution(path), problem=None)  # with the parts of complex unknowns
         coordinates, unknowns = problem.domain.coordinates, problem.unknowns
         if (solution.domain.coordinates, solution.unknowns) != (coordinates, unknowns):
             raise ProblemError(

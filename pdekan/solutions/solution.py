@@ -23,7 +23,7 @@ from pdekan.networks.evaluation import evaluate
 from pdekan.networks.family import FamilyNetwork
 from pdekan.output import views
 from pdekan.output.record import Record
-from pdekan.output.samples import Labels, Samples, field_name
+from pdekan.output.samples import Labels, Samples, field_name, polar_names
 from pdekan.problems.formulas import Formula
 from pdekan.problems.problem import Problem
 from pdekan.solutions import exports, families, integrals, sampling, storage, tensors
@@ -100,19 +100,20 @@ class Solution:
         A tensor of points gives a tensor, which autograd differentiates by them.
 
         parameters: of a family, a value of each; with m values there are ``(m, n)`` values of the solution. Points with further
-        columns, one for each parameter, have values of their own.
+        columns, one for each parameter, have values of their own. Values of complex unknowns are complex, with one number for
+        both of their parts, and so are derivatives.
         """
         if isinstance(points, torch.Tensor) and not parameters:
             return tensors.values(self, points)
-        return self._evaluated(points, Derivatives.VALUE, parameters)
+        return self._joined(self._evaluated(points, Derivatives.VALUE, parameters), -1)
 
     def gradient(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
         """Gradients ``(n, d)`` at points, by every coordinate, t included; of several unknowns ``(n, unknowns, d)``."""
-        return self._evaluated(points, Derivatives.GRADIENT, parameters)
+        return self._joined(self._evaluated(points, Derivatives.GRADIENT, parameters), -2)
 
     def hessian(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
         """Second derivatives ``(n, d, d)`` at points, by pairs of coordinates; of several unknowns ``(n, unknowns, d, d)``."""
-        return self._evaluated(points, Derivatives.FULL, parameters)
+        return self._joined(self._evaluated(points, Derivatives.FULL, parameters), -3)
 
     def integral(self, formula: Formula, on: str | Sequence[str] = "domain") -> float:
         """∫ of a formula of coordinates and unknowns, such as ``lambda u: u**2``, over the domain or over faces."""
@@ -166,6 +167,19 @@ class Solution:
         given = families.checked(family, parameters)
         found = np.tensordot(family.weights(given, by), jets, 1)
         return np.asarray(found[0] if all(np.ndim(value) == 0 for value in parameters.values()) else found)
+
+    def _joined(self, values: Array, axis: int) -> Array:
+        """Values with the parts of complex unknowns, which lie along an axis, made one."""
+        parts = {} if self.problem is None else dict(self.problem.complex.values())
+        if not parts:
+            return values
+        columns: list[Any] = []
+        for k, name in enumerate(self.unknowns):
+            if name in parts:
+                columns.append(values.take(k, axis) + 1j * values.take(self.unknowns.index(parts[name]), axis))
+            elif name not in parts.values():
+                columns.append(values.take(k, axis))
+        return np.asarray(columns[0] if len(columns) == 1 else np.stack(columns, axis))
 
     def _checked(self, points: ArrayLike, d: int, more: int = 0) -> tuple[Array, NDArray[np.bool_]]:
         """Points ``(n, d + more)``, and which are outside of the domain. Raises ValueError for another shape."""
@@ -255,6 +269,10 @@ class Solution:
             if name in exact:
                 fields[field_name("exact", name, coordinates, self.unknowns)] = exact[name]
                 fields[field_name("error", name, coordinates, self.unknowns)] = values[:, k] - exact[name]
+        for name, (real, imaginary) in ({} if self.problem is None else self.problem.complex).items():
+            modulus, phase = polar_names(name)
+            fields[modulus] = np.hypot(fields[real], fields[imaginary])
+            fields[phase] = np.arctan2(fields[imaginary], fields[real])
         return fields | residual_values(self.problem, self.network, self.tensor(points))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
@@ -74,6 +74,7 @@ class Samples:
 def samples(solution: Solution, unknown: int, noise: float) -> Samples:
     """An unknown of a solution on `inner_box` of its domain."""
     lower, upper = inner_box(solution.domain)
+    solution = replace(solution, problem=None)  # with the parts of complex unknowns
     several = len(solution.unknowns) > 1
 
     def value(points: Array) -> Array:
