@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,7 @@ def call(arguments: list[str], follow: bool) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "problems" / "data" / "soil_profile.csv", tmp_path)  # a table that an example names
     names: dict[str, Any] = {}
     for language, block in blocks(page):
         if language == "toml":
