@@ -1,0 +1,154 @@
+"""Write reference solutions and measurements of the PINNacle suite to problems/pinnacle/data.
+
+    python tests/benchmarks/pinnacle_references.py
+
+As in references.py every solution is computed twice, and rejected where the two differ by more than the accuracy stated in the
+file; as in make_data.py measurements are values of a closed form with normally distributed errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import references
+from numpy.polynomial import Legendre
+from numpy.polynomial.legendre import leggauss
+from numpy.typing import NDArray
+
+FOLDER = Path(__file__).parents[2] / "problems" / "pinnacle" / "data"
+Array = NDArray[np.float64]
+
+
+def kuramoto_sivashinsky(t: Array, modes: int, h: float) -> Array:
+    """u_t + 100/16 u u_x + 100/16² u_xx + 100/16⁴ u_xxxx = 0 from cos x (1 + sin x), periodic on [0, 2π], ``(modes, len(t))``.
+
+    Fourier and ETDRK4: Kassam, Trefethen, SIAM J. Sci. Comput. 26 (2005) 1214-1233, eqs. 2.5 and 3.1. h: the step, of which
+    all of `t` are multiples.
+    """
+    x = 2.0 * np.pi * np.arange(modes) / modes
+    k = np.fft.rfftfreq(modes, 1.0 / modes)
+    linear = 100 / 16**2 * k**2 - 100 / 16**4 * k**4
+    circle = np.exp(1j * np.pi * (np.arange(1, 65) - 0.5) / 64)
+    z = h * linear[:, None] + circle
+    half, whole = np.exp(h * linear / 2), np.exp(h * linear)
+    q = h * ((np.exp(z / 2) - 1) / z).mean(1).real
+    f1 = h * ((-4 - z + np.exp(z) * (4 - 3 * z + z**2)) / z**3).mean(1).real
+    f2 = h * ((2 + z + np.exp(z) * (z - 2)) / z**3).mean(1).real
+    f3 = h * ((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3).mean(1).real
+    kept = k <= modes / 3  # products have no aliases below
+
+    def slope(v: NDArray[np.complex128]) -> NDArray[np.complex128]:
+        return -0.5 * 100 / 16 * 1j * k * np.fft.rfft(np.fft.irfft(v, modes) ** 2) * kept
+
+    v, out = np.fft.rfft(np.cos(x) * (1.0 + np.sin(x))), [np.cos(x) * (1.0 + np.sin(x))]
+    for steps in np.rint(np.diff(t) / h).astype(int):
+        for _ in range(steps):
+            n0 = slope(v)
+            a = half * v + q * n0
+            n1 = slope(a)
+            b = half * v + q * n1
+            n2 = slope(b)
+            n3 = slope(half * a + q * (2.0 * n2 - n0))
+            v = whole * v + f1 * n0 + 2.0 * f2 * (n1 + n2) + f3 * n3
+        out.append(np.fft.irfft(v, modes))
+    return np.array(out).T
+
+
+def with_curvature(u: Array, points: int) -> dict[str, Array]:
+    """u and w = u_xx at evenly spaced points, from periodic values, with the first ones again at the end."""
+    k = np.fft.rfftfreq(len(u), 1.0 / len(u))
+    w = np.fft.irfft(-(k[:, None] ** 2) * np.fft.rfft(u, axis=0), len(u), axis=0)
+    columns = {"u": u, "w": w}
+    return {name: np.concatenate([one, one[:1]])[:: len(u) // points] for name, one in columns.items()}
+
+
+def cavity(x: Array, n: int, nu: float = 0.01) -> dict[str, Array]:
+    """Velocity and pressure of a flow in the unit square below a lid with u = 4 x (1 - x), at the points (x, x).
+
+    ν ∫ Δψ Δφ + ∫ Δψ (ψ_y φ_x - ψ_x φ_y) = 0 for the stream function ψ, which is that of the lid and the sum of clamped
+    polynomials as in `references.driven_cavity`, by Newton's method; ∇p = ν Δ(u, v) - (u, v)·∇(u, v) in the mean square.
+    """
+    q, w = leggauss(n + 12)
+    q, w = 0.5 * (q + 1.0), 0.5 * w
+    area = np.multiply.outer(w, w).ravel()
+    s = Legendre([0.0, 1.0], domain=[0.0, 1.0])
+    legendre = [Legendre.basis(i, domain=[0.0, 1.0]) for i in range(n)]
+    clamped = [((1.0 - s**2) / 4.0) ** 2 * p / (1.0 + i) ** 1.5 for i, p in enumerate(legendre)]
+    lid, height = 1.0 - s**2, (s + 1.0) ** 2 * (s - 1.0) / 8.0
+
+    def table(functions: list[Legendre], order: int, at: Array) -> Array:
+        return np.stack([f.deriv(order)(at) if order else f(at) for f in functions], axis=1)
+
+    def basis(a: int, b: int) -> Array:
+        return np.kron(table(clamped, a, q), table(clamped, b, q))
+
+    def of_lid(a: int, b: int, at: Array) -> Array:
+        along, up = (f.deriv(k)(at) if k else f(at) for f, k in ((lid, a), (height, b)))
+        return np.multiply.outer(along, up)
+
+    curl, across, along = basis(2, 0) + basis(0, 2), basis(1, 0), basis(0, 1)
+    lid_curl, lid_x, lid_y = ((of_lid(a, b, q)).ravel() for a, b in ((2, 0), (1, 0), (0, 1)))
+    lid_curl = lid_curl + of_lid(0, 2, q).ravel()
+    c = np.zeros(n * n)
+    weighted = [(area[:, None] * part).T for part in (curl, across, along)]
+    for _ in range(12):
+        vorticity, psi_x, psi_y = curl @ c + lid_curl, across @ c + lid_x, along @ c + lid_y
+        residual = nu * weighted[0] @ vorticity + weighted[1] @ (vorticity * psi_y) - weighted[2] @ (vorticity * psi_x)
+        jacobian = nu * weighted[0] @ curl + weighted[1] @ (psi_y[:, None] * curl + vorticity[:, None] * along)
+        jacobian -= weighted[2] @ (psi_x[:, None] * curl + vorticity[:, None] * across)
+        step = np.linalg.solve(jacobian, residual)
+        c -= step
+        if np.abs(step).max() < 1e-13 * np.abs(c).max():
+            break
+    matrix = c.reshape(n, n)
+
+    def psi(a: int, b: int, at: Array) -> Array:
+        return np.asarray(table(clamped, a, at) @ matrix @ table(clamped, b, at).T + of_lid(a, b, at))
+
+    u, v = psi(0, 1, q), -psi(1, 0, q)
+    p_x = nu * (psi(2, 1, q) + psi(0, 3, q)) - u * psi(1, 1, q) - v * psi(0, 2, q)
+    p_y = -nu * (psi(3, 0, q) + psi(1, 2, q)) + u * psi(2, 0, q) + v * psi(1, 1, q)
+    values, slopes = table(legendre, 0, q), table(legendre, 1, q)
+    mass, stiffness = (part.T @ (w[:, None] * part) for part in (values, slopes))
+    weights = np.multiply.outer(w, w)
+    right = (slopes.T @ (weights * p_x) @ values + values.T @ (weights * p_y) @ slopes).reshape(-1)
+    p = np.zeros(n * n)  # the constant is left at zero, which is the mean
+    p[1:] = np.linalg.solve((np.kron(stiffness, mass) + np.kron(mass, stiffness))[1:, 1:], right[1:])
+    there = table(legendre, 0, x)
+    return {"u": psi(0, 1, x), "v": -psi(1, 0, x), "p": there @ p.reshape(n, n) @ there.T}
+
+
+def measurements() -> None:
+    """Potentials on a grid of 50 x 50 points, and temperatures at 2500 random points, with errors of 0.1."""
+    generator = np.random.default_rng(5)
+    x, y = (part.ravel() for part in np.meshgrid(np.linspace(0.0, 1.0, 50), np.linspace(0.0, 1.0, 50), indexing="ij"))
+    u = np.sin(np.pi * x) * np.sin(np.pi * y) + 0.1 * generator.standard_normal(2500)
+    np.savetxt(FOLDER / "poisson_inv.csv", np.stack([x, y, u], 1), "%.6g", ",", header="x,y,u", comments="")
+    x, y, t = *generator.uniform(-1.0, 1.0, (2, 2500)), generator.random(2500)
+    u = np.exp(-t) * np.sin(np.pi * x) * np.sin(np.pi * y) + 0.1 * generator.standard_normal(2500)
+    np.savetxt(FOLDER / "heat_inv.csv", np.stack([x, y, t, u], 1), "%.6g", ",", header="x,y,t,u", comments="")
+
+
+def main() -> None:
+    """All files."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    references.FOLDER = FOLDER
+    measurements()
+    t = np.linspace(0.0, 1.0, 101)
+    x = np.sinh(5.0 * np.linspace(-1.0, 1.0, 201)) / np.sinh(5.0)  # crowded at the front
+    source = "Burgers' equation, nu = 0.01/pi, from -sin(pi x): formula of Cole and Hopf"
+    fine = {"u": references.burgers(x, t, 300)}
+    references.write("burgers_1d", source, {"x": x, "t": t}, {"u": references.burgers(x, t, 200)}, fine)
+    coarse, fine = (kuramoto_sivashinsky(t, modes, h) for modes, h in ((256, 1e-4), (512, 5e-5)))
+    x = np.linspace(0.0, 2.0 * np.pi, 257)
+    source = "Kuramoto-Sivashinsky, 100/16, 100/16^2, 100/16^4, from cos(x) (1 + sin(x)): Fourier and ETDRK4"
+    both = (with_curvature(one, 256) for one in (coarse, fine))
+    references.write("kuramoto_sivashinsky", source, {"x": x, "t": t}, *both, 5e-5)
+    x = 0.5 * (1.0 - np.cos(np.pi * np.arange(65) / 64))
+    source = "Navier-Stokes, Reynolds number 100, u = 4 x (1 - x) at y = 1: stream function, Legendre and Galerkin, Newton"
+    references.write("ns_2d_c", source, {"x": x, "y": x}, cavity(x, 36), cavity(x, 48), 5e-5)
+
+
+if __name__ == "__main__":
+    main()
