@@ -90,6 +90,7 @@ STATED = {
     "soil_profile": WELL,
     "stokes": ONE_STEP,
     "telegraph": SMOOTH,
+    "thermostat": SMOOTH,
     "family_disk": Stated(1e-6, nightly=True),
     "family_heat": Stated(1e-6, nightly=True),
     "family_helmholtz": Stated(1e-6, nightly=True),

@@ -19,6 +19,7 @@ from pdekan.problem_files import domains, schema
 from pdekan.problem_files.complex_numbers import parts_of, with_real_unknowns
 from pdekan.problem_files.domains import built
 from pdekan.problem_files.folder import Folder
+from pdekan.problem_files.integral_terms import IntegralTerms
 from pdekan.problem_files.interpreter import FUNCTIONS
 from pdekan.problem_files.library import library
 from pdekan.problem_files.measurements import read_measurements
@@ -137,12 +138,15 @@ class _Resolver:
         file = self.file
         domain = self.domain() if domain is None else domain
         tables = self.tables(domain) if tables is None else tables
-        scope = self.scope(domain, tables)
+        scope, self.integrals = self.scope(domain, tables), IntegralTerms(domain)
         exact, reference = self.exact(scope), self.reference(stored=data is not None)
         operators, sources = self.equations(scope)
         one = len(operators) == 1
         conditions = [self.condition(k, item, domain, scope) for k, item in enumerate(file.conditions)]
-        parameters = self.parameters()
+        parameters = self.parameters() | self.integrals.parameters
+        conditions += self.integrals.conditions(scope)
+        if self.ranges and self.integrals.found:
+            self.source.add(("parameters",), "a family has no integrals in its equations and conditions; state one value")
         enrichments = [self.enrichment(k, item, scope) for k, item in enumerate(file.enrichment)]
         interfaces = self.interfaces()
         measured = self.data(domain) if data is None else data
@@ -150,7 +154,7 @@ class _Resolver:
         outputs = self.outputs(scope, domain)
         self.source.check()
         with self.noting():
-            return Problem(
+            problem = Problem(
                 domain=domain,
                 equation=operators[0] if one else operators,
                 source=sources[0] if one else sources,
@@ -174,6 +178,7 @@ class _Resolver:
                 text=self.source.text,
                 **shown,
             )
+            return self.integrals.known(problem)
         raise ProblemFileError(self.source.messages)
 
     def domain(self) -> Domain:
@@ -257,10 +262,12 @@ class _Resolver:
         """A scalar formula that does, or does not, depend on an unknown."""
         found: list[Expression] = []
         with self.noting(*path):
+            if of_unknown:
+                text, scope = self.integrals.taken_out(text, scope)
             expression = parse(text, scope)
             if expression.kind is Kind.VECTOR:
                 raise ProblemError("is a vector; a scalar is needed (dot, div, sum and prod make one)")
-            mentioned = [name for name in self.unknowns if name in expression.names]
+            mentioned = [name for name in (*self.unknowns, *self.integrals.found) if name in expression.names]
             if of_unknown and not mentioned:
                 raise ProblemError(f"does not mention {_one_of(self.unknowns)}")
             if not of_unknown and mentioned:

@@ -6,7 +6,7 @@ The functionals are taken out of the text first, as they name faces and coordina
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -37,18 +37,27 @@ def quantity(text: str, scope: Scope, domain: Domain) -> Quantity:
     return found
 
 
-def _quantity(text: str, scope: Scope, domain: Domain, depth: int) -> Quantity:
+def taken_out(text: str, scope: Scope, domain: Domain, name: Callable[[Functional], str], depth: int = 0) -> str:
+    """A text with names in the place of its outermost functionals. Raises ExpressionError."""
     if depth > MAX_DEPTH:
         raise ExpressionError(f"integrals are nested more than {MAX_DEPTH} deep")
-    pieces, found, place = list[str](), dict[str, Functional](), 0
+    pieces, place = list[str](), 0
     for kind, start, end, arguments in calls(text):
         one = _functional(kind, arguments, scope, domain, depth)
         if one is not None:
-            name = f"functional{len(found) + 1}_"
-            found[name] = one
-            pieces += [text[place:start], name]
+            pieces += [text[place:start], name(one)]
             place = end
-    outer = "".join([*pieces, text[place:]])
+    return "".join([*pieces, text[place:]])
+
+
+def _quantity(text: str, scope: Scope, domain: Domain, depth: int) -> Quantity:
+    found: dict[str, Functional] = {}
+
+    def name(one: Functional) -> str:
+        found[key := f"functional{len(found) + 1}_"] = one
+        return key
+
+    outer = taken_out(text, scope, domain, name, depth)
     expression = parse(outer, replace(scope, unknowns=(*scope.unknowns, *found)))
     if expression.kind is Kind.VECTOR:
         raise ExpressionError("is a vector; a scalar is needed (dot, div, sum and prod make one)")
