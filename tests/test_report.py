@@ -20,6 +20,9 @@ from pdekan.domains.box import box
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.shapes import disk
 from pdekan.output.frames import MAX_BYTES, frames
+from pdekan.output.report_page import Section, code, paragraph, table
+from pdekan.output.report_page import page as page_of
+from pdekan.output.report_plots import Shown, plots
 from pdekan.output.samples import Samples
 from pdekan.problem_files.typesetting import mathml
 from pdekan.solutions.sampling import sample
@@ -63,6 +66,9 @@ alpha = "m2/s"
 
 [time]
 outputs = 5
+
+[outputs]
+heat = "integral(u**2)"
 """
 
 
@@ -121,7 +127,15 @@ def test_the_page_is_one_small_file_that_refers_to_nothing_else(page: Path) -> N
 def test_the_page_has_the_problem_its_parameters_and_how_to_repeat_it(page: Path) -> None:
     text = page.read_text()
     assert "<mfrac><mrow><mo>∂</mo><mi>u</mi></mrow><mrow><mo>∂</mo><mi>t</mi></mrow></mfrac>" in text
-    for wanted in ("95 % interval", "(m2/s)", "pdekan solve", "--seed 0", "prefers-color-scheme: dark", "@media print"):
+    for wanted in (
+        "95 % interval",
+        "(m2/s)",
+        "<th scope=row>heat</th>",
+        "pdekan solve",
+        "--seed 0",
+        "prefers-color-scheme: dark",
+        "@media print",
+    ):
         assert wanted in text
 
 
@@ -176,6 +190,22 @@ def test_frames_have_the_values_at_their_places(name: str) -> None:
     inside = np.isfinite(values)
     assert inside.mean() > (0.3 if name == "ball" else 0.7)
     np.testing.assert_allclose(values[inside], expected[inside], atol=1e-9)
+
+
+def test_texts_of_files_cannot_become_part_of_the_page() -> None:
+    hostile = "</script><script>alert(1)</script>"
+    found = frames(linear("line"), {"u": linear("line").fields["u"]})
+    columns = {name: np.array([1.0, np.nan]) for name in ("step", "loss")}
+    drawn = plots(found, [Shown("u", hostile, hostile)], {"x": hostile}, columns)
+    assert drawn.script.count("<script") == 1
+    assert "alert(1)</script>" not in drawn.script
+    body = paragraph("<b>") + table(("<b>",), [("<b>", "<b>")]) + code("<b>", "<b>")
+    assert "<b>" not in page_of("<b>", "", [Section("<b>", body)])
+
+
+def test_a_history_without_numbers_is_drawn_empty() -> None:
+    found = frames(linear("line"), {"u": linear("line").fields["u"]})
+    assert "history" in plots(found, [], {"x": "x"}, {"step": np.empty(0), "loss": np.empty(0)}).places
 
 
 def test_a_study_has_a_report_without_scripts(tmp_path: Path) -> None:

@@ -92,10 +92,7 @@ def _slider(fields: Frames, labels: Mapping[str, str], updates: Sequence[Update]
     slider.js_on_change(
         "value",
         CustomJS(
-            args={
-                "parts": [list(one) for one in updates],
-                "slider": slider,
-            },
+            args={"parts": [list(one) for one in updates], "slider": slider},
             code="""
             for (const [shown, all, names] of parts) {
                 const data = {...shown.data};
@@ -239,7 +236,8 @@ def _history(columns: Mapping[str, Array]) -> figure:
             plot.line("step", "value", source=source, color=colour, line_width=2, legend_label=label)
             plot.scatter("step", "value", source=source, color=colour, size=5 if drawn.size < 60 else 2)
     plot.add_tools(HoverTool(tooltips=[("step", "@step"), ("value", "@value{0.00e+0}")]))
-    plot.legend.background_fill_alpha = plot.legend.border_line_alpha = 0.0
-    plot.legend.label_text_color, plot.legend.orientation = INK, "horizontal"
-    plot.add_layout(plot.legend[0], "above")
+    if plot.renderers:
+        plot.legend.background_fill_alpha = plot.legend.border_line_alpha = 0.0
+        plot.legend.label_text_color, plot.legend.orientation = INK, "horizontal"
+        plot.add_layout(plot.legend[0], "above")
     return plot

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pdekan.ansatz.unknowns import inner_network
 from pdekan.output import network_figure, report_page
 from pdekan.output.frames import Frames, frames
 from pdekan.output.labels import with_unit
@@ -20,10 +21,11 @@ from pdekan.output.report_plots import Plots, Shown, library, plots
 from pdekan.output.samples import Array, Samples
 from pdekan.output.vtkhdf import read_samples
 from pdekan.problem_files import typesetting
+from pdekan.problem_files.loader import REFERENCE
 from pdekan.runs.network_drawing import can_be_drawn, drawing
-from pdekan.runs.summary import of_solution
 from pdekan.solutions.solution import Solution, load_solution
 
+MAX_LISTED = 20  # numbers of a network's sizes
 CONFIDENCE = 1.959964  # standard deviations on each side of a normal distribution hold 95 %
 MEANING = (
     "Relative errors are norms of the error divided by those of the solution over the whole domain: L2 of the values, the H1 "
@@ -36,7 +38,6 @@ MEANING = (
 def run_report(file: Path) -> str:
     """The page of the run in a solution file. Raises OutputError where there is none."""
     solution, samples = load_solution(file), read_samples(file)
-    summary = of_solution(solution)
     shown, fields = _fields(samples)
     drawn = plots(fields, shown, _coordinate_labels(samples), solution.history)
     title = solution.problem.title if solution.problem is not None and solution.problem.title else solution.name
@@ -44,9 +45,10 @@ def run_report(file: Path) -> str:
         Section("Problem", _problem(solution)),
         Section("Errors", _errors(solution)),
         *([Section("Found", _found(solution))] if solution.found else []),
+        *([Section("Quantities", _quantities(solution))] if solution.outputs else []),
         Section("Solution", _solution(samples, fields, shown, drawn)),
-        Section("Training", _training(solution, summary, drawn)),
-        Section("Network", _network(solution, summary)),
+        Section("Training", _training(solution, drawn)),
+        Section("Network", _network(solution)),
         Section("Reproduce", _reproduce(solution, file)),
     ]
     kind = "good" if solution.status == "converged" else "bad"
@@ -68,12 +70,15 @@ def _problem(solution: Solution) -> str:
         given = "f" if right == "manufactured" else right
         parts.append(typesetting.equation(typesetting.mathml(left, coordinates), typesetting.mathml(given, coordinates)))
     if "manufactured" in sources:
-        parts.append(paragraph("f is the left side of the exact solution."))
+        parts.append(paragraph("f is the operator applied to the exact solution."))
     rows = {}
     for k, condition in enumerate(stated.get("conditions", [])):
         rows[f"{k + 1}. {condition['type']} on {_faces(condition)}"] = _condition(condition, coordinates, unknowns)
     for heading, table in (("function", "functions"), ("exact solution", "exact")):
         for name, text in stated.get(table, {}).items():
+            if table == "exact" and name == REFERENCE:
+                parts.append(paragraph(f"Errors are measured against the reference {text}."))
+                continue
             inside = typesetting.mathml(str(text), coordinates)
             named = typesetting.exact(name) if table == "exact" else typesetting.identifier(name)
             rows[f"{heading} {name}"] = typesetting.equation(named, inside, inline=True)
@@ -137,9 +142,8 @@ def _errors(solution: Solution) -> str:
             norms = (f"{estimate.l2_relative:.2e}", f"{estimate.h1_seminorm_relative:.2e}")
             rows.append((f"{unknown}, estimated", *norms, f"by {estimate.method}"))
         if error is not None:
-            against = (
-                "the exact solution" if solution.problem is None or not solution.problem.exact_reference else "a reference"
-            )
+            referred = solution.problem is not None and solution.problem.exact_reference is not None
+            against = "a reference" if referred else "the exact solution"
             norms = (f"{error.l2_relative:.2e}", f"{error.h1_seminorm_relative:.2e}")
             rows.append((f"{unknown}, measured", *norms, f"against {against}; at most {error.linf:.2e}"))
     body = report_page.table(("", "L2, relative", "H1 seminorm, relative", "how"), rows) if rows else ""
@@ -173,24 +177,32 @@ def _found(solution: Solution) -> str:
     )
 
 
+def _quantities(solution: Solution) -> str:
+    rows = []
+    for name, one in solution.outputs.items():
+        at = "at the end of time" if one.times else ""
+        rows.append((name, f"{one.value:.8g}", "not known" if one.estimate is None else f"{one.estimate:.1e}", at))
+    return report_page.table(("", "value", "its error, estimated", ""), rows)
+
+
 def _fields(samples: Samples) -> tuple[list[Shown], Frames]:
     """The fields that are shown, and their frames."""
-    shown, values = [], {}
+    shown, values = [], {}  # by names with spaces, which no unknown has
     word = samples.labels.exact
     for unknown in samples.unknowns:
         exact, label = samples.of("exact", unknown), with_unit(unknown, samples.unit(unknown))
         values[unknown] = samples.fields[unknown]
         over = None
         if exact is not None and len(samples.layout.space) == 1:
-            values[f"{unknown}_{word}"], over = exact, (f"{unknown}_{word}", word)
+            values[f"{unknown} {word}"], over = exact, (f"{unknown} {word}", word)
         shown.append(Shown(unknown, f"Solution {label}", label, over=over))
         if exact is not None:
-            values[f"{unknown}_difference"] = np.abs(samples.fields[unknown] - exact)
+            values[f"{unknown} difference"] = np.abs(samples.fields[unknown] - exact)
             label = with_unit(f"|{unknown} − {word}|", samples.unit(unknown))
-            shown.append(Shown(f"{unknown}_difference", f"Error {label}", label, sizes=True))
+            shown.append(Shown(f"{unknown} difference", f"Error {label}", label, sizes=True))
     if samples.residuals:
-        values["all_residuals"] = _size([samples.fields[name] for name in samples.residuals])
-        shown.append(Shown("all_residuals", "Size of the residual", "|residual|", sizes=True))
+        values["all residuals"] = _size([samples.fields[name] for name in samples.residuals])
+        shown.append(Shown("all residuals", "Size of the residual", "|residual|", sizes=True))
     return shown, frames(samples, values)
 
 
@@ -222,7 +234,7 @@ def _extent(values: Array) -> str:
     return f"from {finite.min():.3g} to {finite.max():.3g}" if finite.size else "no values"
 
 
-def _training(solution: Solution, summary: Mapping[str, Any], drawn: Plots) -> str:
+def _training(solution: Solution, drawn: Plots) -> str:
     history = solution.history
     stages, rows = np.asarray(history["stage"]), []
     for stage in np.unique(stages):
@@ -238,10 +250,9 @@ def _training(solution: Solution, summary: Mapping[str, Any], drawn: Plots) -> s
     return paragraph(words) + picture + details(f"{len(rows)} stages", report_page.table(head, rows))
 
 
-def _network(solution: Solution, summary: Mapping[str, Any]) -> str:
-    sizes = ", ".join(
-        f"{key} {value}" for key, value in summary["network"].items() if not isinstance(value, list) or len(value) < 20
-    )
+def _network(solution: Solution) -> str:
+    described = inner_network(solution.network).architecture().items()
+    sizes = ", ".join(f"{key} {value}" for key, value in described if not isinstance(value, list) or len(value) < MAX_LISTED)
     text = paragraph(f"{solution.parameters} parameters: {sizes[:400]}")
     if not can_be_drawn(solution):
         return text + paragraph("Only a single KAN is drawn.", "soft")
@@ -253,14 +264,7 @@ def _network(solution: Solution, summary: Mapping[str, Any]) -> str:
 
 def _reproduce(solution: Solution, file: Path) -> str:
     run = shlex.quote(str(file.parent))
-    commands = [
-        f"pdekan solve {run}/problem.toml --seed {solution.seed} --tolerance {solution.tolerance:g}",
-        f"pdekan plot {run}",
-    ]
-    commands += (
-        [f"pdekan export {run} --grid {'x'.join(['200'] * min(2, solution.domain.dimension))}"]
-        if solution.domain.dimension < 3
-        else []
-    )
+    again = f"pdekan solve {run}/problem.toml --seed {solution.seed} --tolerance {solution.tolerance:g}"
     rows = [(name, str(value)) for name, value in solution.environment.items()]
-    return report_page.code("\n".join(commands), "commands") + details("Versions and machine", report_page.table((), rows))
+    commands = report_page.code(f"{again}\npdekan plot {run}", "commands")
+    return commands + details("Versions and machine", report_page.table((), rows))
