@@ -186,6 +186,12 @@ def test_the_residual_is_that_of_all_equations() -> None:
         figures.residual(plain())
 
 
+def test_vectors_are_of_unknowns() -> None:
+    for parts in (("u",), ("u", "w")):
+        with pytest.raises(OutputError, match="an unknown for each coordinate of space"):
+            rotation(box(x=(-1, 1), y=(-1, 1)), Labels(vectors={"velocity": parts}))
+
+
 def test_sections_of_a_body_have_no_edges_inside() -> None:
     samples = sample(ball(), ("u",), lambda points: {"u": points[:, 0] - 2.0})
     stray = 0

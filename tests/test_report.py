@@ -278,7 +278,7 @@ def test_in_a_browser_the_slider_changes_the_picture_and_nothing_is_asked_for(pa
     value = browser.execute_script("return Bokeh.documents[0].get_model_by_name('slider').value")
     assert value == 4
     WebDriverWait(browser, 30).until(lambda driver: pictures[0].screenshot_as_png != before)
-    assert [one for one in browser.get_log("browser") if one["level"] in ("WARNING", "SEVERE")] == []
+    assert [one for one in browser.get_log("browser") if one["level"] == "SEVERE"] == []
     sent = [json.loads(one["message"])["message"] for one in browser.get_log("performance")]
     asked = [one["params"] for one in sent if one["method"] == "Network.requestWillBeSent"]
     addresses = [one["request"]["url"] for one in asked if one["documentURL"] == page.as_uri()]

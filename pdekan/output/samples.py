@@ -222,6 +222,9 @@ class Samples:
                 raise OutputError(f"no field {unknown!r} among {', '.join(fields) or 'no fields'}")
             if fields[unknown].shape != self.shape:
                 raise OutputError(f"field {unknown!r} has shape {fields[unknown].shape}, not {self.shape}")
+        for name, parts in self.labels.vectors.items():
+            if len(parts) != len(self.layout.space) or not set(parts) <= set(self.unknowns):
+                raise OutputError(f"vector {name!r} of {', '.join(parts)}: it needs an unknown for each coordinate of space")
 
     @property
     def shape(self) -> tuple[int, ...]:
