@@ -46,6 +46,8 @@ def write_animations(directory: Path, samples: Samples) -> dict[str, Path]:
     for unknown in samples.unknowns:
         ending = f"_{unknown}" if len(samples.unknowns) > 1 else ""
         frames = _curves(samples, unknown) if len(samples.layout.space) == 1 else _planes(samples, unknown)
+        frames[0].draw_without_rendering()
+        frames[0].set_layout_engine("none")  # one layout for all frames, found once
         for suffix, writer in _writers(frames[-1] / SECONDS).items():
             path = directory / f"animation{ending}{suffix}"
             if _write(path, frames, writer):
