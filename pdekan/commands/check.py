@@ -25,7 +25,7 @@ from pdekan.training.initial_value import applies
 from pdekan.training.memory import memory
 from pdekan.training.resonance import resonances
 from pdekan.training.schedule import is_open, stages
-from pdekan.training.uniqueness import refuse_undetermined
+from pdekan.training.uniqueness import refuse_undetermined, silent_faces
 
 EXACT = 1e-6  # relative residual below which an exact solution satisfies an equation or condition
 
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     residuals = {".".join(map(str, place)): value for place, value in mismatch.items()}
     wrong = {place: value for place, value in residuals.items() if not value < EXACT}
     answer = _checked(problem) | {
-        "exact_residuals": residuals, "warnings": [*warnings(problem), *resonances(problem)]
+        "exact_residuals": residuals, "warnings": [*warnings(problem), *silent_faces(problem), *resonances(problem)]
     }  # fmt: skip
     if options.json:
         print(json.dumps(answer))

@@ -30,6 +30,7 @@ from pdekan.solutions.solution import Solution
 from pdekan.training import solver
 from pdekan.training.advice import advice
 from pdekan.training.progress import Progress, line
+from pdekan.training.uniqueness import silent_faces
 
 STATUS_CODES = {
     "converged": DONE,
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
             from pdekan.commands.report import check_installed  # it imports matplotlib
 
             check_installed()
-        for warning in warnings(problem):
+        for warning in (*warnings(problem), *silent_faces(problem)):
             note(f"pdekan: warning: {warning}")
         return _resumed(options, problem, signals) if options.resume else _fresh(options, problem, signals)
 

@@ -19,6 +19,7 @@ from pdekan.domains.quadrature import appended
 from pdekan.fields.functions import sin
 from pdekan.fields.jets import TIME, Derivatives, Frame, Jet, MissingDerivative
 from pdekan.fields.operators import normal
+from pdekan.problem_files.compatibility import contradictions_at_corners
 from pdekan.problem_files.lexer import names_in
 from pdekan.problem_files.samples import Sample, Trial, samples
 from pdekan.problems.conditions import ValueCondition
@@ -61,7 +62,10 @@ def contradictions(problem: Problem) -> Iterator[tuple[Key, str]]:
 
 def warnings(problem: Problem) -> list[str]:
     """Sentences on values that jump at corners, an unbalanced flux, unused parameters, skipped data, and jumps."""
-    return [*_corners(problem), *_imbalance(problem), *_unused(problem), *_skipped(problem), *warnings_of_jumps(problem)]
+    return [
+        *_corners(problem), *_imbalance(problem), *_unused(problem), *_skipped(problem), *warnings_of_jumps(problem),
+        *contradictions_at_corners(problem, _values(problem)),
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,12 @@ def _prescribed_values(problem: Problem) -> list[_Values]:
         ):
             found.append(_Values(k, condition, tuple(dict.fromkeys(problem.faces(condition)))[:MOST_FACES]))
     return found
+
+
+def _values(problem: Problem) -> dict[str, Field]:
+    """The formulas of values by face; the exact solution contradicts nothing."""
+    stated = ((face, one.condition.value) for one in _prescribed_values(problem) for face in one.faces)
+    return {face: value for face, value in stated if not isinstance(value, RightHandSide)}
 
 
 def _is_identity(problem: Problem, operator: Field) -> bool:

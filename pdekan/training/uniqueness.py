@@ -80,6 +80,28 @@ def missing_conditions(problem: Problem) -> Iterator[Missing]:
             yield Missing(f"nothing is stated for {name} on {', '.join(bare[:6])}", False)
 
 
+def silent_faces(problem: Problem) -> Iterator[str]:
+    """Sentences on faces across which an equation has second derivatives, and about which nothing is said."""
+    if problem.data:
+        return  # measurements may stand in for conditions
+    stated_at_all = [face for name in problem.unknowns for face in faces_with_conditions(problem, name)]
+    for name in problem.unknowns if problem.equations else ():
+        orders, faces = _orders(problem, name), faces_with_conditions(problem, name)
+        bare = []
+        for face in problem.domain.faces:
+            along, flat = face[:-1], face[-1:] in "+-" and face[:-1] in problem.domain.coordinates
+            order = orders.get(along, 0) if flat else max(orders.values(), default=0)
+            stated = faces.count(along + "-") + faces.count(along + "+") if flat else faces.count(face)
+            enough = stated >= 2 or stated_at_all.count(face) >= len(problem.unknowns)
+            if along != TIME and order == 2 and face not in faces and not enough:
+                bare.append(face)
+        if bare:
+            yield (
+                f"nothing is said about {name} on {', '.join(bare[:6])}: there is no natural condition here, and nothing holds "
+                'there; where nothing flows, write type = "neumann"'
+            )
+
+
 def _too_few(problem: Problem, name: str, faces: list[str], orders: Mapping[str, int]) -> Iterator[Missing]:
     """Where an equation of third or fourth order has fewer conditions than that on the two faces of a coordinate together, or
     fewer than half as many on a face of another kind.
