@@ -70,7 +70,12 @@ def _signature(
     try:
         signature = inspect.signature(thing)
         hints = typing.get_type_hints(thing.__init__ if inspect.isclass(thing) else thing)
-    except (NameError, TypeError, ValueError):  # names that are imported for type checkers alone; what has no signature
+    except (
+        AttributeError,
+        NameError,
+        TypeError,
+        ValueError,
+    ):  # names that are imported for type checkers alone; what has no signature
         return None
     parameters = [
         one.replace(annotation=hints.get(one.name, one.annotation))

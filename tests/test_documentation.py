@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in (ROOT / "README.md", *DOCS.rglob("*.md")) if "generated" not in path.parts)
 # pages that are followed step by step; of the others commands are only parsed
-FOLLOWED = {"README.md", "tutorial.md", "python.md", "geometry.md", "inverse.md", "fenics.md", "deepxde.md"}
+FOLLOWED = {"README.md", "tutorial.md", "python.md", "geometry.md", "inverse.md", "fenics.md", "deepxde.md", "family.md"}
 BLOCK = re.compile(r"^```(?:\{code-cell\}|(\w+))\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # of a file, what a page leaves out where it shows a part
 REST: dict[str, Any] = {
@@ -48,10 +48,10 @@ def typed(block: str) -> Iterator[list[str]]:
             yield words[1:]
 
 
-def read(block: str) -> None:
-    """A problem file is written and read; of a part of one, tables and keys are checked."""
+def read(block: str, follow: bool) -> None:
+    """A problem file is written and read; of a part, and where it names files, tables and keys are checked."""
     data = tomllib.loads(block)
-    if "schema" in data:
+    if "schema" in data and (follow or "file = " not in block):
         Path(f"{data['name']}.toml").write_text(block, "utf-8")
         load_problem(f"{data['name']}.toml")
     else:
@@ -74,7 +74,7 @@ def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest
     names: dict[str, Any] = {}
     for language, block in blocks(page):
         if language == "toml":
-            read(block)
+            read(block, page.name in FOLLOWED)
         elif language == "sh":
             for arguments in typed(block):
                 call(arguments, page.name in FOLLOWED)
