@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.sparse import csc_array, diags_array
 from scipy.sparse.linalg import splu
 
@@ -127,6 +126,8 @@ class Terms:
 
     def best(self) -> Split:
         """The θ and ϑ of the least bound, in the exponents of e^a / (1 + e^a + e^b)."""
+        from scipy.optimize import minimize  # a tenth of a second, which most commands do not need
+
         free = [self.constants.poincare > 0.0, len(self.faces) > 0]
         start = np.full(sum(free), -2.0)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import BSpline
 from scipy.sparse import coo_array, csr_array
 
 from pdekan.domains.quadrature import Array
@@ -102,6 +101,8 @@ def _nonzero(knots: Array, degree: int, x: Array) -> Array:
     """Values ``(n, degree + 1)`` of the splines that are not zero at x ``(n,)``."""
     if not len(x):
         return np.empty((0, degree + 1))
+    from scipy.interpolate import BSpline  # a tenth of a second, which most commands do not need
+
     return np.asarray(BSpline.design_matrix(x, knots, degree).data.reshape(len(x), degree + 1))
 
 

@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from scipy.optimize import lsq_linear
 from torch import Tensor
 
 from pdekan.optimizers.base import Bounds, LeastSquares, Memory, Outcome, Step, Watch
@@ -316,6 +315,8 @@ def _damped(a: Tensor, b: Tensor, damping: float, bounds: Bounds | None = None) 
     count = len(bounds.lower)
     order = [*range(count, n), *range(count), n]
     r = torch.linalg.qr(stacked[:, order], mode="r").R
+    from scipy.optimize import lsq_linear  # a tenth of a second, for bounded parameters only
+
     corner, right = r[n - count : n, n - count : n].cpu().numpy(), -r[n - count : n, n].cpu().numpy()
     limits = bounds.lower.cpu().numpy(), bounds.upper.cpu().numpy()
     bounded = torch.as_tensor(lsq_linear(corner, right, limits, method="bvls").x).to(a)

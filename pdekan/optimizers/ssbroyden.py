@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import line_search
 from torch import Tensor
 
 from pdekan.optimizers.base import LeastSquares, Memory, Outcome, Step, Watch, inside_bounds
@@ -88,6 +87,8 @@ class SSBroyden:
 
     def _searched(self, problem: LeastSquares, point: _Point, inverse: Tensor, first: bool) -> _Point | None:
         """The point that a line search along -Hg accepts; None where it finds none that is finite and lower."""
+        from scipy.optimize import line_search  # a tenth of a second, which most commands do not need
+
         direction = -(inverse @ point.gradient)
         tried = {0.0: point}
         # SciPy's first step length follows from the loss before: this one makes a first step down the gradient about one long

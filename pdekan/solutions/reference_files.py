@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.interpolate import NdBSpline, make_interp_spline
 
 from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Array
@@ -25,6 +25,9 @@ from pdekan.output.grid_file import read_grid
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions.solution import Solution, load_solution
+
+if TYPE_CHECKING:
+    from scipy.interpolate import NdBSpline
 
 RUN = ".vtkhdf"
 DEGREE = 5
@@ -136,6 +139,8 @@ def _check_covers(path: Path, axes: Sequence[Array], domain: Domain) -> None:
 
 def _interpolant(axes: Sequence[Array], values: Array) -> NdBSpline:
     """The tensor spline of degree 5, or of the highest odd one that the points allow, through values on a grid."""
+    from scipy.interpolate import NdBSpline, make_interp_spline  # a tenth of a second, which most commands do not need
+
     knots, degrees, coefficients = [], [], values
     for k, axis in enumerate(axes):
         degree = min(DEGREE, 2 * (len(axis) // 2) - 1)
