@@ -181,6 +181,7 @@ def test_only_networks_whose_residual_is_affine_are_searched_for() -> None:
         replace(PAPER, network=pk.NetworkOptions(kind="mlp", hidden=(4,))),
         replace(PAPER, network=asked, training=replace(PAPER.training, optimizer="lbfgs")),
         replace(PAPER, network=asked, equation=lambda u: pk.laplacian(u) - u**3),
+        replace(PAPER, network=asked, equation=lambda u: pk.laplacian(pk.laplacian(u)) - u),
         replace(PAPER, network=pk.NetworkOptions(hidden=(3,)), training=replace(PAPER.training, adapt=True)),
     ):
         assert not is_searchable(other)

@@ -19,7 +19,8 @@ from pdekan.ansatz.unknowns import has_ansatz, network_outputs
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import Nodes
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import is_linear
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.terms import is_affine, terms
 from pdekan.training.reasons import Reason
 
 DEGREE = 9
@@ -163,7 +164,7 @@ def is_open(problem: Problem) -> bool:
 def is_searchable(problem: Problem) -> bool:
     """Whether the inner functions of the first network are searched for: those of one hidden layer of sums.
 
-    The residuals must be affine, and the network the unknown itself.
+    The residuals must be affine, with derivatives up to the second, and the network the unknown itself.
     """
     options, training = problem.network, problem.training
     nodes = options.layers or (Nodes(10),)
@@ -172,7 +173,8 @@ def is_searchable(problem: Problem) -> bool:
     usual = training.optimizer == "gauss-newton" and training.refine is None and problem.domain.dimension in SEARCHED
     if not (plain and alone and usual) or has_ansatz(problem) or problem.singular:
         return False
-    return is_linear(problem)
+    few = terms(problem, Sampling(2, 4, 0, 0))
+    return all(is_affine(one, problem) and not one.frame.higher for one in few)
 
 
 def _searched(first: Stage, degree: object, intervals: object) -> tuple[Stage, ...]:
