@@ -149,6 +149,12 @@ def test_a_search_without_time_returns_a_network_of_the_stage() -> None:
     assert (found.widths, found.degree, found.intervals) == ((2, 8, 1), (3, 9), (1, 8))
 
 
+def test_networks_that_would_take_too_long_are_left_out() -> None:
+    wide = Stage("kan", (60,), (3, 3), (1, 5))
+    like = KAN((2, 60, 1), wide.degree, wide.intervals, "none", (-1.0, -1.0), (1.0, 1.0))
+    assert InnerSearch(PAPER, wide, like, generator()).in_own_splines(like) is None
+
+
 def test_coarse_splines_end_at_their_best_approximation() -> None:
     """[2,2,1] with cubic splines: with the exact inner functions 20 intervals allow 2.6e-9, see tests/benchmarks/slopes.md."""
     problem = replace(PAPER, network=pk.NetworkOptions(hidden=(2,), degree=3, intervals=20))

@@ -23,10 +23,10 @@ from pdekan.networks.kan import KAN
 from pdekan.optimizers.many import ManyGaussNewton, Solved
 from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
-from pdekan.residuals.sizes import sizes_at
+from pdekan.residuals.sizes import TINY, sizes_at
 from pdekan.residuals.terms import terms
 from pdekan.training.inner_starts import spread, starts
-from pdekan.training.points import training_points
+from pdekan.training.points import POINTS_PER_PARAMETER, training_points
 from pdekan.training.schedule import Stage
 
 LOG = logging.getLogger(__name__)
@@ -48,10 +48,11 @@ class Search:
     widths: of the networks that are searched for; wider ones get nodes beside those that were found. enough: a loss, relative
     to that of zero, at which a network is taken and wider ones are not tried: with needless nodes the outer functions
     become large and cancel. starts: at most, fewer where the first round of a width would take more than `work`
-    multiplications, but at least `fewest`. wide: how many of the stage's own width, from plane waves, where it is above
-    `widths`. waves: nodes and intervals of the plane waves whose solution starts are read off. hopeless: a loss, relative
-    to that of zero, above which a round is the last one; needed: for a network to be returned. numbers: entries of
-    Jacobians in memory at once. own: rounds with the stage's own splines, see `in_own_splines`.
+    multiplications, but at least `fewest`; networks of the stage's own sizes are left out where they would take more than
+    `most`. wide: how many of the stage's own width, from plane waves, where it is above `widths`. waves: nodes and
+    intervals of the plane waves whose solution starts are read off. hopeless: a loss, relative to that of zero, above which
+    a round is the last one; needed: for a network to be returned. numbers: entries of Jacobians in memory at once. own:
+    rounds with the stage's own splines, see `in_own_splines`.
     """
 
     widths: tuple[int, ...] = (2, 4, 6)
@@ -60,6 +61,7 @@ class Search:
     fewest: int = 16
     wide: int = 2
     work: float = 2e9
+    most: float = 5e10
     waves: tuple[int, int] = (12, 12)
     numbers: int = 2**22
     hopeless: float = math.inf
@@ -151,7 +153,9 @@ class InnerSearch:
     def network(self) -> KAN | None:
         """The best network that was found, in the sizes of the stage; None where its loss is not what is needed."""
         options, own = self.options, self.stage.hidden[0]
-        found = [self._of_waves(own)] if options.wide and own > max(options.widths) else []
+        found: list[tuple[float, KAN]] = []
+        if options.wide and own > max(options.widths) and self._is_affordable(options.wide, options.rounds[-1].steps // 2):
+            found.append(self._of_waves(own))
         position, solution = self._by_waves()
         for width in sorted({min(width, own) for width in options.widths}):
             if found and (found[-1][0] <= options.enough or self.expired()):
@@ -163,13 +167,15 @@ class InnerSearch:
         return network.widened(self.stage.hidden, self.generator).refined(self.stage.degree, self.stage.intervals)
 
     @torch.no_grad()
-    def in_own_splines(self, finer: Network) -> KAN:
+    def in_own_splines(self, finer: Network) -> KAN | None:
         """The best network with the stage's own splines, from starts of all kinds; some are read off a finer network.
 
-        Where splines are coarse, other inner functions are better than those of the solution.
+        Where splines are coarse, other inner functions are better than those of the solution. None where it takes too long.
         """
-        problem, degree = InnerProblems.of(self.problem, self.stage, self.like), self.stage.degree
         first, last = self.options.own
+        if not self._is_affordable(self.options.fewest, first.steps):
+            return None
+        problem, degree = InnerProblems.of(self.problem, self.stage, self.like), self.stage.degree
         count, width = self._count(problem, first.steps), self.stage.hidden[0]
         position, solution = self._read(finer)
         kinds = starts(count - count // 2, width, solution, position, self.generator)
@@ -178,6 +184,11 @@ class InnerSearch:
         found = self._minimised(problem, batch.refined(degree, self.stage.intervals).inner, first.steps)
         found = self._minimised(problem, found.a[: max(1, round(last.share * count))], last.steps)
         return self._best(problem, found)[1]
+
+    def _is_affordable(self, count: int, steps: int) -> bool:
+        """Whether so many networks of the stage's sizes can be trained for so many steps."""
+        parameters = self.stage.parameters(self.like.inputs)
+        return 2.0 * count * steps * POINTS_PER_PARAMETER * parameters**3 <= self.options.most
 
     def _count(self, problem: InnerProblems, steps: int) -> int:
         """How many starts the work allowed is enough for."""
@@ -207,10 +218,8 @@ class InnerSearch:
 
     def _best(self, problem: InnerProblems, found: Solved) -> tuple[float, KAN]:
         """The loss of the first network, relative to that of zero, and the network."""
-        loss, network = (
-            float(found.loss[0] / problem.residual.square().sum()),
-            problem.batch(found.a, found.c).network(0, self.like),
-        )
+        loss = float(found.loss[0] / problem.residual.square().sum().clamp_min(TINY))
+        network = problem.batch(found.a, found.c).network(0, self.like)
         LOG.info("search: %s leaves a relative loss of %.1e, after %d others", list(network.widths), loss, len(found.loss) - 1)
         return loss, network
 

@@ -155,7 +155,8 @@ class StageTraining:
         self.distance = self._to_finer()
         if self.distance is not None and self.distance(network) > COARSE * self.distance.norm:
             with training.clock.running():
-                network = min(network, self._search(network).in_own_splines(self.distance.network), key=self.distance)
+                other = self._search(network).in_own_splines(self.distance.network) or network
+                network = min(network, other, key=self.distance)
             self.theta = parameters_to_vector(network.parameters()).detach()
         self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
         if self.distance is not None:
