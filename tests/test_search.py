@@ -160,6 +160,8 @@ def test_coarse_splines_end_at_their_best_approximation() -> None:
     problem = replace(PAPER, network=pk.NetworkOptions(hidden=(2,), degree=3, intervals=20))
     solution = pk.solve(problem, estimate=False)
     assert solution.errors is not None
+    assert isinstance(solution.network, KAN)
+    assert (solution.network.degree, solution.network.intervals) == ((3, 3), (20, 20))  # not the finer one, of lower residual
     assert solution.errors["u"].l2_mean_square < 2.6e-9
     assert solution.errors["u"].h1_seminorm_mean_square < 3.3e-6
 
