@@ -332,7 +332,7 @@ class StageTraining:
         def snapshot() -> Solution:  # also in the middle of a later step, when `network` has other parameters
             now = replace(state, steps=taken, seconds=training.clock.spent)
             candidate = Candidate(untrained, stage, residuals)
-            best = min((candidate, *state.candidates), key=lambda one: one.relative)
+            best = min((candidate, *state.results), key=lambda one: one.relative)
             known = errors if best is candidate else training.history.quick_errors(best.network)
             copied = deepcopy(best.network)
             if best is candidate:

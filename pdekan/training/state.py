@@ -75,10 +75,14 @@ class State:
         """The networks that were kept, of all starts."""
         return [one for one in (self.winner, self.best, self.rejected, self.earlier) if one is not None]
 
+    @property
+    def results(self) -> list[Candidate]:
+        """The candidates without an earlier network, which may have other sizes than those asked for."""
+        return [one for one in (self.winner, self.best, self.rejected) if one is not None]
+
     def result(self) -> Candidate:
-        """The best network of all starts; not an earlier one, which may have other sizes than those asked for."""
-        kept = [one for one in (self.winner, self.best, self.rejected) if one is not None]
-        return min(kept, key=lambda one: one.relative)
+        """The best network of all starts."""
+        return min(self.results, key=lambda one: one.relative)
 
     def second(self, factor: float) -> Candidate | None:
         """The best of the networks with at least so many times the residual of the result."""
