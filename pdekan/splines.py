@@ -161,6 +161,9 @@ def _derivative_polynomials(degree: int, intervals: int, orders: int) -> Tensor:
     return torch.cat(columns, dim=1)
 
 
+DENSE = 256  # coefficients up to which singular values are cheap
+
+
 def greville(degree: int, intervals: int) -> Tensor:
     """Greville abscissae ``(n,)``: the coefficients of the function x (de Boor 2001, ch. IX, eq. 48)."""
     j = torch.arange(count(degree, intervals), dtype=torch.float64)
@@ -189,7 +192,11 @@ def _refinement(degree: int, intervals: int, new_degree: int, new_intervals: int
     if new_degree == degree and new_intervals % intervals == 0:
         return _knot_insertion(degree, intervals, new_intervals // intervals)
     x = sample_points(max(degree, new_degree), max(intervals, new_intervals))
-    return fit(x, basis(x, degree, intervals)[0], new_degree, new_intervals)
+    design, values = basis(x, new_degree, new_intervals)[0], basis(x, degree, intervals)[0]
+    if count(new_degree, new_intervals) <= DENSE:
+        return fit(x, values, new_degree, new_intervals)
+    matrix: Tensor = torch.linalg.lstsq(design, values, driver="gels").solution
+    return matrix
 
 
 def _knot_insertion(degree: int, intervals: int, ratio: int) -> Tensor:

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from pdekan.domains.base import Domain
 from pdekan.domains.partition import Partition
@@ -44,16 +45,18 @@ def vertices(domain: Domain) -> list[Corner]:
     """The points where arcs of a planar domain's boundary meet; none for other domains."""
     if not isinstance(domain, Planar):
         return []
-    ends = [(arc.name, *_ends(domain, k)) for k, arc in enumerate(domain.arcs)]
+    starts, ends = zip(*(_ends(domain, k) for k in range(len(domain.arcs))), strict=True)
+    near = KDTree(np.array([start for start, _ in starts])).query_ball_point(
+        np.array([end for end, _ in ends]), SAME * domain.size, return_sorted=True
+    )
     found = []
-    for before, _, (point, arriving) in ends:
+    for before, (point, arriving), places in zip(domain.arcs, ends, near, strict=True):
         meeting = []
-        for after, (start, leaving), _ in ends:
-            if np.linalg.norm(start - point) < SAME * domain.size:
-                cross = arriving[0] * leaving[1] - arriving[1] * leaving[0]
-                angle = math.pi - math.atan2(cross, float(arriving @ leaving))  # the inside is on the left
-                corner = Corner((float(point[0]), float(point[1])), angle, math.atan2(leaving[1], leaving[0]), (after, before))
-                meeting.append(corner)
+        for after, (_, leaving) in ((domain.arcs[k], starts[k]) for k in places):
+            cross = arriving[0] * leaving[1] - arriving[1] * leaving[0]
+            angle = math.pi - math.atan2(cross, float(arriving @ leaving))  # the inside is on the left
+            sides = (after.name, before.name)
+            meeting.append(Corner((float(point[0]), float(point[1])), angle, math.atan2(leaving[1], leaving[0]), sides))
         sharpest = min((one for one in meeting if one.angle > SAME), key=lambda one: one.angle, default=None)
         found += [] if sharpest is None else [sharpest]  # where a slit meets the boundary several arcs begin
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -62,14 +63,16 @@ class Sums:
     points: int
 
 
-def measure(problem: Problem, network: Network, reference: ReferenceSolution | None = None) -> dict[str, Errors]:
+def measure(
+    problem: Problem, network: Network, reference: ReferenceSolution | None = None, seconds: float = math.inf
+) -> dict[str, Errors]:
     """The errors of a network, by name, in the unknowns whose exact or reference solution is known.
 
     Up to three dimensions the composite Gauss rule is refined until halving its cells changes no norm by 5e-4 of itself;
     above, at least 10⁵ scrambled Sobol points in 16 independent replicates are used. Networks on cells have Gauss
-    points in each.
+    points in each. seconds: no finer rule is begun that would take longer.
     """
-    domain = problem.domain
+    domain, began = problem.domain, time.perf_counter()
     if domain.dimension > TENSOR_DIMENSIONS:
         rules = (domain.interior(0, 0, SOBOL_POINTS // REPLICATES, 7919 + k) for k in range(REPLICATES))
         replicates = [_sums(problem, network, rule, reference) for rule in rules]
@@ -81,14 +84,13 @@ def measure(problem: Problem, network: Network, reference: ReferenceSolution | N
         return measure_on_rule(problem, network, rule, reference)
     # an odd number of cells, and another number of points in them than training uses, keep the points apart from training's
     cells = INITIAL_CELLS[domain.dimension] + 1
-    coarse = _sums(problem, network, domain.interior(cells, GAUSS_POINTS, 0, 0), reference)
-    while True:
-        cells *= 2
-        fine = _sums(problem, network, domain.interior(cells, GAUSS_POINTS, 0, 0), reference)
-        too_large = (2 * cells * GAUSS_POINTS) ** domain.dimension > MAX_TENSOR_POINTS
-        if too_large or all(_converged(coarse[name], fine[name]) for name in fine):
+    fine, converged = _sums(problem, network, domain.interior(cells, GAUSS_POINTS, 0, 0), reference), False
+    while not converged and (2 * cells * GAUSS_POINTS) ** domain.dimension <= MAX_TENSOR_POINTS:
+        if 2**domain.dimension * (time.perf_counter() - began) > seconds:
             break
-        coarse = fine
+        coarse, cells = fine, 2 * cells
+        fine = _sums(problem, network, domain.interior(cells, GAUSS_POINTS, 0, 0), reference)
+        converged = all(_converged(coarse[name], fine[name]) for name in fine)
     # no Gauss point of a cell is on the boundary, where the error is often largest
     faces = [_sums(problem, network, domain.face(face, cells, GAUSS_POINTS, 0, 0), reference) for face in domain.faces]
     largest = {name: max(sums[name].largest for sums in (fine, *faces)) for name in fine}

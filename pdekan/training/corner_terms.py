@@ -40,12 +40,14 @@ from pdekan.training.schedule import is_open
 class CornerRule:
     """Which functions are taken.
 
+    most: corners of a domain; one with more is a curve that was sampled, whose corners are none of the solution's.
     highest: the largest exponent λ; above it functions are smooth enough for the network. more: how many powers of r above λ,
     where the equation is not Laplace's with constant coefficients. whole: exponents this near to an integer count as
     integers. beside: where the equation is looked at, on the bisector, relative to the size of the domain. rays: points at
     which the ray opposite to the bisector is to lie outside of the domain, relative to its size.
     """
 
+    most: int = 60
     highest: float = 8.0
     more: int = 2
     whole: float = 1e-6
@@ -87,7 +89,10 @@ def singularities(problem: Problem, rule: CornerRule = RULE) -> list[Singularity
         return []
     if problem.interfaces:
         return list(_at_crossings(problem, domain, rule))
-    return [one for corner in vertices(domain) if (one := _singularity(problem, domain, corner, rule)) is not None]
+    corners = vertices(domain)
+    if len(corners) > rule.most:
+        return []
+    return [one for corner in corners if (one := _singularity(problem, domain, corner, rule)) is not None]
 
 
 def _at_crossings(problem: Problem, domain: Planar, rule: CornerRule) -> Iterator[Singularity]:

@@ -27,6 +27,7 @@ from pdekan.training.reasons import Reason
 from pdekan.training.state import Candidate, State
 from pdekan.training.uniqueness import UNDETERMINED, cause_of_amplification, missing_conditions
 
+SHARE, LEAST_SECONDS = 0.1, 1.0  # of the seconds of a training, for the measurement of its errors
 LOG = logging.getLogger(__name__)
 OUT_OF_BUDGET = (Reason.BUDGET, Reason.TOO_SLOW, Reason.STEPS, Reason.MEMORY)
 
@@ -162,7 +163,8 @@ def measured(problem: Problem, network: Network) -> tuple[dict[str, Errors], Ref
     except ProblemError as error:
         LOG.warning("errors are not known: %s", error)
         reference = None
-    return norms.measure(problem, network, reference), reference
+    seconds = max(LEAST_SECONDS, SHARE * problem.training.seconds)
+    return norms.measure(problem, network, reference, seconds), reference
 
 
 def outputs_of(problem: Problem, network: Network, comparison: Comparison | None = None) -> dict[str, Output]:

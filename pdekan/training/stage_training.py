@@ -114,7 +114,7 @@ class TrainedStage:
 
 
 class StageTraining:
-    """The training of one stage, from the state before it."""
+    """The training of one stage, from the state before it; made while the clock is running."""
 
     def __init__(self, training: Training, stage: Stage, state: State) -> None:
         self.training, self.stage, self.state, self.words = training, stage, state, ""
@@ -122,21 +122,19 @@ class StageTraining:
         sizes = sized(problem, stage, state.grading)
         # what waves represent at first does not matter where one linear solve replaces it
         self.solved_at_once = stage.waves and state.affine and state.best is not None
-        with training.clock.running():
-            network = warm_start.first_network(
-                problem, sizes, state, training.given, training.device, projected=not self.solved_at_once
-            )
+        network = warm_start.first_network(
+            problem, sizes, state, training.given, training.device, projected=not self.solved_at_once
+        )
         sampling = warm_start.sampling(problem, sizes, network)
         inside = resampled(problem, network, sampling, training.device) if stage.resample else None
         fitted = terms(training.fitted, sampling, training.device, inside)
         self.validation = training.validation(sizes, network)
         if stage.kind != "given" and self._begins_anew:
-            with training.clock.running():
-                anew = warm_start.first_network(problem, sizes, replace(state, best=None), None, training.device)
-                if training.eigenfunction is None:
-                    network = first_guess(training.fitted, anew, fitted, self.validation.terms, sampling)
-                else:
-                    network = training.eigenfunction.guess(training.fitted, anew, fitted, sampling)
+            anew = warm_start.first_network(problem, sizes, replace(state, best=None), None, training.device)
+            if training.eigenfunction is None:
+                network = first_guess(training.fitted, anew, fitted, self.validation.terms, sampling)
+            else:
+                network = training.eigenfunction.guess(training.fitted, anew, fitted, sampling)
         if problem.training.adapt and state.best is not None:  # on points that lie as those of the new network
             best = replace(state.best, residuals=self.validation.residuals(state.best.network))
             self.state = replace(state, best=best)

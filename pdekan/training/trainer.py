@@ -177,7 +177,9 @@ class Trainer:
         assert stage is not None
         parameters = sized(self.problem, stage, state.grading).parameters(self.problem.domain.dimension)
         with threads(self.setup.cores if parameters >= self.setup.parallel else 1):
-            trained = StageTraining(self.training, stage, state).trained(begun.position)
+            with self.training.clock.running():
+                one = StageTraining(self.training, stage, state)
+            trained = one.trained(begun.position)
         self.continuation = replace(begun, position=trained.position)
         return trained
 
