@@ -13,7 +13,7 @@ import pytest
 
 from pdekan import load_solution
 from pdekan.output.figures import write_all
-from pdekan.problem_files.complex_numbers import _parts, parts_of
+from pdekan.problem_files.complex_formulas import parts, parts_of
 from pdekan.problem_files.lexer import ExpressionError
 from pdekan.problem_files.loader import ProblemFileError, json_schema, loads
 from pdekan.problem_files.parser import syntax_tree
@@ -60,15 +60,15 @@ u = "exp(I*(x - t))"
 def test_the_parts_of_a_formula_are_those_of_complex_numbers(formula: str) -> None:
     names = {"z": (ast.Name("z_re"), ast.Name("z_im")), "w": (ast.Name("w_re"), ast.Name("w_im"))}
     names["I"] = (ast.Constant(0), ast.Constant(1))
-    parts = _parts(syntax_tree(formula)[0], names)  # type: ignore[arg-type]
+    found = parts(syntax_tree(formula)[0], names)  # type: ignore[arg-type]
     z, w, x = 0.7 - 0.4j, -0.3 + 1.1j, 0.6
     real = {"z_re": z.real, "z_im": z.imag, "w_re": w.real, "w_im": w.imag, "x": x}
     known = {**vars(math), "abs": abs, "where": lambda c, a, b: a if c else b, **real}
-    found = [0.0 if part is None else eval(ast.unparse(part), {"__builtins__": {}}, known) for part in parts]
+    values = [0.0 if part is None else eval(ast.unparse(part), {"__builtins__": {}}, known) for part in found]
     functions = {name: getattr(cmath, name) for name in ("exp", "sin", "cos", "sinh", "cosh", "log")}
     functions |= {"conj": np.conj, "abs": abs, "re": np.real, "im": np.imag, "arg": np.angle, "where": np.where}
     expected = complex(eval(formula, {"__builtins__": {}}, {**functions, "z": z, "w": w, "x": x, "I": 1j}))
-    assert complex(*found) == pytest.approx(expected, rel=1e-12)
+    assert complex(*values) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(

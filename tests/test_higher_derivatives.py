@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import sympy
@@ -108,6 +111,11 @@ def test_only_the_derivatives_that_an_operator_needs_are_kept(operator: str, nee
     assert isinstance(level, Higher)
     assert set(level.indices) == needed
     assert is_closed(level.indices)
+
+
+def test_a_level_is_copied_with_its_derivatives() -> None:
+    assert copy.deepcopy(ALL) == ALL != Higher([(0, 0, 0)])
+    assert pickle.loads(pickle.dumps(ALL)).indices == ALL.indices
 
 
 def test_derivatives_that_are_not_kept_are_refused_and_not_wrong() -> None:

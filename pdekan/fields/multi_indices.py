@@ -54,8 +54,14 @@ class Higher(int):
         level.indices = tuple(sorted(indices, key=lambda one: (len(one), one)))
         return level
 
+    def __reduce__(self) -> tuple[type[Higher], tuple[tuple[Index, ...]]]:
+        return Higher, (self.indices,)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Higher) and self.indices == other.indices
+
+    def __ne__(self, other: object) -> bool:  # int has its own
+        return not self == other
 
     def __hash__(self) -> int:
         return hash(self.indices)

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from pdekan.domains.base import Domain
 from pdekan.problem_files import domains, schema
-from pdekan.problem_files.complex_numbers import parts_of, with_real_unknowns
+from pdekan.problem_files.complex_formulas import parts_of
+from pdekan.problem_files.complex_unknowns import with_real_unknowns
 from pdekan.problem_files.domains import built
 from pdekan.problem_files.folder import Folder
 from pdekan.problem_files.integral_terms import IntegralTerms

@@ -178,8 +178,8 @@ class Table:
         return concatenated([self._some(scaled, slice(start, start + step)) for start in range(0, n, step)])
 
     def _some(self, scaled: Sequence[Jet], rows: slice) -> Jet:
-        coefficients, (constant, *slopes) = self._coefficients[0], self._coefficients[1].tolist()
-        centers = torch.as_tensor(self._centers)
+        coefficients, (constant, *slopes) = self._coefficients[0].to(scaled[0].value), self._coefficients[1].tolist()
+        centers = torch.as_tensor(self._centers).to(scaled[0].value)
         some = [one.each(lambda part: part[rows]) for one in scaled]
         distance: Jet | float = ROUNDING**2
         for k, one in enumerate(some):
