@@ -200,6 +200,7 @@ def test_seconds_of_slabs_keep_a_part_for_later_ones(used: float) -> None:
         assert spent + allowed + 0.5 * total / count * (count - k - 1) <= total * (1.0 + 1e-12)
         spent += used * allowed
     assert seconds_of_slab(total, 0.0, count, 0) == 2.0 * total / count
+    assert 0.0 < seconds_of_slab(total, 1.5 * total, count, count - 1) < 0.01  # a busy machine took longer than allowed
     assert used < 1.0 or spent == pytest.approx(total)  # all of it is used by slabs that need it
 
 

@@ -35,6 +35,8 @@ from pdekan.training.trainer import Trainer
 
 # From best to worst: the status of a solution is that of its worst slab.
 STATUSES = ("converged", "unreliable", "budget", "stalled", "interrupted")
+# Of an equal share of the seconds: what a slab has where those before it took all, as their first steps may.
+LEAST_SHARE = 1e-3
 # A slab starts from the network of the one before only if so many of its steps fit into the slab's seconds.
 LEAST_STEPS = 5
 
@@ -91,7 +93,7 @@ def seconds_of_slab(total: float, spent: float, count: int, k: int, most: float 
     slab grow in all others, so that more time for it pays (Allen-Cahn's equation).
     """
     share = total / count
-    return min(most * share, total - spent - kept * share * (count - k - 1))
+    return max(min(most * share, total - spent - kept * share * (count - k - 1)), LEAST_SHARE * share)
 
 
 def extrapolated(part: Problem, before: Solution) -> Solution | None:
