@@ -221,14 +221,14 @@ def _history(solution: Solution) -> dict[str, list[float]]:
 
 
 def _stages(solution: Solution) -> list[dict[str, Any]]:
-    """The networks that a growing one was, with the least errors of the steps up to the end of each."""
+    """The networks that a growing one was, each with the errors of its step of lowest residual."""
     assert solution.problem is not None
     assert solution.errors is not None
     history, errors = solution.history, solution.errors[solution.unknowns[0]]
     plan, d, found = stages(solution.problem), solution.problem.domain.dimension, list[dict[str, Any]]()
     for index in np.unique(history["stage"]).astype(int):
-        until = int(np.flatnonzero(history["stage"] == index)[-1])
-        best = int(np.nanargmin(history["residual"][: until + 1]))
+        steps = np.flatnonzero(history["stage"] == index)
+        until, best = int(steps[-1]), int(steps[np.argmin(history["residual"][steps])])
         l2, stage = float(history["l2_mean_square"][best]), plan[index]
         h1 = float(history["h1_mean_square"][best]) - l2
         found.append(
