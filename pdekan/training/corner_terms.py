@@ -4,11 +4,12 @@ At a vertex of angle ω solutions of Laplace's equation behave like r^λ sin λ�
 r^λ cos λθ for slopes on both, and with λ = (k - 1/2)π/ω for one of each (Grisvard, Elliptic Problems in Nonsmooth Domains
 (1985), section 4.4). An operator with other second derivatives is Laplace's in the coordinates where its principal part at the
 vertex is the identity. Derivatives of lower order, coefficients that vary and curved sides add r^(λ + m) with the frequencies
-λ + m, λ + m - 2, …, which are taken up to a power of r as high as the functions of Laplace's equation.
+λ + m, λ + m - 2, …, of which the first are taken; a constant reaction adds r^(λ + 2) sin λθ alone.
 """
 
 from __future__ import annotations
 
+import enum
 import itertools
 import math
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class CornerRule:
 
     most: corners of a domain; one with more is a curve that was sampled, whose corners are none of the solution's.
     highest: the largest exponent λ; above it functions are smooth enough for the network. more: how many powers of r above λ,
-    where the equation is not Laplace's with constant coefficients. whole: exponents this near to an integer count as
+    where there is more than a constant reaction. whole: exponents this near to an integer count as
     integers. beside: where the equation is looked at, on the bisector, relative to the size of the domain. rays: points at
     which the ray opposite to the bisector is to lie outside of the domain, relative to its size.
     """
@@ -57,6 +58,14 @@ class CornerRule:
 
 RULE = CornerRule()
 Power = tuple[float, float, bool, bool]  # see `CornerFunctions`
+
+
+class Lower(enum.Enum):
+    """What an equation has beside constant second derivatives: nothing, a constant times the unknown, or more."""
+
+    NONE = "nothing"
+    REACTION = "a constant reaction"
+    GENERAL = "derivatives of lower order, or coefficients that vary"
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ def _singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerR
     principal = _principal(problem, domain, corner, rule)
     if None in kinds or principal is None or _is_crossed(domain, corner, rule):
         return None
-    matrix, plain = principal
+    matrix, lower = principal
     opening, matrix = _turned(corner, matrix)
     different = kinds[0] != kinds[1]
     steps = ((k - 0.5 if different else float(k)) * math.pi / opening for k in itertools.count(1))
@@ -171,13 +180,13 @@ def _singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerR
         orders = [order for order in orders if not _is_whole(order, rule)]
     if not orders:
         return None
-    powers = tuple(_powers(orders, bool(kinds[0]), plain and straight, rule))
+    powers = tuple(_powers(orders, bool(kinds[0]), lower if straight else Lower.GENERAL, rule))
     m = tuple(float(one) for one in (matrix / domain.size).ravel())
     functions = CornerFunctions(corner.point, (m[0], m[1], m[2], m[3]), opening, powers)
     return Singularity(corner.point, corner.angle, tuple(orders), (functions,))
 
 
-def _powers(orders: list[float], slope: bool, plain: bool, rule: CornerRule) -> Iterator[Power]:
+def _powers(orders: list[float], slope: bool, lower: Lower, rule: CornerRule) -> Iterator[Power]:
     """The functions of some exponents, each once. slope: whether the slope is given on the first side.
 
     Where an exponent is an integer, its function is a polynomial, but a source may make a logarithm beside it.
@@ -185,14 +194,23 @@ def _powers(orders: list[float], slope: bool, plain: bool, rule: CornerRule) -> 
     found: list[Power] = []
     for exponent in orders:
         whole = _is_whole(exponent, rule)
-        for m in range(1 if plain or whole else rule.more + 1):
-            for frequency in (abs(exponent + m - 2 * b) for b in range(m + 1)):
-                for sine in (True, False) if m else (not slope,):
+        for m in (0,) if whole else _further(exponent, lower, rule):
+            every = (exponent + m - 2 * b for b in range(m + 1))
+            for frequency in (exponent,) if lower is Lower.REACTION else map(abs, every):
+                for sine in (True, False) if m and lower is Lower.GENERAL else (not slope,):
                     power = (exponent + m, frequency, sine, whole)
                     known = any(np.allclose(power[:2], one[:2], atol=rule.whole) and power[2:] == one[2:] for one in found)
-                    if exponent + m <= rule.highest and not known:
+                    if not known:
                         found.append(power)
     yield from found
+
+
+def _further(exponent: float, lower: Lower, rule: CornerRule) -> range:
+    """The powers of r above an exponent that functions are taken for."""
+    highest = int(rule.highest - exponent)
+    return {
+        Lower.NONE: range(1), Lower.REACTION: range(0, highest + 1, 2), Lower.GENERAL: range(min(rule.more, highest) + 1),
+    }[lower]  # fmt: skip
 
 
 def _is_whole(exponent: float, rule: CornerRule) -> bool:
@@ -210,8 +228,8 @@ def _has_slope(problem: Problem, side: str) -> bool | None:
     return None
 
 
-def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> tuple[Array, bool] | None:
-    """The matrix that makes the principal part at a corner Laplace's, and whether the equation is that with constant factor.
+def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> tuple[Array, Lower] | None:
+    """The matrix that makes the principal part at a corner Laplace's, and what there is beside it.
 
     None where the principal part is not elliptic.
     """
@@ -228,9 +246,11 @@ def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRul
     if not values[0] > 1e-6 * values[1]:
         return None
     matrix = vectors @ np.diag((values / values[1]) ** -0.5) @ vectors.T
-    lower = bool((slope.value != 0.0).any()) or bool((slope.gradient != 0.0).any())
     constant = bool((tensors - tensors[0]).abs().max() <= 1e-12 * tensors[0].abs().max())
-    return matrix, constant and not lower
+    steady = bool((slope.value - slope.value[:1]).abs().max() <= 1e-12 * slope.value.abs().max())
+    if not (constant and steady) or bool((slope.gradient != 0.0).any()):
+        return matrix, Lower.GENERAL
+    return matrix, Lower.REACTION if bool((slope.value != 0.0).any()) else Lower.NONE
 
 
 def _turned(corner: Corner, matrix: Array) -> tuple[float, Array]:
