@@ -19,6 +19,7 @@ from pdekan.networks.sparse_interpolation import SparseInterpolation, leja_point
 from pdekan.problem_files.loader import ProblemFileError, loads
 from pdekan.problems.formulas import ProblemError
 from pdekan.solutions.solution import Solution
+from pdekan.training.family_members import Members, members_of
 from pdekan.training.resonance import resonances
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "problems.md"
@@ -125,6 +126,15 @@ def test_a_family_and_a_member_are_loaded_as_they_were(rod: Solution, tmp_path: 
     np.testing.assert_allclose(again(X), exact(X, 1.3), atol=1e-8)
     assert again.problem is not None
     assert again.problem.values == {"mu": 1.3}
+
+
+def test_one_member_says_nothing_of_the_others(rod: Solution) -> None:
+    members = members_of(rod)
+    first = Members(rod.problem, {(0,): members[0,]})
+    assert first.gap == float("inf")
+    assert first.estimates() == (None, "there was no time for members along every parameter")
+    both = Members(rod.problem, {index: members[index] for index in ((0,), (1,))}, {(0,): {}, (1,): {}})
+    assert both.is_spanned
 
 
 def test_a_resumed_family_takes_its_members_as_they_are(rod: Solution) -> None:

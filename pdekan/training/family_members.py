@@ -73,8 +73,13 @@ class Members:
 
     @property
     def gap(self) -> float:
-        """The sum of the surpluses that count, which next nodes will have about; infinite for a single member."""
-        return math.inf if len(self.solved) < 2 else sum(map(self.size, self.active))
+        """The sum of the surpluses that count, which next nodes will have about; infinite where a parameter has one node."""
+        return sum(map(self.size, self.active)) if self.is_spanned else math.inf
+
+    @property
+    def is_spanned(self) -> bool:
+        """Whether there are members beside the middle along every parameter."""
+        return all(any(index[d] for index in self.solved) for d in range(len(self.problem.ranges)))
 
     @property
     def own_error(self) -> float:
@@ -93,8 +98,9 @@ class Members:
     def estimates(self) -> tuple[dict[str, dict[str, Estimate]] | None, str | None]:
         """By unknown the estimated errors of the worst member and the mean ones; or the reason why there are none."""
         known = [one.estimate for one in self.solved.values() if one.estimate is not None]
-        if not known or len(self.solved) == 1:
-            return None, next(iter(self.solved.values())).estimate_reason or "one member alone"
+        if not known or not self.is_spanned:
+            reason = next(iter(self.solved.values())).estimate_reason
+            return None, reason or "there was no time for members along every parameter"
         between = [self.surpluses[index] for index in self.active]
         found = {}
         for name in self.problem.unknowns:
@@ -150,6 +156,8 @@ def _status(
     error, what = members.gap, "difference from interpolation"
     if estimates is not None:
         error, what = max(largest({"": one["worst"]}) for one in estimates.values()), "estimated error of the worst member"
+    if math.isinf(error):
+        return "budget" if "time" in reason else "stalled", f"{said}; there was no time for members along every parameter"
     within = "within" if error <= tolerance else "above"
     status = "converged" if error <= tolerance else "budget" if "time" in reason else "stalled"
     return status, f"{said}; the relative {what}, {error:.1e}, is {within} {tolerance:.0e}"
