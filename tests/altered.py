@@ -292,6 +292,7 @@ def runs(folder: Path) -> list[Path]:
         run_text('type = "disk"\nradius = 1.0', "k*laplacian(u)", more=SOUGHT, network='base = "silu"'),
         run_text(BOX.replace("y =", "t ="), "dt(u) - dx(dx(u))", more='[[conditions]]\ntype = "initial"', training="slabs = 2"),
         run_text(BOX, "laplacian(u)").replace("degree = 3\nintervals = 2", 'kind = "mlp"'),
+        run_text(BOX, "laplacian(u)", network="cells = 2").replace("intervals = 2", "intervals = 1").replace("points = 50", ""),
     ]
     made = []
     for k, text in enumerate(texts):

@@ -6,7 +6,9 @@ On one thread, with limits by steps; see docs/runs.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py  # type: ignore[import-untyped]
 import numpy as np
@@ -154,6 +156,27 @@ def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         process.communicate()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [PREVIOUS, SOLUTION]
     return tmp_path / "out"
+
+
+def stated_larger(tree: Any) -> Any:
+    """A continuation's tree whose networks are stated to have a million nodes in each of two layers."""
+    if isinstance(tree, list):
+        return [stated_larger(one) for one in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "network" in tree and "parameters" in tree:
+        return tree | {"network": tree["network"] | {"widths": [2, 10**6, 10**6, 1], "degree": 3, "intervals": 1}}
+    return {name: stated_larger(one) for name, one in tree.items()}
+
+
+def test_a_network_that_is_stated_larger_than_it_is_stored_is_not_made(caplog: pytest.LogCaptureFixture) -> None:
+    given = problem("poisson_sine", 40, [FAR])
+    solution = solve(given, estimate=False)
+    assert solution.continuation is not None
+    assert restored(solution, given) is not None
+    larger = solution.continuation | {"tree": stated_larger(solution.continuation["tree"])}
+    assert restored(replace(solution, continuation=larger), given) is None
+    assert "numbers, and" in caplog.text
 
 
 def damage(file: Path) -> None:

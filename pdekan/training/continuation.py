@@ -23,6 +23,7 @@ from pdekan.optimizers.base import Memory, Step
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Residuals
 from pdekan.solutions.solution import Solution
+from pdekan.solutions.stored_data import check_sizes
 from pdekan.training.goal import Goal
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
@@ -160,11 +161,13 @@ def _restored(tree: Any, arrays: Mapping[str, Any], problem: Problem) -> Any:
     if "tensor" in tree:
         return torch.as_tensor(arrays[tree["tensor"]])
     if "network" in tree:
+        parameters = {name: _restored(one, arrays, problem) for name, one in tree["parameters"].items()}
+        check_sizes(tree["network"], sum(one.numel() for one in parameters.values()))
         bare = kinds.build(tree["network"])
         if bare is None:
             raise ValueError("a network of another kind")
         network = build_ansatz(problem, bare)
-        network.load_state_dict({name: _restored(one, arrays, problem) for name, one in tree["parameters"].items()})
+        network.load_state_dict(parameters)
         return network
     if "reason" in tree:
         return Reason(tree["reason"])

@@ -114,8 +114,8 @@ single cubic spline of 12 intervals, whose error can be seen; then Poisson's equ
 by default. Each has five seconds. True and estimated relative L2 errors and their ratio, which says nothing where the true
 error is that of round-off, 1e-12 or less. An "amplified residual" is an upper estimate, where no richer space was better in
 the time. Then the lower and the upper bound of the energy norm of the error, divided by the true norm: the first is to be at
-most one, the second at least one. A dash where the theory of bounds does not apply. Their integrals are taken by Gauss rules,
-which know nothing of the knots of a spline.
+most one, the second at least one. A dash where the theory of bounds does not apply. Their integrals are enclosed on
+boxes; elsewhere they are taken by Gauss rules, which know nothing of the knots of a spline.
 
 | problem | status | true error | estimate | estimate / true | method | lower / true | upper / true |"""
 
