@@ -219,7 +219,10 @@ def test_eigenvalues_of_a_square_with_values_on_three_sides() -> None:
 
 
 def check_random(seed: int) -> None:
-    """The truth is inside, and the upper bound is sharp, for an error of waves or, each fourth time, a trained network."""
+    """The truth is inside, and the upper bound is sharp, for an error of waves or, each fourth time, a trained network.
+
+    Guaranteed bounds are less so, and know no errors below the round-off of the residual.
+    """
     energy = random_energy(seed)
     network = (
         trained(energy, 1 + seed % 40)
@@ -227,7 +230,8 @@ def check_random(seed: int) -> None:
         else Off(energy.problem, random_error(seed, energy.problem.domain.dimension))
     )
     true, bound = energy.norm(network), error_bound(energy.problem, network)
-    assert bound.energy_lower <= true <= bound.energy_upper <= 1.3 * true, (seed, bound, true)
+    sharp = 1.3 * true if bound.kind == "estimate" else 3.0 * true + 1e-11
+    assert bound.energy_lower <= true <= bound.energy_upper <= sharp, (seed, bound, true)
 
 
 @pytest.mark.parametrize("seed", range(8))
