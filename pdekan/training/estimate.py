@@ -63,7 +63,7 @@ class EstimateRule:
     share: the processor time allowed, absolute and relative to the seconds of training, of which the larger counts; the
     first space has no limit. steps: Gauss-Newton steps of the richer network where parameters are sought, in which it is not
     linear. trial: splines in one dimension and waves in two of the space that is tried before training. linear: residual up to
-    which a nonlinear problem's amplified residual is an estimate.
+    which a nonlinear problem's amplified residual is an estimate. round_off: residual below which no space is better.
     """
 
     splines: tuple[int, ...] = (48, 192, 768)
@@ -76,6 +76,7 @@ class EstimateRule:
     steps: int = 4
     trial: tuple[int, ...] = (24, 20)
     linear: float = 1e-3
+    round_off: float = 1e-13
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _richest(problem: Problem, network: Network, relative: float, seconds: float
             elif residual < best.residual:
                 best = replace(best, network=solved, residual=residual)
             last = clock.spent - began, parameters
-            if residual <= rule.saturation * relative:
+            if residual <= max(rule.saturation * relative, rule.round_off):
                 break
     return best
 
