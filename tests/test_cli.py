@@ -719,7 +719,8 @@ def test_exports_and_plots_that_cannot_be(
 def test_plot_draws_the_figures_again(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["plot", "run"]) == 0
     drawn = [Path(line) for line in capsys.readouterr().out.splitlines()]
-    assert {path.name for path in drawn} == {"solution.png", "exact.png", "error.png", "history.png", "network.png"}
+    names = {"solution.png", "exact.png", "error.png", "residual.png", "history.png", "network.png"}
+    assert {path.name for path in drawn} == names
     assert all(path.parent == copied and path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in drawn)
 
 
