@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,16 @@ class Domain(ABC):
     def faces(self) -> tuple[str, ...]:
         """Names of all boundary pieces (faces), time included."""
 
+    @cached_property
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        """The faces by their names, and by the parts of them before a dot."""
+        named: dict[str, list[str]] = {}
+        for face in self.faces:
+            parts = face.split(".")
+            for k in range(len(parts)):
+                named.setdefault(".".join(parts[: k + 1]), []).append(face)
+        return {name: tuple(faces) for name, faces in named.items()}
+
     def resolve(self, on: str) -> tuple[str, ...]:
         """The faces that a name stands for.
 
@@ -66,7 +77,7 @@ class Domain(ABC):
         """
         if on == "boundary":
             return tuple(face for face in self.faces if face[:-1] != TIME)
-        found = tuple(face for face in self.faces if face == on or face.startswith(on + "."))
+        found = self._named.get(on, ())
         if not found:
             names = ", ".join(self.faces[:40]) + (", …" if len(self.faces) > 40 else "")
             time = "" if on[:-1] != TIME else f"; time is the coordinate called {TIME}, which is not here"
