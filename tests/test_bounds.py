@@ -231,7 +231,8 @@ def check_random(seed: int) -> None:
     )
     true, bound = energy.norm(network), error_bound(energy.problem, network)
     sharp = 1.3 * true if bound.kind == "estimate" else 3.0 * true + 1e-11
-    assert bound.energy_lower <= true <= bound.energy_upper <= sharp, (seed, bound, true)
+    round_off = 1e-12  # of the truth, an integral of differences of numbers near one
+    assert bound.energy_lower - round_off <= true <= bound.energy_upper <= sharp, (seed, bound, true)
 
 
 @pytest.mark.parametrize("seed", range(8))

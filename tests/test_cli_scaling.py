@@ -157,7 +157,7 @@ def test_the_best_of_each_kind_is_shown_as_rows_come(
         return scaling.train(configuration) | {"l2_relative": next(errors)}
 
     monkeypatch.setattr(engine, "run", stand_in(train, "http://here"))
-    monkeypatch.setattr("pdekan.commands.terminal.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("pdekan.output.progress_bar.LINE_SECONDS", 0.0)
     assert command("scaling", "string.toml", *TINY, "--mlp-optimizer", "lbfgs") == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "dashboard: http://here"
@@ -289,7 +289,7 @@ def test_resume_takes_the_newest_study_and_trains_what_is_new(
         newest = workplace / "outputs" / "string_scaling" / name / "study.jsonl"
         os.utime(newest, (1e9, 1e9 if name == "002" else 2e9))
     capsys.readouterr()
-    monkeypatch.setattr("pdekan.commands.terminal.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("pdekan.output.progress_bar.LINE_SECONDS", 0.0)
     assert command("scaling", "string.toml", *TINY, "--mlp", "none", "--seeds", "2", "--resume", "--json") == 0
     captured = capsys.readouterr()
     told, first, *_ = captured.err.splitlines()

@@ -57,7 +57,7 @@ ESTIMATING = """
 import sys, time
 from pdekan.training import trainer
 
-def endless(*arguments):
+def endless(*arguments, **named):
     print("long step", file=sys.stderr, flush=True)
     while True:
         time.sleep(0.01)

@@ -28,7 +28,7 @@ def test_every_file_belongs_to_a_problem() -> None:
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 1e6
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.csv")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.csv") if load_problem(path.stem).data))
 def test_measurements_are_as_far_off_as_they_say(name: str) -> None:
     problem = load_problem(name)
     (measured,) = problem.data

@@ -328,7 +328,7 @@ def test_all_figures_are_written(tmp_path: Path, suffix: str) -> None:
     assert paths == {name: tmp_path / f"{name}{suffix}" for name in ("scaling", "seconds")}
     start = b"\x89PNG" if suffix == ".png" else b"<?xml"
     assert all(path.read_bytes().startswith(start) for path in paths.values())
-    with pytest.raises(OutputError, match=r"\.png or \.svg"):
+    with pytest.raises(OutputError, match=r"\.png, \.svg, \.pdf"):
         study_figures.write_all(tmp_path, STUDY, ".gif")
     assert len(list(tmp_path.iterdir())) == 2
 

@@ -537,7 +537,7 @@ def test_refining_lowers_the_error_stage_by_stage() -> None:
     [
         (replace(LINE, network=NetworkOptions(hidden=(3,), degree=(5, 5, 5))), "degree has 3 entries"),
         (replace(LINE, network=NetworkOptions(hidden=(3,), intervals=(4,))), "intervals has 1 entries"),
-        (replace(LINE, equation=lambda u: laplacian(laplacian(u))), "second order"),
+        (replace(LINE, equation=lambda u: laplacian(laplacian(dx(u)))), "fourth"),
         (replace(LINE, equation=lambda u, z: laplacian(u) + z), "unknown name 'z'"),
     ],
 )

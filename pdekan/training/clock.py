@@ -30,9 +30,10 @@ class Clock:
         spent: float,
         seconds: float,
         interrupted: Callable[[], bool] = lambda: False,
-        now: Callable[[], float] = time.perf_counter,
+        now: Callable[[], float] | None = None,
     ) -> None:
-        self.budget, self._interrupted, self._now = spent + seconds, interrupted, now
+        self.budget, self._interrupted = spent + seconds, interrupted
+        self._now = now or (lambda: time.perf_counter())
         self._spent = spent
         self._since: float | None = None
 

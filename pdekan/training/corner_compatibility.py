@@ -40,7 +40,9 @@ RULE = CompatibilityRule()
 
 @torch.no_grad()
 def is_compatible(problem: Problem, corner: Corner, rule: CompatibilityRule = RULE) -> bool:
-    """Whether the data agree at a corner with straight sides, for a problem that is linear, or linearised about zero."""
+    """Whether the data agree at a corner with straight sides, for a problem that is linear, or linearised about zero.
+
+    Where it cannot be told, they are taken to agree."""
     h = rule.reach * problem.domain.size
     blocks = [_rows(term, corner, h, h * h, rule.degree) for term in _inside(problem, corner, h, rule)]
     for side, angle in zip(corner.sides, (corner.first, corner.first + corner.angle), strict=True):
@@ -48,6 +50,8 @@ def is_compatible(problem: Problem, corner: Corner, rule: CompatibilityRule = RU
             one = _rows(term, corner, h, 1.0, rule.degree)
             blocks.append(one / one[:, :-1].abs().max().clamp_min(1e-300))
     rows = torch.cat(blocks)
+    if not bool(rows.isfinite().all()):  # of a nonlinear equation about zero
+        return True
     matrix, right = rows[:, :-1], rows[:, -1]
     everywhere = equation_terms(problem, problem.domain.interior(1, 4, 64, 0), torch.device("cpu"))
     source = max(float(term.target.square().mean().sqrt()) for term in everywhere)

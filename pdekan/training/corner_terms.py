@@ -242,6 +242,8 @@ def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRul
     if slope.second is None or slope.gradient is None or term.frame.higher:
         return None
     tensors = _tensors(term, slope.second[:, 0])
+    if not bool(tensors.isfinite().all() and slope.gradient.isfinite().all() and slope.value.isfinite().all()):
+        return None
     values, vectors = np.linalg.eigh(tensors[0].numpy() * np.sign(float(tensors[0].trace())))
     if not values[0] > 1e-6 * values[1]:
         return None
