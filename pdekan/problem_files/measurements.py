@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pdekan.domains.base import Domain
+from pdekan.domains.quadrature import Array
 from pdekan.output.columns import listed, read_columns
 from pdekan.output.samples import OutputError
 from pdekan.problems.formulas import ProblemError
@@ -31,10 +32,10 @@ def read_measurements(path: Path, domain: Domain, unknowns: Sequence[str], noise
         raise ProblemError(str(error)) from None
     for name in domain.coordinates:
         if name not in columns:
-            raise ProblemError(f"{path}: no column {name!r}; its columns are {listed(columns)}")
+            raise ProblemError(f"{path}: no column {name!r}; {_columns(columns)}")
     values = {name: columns[name] for name in unknowns if name in columns}
     if not values:
-        raise ProblemError(f"{path}: no column of an unknown ({', '.join(unknowns)}); its columns are {listed(columns)}")
+        raise ProblemError(f"{path}: no column of an unknown ({', '.join(unknowns)}); {_columns(columns)}")
     points = np.stack([columns[name] for name in domain.coordinates], axis=1)
     if not len(points):
         raise ProblemError(f"{path}: no measurements")
@@ -76,3 +77,10 @@ def split_measurements(problem: Problem) -> tuple[Problem, Problem]:
         training_data.append(replace(measurements, values=training))
         validation_data.append(replace(measurements, values=validation))
     return replace(problem, data=tuple(training_data)), replace(problem, data=tuple(validation_data))
+
+
+def _columns(columns: Mapping[str, Array]) -> str:
+    """The names of columns, where there are rows below: else the first line of any file would be quoted."""
+    if not any(len(column) for column in columns.values()):
+        return "there are no rows of numbers"
+    return f"its columns are {listed(columns)}"
