@@ -307,21 +307,6 @@ class Periodic(Condition):
         return None if opposite else f'{list(on)} are not two opposite faces of a box, such as ["x-", "x+"]'
 
     @classmethod
-    def refusal_of_place(cls, at: At, domain: Domain) -> str | None:
-        """Why the condition may not be stated at these values of coordinates, or None where it may."""
-        if not cls.inside:
-            return f"a {cls.kind} condition is on faces; inside of the domain state a dirichlet or a robin condition"
-        names = [name for name, _ in at]
-        for name in names:
-            if name not in domain.coordinates:
-                return f"{name} is no coordinate; the coordinates are {', '.join(domain.coordinates)}"
-        if len(at) < domain.dimension and not isinstance(domain, Box):
-            return f"all coordinates are needed here: {', '.join(domain.coordinates)}; only parts of boxes have fewer"
-        middle = np.array([0.5 * (a + b) for a, b in zip(domain.lower, domain.upper, strict=True)])
-        middle[[domain.coordinates.index(name) for name in names]] = [value for _, value in at]
-        return None if domain.contains(middle[None])[0] else f"{Section(at)} is outside of the domain"
-
-    @classmethod
     def refusal(cls, keys: Mapping[str, Any]) -> str | None:
         """Also without two faces."""
         needed = 'a periodic condition is on two opposite faces: on = ["x-", "x+"]'
