@@ -47,6 +47,23 @@ def test_derivatives_of_corner_functions_are_those_of_autograd() -> None:
         torch.testing.assert_close(summed.second[:, k, 0], rows[0][:, 0] + rows[1][:, 1])
 
 
+def test_values_of_corner_functions_are_their_formulas() -> None:
+    """On the second side of a right angle at the origin θ is π/2; in its middle π/4."""
+    functions = CornerFunctions(
+        (0.0, 0.0), (math.sqrt(0.5), math.sqrt(0.5), -math.sqrt(0.5), math.sqrt(0.5)), math.pi / 2, POWERS
+    )
+    for angle in (0.0, math.pi / 4, math.pi / 2):
+        points = torch.tensor([[2.0 * math.cos(angle), 2.0 * math.sin(angle)]], dtype=torch.float64)
+        value = functions.jet(points, Frame(("x", "y"), Derivatives.VALUE)).value[0].tolist()
+        log = math.log(2.0)
+        assert value == pytest.approx([
+            2**0.7 * math.cos(0.7 * angle),
+            4.0 * (log * math.sin(2.0 * angle) + angle * math.cos(2.0 * angle)),
+            2**1.7 * math.sin(0.3 * angle),
+            2**2.4 * (log * math.cos(0.4 * angle) - angle * math.sin(0.4 * angle)),
+        ])  # fmt: skip
+
+
 def test_harmonic_ones_are_harmonic_to_the_last_digit_beside_the_corner() -> None:
     functions = CornerFunctions(
         (0.0, 0.0), (1.0, 0.0, 0.0, 1.0), 1.5 * math.pi, ((2 / 3, 2 / 3, True, False), (2.0, 2.0, True, True))
