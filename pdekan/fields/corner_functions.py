@@ -36,6 +36,11 @@ class CornerFunctions:
     powers: tuple[tuple[float, float, bool, bool], ...]
     outputs: tuple[int, ...] = ()
 
+    @property
+    def count(self) -> int:
+        """The number of functions."""
+        return len(self.powers)
+
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         """The functions at points ``(n, 2)``, one component each. Raises MissingDerivative for derivatives above the second."""
         if frame.higher:

@@ -19,5 +19,5 @@ def build(architecture: Mapping[str, Any]) -> Network | None:
     kind = KINDS.get(architecture["kind"])
     if kind is None:
         return None
-    network, corners = kind(architecture), singular.corner_functions(architecture.get("corners", ()))
-    return singular.SingularNetwork(network, corners) if corners else network
+    network, functions = kind(architecture), singular.singular_functions(architecture)
+    return singular.SingularNetwork(network, functions) if functions else network

@@ -1,4 +1,4 @@
-"""A network with functions of corners beside it: Σ_j a_j ψ_j is added to each output, with factors a_j of its own."""
+"""A network with singular functions beside it: Σ_j a_j ψ_j is added to each output, with factors a_j of its own."""
 
 from __future__ import annotations
 
@@ -12,23 +12,29 @@ from torch import Tensor, nn
 from pdekan.fields.corner_functions import CornerFunctions
 from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Frame, Jet
+from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.fields.pullbacks import pairing
+from pdekan.fields.singular_functions import SingularFunctions
 from pdekan.networks.base import Network, Trace
+
+# the keys under which an architecture has functions; planes come last, as in `Problem.singular`
+_HIGHEST = 100  # degree of stored functions, so that a file cannot ask for any memory
+_KINDS = {"corners": CornerFunctions, "planes": PlaneFunctions}
 
 
 class SingularNetwork(Network):
-    """outputs_k = network_k + Σ_j a_kj ψ_j of points in the plane; see `fields.corner_functions` for ψ.
+    """outputs_k = network_k + Σ_j a_kj ψ_j with singular functions ψ; see `fields.singular_functions`.
 
     Flat parameters: the network's, then the factors a_kj of the pairs (k, j) that the functions allow, output by output, on
     which the outputs depend linearly.
     """
 
-    def __init__(self, network: Network, corners: Sequence[CornerFunctions]) -> None:
+    def __init__(self, network: Network, singular: Sequence[SingularFunctions]) -> None:
         super().__init__()
         self.network: Network = network
-        self.corners = tuple(corners)
+        self.singular = tuple(singular)
         self.inputs, self.outputs = network.inputs, network.outputs
-        functions = [one for one in self.corners for _ in one.powers]
+        functions = [one for one in self.singular for _ in range(one.count)]
         self.pairs = [
             (k, j) for k in range(self.outputs) for j, one in enumerate(functions) if not one.outputs or k in one.outputs
         ]
@@ -37,7 +43,7 @@ class SingularNetwork(Network):
 
     def with_network(self, network: Network) -> SingularNetwork:
         """Another network beside the same functions with the same factors."""
-        other = SingularNetwork(network, self.corners)
+        other = SingularNetwork(network, self.singular)
         with torch.no_grad():
             other.factors[0].copy_(self.factors[0])
         return other.to(next(network.parameters()).device)
@@ -56,14 +62,15 @@ class SingularNetwork(Network):
 
     def architecture(self) -> dict[str, Any]:
         """That of the network, and the functions as plain numbers."""
-        return self.network.architecture() | {"corners": [asdict(one) for one in self.corners]}
+        stored = {key: [asdict(one) for one in self.singular if isinstance(one, kind)] for key, kind in _KINDS.items()}
+        return self.network.architecture() | {key: functions for key, functions in stored.items() if functions}
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         return self.sum(self.network.jet(points, frame), self.functions(points, frame))
 
     def functions(self, points: Tensor, frame: Frame) -> Jet:
         """All functions ψ at points, one component each."""
-        return concatenated([one.jet(points, frame) for one in self.corners], dim=1)
+        return concatenated([one.jet(points, frame) for one in self.singular], dim=1)
 
     def sum(self, outputs: Jet, functions: Jet) -> Jet:
         """The outputs from those of the network and the functions at the same points."""
@@ -98,13 +105,20 @@ class SingularTrace:
         return torch.cat([self.inner.rows(cotangent), *columns], dim=1)
 
 
-def corner_functions(stored: Sequence[Mapping[str, Any]]) -> list[CornerFunctions]:
+def singular_functions(architecture: Mapping[str, Any]) -> list[SingularFunctions]:
     """The functions of a stored architecture. Raises KeyError, TypeError or ValueError for what is none."""
-    return [
-        CornerFunctions(
-            tuple(one["point"]), tuple(one["matrix"]), float(one["opening"]),
-            tuple((float(order), float(frequency), bool(sine), bool(log)) for order, frequency, sine, log in one["powers"]),
-            tuple(map(int, one.get("outputs", ()))),
-        )
-        for one in stored
-    ]  # fmt: skip
+    return [*map(_corner_functions, architecture.get("corners", ())), *map(_plane_functions, architecture.get("planes", ()))]
+
+
+def _corner_functions(stored: Mapping[str, Any]) -> CornerFunctions:
+    powers = tuple((float(order), float(frequency), bool(sine), bool(log)) for order, frequency, sine, log in stored["powers"])
+    outputs = tuple(map(int, stored.get("outputs", ())))
+    return CornerFunctions(tuple(stored["point"]), tuple(stored["matrix"]), float(stored["opening"]), powers, outputs)
+
+
+def _plane_functions(stored: Mapping[str, Any]) -> PlaneFunctions:
+    point, normal, powers = (tuple(map(float, stored[key])) for key in ("point", "normal", "powers"))
+    degree = int(stored["degree"])
+    if not 0 <= degree <= _HIGHEST or len(point) != len(normal):
+        raise ValueError(f"a degree of {degree} along a plane")
+    return PlaneFunctions(point, normal, powers, degree, tuple(map(int, stored.get("outputs", ()))))

@@ -6,6 +6,7 @@ the jump is declared as an interface. Sources and coefficients outside of deriva
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +25,8 @@ Values = Callable[[Tensor], tuple[Tensor, Tensor]]
 # Trial functions of unknowns: their size in the middle; they vary by about a fifth of it.
 SHOWN = 4  # surfaces in a message
 TRIALS = ((0.7, 1.9), (-0.7, -1.9))
+GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
+POLE = {12: 1.5, 59: 20.0}  # after so many golden sections values are so many times larger, at a pole of an order above 0.1
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Look:
     """How closely: lines along each axis by dimension, points on each; halvings of an interval, after `early` of which the
     difference is compared with that at the end: at a jump they are equal; least: of a jump, relative to the values beside it.
     near: points so near to each other, or to an interface, are the same, relative to the domain's size. most: dimensions
-    above which nothing is looked at: a hundred would take 14 seconds.
+    above which nothing is looked at: a hundred would take 14 seconds. unbounded: whether a difference that grows counts.
     """
 
     lines: tuple[int, ...] = (1, 24, 24, 12, 8, 4)
@@ -41,6 +44,7 @@ class Look:
     least: float = 1e-4
     near: float = 1e-7
     most: int = 10
+    unbounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,21 @@ def data_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Ten
     return _same_for_both(problem, lambda trial: _residual(problem, equation, trial), look)
 
 
+def data_singularities(problem: Problem, equation: Equation, look: Look = Look()) -> Tensor:
+    """Points ``(n, d)`` as those of `data_jumps`, and those at which values have no limit."""
+    return _same_for_both(problem, lambda trial: _residual(problem, equation, trial), replace(look, unbounded=True))
+
+
 def _same_for_both(problem: Problem, values: Callable[[float], Values], look: Look) -> Tensor:
     """The jumps that two trial functions have in common: others are jumps of functions of the unknowns."""
     for sizes in TRIALS if problem.domain.dimension <= look.most else ():
         try:
-            first, second = (_jumps(problem, values(size), look) for size in sizes)
+            first = _jumps(problem, values(sizes[0]), look)
+            second = _jumps(problem, values(sizes[1]), look) if len(first) else first
         except _NotFiniteError:
             continue
-        if not len(first) or not len(second):
-            return first[:0]
+        if not len(second):
+            return second
         size = first.new_tensor(problem.domain.upper) - first.new_tensor(problem.domain.lower)
         apart = torch.cdist(first / size, second / size).min(dim=1).values
         return _undeclared(problem, first[apart < look.near], look)
@@ -135,9 +145,9 @@ def _differentiated(problem: Problem, operator: Field, trial: float) -> Values:
 def _residual(problem: Problem, equation: Equation, trial: float) -> Values:
     """The values of an operator at trial functions, and of its source where it is a formula."""
     everywhere = torch.ones(1, problem.domain.dimension, dtype=torch.bool)
+    level = problem.level_of(equation.operator, _middle(problem))
 
     def at(points: Tensor) -> tuple[Tensor, Tensor]:
-        level = problem.level_of(equation.operator, points[:2])
         frame = Frame(problem.domain.coordinates, level)
         columns = [equation.operator(_environment(problem, points, frame, trial)).value]
         if equation.source is not EXACT:
@@ -145,6 +155,11 @@ def _residual(problem: Problem, equation: Equation, trial: float) -> Values:
         return torch.stack(columns, dim=1), everywhere.expand(len(columns), -1)
 
     return at
+
+
+def _middle(problem: Problem) -> Tensor:
+    """The middle of the domain's box ``(1, d)``."""
+    return torch.tensor([problem.domain.lower, problem.domain.upper], dtype=torch.float64).mean(0, keepdim=True)
 
 
 @torch.no_grad()
@@ -170,8 +185,12 @@ def _jumps_along(problem: Problem, k: int, values: Values, look: Look) -> Tensor
     steps = heights.reshape(count, n, -1).diff(dim=1)
     largest = at_points[:, wanted].abs().nan_to_num(0.0, 0.0, 0.0).max(dim=0).values
     line, place, column = torch.nonzero(steps.abs() > 1e-9 * largest, as_tuple=True)
-    ends = torch.stack([lines[line, place], lines[line, place + 1]])
-    return _bisected(ends, wanted[column], values, look)
+    found = _bisected(torch.stack([lines[line, place], lines[line, place + 1]]), wanted[column], values, look)
+    if not look.unbounded:
+        return found
+    sizes = heights.reshape(count, n, -1).abs()
+    line, place, column = torch.nonzero((sizes[:, 1:-1] >= sizes[:, :-2]) & (sizes[:, 1:-1] >= sizes[:, 2:]), as_tuple=True)
+    return torch.cat([found, _poles(torch.stack([lines[line, place], lines[line, place + 2]]), wanted[column], values)])
 
 
 def _lines(problem: Problem, k: int, look: Look) -> Tensor:
@@ -212,8 +231,36 @@ def _bisected(ends: Tensor, column: Tensor, values: Values, look: Look) -> Tenso
             a, b, low, high, column, early = (one[kept] for one in (a, b, low, high, column, early))
         if not len(column):
             break
-    same = ((high - low).abs() > 0.5 * early) & ((high - low).abs() < 2.0 * early)
+    growth = (high - low).abs() / early
+    same = (growth > 0.5) & (look.unbounded | (growth < 2.0))
     found: Tensor = (0.5 * (a + b))[same]
+    return found
+
+
+def _poles(ends: Tensor, column: Tensor, values: Values) -> Tensor:
+    """The points between the ends ``(2, n, d)`` of intervals at which a column of values goes to infinity on both sides.
+
+    The largest value is found by golden sections.
+    """
+
+    def at(points: Tensor) -> Tensor:
+        return values(points)[0].gather(1, column[:, None])[:, 0].abs().nan_to_num(math.inf)
+
+    a, b = ends
+    early = a[:, 0]
+    for step in range(max(POLE) + 1):
+        if not len(column):
+            break
+        p, q = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
+        low, high = at(p), at(q)
+        left = low > high
+        a, b = torch.where(left[:, None], a, p), torch.where(left[:, None], q, b)
+        largest = torch.maximum(low, high)
+        early = largest if step == 0 else early
+        if step in POLE:
+            kept = largest > POLE[step] * early
+            a, b, column, early = (one[kept] for one in (a, b, column, early))
+    found: Tensor = 0.5 * (a + b)
     return found
 
 
@@ -233,7 +280,7 @@ def narrow(problem: Problem, equation: Equation, look: Look = Look()) -> Region 
 def _differences(problem: Problem, equation: Equation) -> Differences:
     """What the comparisons in an equation, without those of unknowns, ask the sign of."""
     formulas = [equation.operator, *([] if isinstance(equation.source, RightHandSide) else [equation.source])]
-    middle = torch.tensor([problem.domain.lower, problem.domain.upper], dtype=torch.float64).mean(0, keepdim=True)
+    middle = _middle(problem)
     level = problem.level_of(equation.operator, middle)
 
     def compared(points: Tensor, trial: float) -> list[Tensor]:
@@ -300,7 +347,6 @@ def _declared(problem: Problem, equation: Equation, surface: Surface) -> str:
     """The lines that declare a surface as an interface of an equation."""
     operator = equation.operator
     names = [name for name in problem.unknowns if name in getattr(operator, "names", problem.unknowns)]
-    middle = torch.tensor([problem.domain.lower, problem.domain.upper], dtype=torch.float64).mean(0, keepdim=True)
-    first_order = problem.level_of(operator, middle) is Derivatives.GRADIENT
+    first_order = problem.level_of(operator, _middle(problem)) is Derivatives.GRADIENT
     unknown = names[0] if len(problem.unknowns) > 1 else None
     return declaration(surface, getattr(operator, "text", ""), unknown, first_order, tuple(problem.interfaces))

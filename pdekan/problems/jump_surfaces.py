@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -20,11 +20,15 @@ SHAPES = {("x", "y"): ("disk", "circle"), ("x", "y", "z"): ("ball", "sphere")}  
 
 @dataclass(frozen=True)
 class Surface:
-    """A place in words, and the shape of problem files whose boundary it is, or None. axis: the normal's, of a plane."""
+    """A place in words, and the shape of problem files whose boundary it is, or None. axis: the normal's, of a plane across it;
+    normal: a plane's unit normal. points: ``(k, d)``, those on it.
+    """
 
     words: str
     shape: str | None = None
     axis: str | None = None
+    normal: tuple[float, ...] | None = None
+    points: Tensor | None = field(default=None, compare=False)
 
 
 def surfaces(domain: Domain, points: Tensor) -> Iterator[Surface]:
@@ -35,7 +39,7 @@ def surfaces(domain: Domain, points: Tensor) -> Iterator[Surface]:
         if int(on.sum()) < min(len(points), domain.dimension + 3) and domain.dimension > 1:
             yield Surface(f"near {at(domain, points[0])}")
             return
-        yield surface
+        yield replace(surface, points=points[on])
         points = points[~on]
 
 
@@ -52,7 +56,8 @@ def _planes(domain: Domain, points: Tensor) -> Iterator[tuple[Tensor, Surface]]:
         ends = list(zip(domain.coordinates, domain.lower, domain.upper, strict=True))
         ends[k] = (name, domain.lower[k], value)
         sides = ", ".join(f"{one} = [{_number(a)}, {_number(b)}]" for one, a, b in ends)
-        yield on, Surface(f"{name} = {value:.6g}", f'{{type = "box", {sides}}}', name)
+        normal = tuple(float(other == name) for other in domain.coordinates)
+        yield on, Surface(f"{name} = {value:.6g}", f'{{type = "box", {sides}}}', name, normal)
 
 
 def _number(value: float) -> str:
@@ -87,7 +92,10 @@ def _sphere(domain: Domain, form: Tensor, middle: Tensor, space: list[int]) -> S
         unit = float(form[1:-1][form[1:-1].abs().argmax()])
         terms = [(a / unit, name) for a, name in zip(form[1:-1].tolist(), names, strict=True) if abs(a / unit) > ON]
         left = " ".join(f"{'-' if a < 0.0 else '+'} {abs(a):.6g}*{name}" for a, name in terms).replace(" 1*", " ").lstrip("+ ")
-        return Surface(f"{left} = {level / unit if abs(level) > ON * domain.size else 0.0:.6g}")
+        normal = torch.zeros(domain.dimension, dtype=torch.float64)
+        normal[space] = form[1:-1] / form[1:-1].norm()
+        words = f"{left} = {level / unit if abs(level) > ON * domain.size else 0.0:.6g}"
+        return Surface(words, normal=tuple(normal.tolist()))
     center = -form[1:-1] / (2.0 * form[0])
     radius = float((center.square().sum() - form[-1] / form[0]).clamp_min(0.0).sqrt()) * domain.size
     where = center * domain.size + middle

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from pdekan.domains.base import Domain
-from pdekan.fields.corner_functions import CornerFunctions
 from pdekan.fields.jets import Derivatives, Frame, Jet, Level, MissingDerivative
 from pdekan.fields.multi_indices import MAX_ORDER, Higher, indices, least
+from pdekan.fields.singular_functions import SingularFunctions
 from pdekan.problems.conditions import Condition
 from pdekan.problems.formulas import (
     EXACT,
@@ -98,7 +98,7 @@ class Problem:
     outputs: Mapping[str, Quantity] = field(default_factory=dict)
     text: str | None = None
     narrow: tuple[NarrowPlace, ...] = ()
-    singular: tuple[CornerFunctions, ...] = ()
+    singular: tuple[SingularFunctions, ...] = ()
     times: tuple[float, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     vectors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

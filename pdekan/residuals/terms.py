@@ -14,6 +14,7 @@ from torch import Tensor
 from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Quadrature
 from pdekan.domains.validation import LARGEST, UNITS
+from pdekan.fields.corner_functions import CornerFunctions
 from pdekan.fields.functions import stacked
 from pdekan.fields.jets import Frame, Jet, Level
 from pdekan.problems.conditions import Condition
@@ -22,6 +23,7 @@ from pdekan.problems.parameters import Measurements, Parameter, with_known_value
 from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.plane_points import with_points_beside
 from pdekan.residuals.singular_points import moved_aside
 
 CROSSING = 1e-6  # of the domain's size: points of interfaces as near to a crossing are left out
@@ -153,7 +155,10 @@ class _TermBuilder:
 
     def equations(self) -> list[Term]:
         """A term for every equation, on the points inside."""
-        return equation_terms(self.problem, self.inside, self.device)
+        problem = self.problem
+        return equation_terms(
+            problem, with_points_beside(self.inside, problem.domain, problem.singular, self.sampling.seed), self.device
+        )
 
     def condition(self, condition: Condition) -> list[Term]:
         """A term for every requirement of a condition; requirements at the same place share its points."""
@@ -208,7 +213,9 @@ def _apart(problem: Problem, term: Term) -> Term:
     points = term.points[: len(term.target)]
     apart = torch.ones(len(points), dtype=torch.bool, device=points.device)
     for functions in problem.singular if term.sides == 2 else ():
-        apart &= torch.linalg.vector_norm(points - points.new_tensor(functions.point), dim=1) > CROSSING * problem.domain.size
+        if isinstance(functions, CornerFunctions):
+            distance = torch.linalg.vector_norm(points - points.new_tensor(functions.point), dim=1)
+            apart &= distance > CROSSING * problem.domain.size
     return term if bool(apart.all()) else term.part(torch.nonzero(apart)[:, 0])
 
 

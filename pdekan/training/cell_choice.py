@@ -14,6 +14,7 @@ from pdekan.cells.refinement import UNSEEN
 from pdekan.cells.sampling import CellSampling
 from pdekan.domains.partition import Partition
 from pdekan.domains.pieces import geometry
+from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.networks.cells import CellNetwork
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
@@ -77,9 +78,9 @@ def solved_on_cells(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> 
     reason = cause(problem, rule)
     if reason is Cause.STATED:
         return CellTraining(problem, setup).solution()
-    if reason is Cause.SOURCES:
+    if reason is Cause.SOURCES and not any(isinstance(one, PlaneFunctions) for one in problem.singular):
         return _cells_first(problem, setup, rule)
-    return _cells_last(problem, setup, rule) if reason is Cause.CORNERS else None
+    return None if reason is None else _cells_last(problem, setup, rule)  # functions of planes may be all that is local
 
 
 def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:

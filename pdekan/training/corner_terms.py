@@ -13,13 +13,13 @@ import enum
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.ansatz.unknowns import REGION_SAMPLES, region_numbers, without_ansatz
+from pdekan.ansatz.unknowns import REGION_SAMPLES, region_numbers
 from pdekan.cells.corners import Corner, vertices
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
@@ -28,13 +28,10 @@ from pdekan.domains.planar import SAME, Planar
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.corner_functions import CornerFunctions
 from pdekan.fields.jets import TIME, Derivatives
-from pdekan.networks.singular import SingularNetwork
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, equation_terms
-from pdekan.solutions.solution import Solution
 from pdekan.training.corner_compatibility import is_compatible
 from pdekan.training.crossings import BESIDE, Sector, crossings, exponents, is_straight
-from pdekan.training.schedule import is_open
 
 
 @dataclass(frozen=True)
@@ -76,19 +73,6 @@ class Singularity:
     angle: float
     exponents: tuple[float, ...]
     functions: tuple[CornerFunctions, ...]
-
-
-def with_corner_functions(problem: Problem, resume: Solution | None = None) -> Problem:
-    """The problem with the functions of its corners beside the networks, where the solver chooses these.
-
-    resume: a solution to go on from, whose functions are kept.
-    """
-    if resume is not None:
-        network = without_ansatz(resume.network)
-        return replace(problem, singular=network.corners) if isinstance(network, SingularNetwork) else problem
-    if problem.enrichments or problem.training.optimizer != "gauss-newton" or not is_open(problem):
-        return problem
-    return replace(problem, singular=tuple(part for one in singularities(problem) for part in one.functions))
 
 
 def singularities(problem: Problem, rule: CornerRule = RULE) -> list[Singularity]:
@@ -144,19 +128,25 @@ def _scalars(problem: Problem, points: Array) -> Array | None:
     _, slope = term.linearised(term.zero())
     if slope.second is None or term.frame.higher:
         return None
-    tensors = _tensors(term, slope.second[:, 0])
-    k = tensors[:, 0, 0]
-    plain = (tensors - k[:, None, None] * torch.eye(2, dtype=torch.float64)).abs().max() <= 1e-12 * k.abs().max()
+    parts = tensors(term, slope.second[:, 0])
+    k = parts[:, 0, 0]
+    plain = (parts - k[:, None, None] * torch.eye(2, dtype=torch.float64)).abs().max() <= 1e-12 * k.abs().max()
     return np.abs(k.numpy()) if bool(plain) and bool((k * k[0] > 0.0).all()) else None
 
 
-def _tensors(term: Term, second: Tensor) -> Tensor:
-    """The coefficients ``(n, 2, 2)`` of the second derivatives of a term."""
-    if term.frame.level is Derivatives.SUMMED:
-        return second[:, :, None] * torch.eye(2, dtype=torch.float64)
-    if term.frame.level is Derivatives.DIAGONAL:
+def tensors(term: Term, second: Tensor) -> Tensor:
+    """The coefficients ``(n, d, d)`` of the second derivatives of a term."""
+    frame = term.frame
+    if frame.level is Derivatives.SUMMED:
+        space = torch.tensor([float(name != TIME) for name in frame.coordinates], dtype=torch.float64)
+        return second[:, :, None] * torch.diag(space)
+    if frame.level is Derivatives.DIAGONAL:
         return torch.diag_embed(second)
-    return torch.stack([second[:, 0], 0.5 * second[:, 1], 0.5 * second[:, 1], second[:, 2]], dim=1).reshape(-1, 2, 2)
+    matrix = second.new_zeros(len(second), frame.dimension, frame.dimension)
+    i, j = frame.packed
+    matrix[:, i, j] += 0.5 * second
+    matrix[:, j, i] += 0.5 * second
+    return matrix
 
 
 def _planar(domain: Domain) -> Planar | None:
@@ -241,14 +231,14 @@ def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRul
     _, slope = term.linearised(term.zero())
     if slope.second is None or slope.gradient is None or term.frame.higher:
         return None
-    tensors = _tensors(term, slope.second[:, 0])
-    if not bool(tensors.isfinite().all() and slope.gradient.isfinite().all() and slope.value.isfinite().all()):
+    parts = tensors(term, slope.second[:, 0])
+    if not bool(parts.isfinite().all() and slope.gradient.isfinite().all() and slope.value.isfinite().all()):
         return None
-    values, vectors = np.linalg.eigh(tensors[0].numpy() * np.sign(float(tensors[0].trace())))
+    values, vectors = np.linalg.eigh(parts[0].numpy() * np.sign(float(parts[0].trace())))
     if not values[0] > 1e-6 * values[1]:
         return None
     matrix = vectors @ np.diag((values / values[1]) ** -0.5) @ vectors.T
-    constant = bool((tensors - tensors[0]).abs().max() <= 1e-12 * tensors[0].abs().max())
+    constant = bool((parts - parts[0]).abs().max() <= 1e-12 * parts[0].abs().max())
     steady = bool((slope.value - slope.value[:1]).abs().max() <= 1e-12 * slope.value.abs().max())
     if not (constant and steady) or bool((slope.gradient != 0.0).any()):
         return matrix, Lower.GENERAL

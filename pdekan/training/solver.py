@@ -27,7 +27,6 @@ from pdekan.solutions.solution import Solution
 from pdekan.training import cell_choice, initial_value
 from pdekan.training.cell_training import CellTraining
 from pdekan.training.clock import Clock
-from pdekan.training.corner_terms import with_corner_functions
 from pdekan.training.family_training import FamilyTraining
 from pdekan.training.graded_coordinates import gradable
 from pdekan.training.initial_value import InitialValueTraining
@@ -36,6 +35,7 @@ from pdekan.training.progress import Callback, shown
 from pdekan.training.result import outputs_of
 from pdekan.training.schedule import is_open
 from pdekan.training.setup import Setup
+from pdekan.training.singular_terms import with_singular_functions
 from pdekan.training.strategy import Strategy
 from pdekan.training.threads import threads
 from pdekan.training.time_marching import march
@@ -101,7 +101,7 @@ def _solved(problem: Problem, given: Network | None, setup: Setup, resume: Solut
         return CellTraining(problem, setup, resume).solution()
     default = setup.strategy is None and setup.method is None and given is None and setup.device == "cpu"
     if default:
-        problem = with_corner_functions(problem, resume)
+        problem = with_singular_functions(problem, resume)
     if default and initial_value.applies(problem):
         return _from_initial_values(problem, setup, resume)
     if default and resume is None and (local := cell_choice.solved_on_cells(problem, setup)) is not None:

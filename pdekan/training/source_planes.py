@@ -1,0 +1,234 @@
+"""Planes at which the source of an equation is singular or jumps, and the functions by which its solution is singular there.
+
+Along a line across the plane the source is f(t) = Σ_j c_j t^j + t^μ Σ_j d_j t^j on one side, with an exponent μ that is no
+integer, or with other c_j on both sides. Where the equation is of second order across the plane, the solution has t^(μ + 2) and
+higher powers there, with factors that are smooth along it, beside a smooth function (Grisvard, Elliptic Problems in Nonsmooth
+Domains (1985), section 1.5). μ is found by least squares: the other unknowns are linear ones (variable projection: Golub and
+Pereyra, SIAM J. Numer. Anal. 10 (1973) 413-432).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+
+from pdekan.domains.box import Box
+from pdekan.domains.planar import Planar
+from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.fields.plane_functions import PlaneFunctions
+from pdekan.problems.discontinuities import Look, data_singularities
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.jump_surfaces import surfaces
+from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import equation_terms
+from pdekan.training.corner_terms import tensors
+
+
+@dataclass(frozen=True)
+class PlaneRule:
+    """How sources are looked at, and which functions are taken.
+
+    least: values of a source that count as zero, relative to its mean size. reaches: lengths, relative to the domain's size,
+    on which a source is looked at beside a plane; the first counts on which it has the form above. decades: that the points
+    span; points: along each length. smooth, singular: how many c_j and d_j. agreed: the relative residual of such a form.
+    exponents: the smallest and the largest μ. whole: nearer to an integer, μ is none. places: points of a plane at which it is
+    looked at; same: the difference of exponents there. more: powers above the first one. degrees: of the polynomials along a
+    plane, by dimension. planes: at most.
+    """
+
+    least: float = 1e-12
+    reaches: tuple[float, ...] = (3e-2, 3e-3, 3e-4)
+    decades: float = 3.0
+    points: int = 60
+    smooth: int = 5
+    singular: int = 4
+    agreed: float = 1e-8
+    exponents: tuple[float, float] = (-1.95, 3.0)
+    whole: float = 0.02
+    places: int = 4
+    same: float = 1e-5
+    more: int = 4
+    degrees: tuple[int, int, int] = (0, 12, 6)
+    planes: int = 4
+
+
+RULE = PlaneRule()
+LOOK = Look(halvings=40)
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A plane by points on it ``(k, d)`` and a unit normal. inside: whether the domain is on both sides."""
+
+    points: Array
+    normal: Array
+    inside: bool
+
+
+def plane_functions(problem: Problem, rule: PlaneRule = RULE) -> tuple[PlaneFunctions, ...]:
+    """The functions of all planes at which the source of an equation for one unknown is singular or jumps."""
+    domain = problem.domain
+    single = len(problem.equations) == 1 and len(problem.unknowns) == 1 and problem.order <= 2
+    if not single or problem.interfaces or domain.dimension > len(rule.degrees) or not isinstance(domain, Box | Planar):
+        return ()
+    try:
+        source = _Source.of(problem, rule)
+        planes = [*_faces(problem, rule), *_inner_planes(problem, rule)]
+        return tuple(functions for plane in planes for functions in _functions(problem, plane, source, rule))
+    except ProblemError:  # of a source that has no values about zero, or none beside a plane
+        return ()
+
+
+def exponent(values: Callable[[Array], Array], reach: float, rule: PlaneRule = RULE, least: float = 0.0) -> float | None:
+    """μ of a function of t > 0, looked at up to `reach`; None for a smooth one. least: of values; smaller ones are zero.
+
+    Raises ProblemError where it has no such form.
+    """
+    for share in rule.reaches:
+        t = np.logspace(-rule.decades, 0.0, rule.points)
+        f = values(reach * share * t)
+        size = np.abs(f) + float(np.median(np.abs(f)))
+        if not np.isfinite(f).all() or not size.max() > least:
+            return None
+        size = size + least
+        fit = _Fit(t, f / size, 1.0 / size, rule)
+        if fit.polynomial() <= rule.agreed:
+            return None
+        grid = np.arange(*rule.exponents, 0.05) + 0.025
+        near = float(grid[np.argmin([fit.misfit(order) for order in grid])])
+        order = fit.polished(minimize_scalar(fit.misfit, bounds=(near - 0.06, near + 0.06), method="bounded").x)
+        while fit.misfit(order + 1.0) <= rule.agreed:
+            order = fit.polished(order + 1.0)
+        if fit.misfit(order) <= rule.agreed and abs(order - round(order)) > rule.whole:
+            return order
+    raise ProblemError("the source is no sum of powers of the distance")
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Least squares for the values f of a function at t, whose rows have weights w."""
+
+    t: Array
+    f: Array
+    w: Array
+    rule: PlaneRule
+
+    def polynomial(self) -> float:
+        """The relative residual of polynomials."""
+        return self._solved(self._powers(np.arange(0.0, self.rule.smooth + self.rule.singular)))[1]
+
+    def misfit(self, order: float) -> float:
+        """The relative residual with the exponent μ."""
+        return self._solved(self._both(order))[1]
+
+    def polished(self, order: float, steps: int = 5) -> float:
+        """μ after Gauss-Newton steps, for which the derivative by μ is one column more."""
+        for _ in range(steps):
+            columns = self._both(order)
+            found, _ = self._solved(columns)
+            singular = columns[:, self.rule.smooth :] @ found[self.rule.smooth :]
+            found, _ = self._solved(np.concatenate([columns, (singular * np.log(self.t))[:, None]], axis=1))
+            order += float(np.clip(found[-1], -0.02, 0.02))
+        return order
+
+    def _both(self, order: float) -> Array:
+        return self._powers(np.concatenate([np.arange(self.rule.smooth), order + np.arange(self.rule.singular)]))
+
+    def _powers(self, powers: Array) -> Array:
+        return np.asarray(self.w[:, None] * self.t[:, None] ** powers)
+
+    def _solved(self, columns: Array) -> tuple[Array, float]:
+        size = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
+        found = np.linalg.lstsq(columns / size, self.f, rcond=1e-15)[0]
+        return found / size, float(np.linalg.norm(columns / size @ found - self.f) / np.linalg.norm(self.f))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The source at points ``(n, d)``, with what the operator has at zero. least: relative to its mean size, round-off."""
+
+    values: Callable[[Array], Array]
+    least: float
+
+    @classmethod
+    def of(cls, problem: Problem, rule: PlaneRule) -> _Source:
+        def values(points: Array) -> Array:
+            (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
+            return np.asarray(-term.linearised(term.zero())[0])
+
+        return cls(values, rule.least * float(np.abs(values(problem.domain.interior(1, 8, 64, 0).points)).mean()))
+
+
+def _faces(problem: Problem, rule: PlaneRule) -> Iterator[_Plane]:
+    """The straight faces of a domain, with normals into it."""
+    domain = problem.domain
+    for name in domain.faces:
+        face = domain.face(name, 1, rule.places, rule.places, 0)
+        assert face.normals is not None
+        points, normals = face.points[: rule.places], -face.normals[: rule.places]
+        flat = float(np.abs((points - points[0]) @ normals[0]).max()) <= 1e-12 * domain.size
+        if flat and float(np.abs(normals - normals[0]).max()) <= 1e-12:
+            yield _Plane(points, normals[0], inside=False)
+
+
+def _inner_planes(problem: Problem, rule: PlaneRule) -> Iterator[_Plane]:
+    """The planes through the domain at which the source jumps or is infinite."""
+    found = surfaces(problem.domain, data_singularities(problem, problem.equations[0], LOOK))
+    for surface in itertools.islice(found, rule.planes):
+        if surface.normal is not None and surface.points is not None:
+            points = surface.points[:: max(1, len(surface.points) // rule.places)]
+            yield _Plane(points[: rule.places].numpy(), np.array(surface.normal), inside=True)
+
+
+def _functions(problem: Problem, plane: _Plane, source: _Source, rule: PlaneRule) -> Iterator[PlaneFunctions]:
+    """Those of one plane, a group for each side."""
+    domain, across = problem.domain, _order_across(problem, plane)
+    middle = 0.5 * (np.array(domain.lower) + np.array(domain.upper))
+    point = middle - plane.normal * float((middle - plane.points.mean(axis=0)) @ plane.normal)
+    for sign in (1.0, -1.0) if plane.inside else (1.0,):
+        order = _exponent_beside(problem, plane, sign, source, rule)
+        firsts = [] if order is None else [order + across]
+        if plane.inside and sign > 0.0:
+            firsts.append(float(across))  # polynomials of its own on one side
+        powers = tuple(first + k for first in firsts for k in range(rule.more + 1))
+        if powers:
+            normal = tuple(float(x) for x in sign * plane.normal / domain.size)
+            yield PlaneFunctions(tuple(map(float, point)), normal, powers, rule.degrees[domain.dimension - 1])
+
+
+def _exponent_beside(problem: Problem, plane: _Plane, sign: float, source: _Source, rule: PlaneRule) -> float | None:
+    """The exponent on one side of a plane, where it is the same all along. Raises ProblemError where it is not."""
+    direction = sign * plane.normal
+    ends = plane.points + problem.domain.size * rule.reaches[0] * direction
+    starts = plane.points[problem.domain.contains(ends)]
+
+    def beside(start: Array) -> float | None:
+        return exponent(lambda t: source.values(start + t[:, None] * direction), problem.domain.size, rule, source.least)
+
+    found = [beside(start) for start in starts]
+    known = [order for order in found if order is not None]
+    if not known:
+        return None
+    if len(known) < len(found) or max(known) - min(known) > rule.same:
+        raise ProblemError("the source behaves differently along a plane")
+    return float(np.median(known))
+
+
+def _order_across(problem: Problem, plane: _Plane) -> int:
+    """The order of the equation's highest derivatives across a plane. Raises ProblemError where there are none."""
+    points = plane.points + 1e-3 * problem.domain.size * plane.normal
+    (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
+    _, slope = term.linearised(term.zero())
+    normal = torch.as_tensor(plane.normal)
+    if slope.second is not None:
+        second = torch.einsum("nij,i,j->n", tensors(term, slope.second[:, 0]), normal, normal)
+        if bool((second != 0.0).any()):
+            return 2
+    if slope.gradient is not None and bool((slope.gradient[:, 0] @ normal != 0.0).any()):
+        return 1
+    raise ProblemError("the equation has no derivatives across the plane")

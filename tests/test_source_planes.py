@@ -1,0 +1,120 @@
+"""Sources that are infinite or jump at planes: exponents against closed forms, derivatives against autograd, solutions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pdekan as pk
+from pdekan import EXACT, Problem, TrainingOptions, dirichlet, dx, laplacian, where
+from pdekan.fields.jets import Derivatives, Frame, Jet
+from pdekan.fields.plane_functions import PlaneFunctions
+from pdekan.networks.kinds import build
+from pdekan.networks.singular import SingularNetwork
+from pdekan.problems.formulas import ProblemError
+from pdekan.training.source_planes import exponent, plane_functions
+
+SQUARE = pk.box(x=(0, 1), y=(0, 1))
+QUICK = TrainingOptions(seconds=20.0)
+
+
+def test_derivatives_are_those_of_autograd() -> None:
+    functions = PlaneFunctions((0.1, 0.2), (0.6, 0.8), (1.1, 2.0, 3.6), 3)
+    points = torch.rand(20, 2, dtype=torch.float64).requires_grad_()
+    full = functions.jet(points, Frame(("x", "y"), Derivatives.FULL))
+    summed = functions.jet(points, Frame(("x", "y"), Derivatives.SUMMED))
+    assert full.gradient is not None
+    assert full.second is not None
+    assert summed.second is not None
+    assert full.value.shape == (20, functions.count)
+    assert bool((full.value == 0.0).all(dim=1).any())  # on the other side
+    for k in range(functions.count):
+        value = functions.jet(points, Frame(("x", "y"), Derivatives.VALUE)).value[:, k]
+        (slope,) = torch.autograd.grad(value.sum(), points, create_graph=True)
+        rows = [torch.autograd.grad(slope[:, i].sum(), points, retain_graph=True)[0] for i in (0, 1)]
+        torch.testing.assert_close(full.gradient[:, k], slope)
+        torch.testing.assert_close(full.second[:, k], torch.stack([rows[0][:, 0], rows[0][:, 1], rows[1][:, 1]], dim=1))
+        torch.testing.assert_close(summed.second[:, k, 0], rows[0][:, 0] + rows[1][:, 1])
+
+
+def test_values_are_powers_of_the_distance() -> None:
+    functions = PlaneFunctions((0.5, 0.0), (0.5, 0.0), (1.5,), 1)
+    values = functions.jet(
+        torch.tensor([[1.0, 0.25], [0.0, 0.25]], dtype=torch.float64), Frame(("x", "y"), Derivatives.VALUE)
+    ).value
+    assert values.abs()[0].tolist() == pytest.approx([0.25**1.5, 0.25 * 0.25**1.5])  # P_1 of y, over half of the size
+    assert values[1].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("order", [-1.4, -0.9, -0.3, 0.5, 1.7])
+def test_exponent_of_a_sum_of_powers(order: float) -> None:
+    found = exponent(lambda t: t**order * (2.0 + np.sin(t)) + np.exp(t), 1.0)
+    assert found == pytest.approx(order, abs=1e-7)
+
+
+def test_smooth_functions_have_no_exponent() -> None:
+    assert exponent(lambda t: np.exp(3.0 * t) + 1.0, 1.0) is None
+    assert exponent(lambda t: np.zeros_like(t), 1.0) is None
+
+
+def test_logarithms_are_no_powers() -> None:
+    with pytest.raises(ProblemError, match="no sum of powers"):
+        exponent(np.log, 1.0)
+
+
+def power(x: Jet, exponent: float) -> Jet:
+    return where(x.value > 0.0, where(x.value > 0.0, x, 1.0) ** exponent, 0.0)
+
+
+def test_planes_are_found_on_faces_and_inside() -> None:
+    """On the left x^-0.7 gives u like x^1.3; along x + y = 1.2 there is a jump."""
+    problem = Problem(
+        SQUARE, lambda u: -laplacian(u), lambda x, y: x**-0.7 + where((x + y).value > 1.2, 3.0, x * y), (dirichlet(0.0),)
+    )
+    face, line = plane_functions(problem)
+    assert face.powers == pytest.approx([1.3, 2.3, 3.3, 4.3, 5.3], abs=1e-7)
+    assert face.normal == pytest.approx((1.0, 0.0))
+    assert line.powers == (2.0, 3.0, 4.0, 5.0, 6.0)
+    assert np.abs(line.normal) == pytest.approx([0.5**0.5] * 2)
+    assert np.array(line.point) @ np.array(line.normal) == pytest.approx(np.sign(line.normal[0]) * 1.2 * 0.5**0.5)
+
+
+def test_smooth_problems_have_none() -> None:
+    assert plane_functions(pk.load_problem("poisson_sine")) == ()
+    assert plane_functions(pk.load_problem("nist/04_peak")) == ()
+
+
+def test_infinite_source_at_a_side_is_solved_and_stored(tmp_path: Path) -> None:
+    problem = Problem(
+        SQUARE, lambda u: -laplacian(u), EXACT, (dirichlet(EXACT),),
+        exact=lambda x, y: x**0.7 * pk.sin(2.0 * y) + pk.exp(x * y), training=QUICK,
+    )  # fmt: skip
+    solution = pk.solve(problem, estimate=False)
+    assert solution.errors is not None
+    assert solution.errors["u"].h1_seminorm_relative < 1e-6
+    assert isinstance(solution.network, SingularNetwork)
+    points = np.random.default_rng(0).random((50, 2))
+    solution.save(tmp_path / "solution.vtkhdf")
+    assert np.array_equal(pk.load_solution(tmp_path / "solution.vtkhdf")(points), solution(points))
+
+
+def test_stored_planes_of_a_huge_degree_are_refused() -> None:
+    network = pk.KAN([2, 2, 1], degree=3, intervals=2)
+    architecture = SingularNetwork(network, [PlaneFunctions((0.0, 0.0), (1.0, 0.0), (1.5,), 3)]).architecture()
+    architecture["planes"][0]["degree"] = 10**6
+    with pytest.raises(ValueError, match="degree"):
+        build(architecture)
+
+
+def test_source_between_two_sides_is_solved() -> None:
+    """-u'' = |x - 0.3|^-0.5 with zero ends: u = 4/3 (0.3^1.5 (1 - x) + 0.7^1.5 x - |x - 0.3|^1.5)."""
+    problem = Problem(
+        pk.box(x=(0, 1)), lambda u: -dx(dx(u)), lambda x: ((x - 0.3) * (x - 0.3)) ** -0.25, (dirichlet(0.0),), training=QUICK
+    )  # fmt: skip
+    solution = pk.solve(problem, estimate=False)
+    x = np.linspace(0.0, 1.0, 41)
+    exact = 4.0 / 3.0 * (0.3**1.5 * (1.0 - x) + 0.7**1.5 * x - np.abs(x - 0.3) ** 1.5)
+    assert np.abs(solution(x[:, None]) - exact).max() < 1e-9
