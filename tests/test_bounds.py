@@ -27,7 +27,7 @@ from pdekan.errors.majorant import Samples, Terms, fitted_flux
 from pdekan.errors.spline_fields import SplineBox
 from pdekan.fem.eigenvalues import smallest_eigenvalues
 from pdekan.fields.jets import Derivatives, Frame, Jet
-from pdekan.problems.conditions import Condition
+from pdekan.problems.condition import Condition
 from pdekan.problems.formulas import ProblemError
 
 SQUARE = pk.box(x=(-1, 1), y=(0, 2))

@@ -21,18 +21,8 @@ from pdekan.problem_files.loader import json_schema
 from pdekan.problem_files.parser import Scope, parse
 from pdekan.problem_files.validation import exact_residuals
 from pdekan.problem_files.well_posedness import contradictions
-from pdekan.problems.conditions import (
-    CONDITIONS,
-    Condition,
-    Initial,
-    dirichlet,
-    initial,
-    interface,
-    mean,
-    neumann,
-    periodic,
-    robin,
-)  # fmt: skip
+from pdekan.problems.condition import Condition
+from pdekan.problems.conditions import CONDITIONS, Initial, dirichlet, initial, interface, mean, neumann, periodic, robin
 from pdekan.problems.formulas import EXACT, Constant, Partial, ProblemError, PythonField, itself
 from pdekan.problems.options import NetworkOptions
 from pdekan.problems.places import Across, FaceRule, Faces, Inside, InsideRule, OppositeFaces, Place, Requirement, Setting

@@ -18,7 +18,8 @@ from pdekan.fields.functions import exp, sin
 from pdekan.fields.operators import dx, laplacian
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
-from pdekan.problems.conditions import Condition, dirichlet, neumann
+from pdekan.problems.condition import Condition
+from pdekan.problems.conditions import dirichlet, neumann
 from pdekan.problems.formulas import EXACT
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling

@@ -18,7 +18,8 @@ from pdekan.fields.jets import Frame, Jet, MissingDerivative
 from pdekan.fields.multi_indices import Higher, indices, is_closed, layout
 from pdekan.fields.operators import dt, dx, laplacian
 from pdekan.problem_files.loader import ProblemFileError, loads
-from pdekan.problems.conditions import Condition, dirichlet, initial, neumann, periodic, robin
+from pdekan.problems.condition import Condition
+from pdekan.problems.conditions import dirichlet, initial, neumann, periodic, robin
 from pdekan.problems.formulas import EXACT, Formula, ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem

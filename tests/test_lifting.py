@@ -20,7 +20,8 @@ from pdekan.domains.shapes import annulus, disk, polygon
 from pdekan.fields.functions import cos, exp, sin, where
 from pdekan.fields.jets import Derivatives, Jet
 from pdekan.fields.operators import laplacian
-from pdekan.problems.conditions import Condition, dirichlet, initial
+from pdekan.problems.condition import Condition
+from pdekan.problems.conditions import dirichlet, initial
 from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.problem import Problem
 

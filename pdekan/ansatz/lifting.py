@@ -21,7 +21,7 @@ from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
 from pdekan.fields.functions import stacked
 from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
-from pdekan.problems.conditions import ValueCondition
+from pdekan.problems.condition import ValueCondition
 from pdekan.problems.formulas import EXACT, Environment, Field, ProblemError, RightHandSide
 from pdekan.problems.problem import Problem
 

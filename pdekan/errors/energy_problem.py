@@ -26,7 +26,8 @@ from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.cells import CellNetwork
 from pdekan.networks.evaluation import evaluate
 from pdekan.networks.kan import KAN
-from pdekan.problems.conditions import Dirichlet, OperatorCondition
+from pdekan.problems.condition import OperatorCondition
+from pdekan.problems.conditions import Dirichlet
 from pdekan.problems.formulas import Constant, Environment, Field, ProblemError, RightHandSide
 from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem

@@ -16,7 +16,8 @@ from pdekan.fields.jets import TIME
 from pdekan.problem_files.lexer import ExpressionError
 from pdekan.problem_files.parser import Scope, parse
 from pdekan.problem_files.quantities import taken_out
-from pdekan.problems.conditions import DOMAIN, Condition, Mean
+from pdekan.problems.condition import Condition
+from pdekan.problems.conditions import DOMAIN, Mean
 from pdekan.problems.formulas import EXACT, Constant
 from pdekan.problems.functionals import Functional
 from pdekan.problems.parameters import Parameter

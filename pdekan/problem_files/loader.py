@@ -32,7 +32,8 @@ from pdekan.problem_files.reader import MAX_MESSAGES, ProblemFileError, Source, 
 from pdekan.problem_files.schema import ProblemFile, problem_file
 from pdekan.problem_files.table_files import read_table
 from pdekan.problem_files.validation import members, probe
-from pdekan.problems.conditions import CONDITIONS, DOMAIN, Condition, Statement
+from pdekan.problems.condition import Condition, Statement
+from pdekan.problems.conditions import CONDITIONS, DOMAIN
 from pdekan.problems.formulas import EXACT, ProblemError, RightHandSide, as_field, right_hand_side
 from pdekan.problems.functionals import Quantity
 from pdekan.problems.parameters import Enrichment, Measurements, Parameter, Range

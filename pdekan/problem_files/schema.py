@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from pdekan.problem_files.domains import MAX_DIMENSION, Interval, Name, Number, any_domain
 from pdekan.problem_files.tables import FromAnnotation, Table, refusal
+from pdekan.problems import conditions
 from pdekan.problems.conditions import CONDITIONS
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.tables import Interpolation
@@ -109,7 +110,7 @@ class Condition(Table):
 
     @model_validator(mode="after")
     def _keys_of_type(self) -> Self:
-        message = CONDITIONS[self.type].refusal(self.model_dump(exclude_none=True))
+        message = conditions.refusal(self.type, self.model_dump(exclude_none=True))
         if message is not None:
             raise refusal(message)
         return self

@@ -15,7 +15,7 @@ from pdekan.fields.jets import Derivatives, MissingDerivative
 from pdekan.problem_files.parser import ExpressionError
 from pdekan.problem_files.samples import Rule, Sample, Trial, rules, samples
 from pdekan.problem_files.well_posedness import Key, contradictions
-from pdekan.problems.conditions import Condition
+from pdekan.problems.condition import Condition
 from pdekan.problems.formulas import EXACT, Field, Formula, ProblemError, RightHandSide, names_of
 from pdekan.problems.parameters import with_known_value
 from pdekan.problems.places import Inside, Requirement

@@ -22,7 +22,7 @@ from pdekan.fields.operators import normal
 from pdekan.problem_files.compatibility import contradictions_at_corners
 from pdekan.problem_files.lexer import names_in
 from pdekan.problem_files.samples import Sample, Trial, samples
-from pdekan.problems.conditions import ValueCondition
+from pdekan.problems.condition import ValueCondition
 from pdekan.problems.discontinuities import warnings_of_jumps
 from pdekan.problems.formulas import Field, ProblemError, PythonField, RightHandSide, names_of
 from pdekan.problems.places import Inside

@@ -14,7 +14,7 @@ from pdekan.domains.base import Domain
 from pdekan.fields.jets import Derivatives, Frame, Jet, Level, MissingDerivative
 from pdekan.fields.multi_indices import MAX_ORDER, Higher, indices, least
 from pdekan.fields.singular_functions import SingularFunctions
-from pdekan.problems.conditions import Condition
+from pdekan.problems.condition import Condition
 from pdekan.problems.formulas import (
     EXACT,
     Constant,

@@ -17,7 +17,7 @@ from pdekan.domains.validation import LARGEST, UNITS
 from pdekan.fields.corner_functions import CornerFunctions
 from pdekan.fields.functions import stacked
 from pdekan.fields.jets import Frame, Jet, Level
-from pdekan.problems.conditions import Condition
+from pdekan.problems.condition import Condition
 from pdekan.problems.formulas import EXACT, Environment, Field, Formula, ProblemError, PythonField, RightHandSide, itself
 from pdekan.problems.parameters import Measurements, Parameter, with_known_value
 from pdekan.problems.places import Requirement

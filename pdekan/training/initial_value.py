@@ -25,7 +25,7 @@ from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problem_files.narrow_data import narrow_places
-from pdekan.problems.conditions import OperatorCondition
+from pdekan.problems.condition import OperatorCondition
 from pdekan.problems.options import TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling

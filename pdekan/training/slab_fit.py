@@ -23,7 +23,7 @@ from pdekan.fields.jets import Jet
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
-from pdekan.problems.conditions import OperatorCondition
+from pdekan.problems.condition import OperatorCondition
 from pdekan.problems.options import Weights
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from pdekan.fields.jets import TIME, Derivatives, Frame, Jet
-from pdekan.problems.conditions import Condition, Periodic
+from pdekan.problems.condition import Condition
+from pdekan.problems.conditions import Periodic
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term
