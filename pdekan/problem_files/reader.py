@@ -7,7 +7,8 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -77,6 +78,16 @@ class Source:
         """Add a message and raise ProblemFileError."""
         self.add(path, message)
         raise ProblemFileError(self.messages)
+
+    @contextmanager
+    def noting(self, *path: str | int) -> Iterator[None]:
+        """Whatever ValueError is raised inside becomes a message about this place of the file."""
+        try:
+            yield
+        except ProblemFileError:
+            raise  # noted already
+        except ValueError as error:
+            self.add(path, str(error))
 
     def check(self) -> None:
         """Raise ProblemFileError if there are messages."""

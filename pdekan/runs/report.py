@@ -21,7 +21,7 @@ from pdekan.output.report_plots import Plots, Shown, library, plots
 from pdekan.output.samples import Array, Samples
 from pdekan.output.vtkhdf import read_samples
 from pdekan.problem_files import typesetting
-from pdekan.problem_files.loader import REFERENCE
+from pdekan.problem_files.names import REFERENCE
 from pdekan.runs.network_drawing import can_be_drawn, drawing
 from pdekan.solutions.solution import Solution, load_solution
 
