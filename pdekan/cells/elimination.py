@@ -107,12 +107,7 @@ def solve(
                 waiting[rows.shape].append((node, rows))
                 for part in children[node] or (node,):
                     del fronts[part]
-        for group in _batches(list(waiting.values())):
-            check_time()
-            reduced = torch.linalg.qr(torch.stack([rows for _, rows in group]), mode="r").R
-            for (node, _), rows in zip(group, reduced, strict=True):
-                memory.put(keys[node], rows.clone())
-            group.clear()
+        _reduce(list(waiting.values()), keys, memory, check_time)
         for node in nodes:
             reduced_rows, (out, stay) = memory.get(keys[node]), orders[node]
             assert reduced_rows is not None
@@ -126,6 +121,16 @@ def solve(
             squared += float(reduced_rows[width + remaining :, -1].square().sum())
     memory.next()
     return LeastSquaresSolution(_substituted(children, kept, sizes), squared)
+
+
+def _reduce(groups: list[list[Waiting]], keys: Mapping[int, Key], memory: Memory, check_time: Callable[[], None]) -> None:
+    """Put the triangles of rows into the memory; the groups, of nodes with rows of the same shape, are emptied."""
+    for group in _batches(groups):
+        check_time()
+        reduced = torch.linalg.qr(torch.stack([rows for _, rows in group]), mode="r").R
+        for (node, _), rows in zip(group, reduced, strict=True):
+            memory.put(keys[node], rows.clone())
+        group.clear()
 
 
 def _batches(groups: list[list[Waiting]]) -> Iterator[list[Waiting]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -244,17 +245,15 @@ def term_at(
 
     Raises ProblemError where the value is not finite, or above LARGEST.
     """
-    points = torch.as_tensor(rule.points, dtype=torch.float64, device=device)
-    normals = None if rule.normals is None else torch.as_tensor(rule.normals, dtype=torch.float64, device=device)
+    tensor = partial(torch.as_tensor, dtype=torch.float64, device=device)
+    points, normals = tensor(rule.points), None if rule.normals is None else tensor(rule.normals)
     operator, value = with_known_value(operator, value, problem.parameters)
     level = problem.level_of(operator, points[:2], None if normals is None else normals[:2])
-    n = len(points) // sides
     target = _target(problem, operator, value, level, points, normals, sides)
     if group == "equation":
-        aside = moved_aside(problem.domain, rule, target.cpu(), lambda x: _target(problem, operator, value, level, x, None, 1))
-        if aside is not rule:
-            points = torch.as_tensor(aside.points, dtype=torch.float64, device=device)
-            target = _target(problem, operator, value, level, points, normals, sides)
+        source = partial(_target, problem, operator, value, level, normals=None, sides=1)
+        points, target = _aside(problem.domain, rule, points, target, source)
+    n = len(points) // sides
     _refuse_useless(problem, name, target, points[:n])
     return Term(
         name=name,
@@ -262,7 +261,7 @@ def term_at(
         operator=operator,
         points=points,
         target=target,
-        share=torch.as_tensor(rule.weights / rule.weights.sum(), dtype=torch.float64, device=device),
+        share=tensor(rule.weights / rule.weights.sum()),
         frame=Frame(problem.domain.coordinates, level, normals),
         environment=problem.environment(points, level, normals),
         sought=problem.sought,
@@ -270,6 +269,17 @@ def term_at(
         sides=sides,
         mix=None if sides == 1 else torch.cat([points.new_ones(n), -points.new_ones(n)]),
     )
+
+
+def _aside(
+    domain: Domain, rule: Quadrature, points: Tensor, target: Tensor, source: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """A rule's points, and a source at them, after the points at its integrable singularities are moved."""
+    aside = moved_aside(domain, rule, target.cpu(), source)
+    if aside is rule:
+        return points, target
+    points = torch.as_tensor(aside.points, dtype=torch.float64, device=points.device)
+    return points, source(points)
 
 
 def _refuse_useless(problem: Problem, name: str, target: Tensor, points: Tensor) -> None:

@@ -185,23 +185,29 @@ def _of_size(
         except ProblemError as error:
             errors.append(error)
             continue
-        final = stages(sized)[-1]
-        widths = final.widths(problem.domain.dimension)
         for seed, text in zip(seeds, texts, strict=True):
-            yield Trial(
-                curve=curve,
-                kind=kind,
-                widths=widths,
-                degree=network.get("degree", 0),
-                intervals=network.get("intervals", 0),
-                optimizer=optimizer,
-                seed=seed,
-                parameters=final.parameters(problem.domain.dimension),
-                parameters_paper=_paper(widths, final.intervals or (1,) * (len(widths) - 1)),
-                task=Task({"problem": text}),
-            )
+            yield _trial(curve, kind, network, optimizer, seed, stages(sized)[-1], problem.domain.dimension, text)
     if len(errors) == len(optimizers):
         raise ProblemError(f"{where}: {'; '.join(map(str, errors))}")
+
+
+def _trial(
+    curve: str, kind: str, network: Mapping[str, Any], optimizer: str, seed: int, final: Stage, dimension: int, text: str
+) -> Trial:
+    """The trial of a problem file's text whose last stage is known."""
+    widths = final.widths(dimension)
+    return Trial(
+        curve=curve,
+        kind=kind,
+        widths=widths,
+        degree=network.get("degree", 0),
+        intervals=network.get("intervals", 0),
+        optimizer=optimizer,
+        seed=seed,
+        parameters=final.parameters(dimension),
+        parameters_paper=_paper(widths, final.intervals or (1,) * (len(widths) - 1)),
+        task=Task({"problem": text}),
+    )
 
 
 def _text(problem: Problem, where: str, network: Mapping[str, Any], training: Mapping[str, Any]) -> str:

@@ -77,10 +77,7 @@ def solve(
     if training is not None:
         problem = replace(problem, training=training)
     refuse_undeclared(problem)
-    given = None
-    if isinstance(network, nn.Module):
-        outputs = network_outputs(problem)
-        given = network if isinstance(network, Network) else ModuleNetwork(network, problem.domain.dimension, outputs)
+    given = _wrapped(network, problem) if isinstance(network, nn.Module) else None
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
     setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate)
     with threads(1), progress_display(problem.title or problem.name) if progress else nullcontext() as show:
@@ -88,6 +85,11 @@ def solve(
         if problem.outputs and not solution.outputs and solution.status != "interrupted":
             solution = replace(solution, outputs=outputs_of(problem, solution.network))
         return solution
+
+
+def _wrapped(module: nn.Module, problem: Problem) -> Network:
+    """A module of the user's as a network for the problem."""
+    return module if isinstance(module, Network) else ModuleNetwork(module, problem.domain.dimension, network_outputs(problem))
 
 
 def _solved(problem: Problem, given: Network | None, setup: Setup, resume: Solution | None) -> Solution:
