@@ -3,101 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import cast
 
-import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from pdekan.ansatz.unknowns import parameter_values
-from pdekan.errors.norms import Errors
 from pdekan.networks.base import Network
-from pdekan.networks.kan import KAN
 from pdekan.optimizers.base import LeastSquares, Optimizer, Outcome, Step
-from pdekan.problems.problem import Problem
 from pdekan.residuals.adaptive_sampling import resampled
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.sizes import sizes_at
 from pdekan.residuals.terms import terms
-from pdekan.residuals.validation import Residuals, Validation
+from pdekan.residuals.validation import Residuals
 from pdekan.solutions.solution import Solution
 from pdekan.training import warm_start
-from pdekan.training.clock import Clock
+from pdekan.training.beginning import begins_anew, distance_to_finer, guess, search
 from pdekan.training.continuation import Position
-from pdekan.training.eigenvalues import Eigenfunction
-from pdekan.training.first_guess import first_guess
 from pdekan.training.fit import fit
-from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
-from pdekan.training.history import History
 from pdekan.training.memory import graphs
-from pdekan.training.optimizer_choice import Method, SizedGaussNewton
-from pdekan.training.points import validation_points
-from pdekan.training.progress import Callback, Progress
+from pdekan.training.optimizer_choice import SizedGaussNewton
+from pdekan.training.progress import Progress
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
-from pdekan.training.search import BRIEF, InnerSearch, Search
 from pdekan.training.state import Candidate, State
 from pdekan.training.stopping import BestStep, Budget, Distance, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
+from pdekan.training.training import Training
 
-# Relative residual above which the network of an eigenvalue problem is no better a beginning than the eigenfunction.
-UNRESOLVED = 0.03
-# The share of the seconds left that the search may take, and the residual, relative to a network's own, at which one with finer
-# splines stands for the solution.
-SEARCH_SHARE, FINER_RESIDUAL = 0.25, 0.3
 # The error, relative to the solution, above which splines are so coarse that other inner functions are better than those of the
 # solution: they are then searched for again, and training goes on while the distance to the finer network is larger.
 COARSE = 1e-3
 # Reasons that are limits of the training: with more seconds or steps, the stage would have gone on.
 LIMITED = (Reason.STEPS, Reason.BUDGET, Reason.INTERRUPTED, Reason.MEMORY)
-
-
-@dataclass(frozen=True)
-class Training:
-    """What is the same for all stages of a training.
-
-    fitted, held_out: the problem with the data that are fitted, and with those kept for validation. given: a network of the
-    user's. snapshot: makes a solution of the best of some candidates, in a state, with these errors if they are known, and
-    with the position of the last step. eigenfunction: that an eigenvalue problem asks for.
-    """
-
-    problem: Problem
-    fitted: Problem
-    held_out: Problem
-    goal: Goal
-    method: Method
-    given: Network | None
-    device: torch.device
-    history: History
-    clock: Clock
-    callback: Callback | None
-    snapshot: Callable[[Candidate, State, Mapping[str, Errors], Position | None], Solution]
-    eigenfunction: Eigenfunction | None = None
-
-    def near(self, eigenfunction: Eigenfunction | None) -> Training:
-        """The training of the problem near an eigenfunction, if there is one."""
-        if eigenfunction is None:
-            return self
-        problem, fitted, held_out = (eigenfunction.near(one) for one in (self.problem, self.fitted, self.held_out))
-        return replace(self, problem=problem, fitted=fitted, held_out=held_out, eigenfunction=eigenfunction)
-
-    def steps_of_stage(self, state: State) -> int:
-        """How many steps the next stage may take."""
-        allowed = self.problem.training.steps
-        return self.method.steps if allowed is None else allowed - state.steps
-
-    def rows_at_a_time(self, stage: Stage, parameters: int) -> int | None:
-        """How many rows of the Jacobian a step takes at a time; see `Method.rows_at_a_time`."""
-        problem = self.problem
-        return self.method.rows_at_a_time(stage, parameters, problem.domain.dimension, problem.training.memory)
-
-    def validation(self, stage: Stage, network: Network) -> Validation:
-        """The validation points of a stage."""
-        sampling = warm_start.sampling(self.problem, stage, network)
-        points = validation_points(sampling, self.problem.domain.dimension, sum(p.numel() for p in network.parameters()))
-        return Validation.of(self.held_out, points, self.device)
 
 
 @dataclass(frozen=True)
@@ -129,18 +67,14 @@ class StageTraining:
         inside = resampled(problem, network, sampling, training.device) if stage.resample else None
         fitted = terms(training.fitted, sampling, training.device, inside)
         self.validation = training.validation(sizes, network)
-        if stage.kind != "given" and self._begins_anew:
-            anew = warm_start.first_network(problem, sizes, replace(state, best=None), None, training.device)
-            if training.eigenfunction is None:
-                network = first_guess(training.fitted, anew, fitted, self.validation.terms, sampling)
-            else:
-                network = training.eigenfunction.guess(training.fitted, anew, fitted, sampling)
+        if stage.kind != "given" and begins_anew(training, state):
+            network = guess(training, sizes, state, fitted, self.validation, sampling)
         if problem.training.adapt and state.best is not None:  # on points that lie as those of the new network
             best = replace(state.best, residuals=self.validation.residuals(state.best.network))
             self.state = replace(state, best=best)
         if stage.search and state.best is None:
             with training.clock.running():
-                network = self._search(network).network() or network
+                network = search(training, stage, state, network).network() or network
         self.network = network  # as it is before the fit
         self.theta = parameters_to_vector(network.parameters()).detach()
         self.rows = sum(len(term.target) for term in fitted)
@@ -150,47 +84,27 @@ class StageTraining:
             problem, network, fitted, problem.training.weights, rows_at_a_time, training.clock.check,
             graphs(problem.training.memory), known,
         )  # fmt: skip
-        self.distance = self._to_finer()
-        if self.distance is not None and self.distance(network) > COARSE * self.distance.norm:
-            with training.clock.running():
-                other = self._search(network).in_own_splines(self.distance.network) or network
-                network = min(network, other, key=self.distance)
-            self.theta = parameters_to_vector(network.parameters()).detach()
+        self.distance = distance_to_finer(stage, state, network, self.validation)
         self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
         if self.distance is not None:
-            self.best_step.keep(Step(self.theta, math.inf), self.distance(network))
-            if self.best_step.error > COARSE * self.distance.norm:
-                self.best_step.worse = math.inf
+            self._select_by(self.distance)
         self.steep = SteepForCoordinates(problem, state.grading)
         self._last, self._fastest = training.clock.spent, math.inf
         # taken: steps before the optimizer started anew
         self.optimizer, self.taken = "", 0
         self.position: Position | None = None
 
-    def _search(self, like: Network) -> InnerSearch:
-        """The search for the stage, which may take a share of the seconds. like: a network of its sizes."""
-        clock, problem = self.training.clock, self.training.fitted
-        late = self.state.seconds + SEARCH_SHARE * (clock.budget - self.state.seconds)
-        generator = torch.Generator().manual_seed(problem.training.seed + self.stage.start)
-        options = BRIEF if self.training.goal.grows else Search()
-        return InnerSearch(problem, self.stage, cast("KAN", like), generator, lambda: clock.is_late(late), options)
-
-    def _to_finer(self) -> Distance | None:
-        """The distance to a network with finer splines, where that is so much better that it stands for the solution."""
-        finer = self.state.finer
-        if finer is None or self.stage.finer:
-            return None
-        if finer.relative > FINER_RESIDUAL * self.validation.residuals(self.network).relative:
-            return None
-        return Distance.to(finer.network, self.validation.terms[0])
-
-    @property
-    def _begins_anew(self) -> bool:
-        """Whether no network of an earlier stage is a beginning."""
-        best = self.state.best
-        if best is None or not math.isfinite(best.relative):
-            return True
-        return self.training.eigenfunction is not None and best.relative > UNRESOLVED
+    def _select_by(self, distance: Distance) -> None:
+        """Select the step nearest to a network with finer splines, and begin with other inner functions where that is far."""
+        nearest = self.network
+        if distance(nearest) > COARSE * distance.norm:
+            with self.training.clock.running():
+                found = search(self.training, self.stage, self.state, self.network).in_own_splines(distance.network)
+            nearest = min(nearest, found or nearest, key=distance)
+            self.theta = parameters_to_vector(nearest.parameters()).detach()
+        self.best_step.keep(Step(self.theta, math.inf), distance(nearest))
+        if self.best_step.error > COARSE * distance.norm:
+            self.best_step.worse = math.inf
 
     def trained(self, position: Position | None = None) -> TrainedStage:
         """The stage after the fit, which goes on from a position if there is one."""

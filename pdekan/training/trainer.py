@@ -38,11 +38,12 @@ from pdekan.training.other_solutions import other_solution
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
 from pdekan.training.setup import Setup
-from pdekan.training.stage_training import LIMITED, StageTraining, TrainedStage, Training
+from pdekan.training.stage_training import LIMITED, StageTraining, TrainedStage
 from pdekan.training.standard_errors import standard_errors
 from pdekan.training.state import Candidate, State
 from pdekan.training.strategy import Stop
 from pdekan.training.threads import threads
+from pdekan.training.training import Training
 from pdekan.training.uniqueness import refuse_undetermined
 
 LOG = logging.getLogger(__name__)
