@@ -1,4 +1,4 @@
-"""What is known of a solution beside its values: exact solutions, and the residuals of the equations, at points."""
+"""Fields of a solution at points by their names: values, exact solutions, errors, and residuals of the equations."""
 
 from __future__ import annotations
 
@@ -11,12 +11,32 @@ from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
-from pdekan.output.samples import residual_names
+from pdekan.output.samples import field_name, polar_names, residual_names
 from pdekan.problems.parameters import with_known_value
 from pdekan.problems.problem import Problem
+from pdekan.solutions.evaluation import jet, on_device
+from pdekan.solutions.solved import Solved
 
 Array = NDArray[np.float64]
 CHUNK = 8192  # points evaluated at a time
+
+
+def fields_at(solution: Solved, points: Array) -> dict[str, Array]:
+    """Solutions, gradients, exact solutions, errors and residuals at points, by the names of `output.samples`."""
+    coordinates, at, fields = solution.domain.coordinates, on_device(solution.network, points), {}
+    values, gradients = jet(solution, points, Derivatives.GRADIENT)
+    exact = exact_values(solution.problem, solution.reference, at)
+    for k, name in enumerate(solution.unknowns):
+        fields[name] = values[:, k]
+        fields[field_name("gradient", name, coordinates, solution.unknowns)] = gradients[:, k]
+        if name in exact:
+            fields[field_name("exact", name, coordinates, solution.unknowns)] = exact[name]
+            fields[field_name("error", name, coordinates, solution.unknowns)] = values[:, k] - exact[name]
+    for name, (real, imaginary) in ({} if solution.problem is None else solution.problem.complex).items():
+        modulus, phase = polar_names(name)
+        fields[modulus] = np.hypot(fields[real], fields[imaginary])
+        fields[phase] = np.arctan2(fields[imaginary], fields[real])
+    return fields | residual_values(solution.problem, solution.network, at)
 
 
 def exact_values(problem: Problem | None, reference: ReferenceSolution | None, points: Tensor) -> dict[str, Array]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from pdekan.domains.base import Domain
 from pdekan.problems.formulas import ProblemError
+from pdekan.solutions.evaluation import on_device
 from pdekan.solutions.known_fields import exact_values
 from pdekan.solutions.solution import Solution
 
@@ -57,7 +58,7 @@ def along(solution: Solution, ends: Mapping[str, tuple[float, float]], count: in
     parts = replace(solution, problem=None)  # with the parts of complex unknowns
     values = parts(points).reshape(len(points), len(solution.unknowns))
     columns = dict(zip((*solution.domain.coordinates, *solution.unknowns), (*points.T, *values.T), strict=True))
-    for name, column in exact_values(solution.problem, solution.reference, solution.tensor(points)).items():
+    for name, column in exact_values(solution.problem, solution.reference, on_device(solution.network, points)).items():
         columns[f"{name}_exact"] = np.where(np.isnan(values[:, 0]), np.nan, column)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -17,17 +18,15 @@ from pdekan.errors.bounds import Bound
 from pdekan.errors.estimate import Estimate
 from pdekan.errors.norms import Errors
 from pdekan.errors.reference_solutions import ReferenceSolution
-from pdekan.fields.jets import Derivatives, Frame
+from pdekan.fields.jets import Derivatives
 from pdekan.networks.base import Network
-from pdekan.networks.evaluation import evaluate
-from pdekan.networks.family import FamilyNetwork
 from pdekan.output import views
 from pdekan.output.record import Record
-from pdekan.output.samples import Labels, Samples, field_name, polar_names
+from pdekan.output.samples import Labels, Samples
 from pdekan.problems.formulas import Formula
 from pdekan.problems.problem import Problem
-from pdekan.solutions import exports, families, integrals, sampling, storage, tensors
-from pdekan.solutions.known_fields import exact_values, residual_values
+from pdekan.solutions import evaluation, exports, families, integrals, sampling, storage
+from pdekan.solutions.known_fields import fields_at
 from pdekan.solutions.outputs import Output
 from pdekan.solutions.solved import Found
 
@@ -104,16 +103,16 @@ class Solution:
         both of their parts, and so are derivatives.
         """
         if isinstance(points, torch.Tensor) and not parameters:
-            return tensors.values(self, points)
-        return self._joined(self._evaluated(points, Derivatives.VALUE, parameters), -1)
+            return evaluation.tensor_values(self, points)
+        return evaluation.joined(self, evaluation.evaluated(self, points, Derivatives.VALUE, parameters), -1)
 
     def gradient(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
         """Gradients ``(n, d)`` at points, by every coordinate, t included; of several unknowns ``(n, unknowns, d)``."""
-        return self._joined(self._evaluated(points, Derivatives.GRADIENT, parameters), -2)
+        return evaluation.joined(self, evaluation.evaluated(self, points, Derivatives.GRADIENT, parameters), -2)
 
     def hessian(self, points: ArrayLike, **parameters: ArrayLike) -> Array:
         """Second derivatives ``(n, d, d)`` at points, by pairs of coordinates; of several unknowns ``(n, unknowns, d, d)``."""
-        return self._joined(self._evaluated(points, Derivatives.FULL, parameters), -3)
+        return evaluation.joined(self, evaluation.evaluated(self, points, Derivatives.FULL, parameters), -3)
 
     def integral(self, formula: Formula, on: str | Sequence[str] = "domain") -> float:
         """∫ of a formula of coordinates and unknowns, such as ``lambda u: u**2``, over the domain or over faces."""
@@ -126,7 +125,7 @@ class Solution:
     def sensitivity(self, points: ArrayLike, parameter: str, **parameters: ArrayLike) -> Array:
         """Derivatives ``(n,)`` of a family by one of its parameters, otherwise as the call."""
         families.family_of(self.network, parameter)
-        return self._evaluated(points, Derivatives.VALUE, parameters, parameter)
+        return evaluation.evaluated(self, points, Derivatives.VALUE, parameters, parameter)
 
     def member(self, **parameters: float) -> Solution:
         """The solution at values of a family's parameters. Raises ValueError for other names, and outside of the ranges."""
@@ -138,74 +137,11 @@ class Solution:
         By least squares, with standard errors from the misfit. Raises ValueError for points outside of the domain.
         """
         place, family = self.unknowns.index(unknown or self.unknowns[0]), families.family_of(self.network)
-        x, outside = self._checked(points, self.domain.dimension)
-        if outside.any():
-            raise ValueError(f"{outside.sum()} of {len(x)} points are outside of the domain, the first is {x[outside][0]}")
-        parts = np.stack([self._jet(x, Derivatives.VALUE, one)[0][:, place] for one in family.parts])
+        x, outside = evaluation.checked(self, points)
+        evaluation.refuse_outside(x, outside)
+        parts = np.stack([evaluation.jet(self, x, Derivatives.VALUE, one)[0][:, place] for one in family.parts])
         fitted = families.fit(family, parts, np.asarray(values, dtype=np.float64))
         return {name: Found(*one) for name, one in fitted.items()}
-
-    def _evaluated(
-        self, points: ArrayLike, level: Derivatives, parameters: Mapping[str, ArrayLike], by: str | None = None
-    ) -> Array:
-        """The highest derivatives of a level at points, nan outside of the domain; by: a parameter of the family."""
-        family = families.family_of(self.network) if parameters or isinstance(self.network, FamilyNetwork) else None
-        d, more = self.domain.dimension, 0 if family is None or parameters else len(family.ranges)
-        x, outside = self._checked(points, d, more)
-        if self.outside == "raise" and outside.any():
-            raise ValueError(f"{outside.sum()} of {len(x)} points are outside of the domain, the first is {x[outside][0]}")
-        if family is None:
-            values = self._jet(x, level)[-1]
-            values[outside] = np.nan
-            return values[:, 0] if len(self.unknowns) == 1 else values
-        jets = np.stack([self._jet(x[:, :d], level, one)[-1] for one in family.parts])
-        jets[:, outside] = np.nan
-        jets = jets[:, :, 0] if len(self.unknowns) == 1 else jets
-        if not parameters:
-            weights = family.weights(families.checked(family, dict(zip(family.ranges, x[:, d:].T, strict=True))), by)
-            return np.asarray(np.einsum("nj,jn...->n...", weights, jets))
-        given = families.checked(family, parameters)
-        found = np.tensordot(family.weights(given, by), jets, 1)
-        return np.asarray(found[0] if all(np.ndim(value) == 0 for value in parameters.values()) else found)
-
-    def _joined(self, values: Array, axis: int) -> Array:
-        """Values with the parts of complex unknowns, which lie along an axis, made one."""
-        parts = {} if self.problem is None else dict(self.problem.complex.values())
-        if not parts:
-            return values
-        columns: list[Any] = []
-        for k, name in enumerate(self.unknowns):
-            if name in parts:
-                columns.append(values.take(k, axis) + 1j * values.take(self.unknowns.index(parts[name]), axis))
-            elif name not in parts.values():
-                columns.append(values.take(k, axis))
-        return np.asarray(columns[0] if len(columns) == 1 else np.stack(columns, axis))
-
-    def _checked(self, points: ArrayLike, d: int, more: int = 0) -> tuple[Array, NDArray[np.bool_]]:
-        """Points ``(n, d + more)``, and which are outside of the domain. Raises ValueError for another shape."""
-        x = np.atleast_2d(np.array(points, dtype=np.float64))
-        if x.ndim != 2 or x.shape[1] != d + more:
-            names = (*self.domain.coordinates, *(families.family_of(self.network).ranges if more else ()))
-            hint = f"; or points of {', '.join(self.domain.coordinates)}, and the parameters by name" if more else ""
-            raise ValueError(
-                f"points have shape {np.shape(points)}; needed is (n, {d + more}), columns {', '.join(names)}{hint}"
-            )
-        return x, ~self.domain.contains(x[:, :d])
-
-    def _jet(self, points: Array, level: Derivatives, network: Network | None = None) -> list[Array]:
-        """Values ``(n, unknowns)`` and, as the level has them, gradients ``(…, d)`` and second derivatives ``(…, d, d)``."""
-        frame, count = Frame(self.domain.coordinates, level), len(self.unknowns)
-        u = evaluate(network or self.network, self.tensor(points), frame)
-        found = [u.value[:, :count].cpu().numpy()]
-        if u.gradient is not None:
-            found.append(u.gradient[:, :count].cpu().numpy())
-        if u.second is not None:
-            found.append(_unpacked(u.second[:, :count].cpu().numpy(), u.frame))
-        return found
-
-    def tensor(self, points: Array) -> torch.Tensor:
-        """Points on the device of the network."""
-        return torch.as_tensor(points, dtype=torch.float64, device=next(self.network.parameters()).device)
 
     @property
     def parameters(self) -> int:
@@ -221,7 +157,7 @@ class Solution:
         problem = self.problem
         if times is None and shape is None and problem is not None and problem.times:
             times = problem.times
-        return sampling.sample(self.domain, self.unknowns, self._fields, shape, times, _labels(problem))
+        return sampling.sample(self.domain, self.unknowns, partial(fields_at, self), shape, times, _labels(problem))
 
     def save(
         self, path: str | os.PathLike[str], shape: Sequence[int] | None = None, times: Sequence[float] | None = None
@@ -258,37 +194,12 @@ class Solution:
         """All that `load_solution` needs, as plain data."""
         return storage.record(vars(self))
 
-    def _fields(self, points: Array) -> dict[str, Array]:
-        """Solutions, gradients, exact solutions, errors and residuals at points, by the names of `output.samples`."""
-        coordinates, fields = self.domain.coordinates, {}
-        values, gradients = self._jet(points, Derivatives.GRADIENT)
-        exact = exact_values(self.problem, self.reference, self.tensor(points))
-        for k, name in enumerate(self.unknowns):
-            fields[name] = values[:, k]
-            fields[field_name("gradient", name, coordinates, self.unknowns)] = gradients[:, k]
-            if name in exact:
-                fields[field_name("exact", name, coordinates, self.unknowns)] = exact[name]
-                fields[field_name("error", name, coordinates, self.unknowns)] = values[:, k] - exact[name]
-        for name, (real, imaginary) in ({} if self.problem is None else self.problem.complex).items():
-            modulus, phase = polar_names(name)
-            fields[modulus] = np.hypot(fields[real], fields[imaginary])
-            fields[phase] = np.arctan2(fields[imaginary], fields[real])
-        return fields | residual_values(self.problem, self.network, self.tensor(points))
-
 
 def _labels(problem: Problem | None) -> Labels:
     """Units and vectors of a problem's samples, and what its errors are measured against."""
     if problem is None:
         return Labels()
     return Labels(problem.units, problem.vectors, "exact" if problem.exact_reference is None else "reference")
-
-
-def _unpacked(second: Array, frame: Frame) -> Array:
-    """Symmetric matrices ``(…, d, d)`` from their packed upper triangles ``(…, s)``."""
-    rows, columns = frame.packed
-    full = np.empty((*second.shape[:-1], frame.dimension, frame.dimension))
-    full[..., rows, columns] = full[..., columns, rows] = second
-    return full
 
 
 def described(solution: Solution) -> dict[str, str]:

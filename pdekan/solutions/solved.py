@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from pdekan.domains.base import Domain
+from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.networks.base import Network
 from pdekan.output.record import Record
 from pdekan.output.samples import Samples
+from pdekan.problems.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Solved(Protocol):
     def unknowns(self) -> tuple[str, ...]: ...
     @property
     def network(self) -> Network: ...
+    @property
+    def problem(self) -> Problem | None: ...
+    @property
+    def reference(self) -> ReferenceSolution | None: ...
     @property
     def found(self) -> Mapping[str, Found]: ...
     @property
