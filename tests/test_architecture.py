@@ -221,6 +221,31 @@ def test_no_exception_is_swallowed_unnamed(path: Path) -> None:
             assert not (swallows and broad), f"{path.name}:{node.lineno}: everything is swallowed"
 
 
+FILE_LINES, FUNCTION_LINES, METHODS = 400, 40, 15
+
+
+def is_counted(node: ast.stmt) -> bool:
+    """Whether it is a method that does something by its name: no property, and not one of Python's special methods."""
+    return isinstance(node, ast.FunctionDef) and not (
+        re.fullmatch("__.*__", node.name) or any("property" in ast.unparse(one) for one in node.decorator_list)
+    )
+
+
+@every_file
+def test_files_functions_and_classes_are_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= FILE_LINES, f"{path.name} has {lines} lines; at most {FILE_LINES}: split it by subject"
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+            lines = node.end_lineno - node.lineno + 1
+            assert lines <= FUNCTION_LINES, (
+                f"{path.name}:{node.lineno}: {node.name} has {lines} lines; at most {FUNCTION_LINES}"
+            )
+        if isinstance(node, ast.ClassDef):
+            methods = sum(map(is_counted, node.body))
+            assert methods <= METHODS, f"{path.name}:{node.lineno}: {node.name} has {methods} methods; at most {METHODS}"
+
+
 @every_file
 def test_every_file_says_what_it_is_about(path: Path) -> None:
     tree = TREES[path]
