@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pdekan.domains import strips
-from pdekan.domains.arcs import Arc
+from pdekan.domains.arcs import Arc, Segment
 from pdekan.domains.base import Domain, DomainError
+from pdekan.domains.edges import Edges
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.domains.validation import space
 from pdekan.fields.jets import Jet
@@ -59,11 +60,25 @@ class Planar(Domain):
     @property
     def faces(self) -> tuple[str, ...]:
         """Names of the arcs without repetition: the pieces of an arc that was cut have the same name."""
-        return tuple(dict.fromkeys(arc.name for arc in self.arcs))
+        return tuple(self._arcs_of)
 
     @cached_property
-    def _strips(self) -> list[strips.Strip]:
-        return strips.strips(self.arcs)
+    def _arcs_of(self) -> dict[str, list[Arc]]:
+        """The arcs of every face."""
+        found: dict[str, list[Arc]] = {}
+        for arc in self.arcs:
+            found.setdefault(arc.name, []).append(arc)
+        return found
+
+    @cached_property
+    def _edges(self) -> Edges | None:
+        """The straight arcs, if there are some."""
+        segments = [arc for arc in self.arcs if isinstance(arc, Segment)]
+        return Edges(segments) if segments else None
+
+    @cached_property
+    def _strips(self) -> list[list[strips.Strip]]:
+        return strips.chains(strips.strips(self.arcs))
 
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """Gauss points in strips between arcs, as dense as `cells` × `order` points along each side of the bounding box."""
@@ -74,7 +89,7 @@ class Planar(Domain):
         """Gauss points along the arcs of a name, as dense as `cells` × `order` points along the longest side of the domain."""
         (name,) = self._single(name)
         spacing = self.size / (cells * order)
-        rules = [_along(arc, spacing) for arc in self.arcs if arc.name == name]
+        rules = [_along(arc, spacing) for arc in self._arcs_of[name]]
         points, weights, normals = (np.concatenate(parts) for parts in zip(*rules, strict=True))
         return Quadrature(points, weights, normals)
 
@@ -87,7 +102,11 @@ class Planar(Domain):
     def nearest(self, points: Array) -> tuple[Array, Array]:
         """Distance ``(n,)`` of points ``(n, 2)`` to the boundary, and the outward normals ``(n, 2)`` at the nearest points."""
         distance, normals = np.full(len(points), np.inf), np.zeros_like(points)
+        if self._edges is not None:
+            distance, normals = self._edges.nearest(points)
         for arc in self.arcs:
+            if isinstance(arc, Segment):
+                continue
             t = arc.nearest(points)
             gap = np.linalg.norm(points - arc.at(t), axis=1)
             closer = gap < distance
@@ -138,6 +157,10 @@ class Planar(Domain):
 def _along(arc: Arc, spacing: float) -> tuple[Array, Array, Array]:
     """Points, weights and normals of a composite Gauss rule on an arc."""
     first, last = arc.span
+    if isinstance(arc, Segment):
+        length = math.dist(arc.start, arc.end)
+        t, weights = gauss(first, last, *strips.points_for(length, spacing))
+        return arc.at(t), weights * length, arc.normal(first).repeat(len(t), axis=0)
     coarse = arc.at(np.linspace(first, last, 2 * strips.MOST + 1))
     length = float(np.linalg.norm(np.diff(coarse, axis=0), axis=1).sum())
     t, weights = gauss(first, last, *strips.points_for(length, spacing))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,18 @@ class Quadrature:
     normals: Array | None = None
 
 
+@cache
+def _legendre(order: int) -> tuple[Array, Array]:
+    """Nodes and weights on [-1, 1]; of many short cells their eigenvalues would take most of the time."""
+    return np.polynomial.legendre.leggauss(order)
+
+
 def gauss(lower: float, upper: float, cells: Cells, order: int) -> tuple[Array, Array]:
     """Composite Gauss-Legendre rule: `order` points in each cell, exact to degree 2·order - 1.
 
     cells: a number of equal ones, or the edges between them. Source: Abramowitz and Stegun, 25.4.29-30.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(order)
+    nodes, weights = _legendre(order)
     if isinstance(cells, int):
         width = np.full(cells, (upper - lower) / cells)
         starts = lower + width * np.arange(cells)

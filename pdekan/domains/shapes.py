@@ -146,12 +146,16 @@ class Polygon(Planar):
         """The segments of slits, the end nearer to the boundary first."""
         return tuple(without_slits(self.vertices)[1])
 
+    @cached_property
+    def _slit_faces(self) -> frozenset[str]:
+        """The faces that are sides of slits."""
+        ends = {frozenset(slit) for slit in self.slits}
+        return frozenset(arc.name for arc in self.arcs if isinstance(arc, Segment) and frozenset((arc.start, arc.end)) in ends)
+
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """As that of any planar domain; the points of a slit are off it, on the side that the face is of."""
         rule = super().face(name, cells, order, count, seed)
-        ends = {frozenset(slit) for slit in self.slits}
-        sides = {arc.name for arc in self.arcs if isinstance(arc, Segment) and frozenset((arc.start, arc.end)) in ends}
-        if self._single(name)[0] not in sides:
+        if self._single(name)[0] not in self._slit_faces:
             return rule
         assert rule.normals is not None
         return replace(rule, points=rule.points - SLIT_GAP * self.size * rule.normals)

@@ -4,12 +4,15 @@ Vertical lines through all ends and vertical tangents of arcs cut the domain int
 arcs. An arc with a vertical tangent at an end of its strip behaves like a square root there; the substitution
 x = a + (b - a) s², or x = (a + b)/2 - (b - a)/2 cos θ for both ends, makes the integrand analytic. A vertical tangent
 outside of the strip but near it slows the convergence: such strips are halved until it is far relative to their width.
+
+Where many strips between straight arcs are narrower than the spacing of points, as below a coast line, a rule for each of them
+would have many times the points: their columns are laid across them all, with the area of all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -22,6 +25,7 @@ SAME = 1e-12  # of the width: abscissae at a smaller distance are identified
 LEAST = 2  # the least number of points along or across a strip
 CURVED = 6  # the same along a strip beside an ellipse: with repeated halving, the relative error is 1e-11
 MOST = 16  # the largest number of Gauss points in one cell
+MANY = 8  # strips within one spacing that share their columns
 FAR = 0.5  # of the width of a strip: vertical tangents at larger distances are ignored
 
 
@@ -103,13 +107,69 @@ def _columns(strip: Strip, spacing: float) -> tuple[Array, Array]:
     return a + width * s, weights * width
 
 
-def rule(parts: Sequence[Strip], spacing: tuple[float, float]) -> Quadrature:
-    """Gauss points with about this spacing along x and y."""
-    points, weights = [], []
+def chains(parts: Sequence[Strip]) -> list[list[Strip]]:
+    """Strips between straight arcs that have whole sides in common, from left to right; all others alone."""
+    found: list[list[Strip]] = []
+    ending: dict[float, list[list[Strip]]] = {}  # by the right end of their last strip
     for strip in parts:
-        x, along = _columns(strip, spacing[0])
-        low = strip.lower.height(x)
-        tall = np.maximum(strip.upper.height(x) - low, 0.0)
+        chain = next((chain for chain in ending.get(strip.left, ()) if _continues(chain[-1], strip)), None)
+        if chain is None:
+            chain = []
+            found.append(chain)
+        chain.append(strip)
+        ending.setdefault(strip.right, []).append(chain)
+    return found
+
+
+def _continues(one: Strip, other: Strip) -> bool:
+    """Whether the right side of a strip is the left one of another, and arcs are straight."""
+    if _branches(one) or _branches(other):
+        return False
+    x = np.array([one.right])
+    return all(
+        math.isclose(float(a.height(x)[0]), float(b.height(x)[0]), abs_tol=SAME * one.width)
+        for a, b in ((one.lower, other.lower), (one.upper, other.upper))
+    )
+
+
+def _runs(chain: Sequence[Strip], spacing: float) -> Iterator[Sequence[Strip]]:
+    """The strips of a chain: MANY or more within one spacing together, the others alone."""
+    first = 0
+    while first < len(chain):
+        last = first + 1
+        while last < len(chain) and chain[last].right - chain[first].left <= spacing:
+            last += 1
+        yield from [chain[first:last]] if last - first >= MANY else ([one] for one in chain[first:last])
+        first = last
+
+
+def _area(strip: Strip) -> float:
+    """The area between straight arcs."""
+    x = np.array([0.5 * (strip.left + strip.right)])
+    return strip.width * float(strip.upper.height(x)[0] - strip.lower.height(x)[0])
+
+
+def _across(run: Sequence[Strip], spacing: float) -> tuple[Array, Array, Array, Array]:
+    """Abscissae, weights, lower ends and heights of the columns of a run of strips."""
+    if len(run) == 1:
+        x, along = _columns(run[0], spacing)
+        low = run[0].lower.height(x)
+        return x, along, low, np.maximum(run[0].upper.height(x) - low, 0.0)
+    x, along = gauss(run[0].left, run[-1].right, 1, LEAST)
+    at = [run[k] for k in np.searchsorted([strip.right for strip in run[:-1]], x)]
+    low, high = (
+        np.array([float(arc.height(x[k : k + 1])[0]) for k, arc in enumerate(arcs)])
+        for arcs in zip(*((strip.lower, strip.upper) for strip in at), strict=True)
+    )
+    tall = np.maximum(high - low, 0.0)
+    return x, along * (math.fsum(map(_area, run)) / float(along @ tall)), low, tall
+
+
+def rule(parts: Sequence[Sequence[Strip]], spacing: tuple[float, float]) -> Quadrature:
+    """Gauss points with about this spacing along x and y in chains of strips."""
+    points, weights = [], []
+    for run in (run for chain in parts for run in _runs(chain, spacing[0])):
+        x, along, low, tall = _across(run, spacing[0])
         shapes = [points_for(extent, spacing[1]) for extent in tall.tolist()]
         for shape in sorted(set(shapes)):
             chosen = np.array([other == shape for other in shapes])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay, cKDTree
@@ -15,7 +16,6 @@ from pdekan.domains.arcs import Arc
 from pdekan.domains.ball import Ball
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.combinations import planar
-from pdekan.domains.facets import signed_distance
 from pdekan.domains.mesh import Index, Mesh, volumes
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Array
@@ -67,7 +67,9 @@ def _fitted(domain: Planar, size: float, inner: Sequence[Arc]) -> tuple[Array, I
         if not missing.any():
             around = edges[: sum(len(t) - 1 for t in parts[: len(boundary_arcs)])]
             boundary = points[around[_one_sided(around)]]
-            inside = signed_distance(points[cells].mean(axis=1), boundary) > 0.0
+            area = shapely.build_area(shapely.multilinestrings(shapely.linestrings(boundary)))
+            shapely.prepare(area)
+            inside = shapely.contains_xy(area, points[cells].mean(axis=1))
             return _cleaned(points, cells[inside])
         rest = iter(np.split(missing, np.cumsum([len(t) - 1 for t in parts])[:-1]))
         parts = [np.sort(np.concatenate([t, 0.5 * (t[1:] + t[:-1])[next(rest)]])) for t in parts]

@@ -10,7 +10,7 @@ import torch
 
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.domains.pieces import geometry
-from pdekan.domains.quadrature import Quadrature
+from pdekan.domains.quadrature import Quadrature, appended
 from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
@@ -73,6 +73,8 @@ def measure(
     points in each. seconds: no finer rule is begun that would take longer.
     """
     domain, began = problem.domain, time.perf_counter()
+    if not measured_unknowns(problem, reference):
+        return {}
     if domain.dimension > TENSOR_DIMENSIONS:
         rules = (domain.interior(0, 0, SOBOL_POINTS // REPLICATES, 7919 + k) for k in range(REPLICATES))
         replicates = [_sums(problem, network, rule, reference) for rule in rules]
@@ -92,8 +94,9 @@ def measure(
         fine = _sums(problem, network, domain.interior(cells, GAUSS_POINTS, 0, 0), reference)
         converged = all(_converged(coarse[name], fine[name]) for name in fine)
     # no Gauss point of a cell is on the boundary, where the error is often largest
-    faces = [_sums(problem, network, domain.face(face, cells, GAUSS_POINTS, 0, 0), reference) for face in domain.faces]
-    largest = {name: max(sums[name].largest for sums in (fine, *faces)) for name in fine}
+    boundary = appended([domain.face(face, cells, GAUSS_POINTS, 0, 0) for face in domain.faces])
+    outer = _sums(problem, network, boundary, reference)
+    largest = {name: max(fine[name].largest, outer[name].largest) for name in fine}
     errors = {name: errors_of(replace(sums, largest=largest[name]), domain.measure) for name, sums in fine.items()}
     return _with_estimate(errors, reference)
 

@@ -17,6 +17,7 @@ from pdekan.problems.places import At, Faces, Requirement, Section, Setting
 
 BOUNDARY = "boundary"  # all faces but those of time
 START = TIME + "-"
+MANY_FACES = 64  # up to here a condition has a term for each
 Enforce = Literal["weak", "exact"]
 
 
@@ -154,11 +155,11 @@ class OperatorCondition(Condition):
     default_operator: ClassVar[Callable[..., Any]] = staticmethod(itself)
 
     def requirements(self, problem: Setting) -> list[Requirement]:
-        """One for each face; above three dimensions one for all, as hundreds of small terms would be slow."""
+        """One for each face; above three dimensions, and on many faces, one for all: hundreds of small terms would be slow."""
         if self.at:
             return [Requirement(str(self), self.operator, self.value, Section(self.at))]
         faces = self.faces(problem.domain)
-        if problem.domain.dimension > TENSOR_DIMENSIONS:
+        if problem.domain.dimension > TENSOR_DIMENSIONS or len(faces) > MANY_FACES:
             return [Requirement(str(self), self.operator, self.value, Faces(tuple(faces)))]
         return [Requirement(f"{self.kind} on {face}", self.operator, self.value, Faces((face,))) for face in faces]
 

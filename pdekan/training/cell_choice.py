@@ -94,9 +94,10 @@ def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:
 def _cells_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
     """The solution on cells or, where it does not meet the tolerance, the better one of it and that of one network."""
     local = _within(problem, setup, rule.share * problem.training.seconds, cells=True)
-    if local.status in ("converged", "interrupted"):
+    left = problem.training.seconds - local.seconds
+    if local.status in ("converged", "interrupted") or left <= 0.0:
         return local
-    return _better(problem, setup, local, _within(problem, setup, problem.training.seconds - local.seconds, cells=False))
+    return _better(problem, setup, local, _within(problem, setup, left, cells=False))
 
 
 def _cells_last(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
@@ -109,7 +110,7 @@ def _cells_last(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
         ended = single.seconds < rule.trial * seconds  # by itself
         return single if ended else replace(Trainer(problem, None, setup, single).solution(), problem=problem)
     left = seconds - single.seconds
-    return _better(problem, setup, _within(problem, setup, left, cells=True), single)
+    return _better(problem, setup, _within(problem, setup, left, cells=True), single) if left > 0.0 else single
 
 
 def _within(problem: Problem, setup: Setup, seconds: float, cells: bool) -> Solution:

@@ -6,6 +6,7 @@ missing and functions of size one leave next to no residual (`estimate.amplifica
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -85,15 +86,15 @@ def silent_faces(problem: Problem) -> Iterator[str]:
     """Sentences on faces across which an equation has second derivatives, and about which nothing is said."""
     if problem.data:
         return  # measurements may stand in for conditions
-    stated_at_all = [face for name in problem.unknowns for face in faces_with_conditions(problem, name)]
+    stated_at_all = Counter(face for name in problem.unknowns for face in faces_with_conditions(problem, name))
     for name in problem.unknowns if problem.equations else ():
-        orders, faces = _orders(problem, name), faces_with_conditions(problem, name)
+        orders, faces = _orders(problem, name), Counter(faces_with_conditions(problem, name))
         bare = []
         for face in problem.domain.faces:
             along, flat = face[:-1], face[-1:] in "+-" and face[:-1] in problem.domain.coordinates
             order = orders.get(along, 0) if flat else max(orders.values(), default=0)
-            stated = faces.count(along + "-") + faces.count(along + "+") if flat else faces.count(face)
-            enough = stated >= 2 or stated_at_all.count(face) >= len(problem.unknowns)
+            stated = faces[along + "-"] + faces[along + "+"] if flat else faces[face]
+            enough = stated >= 2 or stated_at_all[face] >= len(problem.unknowns)
             if along != TIME and order == 2 and face not in faces and not enough:
                 bare.append(face)
         if bare:
