@@ -76,8 +76,7 @@ def error(samples: Samples, unknown: str | None = None) -> Figure:
     unknown = unknown or samples.unknowns[0]
     sizes = np.abs(_signed_error(samples, unknown))
     name = f"|{symbol(unknown)} \N{MINUS SIGN} {samples.labels.exact}|"
-    title = f"Error {name}, at most {number(_largest(sizes), 2)}"
-    return _sizes(samples, samples.fields[unknown], sizes, title, with_unit(name, samples.unit(unknown)))
+    return _sizes(samples, samples.fields[unknown], sizes, f"Error {name}", with_unit(name, samples.unit(unknown)))
 
 
 def residual(samples: Samples) -> Figure:
@@ -89,23 +88,32 @@ def residual(samples: Samples) -> Figure:
         raise OutputError("no residual is among the samples")
     sizes = np.sqrt(sum(samples.fields[name] ** 2 for name in samples.residuals))
     several = f" of {len(samples.residuals)} equations" if len(samples.residuals) > 1 else ""
-    title = f"Residual{several}, at most {number(_largest(sizes), 2)}"
-    return _sizes(samples, samples.fields[samples.unknowns[0]], sizes, title, "|residual|")
+    return _sizes(samples, samples.fields[samples.unknowns[0]], sizes, f"Residual{several}", "|residual|")
 
 
-def _sizes(samples: Samples, by: Array, sizes: Array, title: str, label: str) -> Figure:
+def _sizes(samples: Samples, by: Array, sizes: Array, name: str, label: str) -> Figure:
     """Values that are not negative, on a logarithmic scale; by: the field that sets what round-off is, and the planes."""
+    drawn = [] if _is_curve(samples) else planes(samples, sizes, by)
+    shown = np.concatenate([one.values.ravel() for one in drawn]) if drawn else sizes
+    where = " anywhere" if _largest(sizes) > 2.0 * _largest(shown) else ""  # of a body, outside of the planes that are drawn
+    title = f"{name}, at most {number(_largest(sizes), 2)}{where}"
     round_off = float(np.finfo(np.float64).eps) * (_largest(by) or 1.0)
-    low = max(round_off, _largest(sizes) * 10.0**-_ERROR_DECADES, _smallest(sizes))
+    middle = float(np.median(shown[np.isfinite(shown)])) if np.isfinite(shown).any() else 0.0
+    least = min(_largest(shown) * 10.0**-_ERROR_DECADES, 0.1 * middle)  # a few large values do not make the rest one colour
+    low = max(round_off, least, _smallest(shown))
     low = 10.0 ** np.floor(np.log10(low))  # a power of ten, so that the colour bar has a labelled tick
-    high = max(_largest(sizes), 10.0 * low)
-    values = np.where(np.isfinite(sizes), np.maximum(sizes, low), np.nan)
-    if not _is_curve(samples):
-        return field_figure(samples, by, values, title, label, logarithmic_colours(low, high))
-    figure = curves_figure(samples, [Curve(values, label)], title)
+    high = max(_largest(shown), 10.0 * low)
+    if drawn:
+        floored = [replace(one, values=_at_least(one.values, low)) for one in drawn]
+        return panels.planes_figure(samples, floored, title, label, logarithmic_colours(low, high))
+    figure = curves_figure(samples, [Curve(_at_least(sizes, low), label)], title)
     figure.axes[0].set_yscale("log")
     figure.axes[0].set_ylim(low, 2.0 * high)
     return figure
+
+
+def _at_least(values: Array, low: float) -> Array:
+    return np.where(np.isfinite(values), np.maximum(values, low), np.nan)
 
 
 def members(parts: Sequence[tuple[Mapping[str, float], Samples]], unknown: str | None = None) -> Figure:
@@ -164,6 +172,8 @@ def history(columns: History) -> Figure:
             axes.axvline(start, color=panels.GREY, linewidth=0.6, zorder=0.5)
         if step.size > 1:
             axes.set_xlim(step.min(), step.max())
+        elif not step.size:
+            axes.text(0.5, 0.5, "no step of training", transform=axes.transAxes, ha="center", fontsize=panels.LABEL_SIZE)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         panels.style_curves(axes)
     figure.axes[-1].set_xlabel("step", fontsize=panels.LABEL_SIZE)

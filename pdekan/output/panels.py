@@ -144,13 +144,18 @@ def planes_figure(
         figure.suptitle(f"{title}   ({cut})" if cut else title, fontsize=TITLE_SIZE)
         for axes, plane in zip(panels, drawn, strict=True):
             axes.set_title(cut_text(plane.fixed, samples.labels.units), fontsize=TICK_SIZE)
-    bar = figure.colorbar(ScalarMappable(colours.norm, colours.map_name), ax=panels, ticks=colours.ticks, pad=0.02)
+    colour_bar(figure, panels, colours, label)
+    return figure
+
+
+def colour_bar(figure: Figure, beside: Sequence[Axes], colours: Colours, label: str) -> None:
+    """The scale of colours at the right of panels."""
+    bar = figure.colorbar(ScalarMappable(colours.norm, colours.map_name), ax=list(beside), ticks=colours.ticks, pad=0.02)
     bar.set_label(label, fontsize=LABEL_SIZE)
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.ax.tick_params(labelsize=TICK_SIZE, width=0.6, length=3)
     bar.ax.yaxis.get_offset_text().set_fontsize(TICK_SIZE)
     bar.outline.set_linewidth(0.6)
-    return figure
 
 
 def plane_figure(plane: Plane, samples: Samples) -> tuple[Figure, list[Axes]]:

@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 from bokeh.embed import components
-from bokeh.models import ColorBar, ColumnDataSource, CustomJS, HoverTool, LinearColorMapper, LogColorMapper, Slider
+from bokeh.models import (
+    Arrow,
+    ColorBar,
+    ColumnDataSource,
+    CustomJS,
+    HoverTool,
+    LinearColorMapper,
+    LogColorMapper,
+    NormalHead,
+    Slider,
+)
 from bokeh.models.formatters import BasicTickFormatter, CustomJSTickFormatter, PrintfTickFormatter
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
@@ -23,6 +33,9 @@ from pdekan.output.samples import Array
 INK = "#777777"  # legible on white and on black, as the colours of curves
 BLUE, ORANGE, GREEN = "#3d8bd1", "#d9731a", "#2f9e62"
 _DECADES = 4  # of errors and residuals below the largest
+_ARROWS = 17  # along the longer side of a plane
+_LENGTH = 0.75  # of an arrow, relative to their distance
+_LEAST = 0.01  # of the largest size: where a vector is smaller there is no arrow
 _TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
 
 
@@ -35,7 +48,8 @@ class Shown:
     """A field in a report.
 
     label: of its values. sizes: whether it is not negative and drawn on a logarithmic scale. over: the name of the field that
-    a curve is drawn with, dashed, and what that is called.
+    a curve is drawn with, dashed, and what that is called. along: of a vector's size, the fields of its components across and
+    up, which are drawn as arrows.
     """
 
     name: str
@@ -43,6 +57,7 @@ class Shown:
     label: str
     sizes: bool = False
     over: tuple[str, str] | None = None
+    along: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,12 +168,9 @@ def _image(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
         color_mapper=mapper,
     )
     updates = [(shown, ColumnDataSource({"image": [[frame] for frame in values]}), ["image"])]
-    if len(fields.rims[0]):
-        ends = {f"{axis}{end}": [rim[:, end, k] for rim in fields.rims] for k, axis in enumerate("xy") for end in (0, 1)}
-        rim = ColumnDataSource({name: each[fields.first] for name, each in ends.items()})
-        plot.segment("x0", "y0", "x1", "y1", source=rim, color=INK, line_width=2)
-        if fields.moving:
-            updates.append((rim, ColumnDataSource(ends), list(ends)))
+    updates += _rims(plot, fields)
+    if one.along:
+        updates.append(_arrows(plot, fields, one.along))
     plot.add_tools(
         HoverTool(
             renderers=[drawn],
@@ -171,6 +183,42 @@ def _image(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
     )  # fmt: skip
     plot.add_layout(bar, "right")
     return plot, updates
+
+
+def _rims(plot: figure, fields: Frames) -> list[Update]:
+    """Draw the edges of the domain."""
+    if not len(fields.rims[0]):
+        return []
+    ends = {f"{axis}{end}": [rim[:, end, k] for rim in fields.rims] for k, axis in enumerate("xy") for end in (0, 1)}
+    rim = ColumnDataSource({name: each[fields.first] for name, each in ends.items()})
+    plot.segment("x0", "y0", "x1", "y1", source=rim, color=INK, line_width=2)
+    return [(rim, ColumnDataSource(ends), list(ends))] if fields.moving else []
+
+
+def _arrows(plot: figure, fields: Frames, along: tuple[str, ...]) -> Update:
+    """Draw a vector's direction, by arrows of equal length about the middles of squares that fill the plane."""
+    extents = np.array([np.ptp(fields.x), np.ptp(fields.y)])
+    spacing = float(extents.max()) / _ARROWS
+    columns, rows = (
+        ((np.arange(n) + 0.5) / n * len(axis)).astype(int)
+        for n, axis in zip(np.maximum(1, np.round(extents / spacing)), (fields.x, fields.y), strict=True)
+    )
+    middles = np.stack(np.meshgrid(fields.x[columns], fields.y[rows]))
+    parts = np.stack([fields.values[name][:, rows[:, None], columns] for name in along])
+    sizes = np.linalg.norm(parts, axis=0)
+    shown = sizes > _LEAST * np.nanmax(sizes, initial=0.0)
+    half = 0.5 * _LENGTH * spacing * parts / np.where(shown, sizes, 1.0)
+    ends = {
+        f"{axis}{end}": [(middles[k] + (2 * end - 1) * half[k, step])[shown[step]] for step in range(len(shown))]
+        for k, axis in enumerate("xy")
+        for end in (0, 1)
+    }
+    arrows = ColumnDataSource({name: each[fields.first] for name, each in ends.items()})
+    head = NormalHead(size=6, fill_color="white", line_color="black", line_width=0.5)
+    plot.add_layout(
+        Arrow(x_start="x0", y_start="y0", x_end="x1", y_end="y1", source=arrows, end=head, line_color="white", line_width=1.5)
+    )
+    return arrows, ColumnDataSource(ends), list(ends)
 
 
 def _colours(values: NDArray[np.float32], sizes: bool) -> LinearColorMapper | LogColorMapper:

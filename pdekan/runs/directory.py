@@ -33,7 +33,8 @@ FORMULA = ("formula.png", "formula.svg")
 EXPORT, LINE = "export.vtkhdf", "line.csv"  # where no other file is asked for
 PREVIOUS = "previous.vtkhdf"  # the checkpoint before the last one, while training
 FIGURES = (
-    "animation", "solution", "exact", "error", "profiles", "residual", "history", "members", "outputs", "network", "formula",
+    "animation", "solution", "exact", "error", "profiles", "residual", "history", "members", "outputs", "surface", "network",
+    "formula",
 )  # fmt: skip
 PICTURES = (".png", ".svg", ".pdf", ".gif", ".mp4")
 CHECKPOINT_POINTS = 9  # an axis: a checkpoint is there to resume from, its samples are not looked at
@@ -273,13 +274,14 @@ def animate(run: Path, directory: Path) -> dict[str, str]:
 
 def redraw(run: Path, directory: Path, suffix: str) -> dict[str, str]:
     """Draw a run's figures again into a directory; returns their paths by name. Raises OutputError where there is no run."""
-    from pdekan.runs.figures import draw
+    from pdekan.runs.figures import draw, draw_surfaces
     from pdekan.runs.network_drawing import can_be_drawn, drawing
 
     solution = load_solution(solution_file(run))
     directory.mkdir(parents=True, exist_ok=True)
     networks = [drawing(solution)] if can_be_drawn(solution) else []
-    drawn = draw(solution, solution.sample(), directory, suffix, networks)
+    samples = solution.sample()
+    drawn = draw(solution, samples, directory, suffix, networks) | draw_surfaces(samples, directory, suffix)
     return {name: os.fspath(path) for name, path in drawn.items()}
 
 

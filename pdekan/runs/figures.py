@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pdekan.networks.family import FamilyNetwork
-from pdekan.output import figures, network_figure
+from pdekan.output import figures, network_figure, surfaces
 from pdekan.output.network_figure import Drawing
 from pdekan.output.samples import Array, Samples
 from pdekan.solutions.solution import Solution
@@ -39,6 +39,16 @@ def draw(
     if networks and not interrupted():
         drawn["network"] = directory / f"network{suffix}"
         save_networks(networks, drawn["network"])
+    return drawn
+
+
+def draw_surfaces(samples: Samples, directory: Path, suffix: str) -> dict[str, Path]:
+    """Draw the surface of a body in space into a directory, for every unknown; their paths by name, none where it cannot be."""
+    drawn = {}
+    for name, figure in surfaces.surfaces(samples, samples.unknowns).items():
+        ending = f"_{name}" if len(samples.unknowns) > 1 else ""
+        drawn[f"surface{ending}"] = directory / f"surface{ending}{suffix}"
+        figures.save(figure, drawn[f"surface{ending}"])
     return drawn
 
 

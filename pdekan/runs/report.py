@@ -200,6 +200,12 @@ def _fields(samples: Samples) -> tuple[list[Shown], Frames]:
             values[f"{unknown} difference"] = np.abs(samples.fields[unknown] - exact)
             label = with_unit(f"|{unknown} − {word}|", samples.unit(unknown))
             shown.append(Shown(f"{unknown} difference", f"Error {label}", label, sizes=True))
+    for name, parts in samples.labels.vectors.items() if len(samples.layout.space) > 1 else ():
+        values[f"{name} size"], label = (
+            _size([samples.fields[one] for one in parts]),
+            with_unit(f"|{name}|", samples.unit(name)),
+        )
+        shown.append(Shown(f"{name} size", f"Vector {name} = ({', '.join(parts)})", label, along=parts[:2]))
     if samples.residuals:
         values["all residuals"] = _size([samples.fields[name] for name in samples.residuals])
         shown.append(Shown("all residuals", "Size of the residual", "|residual|", sizes=True))
