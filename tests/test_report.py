@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bokeh.models import Arrow
+from bokeh.plotting import figure
 from commands import command
 
 from pdekan.domains.ball import ball
@@ -22,13 +24,14 @@ from pdekan.domains.shapes import disk
 from pdekan.output.frames import MAX_BYTES, frames
 from pdekan.output.report_page import Section, code, paragraph, table
 from pdekan.output.report_page import page as page_of
-from pdekan.output.report_plots import Shown, plots
+from pdekan.output.report_plots import Shown, arrows, plots
 from pdekan.output.samples import Samples
-from pdekan.problem_files.typesetting import mathml
+from pdekan.problem_files.typesetting import TIMES, mathml
 from pdekan.solutions.sampling import sample
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SECOND = "<msup><mo>∂</mo><mn>2</mn></msup>"
+FIRST = "<mfrac><mrow><mo>∂</mo><mi>u</mi></mrow><mrow><mo>∂</mo><mi>x</mi></mrow></mfrac>"
 PROBLEM = """\
 schema = 1
 name = "warm"
@@ -146,6 +149,7 @@ def test_the_page_has_the_problem_its_parameters_and_how_to_repeat_it(page: Path
         ("a - (b - c)", "<mi>a</mi><mo>−</mo><mrow><mo>(</mo><mi>b</mi><mo>−</mo><mi>c</mi><mo>)</mo></mrow>"),
         ("(-a)**2", "<msup><mrow><mrow><mo>(</mo><mo>−</mo><mi>a</mi><mo>)</mo></mrow></mrow><mrow><mn>2</mn></mrow></msup>"),
         ("dx(dy(u))", f"<mfrac><mrow>{SECOND}<mi>u</mi></mrow><mrow><mo>∂</mo><mi>x</mi><mo>∂</mo><mi>y</mi></mrow></mfrac>"),
+        ("a*dx(u)", f"<mi>a</mi><mo>{TIMES}</mo>{FIRST}"),
         ("sqrt(pi)*x1", "<msqrt><mi>π</mi></msqrt><mo>\N{INVISIBLE TIMES}</mo><msub><mi>x</mi><mn>1</mn></msub>"),
         ("2.5e-3", "<mn>0.0025</mn>"),
         ("a < b", "<mi>a</mi><mo>&lt;</mo><mi>b</mi>"),
@@ -201,6 +205,27 @@ def test_texts_of_files_cannot_become_part_of_the_page() -> None:
     assert "alert(1)</script>" not in drawn.script
     body = paragraph("<b>") + table(("<b>",), [("<b>", "<b>")]) + code("<b>", "<b>")
     assert "<b>" not in page_of("<b>", "", [Section("<b>", body)])
+
+
+def test_arrows_of_a_vector_are_along_it_at_every_step() -> None:
+    """Of the rotation (-y, x), which grows in time: at right angles to the radius, anticlockwise, of one length."""
+    samples = sample(
+        DOMAINS["disk in time"],
+        ("u", "v"),
+        lambda points: {"u": -points[:, 1] * points[:, 2], "v": points[:, 0] * points[:, 2]},
+    )
+    found = frames(samples, samples.fields | {"size": np.hypot(samples.fields["u"], samples.fields["v"])})
+    plot = figure()
+    shown, steps, names = arrows(plot, found, ("u", "v"))
+    assert sorted(names) == ["x0", "x1", "y0", "y1"]
+    assert len(shown.data["x0"]) == 0  # at rest at the start
+    x0, x1, y0, y1 = (np.asarray(steps.data[name][-1]) for name in ("x0", "x1", "y0", "y1"))
+    assert len(x0) > 150
+    np.testing.assert_allclose(np.hypot(x1 - x0, y1 - y0), np.hypot(x1 - x0, y1 - y0)[0])
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    np.testing.assert_allclose((x1 - x0) * x + (y1 - y0) * y, 0.0, atol=1e-3)
+    assert ((y1 - y0) * x - (x1 - x0) * y >= 0.0).all()
+    assert len(plot.select(Arrow)) == 1
 
 
 def test_a_history_without_numbers_is_drawn_empty() -> None:

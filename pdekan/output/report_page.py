@@ -37,6 +37,7 @@ figure { margin: 0; min-width: 0; } figcaption { color: var(--soft); font-size: 
   border-bottom: 1px solid var(--line); }
 .skip { position: absolute; left: -100vw; } .skip:focus { left: 1rem; }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+@media (max-width: 30rem) { .short { white-space: normal; } th, td { padding-right: .5rem; } }
 @media print { :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --box: #f5f5f5; }
   body { max-width: none; } .slider { position: static; } figure, tr, pre { break-inside: avoid; } }
 """

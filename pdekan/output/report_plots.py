@@ -170,7 +170,7 @@ def _image(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
     updates = [(shown, ColumnDataSource({"image": [[frame] for frame in values]}), ["image"])]
     updates += _rims(plot, fields)
     if one.along:
-        updates.append(_arrows(plot, fields, one.along))
+        updates.append(arrows(plot, fields, one.along))
     plot.add_tools(
         HoverTool(
             renderers=[drawn],
@@ -195,7 +195,7 @@ def _rims(plot: figure, fields: Frames) -> list[Update]:
     return [(rim, ColumnDataSource(ends), list(ends))] if fields.moving else []
 
 
-def _arrows(plot: figure, fields: Frames, along: tuple[str, ...]) -> Update:
+def arrows(plot: figure, fields: Frames, along: tuple[str, ...]) -> Update:
     """Draw a vector's direction, by arrows of equal length about the middles of squares that fill the plane."""
     extents = np.array([np.ptp(fields.x), np.ptp(fields.y)])
     spacing = float(extents.max()) / _ARROWS
@@ -213,12 +213,12 @@ def _arrows(plot: figure, fields: Frames, along: tuple[str, ...]) -> Update:
         for k, axis in enumerate("xy")
         for end in (0, 1)
     }
-    arrows = ColumnDataSource({name: each[fields.first] for name, each in ends.items()})
+    drawn = ColumnDataSource({name: each[fields.first] for name, each in ends.items()})
     head = NormalHead(size=6, fill_color="white", line_color="black", line_width=0.5)
     plot.add_layout(
-        Arrow(x_start="x0", y_start="y0", x_end="x1", y_end="y1", source=arrows, end=head, line_color="white", line_width=1.5)
+        Arrow(x_start="x0", y_start="y0", x_end="x1", y_end="y1", source=drawn, end=head, line_color="white", line_width=1.5)
     )
-    return arrows, ColumnDataSource(ends), list(ends)
+    return drawn, ColumnDataSource(ends), list(ends)
 
 
 def _colours(values: NDArray[np.float32], sizes: bool) -> LinearColorMapper | LogColorMapper:
@@ -269,7 +269,7 @@ def _lines(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
 def _history(columns: Mapping[str, Array]) -> figure:
     plot = figure(
         toolbar_location="below", y_axis_type="log", tools=_TOOLS, sizing_mode="stretch_width", aspect_ratio=1.8,
-        name="history", x_axis_label="step",
+        min_height=280, name="history", x_axis_label="step",
     )  # fmt: skip
     _style(plot)
     plot.yaxis.formatter = PrintfTickFormatter(format="%.0e")

@@ -11,8 +11,8 @@ GREEK = dict(zip(_LETTERS.split(), "αβγδεζηθικμνξπρστφχψω",
 NABLA, PARTIAL, MINUS, TIMES = "∇", "∂", "\N{MINUS SIGN}", "\N{INVISIBLE TIMES}"
 _SIGNS = {ast.Add: "+", ast.Sub: MINUS}
 _RELATIONS = {ast.Lt: "<", ast.LtE: "≤", ast.Gt: ">", ast.GtE: "≥", ast.Eq: "=", ast.NotEq: "≠"}
-# how strongly an expression binds: sums, products, signs, powers, atoms
-_SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(5)
+# how strongly an expression binds: sums, products, signs, fractions, powers, atoms
+_SUM, _PRODUCT, _SIGN, _FRACTION, _POWER, _ATOM = range(6)
 Piece = tuple[str, int]
 
 
@@ -82,12 +82,12 @@ class _Writer:
         left, right = node.left, node.right
         match node.op:
             case ast.Div():
-                return f"<mfrac><mrow>{self.piece(left)[0]}</mrow><mrow>{self.piece(right)[0]}</mrow></mfrac>", _PRODUCT
+                return f"<mfrac><mrow>{self.piece(left)[0]}</mrow><mrow>{self.piece(right)[0]}</mrow></mfrac>", _FRACTION
             case ast.Pow():
                 return f"<msup><mrow>{self.inside(left, _ATOM)}</mrow><mrow>{self.piece(right)[0]}</mrow></msup>", _POWER
             case ast.Mult():
                 sign = "·" if isinstance(right, ast.Constant) else TIMES
-                return f"{self.inside(left, _PRODUCT)}<mo>{sign}</mo>{self.inside(right, _POWER)}", _PRODUCT
+                return f"{self.inside(left, _PRODUCT)}<mo>{sign}</mo>{self.inside(right, _FRACTION)}", _PRODUCT
         sign = _SIGNS[type(node.op)]
         return f"{self.piece(left)[0]}<mo>{sign}</mo>{self.inside(right, _PRODUCT)}", _SUM
 
@@ -131,8 +131,8 @@ class _Writer:
             lower += f"<mo>{PARTIAL}</mo>{inner}"
         text, binding = self.piece(operand)
         if binding == _ATOM:
-            return f"<mfrac><mrow>{upper}{text}</mrow><mrow>{lower}</mrow></mfrac>", _PRODUCT
-        return f"<mfrac><mrow>{upper}</mrow><mrow>{lower}</mrow></mfrac>{_bracketed(text)}", _PRODUCT
+            return f"<mfrac><mrow>{upper}{text}</mrow><mrow>{lower}</mrow></mfrac>", _FRACTION
+        return f"<mfrac><mrow>{upper}</mrow><mrow>{lower}</mrow></mfrac>{_bracketed(text)}", _FRACTION
 
 
 def _number(value: float) -> Piece:

@@ -73,7 +73,7 @@ def _problem(solution: Solution) -> str:
         parts.append(paragraph("f is the operator applied to the exact solution."))
     rows = {}
     for k, condition in enumerate(stated.get("conditions", [])):
-        rows[f"{k + 1}. {condition['type']} on {_faces(condition)}"] = _condition(condition, coordinates, unknowns)
+        rows[f"{k + 1}. {condition['type']} {_place(condition)}"] = _condition(condition, coordinates, unknowns)
     for heading, table in (("function", "functions"), ("exact solution", "exact")):
         for name, text in stated.get(table, {}).items():
             if table == "exact" and name == REFERENCE:
@@ -119,9 +119,11 @@ def _condition(condition: Mapping[str, Any], coordinates: tuple[str, ...], unkno
     return typesetting.equation(left, right, inline=True)
 
 
-def _faces(condition: Mapping[str, Any]) -> str:
-    defaults = {"initial": "the start of time", "mean": "the domain"}
-    return ", ".join(_listed(condition.get("on", defaults.get(condition["type"], "the boundary"))))
+def _place(condition: Mapping[str, Any]) -> str:
+    defaults = {"initial": "at the start of time", "mean": "over the domain"}
+    if "on" not in condition and condition["type"] in defaults:
+        return defaults[condition["type"]]
+    return f"on {', '.join(_listed(condition.get('on', 'the boundary')))}"
 
 
 def _listed(value: Any) -> list[str]:
@@ -251,9 +253,13 @@ def _training(solution: Solution, drawn: Plots) -> str:
             (f"{int(stage)}", f"{steps}", f"{history['seconds'][last]:.1f}", f"{history['loss'][last]:.1e}", f"{residual:.1e}")
         )
     head = ("stage", "steps", "seconds at its end", "loss", "relative residual")
-    words = f"{solution.iterations} steps in {solution.seconds:.1f} s, seed {solution.seed}."
+    words = f"{_counted(solution.iterations, 'step')} in {solution.seconds:.1f} s, seed {solution.seed}."
     picture = report_page.plot(drawn.places["history"], "Loss, residual and, where known, error at every step")
-    return paragraph(words) + picture + details(f"{len(rows)} stages", report_page.table(head, rows))
+    return paragraph(words) + picture + details(_counted(len(rows), "stage"), report_page.table(head, rows))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _network(solution: Solution) -> str:
