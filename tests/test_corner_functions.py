@@ -12,7 +12,7 @@ import torch
 import pdekan as pk
 from pdekan import EXACT, Problem, TrainingOptions, dirichlet, laplacian, neumann
 from pdekan.domains.base import Domain
-from pdekan.fields.corner_functions import CornerFunctions
+from pdekan.fields.corner_functions import CornerFunctions, Power
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.singular import SingularNetwork
 from pdekan.training.corner_terms import singularities
@@ -23,7 +23,7 @@ HEXAGON = pk.polygon([(math.cos(k * math.pi / 3), math.sin(k * math.pi / 3)) for
 SLIT = pk.polygon([(0, 0), (1, 0), (1, 1), (-1, 1), (-1, -1), (1, -1), (1, 0)])
 SQUARE = pk.box(x=(0, 1), y=(0, 1))
 SIDES = [f"edge{k}" for k in range(2, 7)]
-POWERS = ((0.7, 0.7, False, False), (2.0, 2.0, True, True), (1.7, 0.3, True, False), (2.4, 0.4, False, True))
+POWERS = (Power(0.7, 0.7, False), Power(2.0, 2.0, True, True), Power(1.7, 0.3, True), Power(2.4, 0.4, False, True))
 
 
 def poisson(domain: Domain, source: float = 1.0) -> Problem:
@@ -66,7 +66,7 @@ def test_values_of_corner_functions_are_their_formulas() -> None:
 
 def test_harmonic_ones_are_harmonic_to_the_last_digit_beside_the_corner() -> None:
     functions = CornerFunctions(
-        (0.0, 0.0), (1.0, 0.0, 0.0, 1.0), 1.5 * math.pi, ((2 / 3, 2 / 3, True, False), (2.0, 2.0, True, True))
+        (0.0, 0.0), (1.0, 0.0, 0.0, 1.0), 1.5 * math.pi, (Power(2 / 3, 2 / 3, True), Power(2.0, 2.0, True, True))
     )
     points = torch.tensor([[1e-6, 2e-6], [-1e-9, 1e-9]], dtype=torch.float64)
     second = functions.jet(points, Frame(("x", "y"), Derivatives.SUMMED)).second

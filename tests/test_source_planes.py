@@ -14,8 +14,8 @@ from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.networks.kinds import build
 from pdekan.networks.singular import SingularNetwork
-from pdekan.problems.formulas import ProblemError
-from pdekan.training.source_planes import exponent, plane_functions
+from pdekan.training.power_laws import NoPowerLawError, exponent
+from pdekan.training.source_planes import plane_functions
 
 SQUARE = pk.box(x=(0, 1), y=(0, 1))
 QUICK = TrainingOptions(seconds=20.0)
@@ -61,7 +61,7 @@ def test_smooth_functions_have_no_exponent() -> None:
 
 
 def test_logarithms_are_no_powers() -> None:
-    with pytest.raises(ProblemError, match="no sum of powers"):
+    with pytest.raises(NoPowerLawError):
         exponent(np.log, 1.0)
 
 

@@ -5,12 +5,13 @@ With z = x + iy they are the real and imaginary parts of f = z^a z̄^b, a = (λ 
     ∂f = a/z f, ∂̄f = b/z̄ f, and along a vector v, with the complex number c = v₁ + i v₂, ∂_v = c ∂ + c̄ ∂̄.
 
 The Laplacian is 4 a b |z|^-2 f, zero for μ = λ without any cancellation. Where λ is an integer, and r^λ cos λθ a polynomial,
-solutions have the parts of f log z instead.
+solutions have the parts of f log z instead. λ and μ may have the same imaginary part, as in elasticity.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,9 +21,19 @@ from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
 CLOSEST = 1e-12  # r is at least this: derivatives may be infinite at r = 0
 
 
+class Power(NamedTuple):
+    """λ, μ, whether it is the sine, whether it has a logarithm, and the imaginary part of λ and μ."""
+
+    order: float
+    frequency: float
+    sine: bool
+    logarithm: bool = False
+    imaginary: float = 0.0
+
+
 @dataclass(frozen=True)
 class CornerFunctions:
-    """r^λ cos μθ or r^λ sin μθ for every power (λ, μ, whether it is the sine, whether it has a logarithm).
+    """r^λ cos μθ or r^λ sin μθ for every power.
 
     With a logarithm they are the parts of f (log r + iθ), as r^λ (log r sin μθ + θ cos μθ). r and θ are those of the image
     M (x - point); the matrix M = (m₁₁, m₁₂, m₂₁, m₂₂) turns the bisector of the corner to the first axis. θ is measured from
@@ -33,7 +44,7 @@ class CornerFunctions:
     point: tuple[float, float]
     matrix: tuple[float, float, float, float]
     opening: float
-    powers: tuple[tuple[float, float, bool, bool], ...]
+    powers: tuple[Power, ...]
     outputs: tuple[int, ...] = ()
 
     @property
@@ -50,7 +61,7 @@ class CornerFunctions:
         z = torch.complex(z[:, 0], z[:, 1])
         z = torch.where(z.abs() < CLOSEST, CLOSEST, z)[:, None]
         f = torch.exp((a + b) * z.abs().log() + 1j * (a - b) * (z.angle() + 0.5 * self.opening))
-        logarithmic = torch.tensor([power[3] for power in self.powers], device=f.device)
+        logarithmic = torch.tensor([power.logarithm for power in self.powers], device=f.device)
         less = torch.where(logarithmic, f, 0.0)  # z ∂f of a logarithm
         f = torch.where(logarithmic, f * (z.log() + 0.5j * self.opening), f)
         first, conjugate = (a * f + less) / z, b / z.conj() * f
@@ -70,11 +81,11 @@ class CornerFunctions:
 
     def _exponents(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """a and b ``(T,)``, and the images ``(2,)`` of the axes as complex numbers."""
-        order, frequency = (like.new_tensor([power[k] for power in self.powers]) for k in (0, 1))
+        order, frequency, imaginary = (like.new_tensor([power[k] for power in self.powers]) for k in (0, 1, 4))
         m = like.new_tensor(self.matrix).reshape(2, 2)
-        return 0.5 * (order + frequency), 0.5 * (order - frequency), torch.complex(m[0], m[1])
+        return torch.complex(0.5 * (order + frequency), imaginary), 0.5 * (order - frequency), torch.complex(m[0], m[1])
 
     def _parts(self, f: Tensor) -> Tensor:
         """Cosines as real, sines as imaginary parts ``(n, T, k)``."""
-        sine = torch.tensor([power[2] for power in self.powers], device=f.device)[:, None]
+        sine = torch.tensor([power.sine for power in self.powers], device=f.device)[:, None]
         return torch.where(sine, f.imag, f.real)

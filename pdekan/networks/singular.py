@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from pdekan.fields.corner_functions import CornerFunctions
+from pdekan.fields.corner_functions import CornerFunctions, Power
 from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Frame, Jet
 from pdekan.fields.plane_functions import PlaneFunctions
@@ -111,7 +111,10 @@ def singular_functions(architecture: Mapping[str, Any]) -> list[SingularFunction
 
 
 def _corner_functions(stored: Mapping[str, Any]) -> CornerFunctions:
-    powers = tuple((float(order), float(frequency), bool(sine), bool(log)) for order, frequency, sine, log in stored["powers"])
+    powers = tuple(
+        Power(float(order), float(frequency), bool(sine), bool(log), *map(float, rest))
+        for order, frequency, sine, log, *rest in stored["powers"]
+    )
     outputs = tuple(map(int, stored.get("outputs", ())))
     return CornerFunctions(tuple(stored["point"]), tuple(stored["matrix"]), float(stored["opening"]), powers, outputs)
 

@@ -4,7 +4,8 @@ At a vertex of angle ω solutions of Laplace's equation behave like r^λ sin λ�
 r^λ cos λθ for slopes on both, and with λ = (k - 1/2)π/ω for one of each (Grisvard, Elliptic Problems in Nonsmooth Domains
 (1985), section 4.4). An operator with other second derivatives is Laplace's in the coordinates where its principal part at the
 vertex is the identity. Derivatives of lower order, coefficients that vary and curved sides add r^(λ + m) with the frequencies
-λ + m, λ + m - 2, …, of which the first are taken; a constant reaction adds r^(λ + 2) sin λθ alone.
+λ + m, λ + m - 2, …, of which the first are taken; a constant reaction adds r^(λ + 2) sin λθ alone. Values like r^μ along a side
+add r^μ, r^(μ + 1), …. For displacements of elastic bodies see `training.elastic_corners`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import enum
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -26,11 +28,13 @@ from pdekan.domains.box import Box
 from pdekan.domains.combinations import planar
 from pdekan.domains.planar import SAME, Planar
 from pdekan.domains.quadrature import Array, Quadrature
-from pdekan.fields.corner_functions import CornerFunctions
+from pdekan.fields.corner_functions import CornerFunctions, Power
 from pdekan.fields.jets import TIME, Derivatives
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, equation_terms
+from pdekan.training import elastic_corners
 from pdekan.training.corner_compatibility import is_compatible
+from pdekan.training.corner_data import data_exponents
 from pdekan.training.crossings import BESIDE, Sector, crossings, exponents, is_straight
 
 
@@ -39,7 +43,8 @@ class CornerRule:
     """Which functions are taken.
 
     most: corners of a domain; one with more is a curve that was sampled, whose corners are none of the solution's.
-    highest: the largest exponent λ; above it functions are smooth enough for the network. more: how many powers of r above λ,
+    highest: the largest exponent λ; above it functions are smooth enough for the network; elastic: of displacements, which
+    have four functions each. more: how many powers of r above λ,
     where there is more than a constant reaction. whole: exponents this near to an integer count as
     integers. beside: where the equation is looked at, on the bisector, relative to the size of the domain. rays: points at
     which the ray opposite to the bisector is to lie outside of the domain, relative to its size.
@@ -47,6 +52,7 @@ class CornerRule:
 
     most: int = 60
     highest: float = 8.0
+    elastic: float = 4.0
     more: int = 2
     whole: float = 1e-6
     beside: float = 1e-7
@@ -54,7 +60,6 @@ class CornerRule:
 
 
 RULE = CornerRule()
-Power = tuple[float, float, bool, bool]  # see `CornerFunctions`
 
 
 class Lower(enum.Enum):
@@ -76,16 +81,20 @@ class Singularity:
 
 
 def singularities(problem: Problem, rule: CornerRule = RULE) -> list[Singularity]:
-    """The points at which the solution of one equation of second order is singular, where its functions are known."""
-    domain = _planar(problem.domain)
-    if domain is None or len(problem.equations) != 1 or len(problem.unknowns) != 1:
+    """The points at which the solution of an equation of second order, or of those of elasticity, is singular.
+
+    Those are left out whose functions are not known.
+    """
+    domain, count = _planar(problem.domain), len(problem.unknowns)
+    if domain is None or len(problem.equations) != count or count > 2 or (problem.interfaces and count > 1):
         return []
     if problem.interfaces:
         return list(_at_crossings(problem, domain, rule))
     corners = vertices(domain)
     if len(corners) > rule.most:
         return []
-    return [one for corner in corners if (one := _singularity(problem, domain, corner, rule)) is not None]
+    singularity = _singularity if count == 1 else _elastic_singularity
+    return [one for corner in corners if (one := singularity(problem, domain, corner, rule)) is not None]
 
 
 def _at_crossings(problem: Problem, domain: Planar, rule: CornerRule) -> Iterator[Singularity]:
@@ -99,7 +108,7 @@ def _at_crossings(problem: Problem, domain: Planar, rule: CornerRule) -> Iterato
             continue
         orders = exponents(one.sectors, None if ends is None else (bool(ends[0]), bool(ends[1])), rule.highest)
         orders = [order for order in orders if not _is_whole(order, rule)]
-        powers = tuple((order, order, sine, False) for order in orders for sine in (False, True))
+        powers = tuple(Power(order, order, sine) for order in orders for sine in (False, True))
         parts = [_in_sector(problem, domain, one.point, sector, powers) for sector in one.sectors]
         functions = tuple(part for part in parts if part is not None)
         if orders and len(functions) == len(parts):
@@ -168,12 +177,56 @@ def _singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerR
     orders, straight = list(itertools.takewhile(lambda step: step <= rule.highest, steps)), _are_straight(domain, corner)
     if not straight or is_compatible(problem, corner):  # then there are no logarithms beside the polynomials
         orders = [order for order in orders if not _is_whole(order, rule)]
-    if not orders:
+    lower = lower if straight else Lower.GENERAL
+    powers = [*_powers(orders, bool(kinds[0]), lower, rule)]
+    given = data_exponents(problem, domain, corner) if straight else []
+    powers += [
+        Power(order + m, frequency, sine)
+        for order in given
+        for m in range(rule.more + 1)
+        for frequency in ([order + m] if lower is Lower.NONE else [order + m - 2 * b for b in range(m + 1)])
+        for sine in (False, True)
+    ]
+    return _at_corner(domain, corner, (opening, matrix), [*orders, *given], powers)
+
+
+def _elastic_singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> Singularity | None:
+    """That of the displacements of an isotropic elastic body at a corner with straight sides."""
+    points = _beside(domain, corner, rule)[None]
+    every = equation_terms(problem, Quadrature(points, np.ones(1)), torch.device("cpu"))
+    if any(term.frame.higher or term.frame.order < 2 for term in every):
         return None
-    powers = tuple(_powers(orders, bool(kinds[0]), lower if straight else Lower.GENERAL, rule))
-    m = tuple(float(one) for one in (matrix / domain.size).ravel())
-    functions = CornerFunctions(corner.point, (m[0], m[1], m[2], m[3]), opening, powers)
-    return Singularity(corner.point, corner.angle, tuple(orders), (functions,))
+    slopes = [cast("Tensor", term.linearised(term.zero())[1].second) for term in every]
+    parts = [[tensors(term, slope[:, j])[0].numpy() for j in (0, 1)] for term, slope in zip(every, slopes, strict=True)]
+    kappa = elastic_corners.kappa(parts)
+    if kappa is None or not _are_straight(domain, corner) or _is_crossed(domain, corner, rule):
+        return None
+    free = [_has_slope(problem, side) for side in corner.sides]
+    opening, matrix = _turned(corner, np.eye(2))
+    orders: list[complex] = []
+    if None not in free:
+        every_order = elastic_corners.exponents(opening, (bool(free[0]), bool(free[1])), kappa, rule.elastic)
+        orders = [order for order in every_order if order.imag or not _is_whole(order.real, rule)]
+    given = data_exponents(problem, domain, corner)
+    further = (order + m for order in given for m in range(rule.more + 1))
+    orders += [order for order in further if not any(abs(order - one) < rule.whole for one in orders)]
+    powers = [power for order in orders for power in elastic_corners.powers(order)]
+    return _at_corner(domain, corner, (opening, matrix), [order.real for order in orders], powers)
+
+
+def _at_corner(
+    domain: Planar, corner: Corner, image: tuple[float, Array], orders: Sequence[float], powers: Sequence[Power]
+) -> Singularity | None:
+    """The functions of a corner with its image; None where there are none."""
+    m = tuple(float(one) for one in (image[1] / domain.size).ravel())
+    functions = CornerFunctions(corner.point, (m[0], m[1], m[2], m[3]), image[0], tuple(powers))
+    return Singularity(corner.point, corner.angle, tuple(sorted(orders)), (functions,)) if powers else None
+
+
+def _beside(domain: Planar, corner: Corner, rule: CornerRule) -> Array:
+    """A point on the bisector of a corner."""
+    middle = corner.first + 0.5 * corner.angle
+    return np.array(corner.point) + rule.beside * domain.size * np.array([math.cos(middle), math.sin(middle)])
 
 
 def _powers(orders: list[float], slope: bool, lower: Lower, rule: CornerRule) -> Iterator[Power]:
@@ -188,7 +241,7 @@ def _powers(orders: list[float], slope: bool, lower: Lower, rule: CornerRule) ->
             every = (exponent + m - 2 * b for b in range(m + 1))
             for frequency in (exponent,) if lower is Lower.REACTION else map(abs, every):
                 for sine in (True, False) if m and lower is Lower.GENERAL else (not slope,):
-                    power = (exponent + m, frequency, sine, whole)
+                    power = Power(exponent + m, frequency, sine, whole)
                     known = any(np.allclose(power[:2], one[:2], atol=rule.whole) and power[2:] == one[2:] for one in found)
                     if not known:
                         found.append(power)
@@ -208,14 +261,17 @@ def _is_whole(exponent: float, rule: CornerRule) -> bool:
 
 
 def _has_slope(problem: Problem, side: str) -> bool | None:
-    """Whether the condition on a face is one of the slope, not of the value; None where it is periodic, or there is none."""
+    """Whether the conditions on a face are those of slopes, not of values; None where some are of both, or there are none."""
     rule = problem.domain.face(side, 1, 2, 1, 0)
     points = torch.as_tensor(rule.points[:2])
     normals = None if rule.normals is None else torch.as_tensor(rule.normals[:2])
-    for one in (one for condition in problem.conditions for one in condition.requirements(problem)):
-        if side in one.faces:
-            return problem.level_of(one.operator, points, normals) > Derivatives.VALUE
-    return None
+    kinds = {
+        problem.level_of(one.operator, points, normals) > Derivatives.VALUE
+        for condition in problem.conditions
+        for one in condition.requirements(problem)
+        if side in one.faces
+    }
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> tuple[Array, Lower] | None:
@@ -223,10 +279,7 @@ def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRul
 
     None where the principal part is not elliptic.
     """
-    middle = corner.first + 0.5 * corner.angle
-    beside = np.array(corner.point) + rule.beside * domain.size * np.array([math.cos(middle), math.sin(middle)])
-    inside = domain.interior(1, 4, 0, 0).points
-    points = np.concatenate([beside[None], inside])
+    points = np.concatenate([_beside(domain, corner, rule)[None], domain.interior(1, 4, 0, 0).points])
     (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
     _, slope = term.linearised(term.zero())
     if slope.second is None or slope.gradient is None or term.frame.higher:

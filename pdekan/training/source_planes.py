@@ -3,8 +3,7 @@
 Along a line across the plane the source is f(t) = Σ_j c_j t^j + t^μ Σ_j d_j t^j on one side, with an exponent μ that is no
 integer, or with other c_j on both sides. Where the equation is of second order across the plane, the solution has t^(μ + 2) and
 higher powers there, with factors that are smooth along it, beside a smooth function (Grisvard, Elliptic Problems in Nonsmooth
-Domains (1985), section 1.5). μ is found by least squares: the other unknowns are linear ones (variable projection: Golub and
-Pereyra, SIAM J. Numer. Anal. 10 (1973) 413-432).
+Domains (1985), section 1.5).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 
 from pdekan.domains.box import Box
 from pdekan.domains.planar import Planar
@@ -27,29 +25,20 @@ from pdekan.problems.jump_surfaces import surfaces
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
 from pdekan.training.corner_terms import tensors
+from pdekan.training.power_laws import RULE as POWER_LAWS
+from pdekan.training.power_laws import NoPowerLawError, exponent
 
 
 @dataclass(frozen=True)
 class PlaneRule:
     """How sources are looked at, and which functions are taken.
 
-    least: values of a source that count as zero, relative to its mean size. reaches: lengths, relative to the domain's size,
-    on which a source is looked at beside a plane; the first counts on which it has the form above. decades: that the points
-    span; points: along each length. smooth, singular: how many c_j and d_j. agreed: the relative residual of such a form.
-    exponents: the smallest and the largest μ. whole: nearer to an integer, μ is none. places: points of a plane at which it is
-    looked at; same: the difference of exponents there. more: powers above the first one. degrees: of the polynomials along a
-    plane, by dimension. planes: at most.
+    least: values of a source that count as zero, relative to its mean size. places: points of a plane at which it is looked at;
+    same: the difference of exponents there. more: powers above the first one. degrees: of the polynomials along a plane, by
+    dimension. planes: at most.
     """
 
     least: float = 1e-12
-    reaches: tuple[float, ...] = (3e-2, 3e-3, 3e-4)
-    decades: float = 3.0
-    points: int = 60
-    smooth: int = 5
-    singular: int = 4
-    agreed: float = 1e-8
-    exponents: tuple[float, float] = (-1.95, 3.0)
-    whole: float = 0.02
     places: int = 4
     same: float = 1e-5
     more: int = 4
@@ -80,72 +69,8 @@ def plane_functions(problem: Problem, rule: PlaneRule = RULE) -> tuple[PlaneFunc
         source = _Source.of(problem, rule)
         planes = [*_faces(problem, rule), *_inner_planes(problem, rule)]
         return tuple(functions for plane in planes for functions in _functions(problem, plane, source, rule))
-    except ProblemError:  # of a source that has no values about zero, or none beside a plane
+    except (ProblemError, NoPowerLawError):  # of a source that has no values about zero, or none beside a plane
         return ()
-
-
-def exponent(values: Callable[[Array], Array], reach: float, rule: PlaneRule = RULE, least: float = 0.0) -> float | None:
-    """μ of a function of t > 0, looked at up to `reach`; None for a smooth one. least: of values; smaller ones are zero.
-
-    Raises ProblemError where it has no such form.
-    """
-    for share in rule.reaches:
-        t = np.logspace(-rule.decades, 0.0, rule.points)
-        f = values(reach * share * t)
-        size = np.abs(f) + float(np.median(np.abs(f)))
-        if not np.isfinite(f).all() or not size.max() > least:
-            return None
-        size = size + least
-        fit = _Fit(t, f / size, 1.0 / size, rule)
-        if fit.polynomial() <= rule.agreed:
-            return None
-        grid = np.arange(*rule.exponents, 0.05) + 0.025
-        near = float(grid[np.argmin([fit.misfit(order) for order in grid])])
-        order = fit.polished(minimize_scalar(fit.misfit, bounds=(near - 0.06, near + 0.06), method="bounded").x)
-        while fit.misfit(order + 1.0) <= rule.agreed:
-            order = fit.polished(order + 1.0)
-        if fit.misfit(order) <= rule.agreed and abs(order - round(order)) > rule.whole:
-            return order
-    raise ProblemError("the source is no sum of powers of the distance")
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """Least squares for the values f of a function at t, whose rows have weights w."""
-
-    t: Array
-    f: Array
-    w: Array
-    rule: PlaneRule
-
-    def polynomial(self) -> float:
-        """The relative residual of polynomials."""
-        return self._solved(self._powers(np.arange(0.0, self.rule.smooth + self.rule.singular)))[1]
-
-    def misfit(self, order: float) -> float:
-        """The relative residual with the exponent μ."""
-        return self._solved(self._both(order))[1]
-
-    def polished(self, order: float, steps: int = 5) -> float:
-        """μ after Gauss-Newton steps, for which the derivative by μ is one column more."""
-        for _ in range(steps):
-            columns = self._both(order)
-            found, _ = self._solved(columns)
-            singular = columns[:, self.rule.smooth :] @ found[self.rule.smooth :]
-            found, _ = self._solved(np.concatenate([columns, (singular * np.log(self.t))[:, None]], axis=1))
-            order += float(np.clip(found[-1], -0.02, 0.02))
-        return order
-
-    def _both(self, order: float) -> Array:
-        return self._powers(np.concatenate([np.arange(self.rule.smooth), order + np.arange(self.rule.singular)]))
-
-    def _powers(self, powers: Array) -> Array:
-        return np.asarray(self.w[:, None] * self.t[:, None] ** powers)
-
-    def _solved(self, columns: Array) -> tuple[Array, float]:
-        size = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
-        found = np.linalg.lstsq(columns / size, self.f, rcond=1e-15)[0]
-        return found / size, float(np.linalg.norm(columns / size @ found - self.f) / np.linalg.norm(self.f))
 
 
 @dataclass(frozen=True)
@@ -202,20 +127,20 @@ def _functions(problem: Problem, plane: _Plane, source: _Source, rule: PlaneRule
 
 
 def _exponent_beside(problem: Problem, plane: _Plane, sign: float, source: _Source, rule: PlaneRule) -> float | None:
-    """The exponent on one side of a plane, where it is the same all along. Raises ProblemError where it is not."""
+    """The exponent on one side of a plane, where it is the same all along. Raises NoPowerLawError where it is not."""
     direction = sign * plane.normal
-    ends = plane.points + problem.domain.size * rule.reaches[0] * direction
+    ends = plane.points + problem.domain.size * POWER_LAWS.reaches[0] * direction
     starts = plane.points[problem.domain.contains(ends)]
 
     def beside(start: Array) -> float | None:
-        return exponent(lambda t: source.values(start + t[:, None] * direction), problem.domain.size, rule, source.least)
+        return exponent(lambda t: source.values(start + t[:, None] * direction), problem.domain.size, source.least)
 
     found = [beside(start) for start in starts]
     known = [order for order in found if order is not None]
     if not known:
         return None
     if len(known) < len(found) or max(known) - min(known) > rule.same:
-        raise ProblemError("the source behaves differently along a plane")
+        raise NoPowerLawError("different powers along a plane")
     return float(np.median(known))
 
 
