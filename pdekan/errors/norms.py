@@ -15,6 +15,7 @@ from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
+from pdekan.networks.evaluation import points_at_a_time
 from pdekan.problems.problem import Problem
 
 REPLICATES = 16  # independent scramblings of the Sobol points; their scatter gives the sampling error
@@ -137,7 +138,7 @@ def _sums(problem: Problem, network: Network, rule: Quadrature, reference: Refer
     places = {name: problem.unknowns.index(name) for name in measured_unknowns(problem, reference)}
     totals = torch.zeros(len(places), 4, dtype=torch.float64, device=device)
     largest = torch.zeros(len(places), dtype=torch.float64, device=device)
-    chunk = max(256, CHUNK // max(1, problem.domain.dimension // 4))
+    chunk = min(max(256, CHUNK // max(1, problem.domain.dimension // 4)), points_at_a_time(network, problem.domain.dimension))
     for x, w in zip(points.split(chunk), weights.split(chunk), strict=True):
         fields, exact = network.jet(x, frame), _exact(problem, reference, x)
         for row, (name, place) in enumerate(places.items()):

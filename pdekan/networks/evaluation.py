@@ -13,6 +13,11 @@ from pdekan.fields.jets import Frame, Jet
 from pdekan.networks.base import Network
 
 
+def points_at_a_time(network: Network, dimension: int) -> int:
+    """How many points are evaluated at a time: fewer where the network has many numbers at each of them."""
+    return max(64, min(8192, 2**25 // max(1, network.numbers_at_a_point), 2**17 // dimension))
+
+
 @torch.no_grad()
 def evaluate(
     network: Network, points: Tensor, frame: Frame, chunk: int | None = None, check_time: Callable[[], None] = lambda: None
@@ -21,8 +26,7 @@ def evaluate(
 
     check_time: called before every chunk, and may raise.
     """
-    if chunk is None:
-        chunk = max(64, min(8192, 2**25 // max(1, network.numbers_at_a_point), 2**17 // points.shape[1]))
+    chunk = chunk or points_at_a_time(network, points.shape[1])
     inner = replace(frame, normal=None)
     jets = []
     for piece in torch.split(points, chunk):

@@ -7,7 +7,7 @@ import math
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
 from pdekan.training.continuation import is_same
-from pdekan.training.memory import DEFAULT_MEGABYTES
+from pdekan.training.points import DEFAULT_MEGABYTES
 
 
 def finished(earlier: Solution, problem: Problem) -> bool:

@@ -12,7 +12,7 @@ from pdekan.networks.cells import CellNetwork
 from pdekan.solutions.solution import Solution
 from pdekan.training.cell_training import refusal
 from pdekan.training.graded_coordinates import gradable, needed
-from pdekan.training.memory import DEFAULT_MEGABYTES
+from pdekan.training.points import DEFAULT_MEGABYTES
 from pdekan.training.reasons import Reason
 
 MORE = 10  # times the seconds that were used up

@@ -26,7 +26,7 @@ from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import Term, initial_values, is_affine, terms
 from pdekan.training.first_guess import solved, values_are
-from pdekan.training.points import training_points
+from pdekan.training.points import own_points
 from pdekan.training.schedule import Stage
 
 # Factors of an eigenfunction, among which the prescribed norm is looked for.
@@ -74,7 +74,7 @@ def asked_for(problem: Problem) -> Eigenfunction | None:
     if d not in SPACES or not problem.parameters or problem.data or not problem.equations:
         return None
     stage = Stage("kan", (SPACES[d],) * (d - 1), (1,) * (d - 1) + (9,), (1,) * (d - 1) + (SPACES[d],), waves=True)
-    sampling = training_points(problem, stage, problem.training.seed)
+    sampling = own_points(problem, stage, problem.training.seed)
     fitted = terms(problem, sampling)
     linear = [one for one in fitted if _is_homogeneous(one, problem)]
     norms = [one for one in fitted if one not in linear]

@@ -40,7 +40,7 @@ from pdekan.residuals.validation import Validation
 from pdekan.training.clock import Clock
 from pdekan.training.fit import fit
 from pdekan.training.memory import block
-from pdekan.training.points import training_points, validation_points
+from pdekan.training.points import own_points, validation_points
 from pdekan.training.schedule import Stage
 from pdekan.training.state import Candidate
 
@@ -275,7 +275,7 @@ def _projected(problem: Problem, inner: Network, stage: Stage, generator: torch.
 
 def _sampling(problem: Problem, stage: Stage, network: Network) -> Sampling:
     """Training points of a stage, in the coordinates of its network, from another seed than those of training."""
-    points, inner = training_points(problem, stage, problem.training.seed + 1), inner_network(network)
+    points, inner = own_points(problem, stage, problem.training.seed + 1), inner_network(network)
     return replace(points, grading=inner.grading) if isinstance(inner, KAN) else points
 
 
@@ -334,7 +334,7 @@ def trial_network(problem: Problem, rule: EstimateRule) -> tuple[Network, Stage]
     stage = Stage("kan", hidden, (1,) * (d - 1) + (9,), (1,) * (d - 1) + (n,), outputs=outputs, waves=True)
     inner = KAN(stage.widths(d), stage.degree, stage.intervals, "none", problem.domain.lower, problem.domain.upper)
     inner.initialise(torch.Generator().manual_seed(problem.training.seed))
-    inner.normalise(torch.as_tensor(training_points(problem, stage, problem.training.seed).inside(problem.domain).points))
+    inner.normalise(torch.as_tensor(own_points(problem, stage, problem.training.seed).inside(problem.domain).points))
     return build_ansatz(problem, inner), stage
 
 
@@ -343,7 +343,7 @@ def amplification(problem: Problem, rule: EstimateRule = EstimateRule()) -> floa
     if problem.domain.dimension > len(rule.trial) or problem.parameters or problem.data:
         return None
     network, stage = trial_network(problem, rule)
-    fitted = terms(problem, training_points(problem, stage, problem.training.seed))
+    fitted = terms(problem, own_points(problem, stage, problem.training.seed))
     objective = _objective(problem, network, stage, fitted, Clock(0.0, math.inf), None)
     theta = parameters_to_vector(network.parameters()).detach()
     return _amplification(objective, theta, network, _sizes(objective.terms[0], network)) if objective.affine else None

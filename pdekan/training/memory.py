@@ -9,11 +9,9 @@ from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.jacobian_products import GRAPH_MEMORY, GraphMemory
-from pdekan.training.points import training_points
+from pdekan.training.points import DEFAULT_MEGABYTES, training_points
 from pdekan.training.schedule import Stage
 
-# Megabytes that training may take where the user allows no number.
-DEFAULT_MEGABYTES = 2000.0
 # Arrays of the size of the Jacobian's rows, and the triangle they are joined to, that a step holds at its peak: fitted to what
 # tests/benchmarks/cost.py measures. POINTS are evaluated at a time for validation.
 COPIES, POINTS = 2.75, 8192
@@ -27,9 +25,10 @@ def block(parameters: int, stage: Stage, dimension: int, megabytes: float | None
     Raises ProblemError where that is fewer than a quarter of the parameters.
     """
     width, allowed, other = parameters + 1, megabytes or DEFAULT_MEGABYTES, _beside(stage, dimension)
-    rows = int((allowed * 1e6 - other) / (8 * COPIES * width)) - width
+    numbers = _at_a_point(stage, dimension)
+    rows = int((allowed * 1e6 - other - _of_rows(0, width, numbers)) / (8 * (COPIES * width + 2 * numbers)))
     if rows < width // 4:
-        least = math.ceil((_of_rows(width // 4 + 1, width) + other) / 1e6)
+        least = math.ceil((_of_rows(width // 4 + 1, width, numbers) + other) / 1e6)
         raise ProblemError(
             f"a network of {parameters} parameters needs {least} MB or more to be trained by Gauss-Newton, {allowed:g} MB are "
             "allowed; allow more (--memory), take a smaller network, or optimizer matrix-free"
@@ -43,19 +42,22 @@ def graphs(megabytes: float | None) -> GraphMemory:
     return GraphMemory(int(share * GRAPH_MEMORY.kept), int(share * GRAPH_MEMORY.chunk))
 
 
-def _of_rows(rows: int, width: int) -> float:
-    """Bytes for a block of so many rows of so many numbers."""
-    return 8 * COPIES * (rows + width) * width
+def _of_rows(rows: int, width: int, numbers: int) -> float:
+    """Bytes for a block of so many rows of so many numbers, the triangle, and what its points take while rows are made."""
+    return 8.0 * (COPIES * (rows + width) * width + 2 * rows * numbers)
 
 
-def _beside(stage: Stage, dimension: int) -> float:
-    """Bytes beside the rows: local bases, points and activations, with their derivatives."""
-    if stage.kind != "kan":
-        return OTHER_NETWORKS
+def _at_a_point(stage: Stage, dimension: int) -> int:
+    """Numbers at a point of a KAN: local bases and activations, with their derivatives."""
     numbers = 0
     for (a, b), k, n in zip(pairwise(stage.widths(dimension)), stage.degree, stage.intervals, strict=True):
         numbers += 3 * a * (k + 1) + min(a * b * (k + 1), 3 * a * (k + n)) + 3 * a * b
-    return 8.0 * POINTS * numbers
+    return numbers if stage.kind == "kan" else 0
+
+
+def _beside(stage: Stage, dimension: int) -> float:
+    """Bytes of the points that are evaluated at a time beside the rows."""
+    return 8.0 * POINTS * _at_a_point(stage, dimension) if stage.kind == "kan" else OTHER_NETWORKS
 
 
 def memory(problem: Problem, stage: Stage) -> int:
@@ -77,4 +79,4 @@ def memory(problem: Problem, stage: Stage) -> int:
         at_a_time = min(rows, block(parameters, stage, d, problem.training.memory))
     except ProblemError:  # it takes more than is allowed
         at_a_time = rows
-    return int(_of_rows(at_a_time, parameters + 1) + _beside(stage, d))
+    return int(_of_rows(at_a_time, parameters + 1, _at_a_point(stage, d)) + _beside(stage, d))

@@ -27,7 +27,7 @@ from pdekan.training.clock import Clock
 from pdekan.training.estimate import EstimateRule, trial_network
 from pdekan.training.first_guess import solved
 from pdekan.training.fit import fit
-from pdekan.training.points import training_points, validation_points
+from pdekan.training.points import own_points, validation_points
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def other_solution(problem: Problem, network: Network, probe: Probe = Probe()) -
     ):
         return None
     small, stage = trial_network(problem, EstimateRule())
-    sampling = training_points(problem, stage, problem.training.seed)
+    sampling = own_points(problem, stage, problem.training.seed)
     fitted = terms(problem, sampling)
     clock = Clock(0.0, probe.seconds)
     objective = Objective(problem, small, fitted, problem.training.weights, None, clock.check)

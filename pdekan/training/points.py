@@ -22,6 +22,11 @@ POINTS_PER_COEFFICIENT = 1.5
 POINTS_PER_INTERVAL = {True: 3, False: 2}
 # Points inside at most, by dimension: a bound on time and memory, far above what the networks of the schedules need.
 MAX_POINTS = {1: 100_000, 2: 250_000, 3: 100_000}
+# Bytes that a point takes for each unknown and parameter: with its jets 3500, as much again for the rows of a step beside
+# them. Users may ask for more points than fit.
+BYTES_A_POINT = 7000.0
+# Megabytes that training may take where the user allows no number.
+DEFAULT_MEGABYTES = 2000.0
 # A network is validated after every step: on so many points × parameters at most, a few seconds, but on so many points.
 VALIDATED, LEAST_VALIDATED = 2**28, 400
 # Gauss points an axis in one cell at most: more of them crowd at the cell's faces.
@@ -35,6 +40,9 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
     if wanted is None:  # a point has a row for every equation
         each = POINTS_PER_WAVE_PARAMETER if stage.waves else POINTS_PER_PARAMETER
         wanted = max(200, math.ceil(each * stage.parameters(d) / max(1, len(problem.equations))))
+    else:
+        megabytes = problem.training.memory or DEFAULT_MEGABYTES
+        wanted = min(wanted, math.ceil(1e6 * megabytes / (BYTES_A_POINT * len(problem.sought))))
     if d > TENSOR_DIMENSIONS:
         return Sampling(1, 1, wanted, seed)
     axis = math.ceil((min(wanted, MAX_POINTS[d]) / problem.domain.filling) ** (1.0 / d))
@@ -46,6 +54,11 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
     cells *= math.ceil(axis / (cells * MAX_ORDER))
     cells = max(1, min(cells, axis // 2))
     return Sampling(cells, math.ceil(axis / cells), 0, seed, narrow=problem.narrow)
+
+
+def own_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
+    """As many points as a stage of the solver's own needs, however many the user wants for the network."""
+    return training_points(replace(problem, training=replace(problem.training, points=None)), stage, seed)
 
 
 def validation_points(training: Sampling, dimension: int = 1, parameters: int = 0) -> Sampling:

@@ -26,7 +26,7 @@ from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.sizes import TINY, sizes_at
 from pdekan.residuals.terms import terms
 from pdekan.training.inner_starts import spread, starts
-from pdekan.training.points import POINTS_PER_PARAMETER, training_points
+from pdekan.training.points import POINTS_PER_PARAMETER, own_points
 from pdekan.training.schedule import Stage
 
 LOG = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class InnerProblems:
 
         The residuals must be affine, and a network its own ansatz.
         """
-        fitted = terms(problem, training_points(problem, stage, problem.training.seed), like.lower.device)
+        fitted = terms(problem, own_points(problem, stage, problem.training.seed), like.lower.device)
         kan = like.resized((like.inputs, *stage.hidden, 1), stage.degree, stage.intervals, (0,), ((), ()))
         sizes = sizes_at(problem, fitted, kan, trained=False)
         objective = Objective(problem, kan, fitted, problem.training.weights, sizes=sizes)
@@ -249,7 +249,7 @@ class InnerSearch:
 
     def _read(self, network: Network) -> tuple[Tensor, Jet]:
         """Points of [-1, 1]^d, and a network's value and derivatives in these coordinates there."""
-        box, rule = self.like, training_points(self.problem, self.stage, 0)
+        box, rule = self.like, own_points(self.problem, self.stage, 0)
         points = torch.as_tensor(rule.inside(self.problem.domain).points).to(box.lower)
         frame = Frame(self.problem.domain.coordinates, Derivatives.DIAGONAL)
         u, half = network.jet(points, frame)[0], 0.5 * (box.upper - box.lower)
