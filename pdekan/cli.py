@@ -11,9 +11,12 @@ import importlib
 import math
 import re
 import shlex
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -31,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # what makes the same again: a study that was resumed is the one that was not interrupted
     options.typed = shlex.join(["pdekan", *(word for word in given if word != "--resume")])
     try:
-        # imported when it is needed: the library is listed, and help is given, without torch
-        return int(importlib.import_module(f"pdekan.commands.{options.module}").run(options))
+        with _ended_by_signals():
+            # imported when it is needed: the library is listed, and help is given, without torch
+            return int(importlib.import_module(f"pdekan.commands.{options.module}").run(options))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -45,6 +49,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print("pdekan: internal error; please report it with the lines above and the problem file", file=sys.stderr)
         return INTERNAL
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """In the block SIGTERM and SIGHUP end a command as SIGINT does, unless it handles them itself; only the first one does.
+
+    Files that are being written are removed on the way out, and locks given back. Under nohup SIGHUP stays ignored.
+    """
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    mine = threading.current_thread() is threading.main_thread()
+    caught = [one for one in (signal.SIGTERM, signal.SIGHUP) if mine and signal.getsignal(one) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _is_users(error: Exception) -> bool:

@@ -225,6 +225,24 @@ def test_a_lost_terminal_loses_no_result(workplace: Path) -> None:
     assert assert_whole(workplace / "out").status == "interrupted"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("arguments", [("export", "out"), ("plot", "out"), ("report", "out"), ("bound", "out")])
+def test_other_commands_end_with_whole_files_or_none(
+    arguments: tuple[str, ...], number: signal.Signals, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes while the first file is written, when it is there under another name."""
+    assert command(*SOLVE, *QUICK, "--no-figures") == 0
+    before = {path.name: path.read_bytes() for path in (workplace / "out").iterdir()}
+    before_signals = signal.signal(number, signal.SIG_DFL)  # also where the tests run under nohup
+    monkeypatch.setattr("pdekan.output.atomic.os.fsync", lambda _: os.kill(os.getpid(), number))
+    try:
+        assert command(*arguments) == 130
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before_signals)
+    assert {path.name: path.read_bytes() for path in (workplace / "out").iterdir()} == before
+
+
 def test_under_nohup_the_terminal_may_be_lost() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -48,27 +48,30 @@ def remove_orphans(directory: Path) -> None:
 
 
 def _replace(target: Path, data: bytes) -> None:
-    descriptor, temporary = _created(target.parent)
+    # in the same directory, since a rename is atomic within a file system only; its name is known before it exists, so that
+    # a signal at any time leaves nothing
+    temporary = target.parent / TEMPORARY.format(secrets.token_hex(8))
     try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(data)
-        os.fsync(descriptor)
-        os.replace(temporary, target)
+        descriptor = _created(temporary)
+        try:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(data)
+            os.fsync(descriptor)
+            os.replace(temporary, target)
+        finally:
+            os.close(descriptor)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    finally:
-        os.close(descriptor)
 
 
-def _created(directory: Path) -> tuple[int, Path]:
-    """A new file, locked, in the same directory as the target, since a rename is atomic within a file system only."""
+def _created(path: Path) -> int:
+    """A new file, locked."""
     while True:
-        path = directory / TEMPORARY.format(secrets.token_hex(8))
         # not tempfile, whose files only their owner can read, also after the rename
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         with suppress(OSError):  # the file system has no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
-            return descriptor, path
+            return descriptor
         os.close(descriptor)  # before it was locked, another process took it for an orphan

@@ -37,7 +37,7 @@ from pdekan.training.clock import Clock, StepEndedError
 from pdekan.training.estimate import COMPARISON, Comparison
 from pdekan.training.goal import Goal
 from pdekan.training.history import History
-from pdekan.training.memory import DEFAULT_MEGABYTES
+from pdekan.training.points import DEFAULT_MEGABYTES
 from pdekan.training.progress import Progress
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
