@@ -745,7 +745,7 @@ WRONG = {
     "a path as name": ('name = "tiny"', 'name = "../tiny"', ":2: name"),
     "wrong type": ("hidden = [2]", 'hidden = "2"', ":21: network.hidden"),
     "not finite": ("[0.0, 1.0]", "[0.0, inf]", ":7: domain.x"),
-    "no such domain": ('"box"', '"torus"', "domain: type 'torus'"),
+    "no such domain": ('"box"', '"knot"', "domain: type 'knot'"),
     "unknown name": ("pi**2*sin(pi*x)", "pi**2*sin(pi*z)", ":11: equation.source"),
     "hostile": ("-dx(dx(u))", "__import__('os').system('touch hacked')", ":10: equation.operator"),
     "no such face": ('value = "0"', 'on = "y-"', ":15: conditions.0.on"),

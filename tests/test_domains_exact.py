@@ -381,7 +381,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "twice in time": (lambda: Cylinder(Cylinder(disk(), 0, 1), 0, 1), "the base has time already"),
     "no time": (lambda: Cylinder(disk(), 1, 1), r"interval of t is \[1, 1\]"),
     "endless": (lambda: Cylinder(disk(), 0, math.inf), "interval of t is 0, inf"),
-    "no such type": (lambda: restored({"type": "torus"}), "no domain is of type 'torus'; known are box, ellipse"),
+    "no such type": (lambda: restored({"type": "knot"}), "no domain is of type 'knot'; known are box, ellipse"),
     "a key missing": (lambda: restored({"type": "ball", "radius": 1.0}), "a ball has center, coordinates, radius; found"),
     "a ball's triangles in time": (lambda: triangulation(Cylinder(disk(), 0, 1), 0.1), "no triangulation of a cylinder"),
     "no size": (lambda: triangulation(disk(), 0.0), "size is 0.0; it needs to be positive"),

@@ -189,6 +189,15 @@ def test_sets_of_facets_in_a_file_are_faces(tmp_path: Path) -> None:
     np.testing.assert_allclose(domain.face("left", 1, 2, 0, 0).normals, [[-1, 0]] * 2)
 
 
+@pytest.mark.parametrize("ending", ["stl", "ply", "obj"])
+def test_the_surface_of_a_body_is_refused_with_the_command_that_fills_it(tmp_path: Path, ending: str) -> None:
+    corners, faces = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]), [[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]]
+    file = tmp_path / f"body.{ending}"
+    meshio.write(file, meshio.Mesh(corners, {"triangle": faces}))
+    with pytest.raises(DomainError, match=r"z from 0.0 to 1.0.*the surface of a body.*`tetgen -pq`"):
+        mesh(file)
+
+
 def test_files_that_are_refused_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken.msh"
     broken.write_text("$MeshFormat\n2.2 0 8\n$EndMeshFormat\n$Nodes\n5\n1 0 0\n")

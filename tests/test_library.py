@@ -104,6 +104,7 @@ STATED = {
     "composite_rod": ONE_STEP,
     "cylinder_in_field": Stated(2e-6, 1e-6, nightly=True),
     "disk": SMOOTH,
+    "drilled_block": Stated(1e-5, 1e-5, nightly=True),
     "ellipse_torsion": ONE_STEP,
     "gelfand_disk": SMOOTH,
     "heat_disk": Stated(1e-4, 1e-4, nightly=True),

@@ -257,7 +257,7 @@ WRONG: list[tuple[str, Callable[[], str], str]] = [
     ("unknown shadows", replaced('"base"', '"base"\nunknowns = ["x"]'), "unknowns.*'x' is the name of a coordinate"),
     ("no domain", replaced("[domain]", "[dominion]"), "domain: is missing"),
     ("disk", replaced('type = "box"', 'type = "disk"'), "<text>:4: domain.radius: is missing"),
-    ("no such domain", replaced('type = "box"', 'type = "torus"'), "domain: type 'torus' is unknown; .* annulus"),
+    ("no such domain", replaced('type = "box"', 'type = "knot"'), "domain: type 'knot' is unknown; .* annulus"),
     ("empty interval", replaced("[0.0, 1.0]", "[1.0, 1.0]"), "<text>:6: domain.x: found .1.0, 1.0.; an interval"),
     ("reversed interval", replaced("[0.0, 1.0]", "[1.0, 0.0]"), "<text>:6: domain.x"),
     ("infinite interval", replaced("[0.0, 1.0]", "[0.0, inf]"), "<text>:6: domain.x.1: found inf, expected a finite"),

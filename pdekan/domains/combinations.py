@@ -1,4 +1,4 @@
-"""Unions, intersections and differences of planar domains, which may be nested.
+"""Unions, intersections and differences of domains of the plane, or of space (`solids`), which may be nested.
 
 All arcs of the parts are cut where they meet. A piece belongs to the boundary if the combination is on exactly one of its two
 sides, and is oriented so that this is its left. Whether a part is on a side of a piece is decided by the test for its inside
@@ -23,6 +23,7 @@ from pdekan.domains.box import Box
 from pdekan.domains.planar import PLANE, SAME, Planar
 from pdekan.domains.quadrature import Array
 from pdekan.domains.shapes import Polygon, Rectangle
+from pdekan.domains.solids import SolidCombination
 
 TOUCHING = 1e-7  # of the size: nearer cuts are identified; where curves touch, their intersection has half the digits
 CLOSED = 1e-5  # of the size: the largest gap between consecutive arcs
@@ -120,25 +121,29 @@ def planar(part: Domain) -> Planar:
     if isinstance(part, Box) and part.dimension == 2:
         (a, b), (c, d) = part.lower, part.upper
         return Rectangle((a, b), (c, d), coordinates=part.coordinates)
-    raise DomainError(f"a {part.type_name} of dimension {part.dimension} cannot be a part; parts are planar domains and boxes")
+    raise DomainError(
+        f"a {part.type_name} of dimension {part.dimension} cannot be a part; planar ones and boxes are, or all of space"
+    )
 
 
-def _combination(kind: str, parts: Sequence[Domain]) -> Combination:
+def _combination(kind: str, parts: Sequence[Domain]) -> Combination | SolidCombination:
+    if len(parts) > 1 and all(part.dimension == 3 for part in parts):
+        return SolidCombination(kind, tuple(parts), coordinates=parts[0].coordinates)
     shapes = tuple(planar(part) for part in parts)
     if any(isinstance(shape, Polygon) and shape.slits for shape in shapes):
         raise DomainError("a polygon with a slit cannot be a part; state the slit in a polygon that is the domain")
     return Combination(kind, shapes, coordinates=shapes[0].coordinates if shapes else PLANE)
 
 
-def union(*parts: Parts) -> Combination:
+def union(*parts: Parts) -> Combination | SolidCombination:
     """The points that are in any of the parts; boundaries are "part1.outer", …
 
-    Raises DomainError as `Combination`, and for parts that are neither planar nor boxes.
+    Raises DomainError as `Combination` and `SolidCombination`, and for parts that are of neither kind.
     """
     return _combination("union", parts)
 
 
-def intersection(*parts: Parts) -> Combination:
+def intersection(*parts: Parts) -> Combination | SolidCombination:
     """The points that are in all of the parts; boundaries are "part1.outer", …
 
     Raises DomainError as `union`.
@@ -146,7 +151,7 @@ def intersection(*parts: Parts) -> Combination:
     return _combination("intersection", parts)
 
 
-def difference(*parts: Parts) -> Combination:
+def difference(*parts: Parts) -> Combination | SolidCombination:
     """The difference of the first part and the others; boundaries are "part1.outer", …
 
     Raises DomainError as `union`.

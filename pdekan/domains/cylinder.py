@@ -55,6 +55,8 @@ class Cylinder(Domain):
 
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """The rule of the base times a Gauss rule of `cells` × `order` points in time; above three dimensions Sobol points."""
+        if self.base.dimension > TENSOR_DIMENSIONS:
+            return self._at_times(self.base.interior(cells, order, count, seed), seed)
         if self.dimension > TENSOR_DIMENSIONS:
             points = sobol(self.lower, self.upper, max(1, math.ceil(count / self.filling)), seed).points
             points = points[self.base.contains(points[:, :-1])]
@@ -63,6 +65,8 @@ class Cylinder(Domain):
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """The same on a face of the base; on "t-" and "t+" the rule of the base. Above three dimensions Gauss rules, too."""
+        if self.base.dimension > TENSOR_DIMENSIONS and name not in (START, END):
+            return self._at_times(self.base.face(name, cells, order, count, seed), seed)
         if self.dimension > TENSOR_DIMENSIONS:
             cells, order = 1, max(1, math.ceil((count / self.filling) ** (1.0 / (self.dimension - 1))))
         if name not in (START, END):
@@ -72,6 +76,14 @@ class Cylinder(Domain):
         normals = np.zeros_like(points)
         normals[:, -1] = -1.0 if name == START else 1.0
         return Quadrature(points, rule.weights, normals)
+
+    def _at_times(self, rule: Quadrature, seed: int) -> Quadrature:
+        """The points of a rule, each at one time; these are stratified, in a random order."""
+        generator, n = np.random.default_rng(seed), len(rule.points)
+        t = self.start + (self.end - self.start) * (generator.permutation(n) + generator.random(n)) / n
+        normals = None if rule.normals is None else np.insert(rule.normals, self.base.dimension, 0.0, axis=1)
+        points = np.insert(rule.points, self.base.dimension, t, axis=1)
+        return Quadrature(points, rule.weights * (self.end - self.start), normals)
 
     def _in_time(self, rule: Quadrature, cells: int, order: int) -> Quadrature:
         t, weights = gauss(self.start, self.end, cells, order)

@@ -118,7 +118,11 @@ def _flat(points: Any, used: Any) -> Any:
     """The first two coordinates. Raises MeshFileError unless the third is the same for all used points."""
     if points.shape[1] == 3 and np.ptp(used[:, 2]) > PLANE * np.ptp(used, axis=0).max():
         low, high = used[:, 2].min(), used[:, 2].max()
-        raise MeshFileError(f"triangles with z from {low} to {high}; a domain in two dimensions is in a plane z = const")
+        raise MeshFileError(
+            f"triangles with z from {low} to {high}; a domain in two dimensions is in a plane z = const; where they are the "
+            "surface of a body, it has to be filled with tetrahedra: `tetgen -pq` makes a mesh of an STL or PLY file, whose "
+            "name ends in .1.ele"
+        )
     return points[:, :2]
 
 

@@ -19,6 +19,7 @@ from pdekan.domains.combinations import planar
 from pdekan.domains.mesh import Index, Mesh, volumes
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Array
+from pdekan.domains.solids import Solid
 from pdekan.domains.validation import positive
 from pdekan.fields.jets import TIME
 
@@ -37,7 +38,7 @@ def triangulation(domain: Domain, size: float, inner: Sequence[Arc] = ()) -> tup
 
     The domain is planar, a box in two dimensions, a ball, or a mesh, which is returned as it is. Points include the ends of all
     arcs and cells have edges along the whole boundary: polygons are filled exactly, other domains up to O(size²). The cells on
-    the two sides of a slit have its points in common. Raises
+    the two sides of a slit have its points in common. Other solids are filled up to O(size), for pictures. Raises
     DomainError for other domains and for a size that is not positive.
     """
     positive("size", size)
@@ -45,6 +46,8 @@ def triangulation(domain: Domain, size: float, inner: Sequence[Arc] = ()) -> tup
         return domain.points, domain.cells
     if isinstance(domain, Ball):
         return _ball(domain, size)
+    if isinstance(domain, Solid):
+        return _solid(domain, size)
     if TIME in domain.coordinates or domain.dimension != 2:
         raise DomainError(f"no triangulation of a {domain.type_name} is known; take its section at one time, or a mesh")
     return _fitted(planar(domain), size, inner)
@@ -152,9 +155,30 @@ def _ball(ball: Ball, size: float) -> tuple[Array, Index]:
     z, angle = 1.0 - 2.0 * k / count, math.pi * (1.0 + math.sqrt(5.0)) * k
     across = np.sqrt((1.0 - z) * (1.0 + z))
     sphere = ball.radius * np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)
-    step, reach = size / math.sqrt(2.0), math.ceil(math.sqrt(2.0) * ball.radius / size)
-    grid = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    lattice = step * grid[grid.sum(axis=1) % 2 == 0]
+    lattice = _close_packed([ball.radius] * 3, size)
     inside = np.linalg.norm(lattice, axis=1) < ball.radius - APART * size
     points = np.concatenate([sphere, lattice[inside]])
     return _cleaned(points + ball.center, Delaunay(points).simplices)
+
+
+def _close_packed(half: Sequence[float], size: float) -> Array:
+    """The face-centred cubic lattice about 0 in a box, whose points are `size` apart."""
+    step, reach = size / math.sqrt(2.0), [math.ceil(math.sqrt(2.0) * one / size) for one in half]
+    grid = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.asarray(step * grid[grid.sum(axis=1) % 2 == 0])
+
+
+def _solid(domain: Solid, size: float) -> tuple[Array, Index]:
+    """Delaunay triangulation of points on the faces, none of them near another, and of a lattice inside."""
+    dense = max(1, math.ceil(3.0 * domain.size / size))
+    boundary = np.concatenate([domain.face(name, 1, dense, 0, 0).points for name in domain.faces])
+    kept = np.ones(len(boundary), dtype=bool)
+    for k, near in enumerate(cKDTree(boundary).query_ball_point(boundary, APART * size)):
+        if kept[k]:
+            kept[near] = False
+            kept[k] = True
+    lower, upper = np.array(domain.lower), np.array(domain.upper)
+    lattice = 0.5 * (lower + upper) + _close_packed((0.5 * (upper - lower)).tolist(), size)
+    points = np.concatenate([boundary[kept], lattice[domain.distance(lattice) > APART * size]])
+    cells = Delaunay(points).simplices
+    return _cleaned(points, cells[domain.distance(points[cells].mean(axis=1)) > 0.0])

@@ -36,9 +36,11 @@ class Inputs:
                     domains.check_name(name)
             self.source.check()
         try:
-            return built(table, self.folder)
+            domain = built(table, self.folder)
+            _ = domain.faces  # there are none of a half-space
         except ValueError as error:
             self.source.refuse(("domain",), str(error))
+        return domain
 
     def interfaces(self) -> dict[str, Domain]:
         """The shapes whose boundaries are interfaces, by name."""

@@ -88,6 +88,10 @@ CASES_OF_DOMAINS = {
     "annulus": 'type = "annulus"\ncenter = [0.1, 0.2]\ninner_radius = 0.4\nouter_radius = 1.0',
     "ellipse": 'type = "ellipse"\ncenter = [0.1, 0.2]\nradii = [1.0, 0.6]\nangle = 0.4',
     "ball": 'type = "ball"\ncenter = [0.1, 0.2, 0.0]\nradius = 0.8',
+    "cylinder": 'type = "cylinder"\nstart = [0.1, 0.0, -0.5]\nend = [0.3, 0.2, 0.5]\nradius = 0.6',
+    "torus": 'type = "torus"\ncenter = [0.1, 0.2, 0.0]\nradius = 0.7\ntube_radius = 0.3',
+    "half_space": 'type = "intersection"\nparts = [{type = "ball", radius = 0.8}, '
+    '{type = "half_space", point = [0.0, 0.0, 0.2], normal = [0.0, 0.6, 0.8]}]',
     "polygon": 'type = "polygon"\nvertices = [[0.0, 0.0], [1.2, 0.1], [1.0, 1.0], [0.2, 0.8]]',
     "union": 'type = "union"\nparts = [{type = "box", x = [-1.0, 0.0], y = [-0.5, 0.5]}, {type = "disk", radius = 0.4}]',
     "intersection": 'type = "intersection"\n'
