@@ -91,6 +91,16 @@ def test_text_is_short(square: pk.Solution, pair: pk.Solution) -> None:
     assert "error of v" in repr(pair)
 
 
+def test_problems_and_errors_are_short_too(square: pk.Solution) -> None:
+    assert square.problem is not None
+    assert square.errors is not None
+    for one, words in ((square.problem, "domain box, x in ["), (square.errors["u"], "<Errors: L2 ")):
+        assert words in repr(one)
+        assert len(repr(one)) < 400
+        assert "<table>" in one._repr_html_()
+    assert "<th>equations</th>" in square._repr_html_()
+
+
 def test_html_has_the_numbers_and_a_picture(square: pk.Solution) -> None:
     text = square._repr_html_()
     assert f"L2 {square.errors['u'].l2_relative:.1e}" in text

@@ -20,7 +20,7 @@ SOUND: dict[str, Any] = {
         ({"training": {"seconds": 3}}, "a TrainingOptions is needed"),
         ({"network": {"hidden": 3}}, "a NetworkOptions is needed"),
         ({"domain": [0, 1]}, "a Domain is needed, such as box(x=(0, 1))"),
-        ({"conditions": pk.dirichlet(0.0)}, "conditions=[dirichlet(0.0)]"),
+        ({"conditions": pk.dirichlet(0.0)}, "conditions is a Dirichlet; a list is needed, such as conditions=[dirichlet(0.0)]"),
         ({"conditions": ["dirichlet"]}, "conditions=[dirichlet(0.0)]"),
         ({"unknowns": "uv"}, 'unknowns=("u", "v")'),
         ({"source": "sin(x)"}, "'sin(x)' is no formula; write a function such as lambda x: sin(x)"),
@@ -53,6 +53,12 @@ def test_problems_name_what_they_need(wrong: dict[str, Any], words: str) -> None
 def test_options_have_the_limits_of_problem_files(options: Any, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         options(**arguments)
+
+
+def test_fluxes_are_through_faces() -> None:
+    solution = pk.solve("poisson_sine", training=pk.TrainingOptions(steps=1), estimate=False)
+    with pytest.raises(pk.DomainError, match=r"on = \[\[0.5, 0.5\]\]: needed are names of faces, of x-, x\+, y-, y\+"):
+        solution.flux([[0.5, 0.5]])  # type: ignore[list-item]
 
 
 def test_solve_takes_names_and_paths() -> None:

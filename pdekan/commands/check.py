@@ -16,7 +16,6 @@ from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.validation import exact_residuals, members
 from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.discontinuities import refuse_undeclared
-from pdekan.problems.formulas import Field, RightHandSide
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
 from pdekan.training.cell_choice import cause
@@ -82,7 +81,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "measure": problem.domain.measure,
         "faces": list(problem.domain.faces),
         "unknowns": list(problem.unknowns),
-        "equations": [f"{_text(one.operator)} = {_text(one.source)}" for one in problem.equations],
+        "equations": problem.equation_texts,
         "parameters": {name: one.initial for name, one in problem.parameters.items()},
         "family": {name: [one.lower, one.upper] for name, one in problem.ranges.items()},
         "data": {one.name: len(one.points) for one in problem.data},
@@ -108,15 +107,9 @@ def _corners(problem: Problem) -> list[dict[str, Any]]:
     ] + [{"at": list(one.point), "angle": one.angle, "exponent": one.exponent, "exponents": []} for one in others]
 
 
-def _text(formula: Field | RightHandSide) -> str:
-    if isinstance(formula, RightHandSide):
-        return "manufactured"
-    return str(getattr(formula, "text", getattr(formula, "number", "…")))
-
-
 def _print_checked(answer: dict[str, Any]) -> None:
     out = console()
-    out.print(f"{answer['name']}: {answer['title']}")
+    out.print(f"{answer['name']}{': ' if answer['title'] else ''}{answer['title']}")
     if answer["reference"]:
         out.print(f"  source      {answer['reference']}")
     domain = list(answer["domain"].items())

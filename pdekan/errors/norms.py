@@ -27,7 +27,7 @@ GAUSS_POINTS = 5  # in a cell along an axis
 CHUNK = 8192  # points evaluated at a time, fewer above seven dimensions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Errors:
     """Norms of e = u - exact over the domain Ω, nondimensional; H1 takes in the derivatives by every coordinate, t too.
 
@@ -50,6 +50,17 @@ class Errors:
     sampling_error: float = 0.0
     reference_l2: float = 0.0
     reference_h1_seminorm: float = 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Errors: L2 {self.l2_relative:.2e}, H1 seminorm {self.h1_seminorm_relative:.2e} (relative), max {self.linf:.2e}>"
+        )
+
+    def _repr_html_(self) -> str:
+        norms = {"L2": (self.l2, self.l2_relative), "H1 seminorm": (self.h1_seminorm, self.h1_seminorm_relative)}
+        rows = "".join(f"<tr><th>{name}</th><td>{a:.2e}</td><td>{b:.2e}</td></tr>" for name, (a, b) in norms.items())
+        head = "<tr><th>error</th><th>absolute</th><th>relative</th></tr>"
+        return f"<table>{head}{rows}<tr><th>maximum</th><td>{self.linf:.2e}</td><td></td></tr></table>"
 
 
 @dataclass(frozen=True)

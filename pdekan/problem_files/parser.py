@@ -334,6 +334,8 @@ def _meant(name: str, scope: Scope) -> str | None:
         return f"d{scope.coordinates[0]}({scope.unknowns[0] if scope.unknowns else 'u'})"
     if name in _OTHER_NAMES:
         return _OTHER_NAMES[name]
+    if name == "dt":
+        return None  # there is no time: not dot
     return next(iter(difflib.get_close_matches(name, scope.values + scope.callables, n=1)), None)
 
 

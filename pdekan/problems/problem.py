@@ -15,6 +15,7 @@ from pdekan.fields.jets import Derivatives, Frame, Jet, Level, MissingDerivative
 from pdekan.fields.multi_indices import MAX_ORDER, Higher, indices, least
 from pdekan.fields.singular_functions import SingularFunctions
 from pdekan.problems.condition import Condition
+from pdekan.problems.description import Described, text_of
 from pdekan.problems.formulas import (
     EXACT,
     Constant,
@@ -56,8 +57,8 @@ class NarrowPlace:
     at: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Problem:
+@dataclass(frozen=True, repr=False)
+class Problem(Described):
     """Find the unknowns with equation(unknowns) = source in the domain and every condition on its faces.
 
     equation, source: plain Python functions of coordinates and unknowns by name, or numbers; for a system, sequences of equal
@@ -147,6 +148,11 @@ class Problem:
         if len(operators) != len(sources):
             raise ProblemError(f"{len(operators)} equations with {len(sources)} sources; lists of equal length are needed")
         return tuple(Equation(as_field(left), right_hand_side(right)) for left, right in zip(operators, sources, strict=True))
+
+    @property
+    def equation_texts(self) -> list[str]:
+        """The equations as they are written, "…" for what is a Python function."""
+        return [f"{text_of(one.operator)} = {text_of(one.source)}" for one in self.equations]
 
     @functools.cached_property
     def exact_fields(self) -> dict[str, Field]:
@@ -316,7 +322,10 @@ def _check_types(given: Mapping[str, Any]) -> None:
         listed = isinstance(given[name], Sequence) and not isinstance(given[name], str)
         if not listed or not all(isinstance(one, item) for one in given[name]):
             example = {"conditions": "[dirichlet(0.0)]", "unknowns": '("u", "v")'}.get(name, f"[{item.__name__}(…)]")
-            raise ProblemError(f"{name} is {given[name]!r}; a list is needed, such as {name}={example}")
+            found = (
+                f"a {type(given[name]).__name__}" if isinstance(given[name], item) and item is not str else repr(given[name])
+            )
+            raise ProblemError(f"{name} is {found}; a list is needed, such as {name}={example}")
     for name in ("equation", "source"):
         if isinstance(given[name], str):
             as_field(given[name])  # refuses text

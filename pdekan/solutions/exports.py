@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -73,17 +74,31 @@ def _netcdf(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
 
 def _torch(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     buffer = io.BytesIO()
-    torch.export.save(program(solution), buffer)
+    exported = program(solution)
+    with _quiet():
+        torch.export.save(exported, buffer)
     write_bytes(path, buffer.getvalue())
 
 
 def _onnx(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     exported = program(solution)
-    # torch writes to stdout, and warns of its own use of itself
-    with _extra(path, "onnx"), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+    with _extra(path, "onnx"), _quiet():
         model = torch.onnx.export(exported, dynamo=True, input_names=["points"], output_names=list(solution.unknowns)[:1])
     assert model is not None
     write_bytes(path, model.model_proto.SerializeToString())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch writes, logs and warns of when it exports: itself, and libraries not needed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

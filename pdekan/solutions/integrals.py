@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from pdekan.domains.base import DomainError
 from pdekan.domains.quadrature import Quadrature
 from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
 from pdekan.fields.operators import normal
@@ -21,9 +22,13 @@ RULES, SCATTERED = {1: (64, 8, 0, 0), 2: (24, 6, 0, 0), 3: (8, 5, 0, 0)}, (1, 4,
 def integral(solution: Solved, formula: Formula | Field, on: str | Sequence[str] = WHOLE) -> float:
     """∫ of a formula of coordinates and unknowns over the domain, time included, or over faces, where it may use the normal.
 
-    Raises ProblemError for names that are not known, DomainError for a face that is not.
+    Raises ProblemError for names that are not known, DomainError for what is no face.
     """
     domain, field = solution.domain, as_field(formula)
+    if not isinstance(on, str) and not all(isinstance(one, str) for one in on):
+        raise DomainError(
+            f"on = {on!r}: needed are names of faces, of {', '.join(domain.faces)}; fluxes and integrals are numbers"
+        )
     if on == WHOLE:
         rules = [domain.interior(*RULES.get(domain.dimension, SCATTERED))]
     else:

@@ -188,7 +188,10 @@ class Solution:
         return f"<Solution of {self.name}: {rows}>"
 
     def _repr_html_(self) -> str:
-        return views.to_html(self.name, described(self), self.plot(), f"the solution {self.unknowns[0]} of {self.name}")
+        stated = {} if self.problem is None else self.problem.described()
+        return views.to_html(
+            self.name, stated | described(self), self.plot(), f"the solution {self.unknowns[0]} of {self.name}"
+        )
 
     def record(self) -> Record:
         """All that `load_solution` needs, as plain data."""
