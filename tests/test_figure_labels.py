@@ -10,6 +10,7 @@ import pytest
 import pyvista
 import xarray
 from commands import command
+from matplotlib.contour import ContourSet
 from matplotlib.quiver import Quiver
 
 from pdekan.domains.ball import ball
@@ -18,6 +19,7 @@ from pdekan.domains.box import box
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.shapes import disk
 from pdekan.output import figures
+from pdekan.output.labels import symbol
 from pdekan.output.panels import DOTS_PER_INCH
 from pdekan.output.planes import outline, planes, sections
 from pdekan.output.record import Record
@@ -176,6 +178,22 @@ def test_colour_bars_have_the_name_and_the_unit() -> None:
     assert figure.axes[0].get_xlabel() == "$x$ (mm)"
     assert figure.axes[0].get_ylabel() == "$y$"
     assert figure.axes[-1].get_ylabel() == "$v$ (m/s)"
+
+
+def test_the_phase_of_a_complex_unknown_has_cyclic_colours() -> None:
+    """Those of -π and π are the same, and what is drawn is called by its symbol."""
+
+    def polar(points: Array) -> dict[str, Array]:
+        x, y = points.T
+        return {"u_re": x, "u_im": y, "u_abs": np.hypot(x, y), "u_arg": np.arctan2(y, x)}
+
+    figure = figures.solution(sample(box(x=(-1, 1), y=(-1, 1)), ("u_re", "u_im"), polar), "u_arg")
+    image = figure.axes[0].collections[0]
+    assert isinstance(image, ContourSet)
+    np.testing.assert_allclose(image.cmap(0.0), image.cmap(1.0), atol=0.02)
+    assert (image.norm.vmin, image.norm.vmax) == (-np.pi, np.pi)
+    assert [symbol(f"u_{part}") for part in ("re", "im", "abs", "arg")] == ["Re $u$", "Im $u$", "|$u$|", "arg $u$"]
+    assert symbol("heat_re") == "heat_re"
 
 
 def test_the_residual_is_that_of_all_equations() -> None:

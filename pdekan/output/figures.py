@@ -47,7 +47,8 @@ def solution(samples: Samples, unknown: str | None = None, marks: Array | None =
     name, values, columns = symbol(unknown), samples.fields[unknown], _columns(samples, marks)
     label = with_unit(name, samples.unit(unknown))
     if not _is_curve(samples):
-        return field_figure(samples, values, values, f"Solution {name}", label, marks=columns)
+        colours = panels.cyclic_colours() if unknown in samples.polar[1::2] else None
+        return field_figure(samples, values, values, f"Solution {name}", label, colours, columns)
     curves = [Curve(values, name)]
     exact_values = samples.of("exact", unknown)
     if exact_values is not None:
@@ -177,6 +178,9 @@ def history(columns: History) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         panels.style_curves(axes)
     figure.axes[-1].set_xlabel("step", fontsize=panels.LABEL_SIZE)
+    labels = losses.get_legend_handles_labels()[1]
+    if len(labels) == 1:  # which has no legend
+        losses.set_ylabel(labels[0], fontsize=panels.LABEL_SIZE)
     losses.set_title(_history_title(columns), fontsize=panels.TITLE_SIZE)
     return figure
 

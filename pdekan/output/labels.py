@@ -9,11 +9,15 @@ from math import floor, isfinite, log10
 _GREEK = re.compile(
     "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|chi|psi|omega"
 )
+_PARTS = {"re": "Re {}", "im": "Im {}", "abs": "|{}|", "arg": "arg {}"}  # of complex unknowns
 _NAMES_IN_FULL = 3  # more are abbreviated: x3 = … = x100
 
 
 def symbol(name: str) -> str:
-    """A name as mathtext, or unchanged where it is a word: x -> $x$, x12 -> $x_{12}$, theta -> $\\theta$."""
+    """A name as mathtext, or unchanged where it is a word: x -> $x$, x12 -> $x_{12}$, theta -> $\\theta$, u_re -> Re $u$."""
+    part = re.fullmatch(r"([A-Za-z]+)_(re|im|abs|arg)", name)
+    if part is not None and symbol(part[1]) != part[1]:
+        return _PARTS[part[2]].format(symbol(part[1]))
     match = re.fullmatch(r"([A-Za-z]+?)_?(\d*)", name)
     if match is None or not (len(match[1]) == 1 or _GREEK.fullmatch(match[1])):
         return name

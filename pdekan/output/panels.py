@@ -70,6 +70,7 @@ def empty_figure(size: tuple[float, float] = (5.0, 4.0), panels: int = 1, rows: 
 def style_axes(axes: Axes) -> None:
     """Thin frame and legible tick labels."""
     axes.tick_params(labelsize=TICK_SIZE, width=0.6, length=3)
+    axes.tick_params(which="minor", labelsize=TICK_SIZE)
     for text in (axes.xaxis.get_offset_text(), axes.yaxis.get_offset_text()):
         text.set_fontsize(TICK_SIZE)
     for spine in axes.spines.values():
@@ -188,6 +189,12 @@ def logarithmic_colours(low: float, high: float) -> Colours:
     return Colours(LogNorm(low, high), "magma", levels, _inside(LogLocator().tick_values(low, high), low, high))
 
 
+def cyclic_colours() -> Colours:
+    """Twilight from -π to π, whose ends are one colour."""
+    ticks = np.linspace(-np.pi, np.pi, 5)
+    return Colours(Normalize(-np.pi, np.pi), "twilight", _levels(-np.pi, np.pi), ticks)
+
+
 def _levels(low: float, high: float) -> Array:
     # a little wider than the values: contours do not fill beyond the outer levels
     margin = 1e-6 * (high - low)
@@ -275,8 +282,8 @@ def _draw_marks(axes: Axes, across: Array, up: Array) -> None:
 
 
 def _lines(colours: Colours, low: float, high: float) -> list[float]:
-    # none at zero, where a field that vanishes on a curve or an area is round-off
-    if isinstance(colours.norm, LogNorm):
+    # none of a phase, which jumps by 2π, and none at zero, where a field that vanishes on a curve or an area is round-off
+    if isinstance(colours.norm, LogNorm) or colours.map_name == "twilight":
         return []
     margin = _LINE_MARGIN * (high - low)
     inside = [float(level) for level in colours.ticks if low + margin < level < high - margin]
