@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,6 @@ ROOT = Path(pdekan.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 TREES = {path: ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in FILES}
 IMPORT_FUNCTIONS = ("__import__", "import_module", "importlib.import_module")
-every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def module_of(path: Path) -> str:
@@ -39,6 +38,16 @@ def module_of(path: Path) -> str:
 
 
 MODULES = {module_of(path) for path in FILES}
+
+
+def in_every_file(rule: Callable[[Path], Iterator[tuple[int, str]]]) -> Callable[[], None]:
+    """The test that no file breaks a rule, which yields line and message of every place that does."""
+
+    def test() -> None:
+        faults = [f"{path.relative_to(ROOT)}:{line}: {message}" for path in FILES for line, message in rule(path)]
+        assert not faults, "\n".join(faults)
+
+    return test
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -129,14 +138,14 @@ def test_files_that_contributing_names_exist() -> None:
         assert (ROOT / name).exists() or (ROOT.parent / name).exists(), f"CONTRIBUTING.md names {name}, which does not exist"
 
 
-@every_file
-def test_libraries_are_imported_in_their_home_only(path: Path) -> None:
+@in_every_file
+def test_libraries_are_imported_in_their_home_only(path: Path) -> Iterator[tuple[int, str]]:
     for name, line in imported(TREES[path]):
         home = HOMES.get(name.split(".")[0])
-        assert home is None or package(module_of(path)) in home.split(), (
-            f"{path.name}:{line} imports {name}, which {home} alone may"
-        )
-        assert name.split(".")[:2] != ["matplotlib", "pyplot"], f"{path.name}:{line}: pyplot holds global state"
+        if home is not None and package(module_of(path)) not in home.split():
+            yield line, f"imports {name}, which {home} alone may"
+        if name.split(".")[:2] == ["matplotlib", "pyplot"]:
+            yield line, "pyplot holds global state"
 
 
 def test_there_are_no_cycles_not_even_lazy_ones() -> None:
@@ -177,48 +186,52 @@ FORBIDDEN_CALLS = {
 }  # fmt: skip
 
 
-@every_file
-def test_nothing_is_evaluated_from_text_and_no_global_state_is_set(path: Path) -> None:
-    for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.Call):
-            assert called(node) not in FORBIDDEN_CALLS, f"{path.name}:{node.lineno} calls {called(node)}"
+def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
+    """The calls in a file, with the names of what is called."""
+    return ((node, called(node)) for node in ast.walk(TREES[path]) if isinstance(node, ast.Call))
+
+
+@in_every_file
+def test_nothing_is_evaluated_from_text_and_no_global_state_is_set(path: Path) -> Iterator[tuple[int, str]]:
+    for node, name in calls(path):
+        if name in FORBIDDEN_CALLS:
+            yield node.lineno, f"calls {name}"
 
 
 GLOBAL_RANDOMNESS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
 
 
-@every_file
-def test_randomness_comes_from_a_generator(path: Path) -> None:
-    for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.Call):
-            name = called(node)
-            if name.startswith("torch.") and name.removeprefix("torch.") in GLOBAL_RANDOMNESS:
-                assert any(keyword.arg == "generator" for keyword in node.keywords), (
-                    f"{path.name}:{node.lineno} draws from torch's global generator"
-                )
-            drawn = name.startswith(("np.random.", "numpy.random.", "random.")) and not name.endswith(("default_rng", "Random"))
-            assert not drawn, f"{path.name}:{node.lineno} draws from a global generator"
+@in_every_file
+def test_randomness_comes_from_a_generator(path: Path) -> Iterator[tuple[int, str]]:
+    for node, name in calls(path):
+        drawn = name.startswith("torch.") and name.removeprefix("torch.") in GLOBAL_RANDOMNESS
+        if drawn and not any(keyword.arg == "generator" for keyword in node.keywords):
+            yield node.lineno, "draws from torch's global generator"
+        if name.startswith(("np.random.", "numpy.random.", "random.")) and not name.endswith(("default_rng", "Random")):
+            yield node.lineno, "draws from a global generator"
 
 
-@every_file
-def test_only_the_command_line_writes_to_a_terminal(path: Path) -> None:
-    if module_of(path).split(".")[0] in ("cli", "commands", "__main__"):
+@in_every_file
+def test_only_the_command_line_writes_to_a_terminal(path: Path) -> Iterator[tuple[int, str]]:
+    if package(module_of(path)) in ("cli", "commands", "__main__"):
         return
+    for node, name in calls(path):
+        if name in ("print", "input"):
+            yield node.lineno, f"calls {name}"
     for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.Call):
-            assert called(node) not in ("print", "input"), f"{path.name}:{node.lineno} calls {called(node)}"
-        if isinstance(node, ast.Attribute):
-            assert ast.unparse(node) not in ("sys.stdout", "sys.stderr"), f"{path.name}:{node.lineno} uses {ast.unparse(node)}"
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.stdout", "sys.stderr"):
+            yield node.lineno, f"uses {ast.unparse(node)}"
 
 
-@every_file
-def test_no_exception_is_swallowed_unnamed(path: Path) -> None:
+@in_every_file
+def test_no_exception_is_swallowed_unnamed(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.ExceptHandler):
-            assert node.type is not None, f"{path.name}:{node.lineno}: except without a name"
             swallows = len(node.body) == 1 and isinstance(node.body[0], ast.Pass)
-            broad = ast.unparse(node.type) in ("Exception", "BaseException")
-            assert not (swallows and broad), f"{path.name}:{node.lineno}: everything is swallowed"
+            if node.type is None:
+                yield node.lineno, "except without a name"
+            elif swallows and ast.unparse(node.type) in ("Exception", "BaseException"):
+                yield node.lineno, "everything is swallowed"
 
 
 FILE_LINES, FUNCTION_LINES, METHODS = 400, 40, 15
@@ -231,23 +244,23 @@ def is_counted(node: ast.stmt) -> bool:
     )
 
 
-@every_file
-def test_files_functions_and_classes_are_short(path: Path) -> None:
+@in_every_file
+def test_files_functions_and_classes_are_short(path: Path) -> Iterator[tuple[int, str]]:
     lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= FILE_LINES, f"{path.name} has {lines} lines; at most {FILE_LINES}: split it by subject"
+    if lines > FILE_LINES:
+        yield lines, f"{lines} lines; at most {FILE_LINES}: split the file by subject"
     for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
-            lines = node.end_lineno - node.lineno + 1
-            assert lines <= FUNCTION_LINES, (
-                f"{path.name}:{node.lineno}: {node.name} has {lines} lines; at most {FUNCTION_LINES}"
-            )
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if lines > FUNCTION_LINES:
+                yield node.lineno, f"{node.name} has {lines} lines; at most {FUNCTION_LINES}"
         if isinstance(node, ast.ClassDef):
             methods = sum(map(is_counted, node.body))
-            assert methods <= METHODS, f"{path.name}:{node.lineno}: {node.name} has {methods} methods; at most {METHODS}"
+            if methods > METHODS:
+                yield node.lineno, f"{node.name} has {methods} methods; at most {METHODS}"
 
 
-@every_file
-def test_every_file_says_what_it_is_about(path: Path) -> None:
-    tree = TREES[path]
-    if tree.body:
-        assert ast.get_docstring(tree), f"{path.name} has no docstring"
+@in_every_file
+def test_every_file_says_what_it_is_about(path: Path) -> Iterator[tuple[int, str]]:
+    if TREES[path].body and not ast.get_docstring(TREES[path]):
+        yield 1, "has no docstring"
