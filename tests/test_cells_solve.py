@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +29,9 @@ from pdekan.problems.conditions import dirichlet
 from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
-from pdekan.solutions.solution import load_solution
-from pdekan.training.cell_choice import _better, is_local, solved_on_cells
+from pdekan.solutions.solution import Solution, load_solution
+from pdekan.training.cell_choice import RULE, _is_better, _Trial, cause, chosen, is_local, outlook
+from pdekan.training.progress import Progress
 from pdekan.training.setup import Setup
 from pdekan.training.solver import solve
 
@@ -151,7 +154,7 @@ def test_cells_are_chosen_where_the_source_is_local(exact: str, local: bool) -> 
 def test_what_a_file_states_about_the_network_is_not_overruled() -> None:
     narrow = replace(problem("1"), exact=lambda x, y: exp(-3000.0 * (x * x + y * y)))
     for network in (NetworkOptions(hidden=(4,)), NetworkOptions(cells=1), NetworkOptions(degree=3)):
-        assert solved_on_cells(replace(narrow, network=network), Setup()) is None
+        assert cause(replace(narrow, network=network)) is None
 
 
 def test_a_peak_is_solved_on_cells_by_default() -> None:
@@ -229,14 +232,73 @@ def test_cells_cut_by_the_boundary_converge_as_whole_ones(domain: Domain) -> Non
     assert np.log2(found[0] / found[1]) > 4.3
 
 
+@functools.cache
+def short_solution() -> Solution:
+    return solve("poisson_sine", training=TrainingOptions(steps=3))
+
+
 @pytest.mark.parametrize("of_cells", [1e-9, 1e-2])
 def test_the_estimated_error_decides_between_cells_and_one_network(of_cells: float) -> None:
-    solution = solve("poisson_sine", training=TrainingOptions(steps=3))
+    solution = short_solution()
     assert solution.estimate is not None
     local, single = (
         replace(solution, name=name, estimate={"u": replace(solution.estimate["u"], l2_relative=error)})
         for name, error in (("cells", of_cells), ("one network", 1e-5))
     )
-    better = _better(load_problem("poisson_sine"), Setup(), local, single)
-    assert better.name == ("cells" if of_cells < 1e-5 else "one network")
-    assert better.seconds == local.seconds + single.seconds
+    assert _is_better(load_problem("poisson_sine"), Setup(), local, single) is (of_cells < 1e-5)
+
+
+def test_a_residual_is_expected_to_go_on_as_a_power_of_the_seconds() -> None:
+    seconds = np.linspace(0.25, 4.0, 16).tolist()
+    assert outlook(seconds, [s**-3.0 for s in seconds], 16.0) == pytest.approx(1.0 / 64.0)
+    assert outlook(seconds, [1.0] * 16, 16.0) == 1.0
+    assert outlook(seconds[:1], [1.0], 16.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("power", "size", "ended"),
+    [(0.5, 1.0, True), (5.0, 1.0, False), (0.5, 1e-3, False)],
+    ids=["slow", "fast enough", "nearly there"],
+)
+def test_one_network_ends_where_it_will_not_meet_the_tolerance(power: float, size: float, ended: bool) -> None:
+    trial = _Trial(60.0, 1e-4, RULE, None)
+    at = functools.partial(Progress, 1, 1, 1, 1, budget=60.0, loss=0.0, l2_relative=math.nan, snapshot=lambda: None)
+    words = [trial(at(seconds=s, relative_residual=size * s**-power)) for s in (0.5, 1.0, 2.0, 4.0, 6.1)]
+    assert words[:-1] == [None] * 4
+    assert (words[-1] is not None) is ended is trial.ended
+
+
+def layers(width: float, **options: object) -> Problem:
+    """-ε² u'' + u = 1: the solution is 1 but for layers at both ends."""
+    return Problem(
+        box(x=(0.0, 1.0)), lambda u: u - width**2 * laplacian(u), 1.0, (dirichlet(0.0),),
+        exact=lambda x: 1.0 - exp(-x / width) - exp((x - 1.0) / width), **options,
+    )  # fmt: skip
+
+
+def test_a_layer_that_no_source_shows_is_solved_on_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "perf_counter", time.process_time)  # the choice does not depend on what else the machine does
+    problem = layers(1e-4, training=TrainingOptions(seconds=10.0))
+    assert not is_local(problem)
+    solution = chosen(problem, Setup(), RULE)
+    assert solution is not None
+    assert isinstance(solution.network, CellNetwork)
+    assert solution.errors["u"].h1_seminorm_relative < 1e-5
+
+
+def test_estimates_of_refinements_that_end_early_are_not_far_below_the_errors() -> None:
+    """Also where a step changed two cells of many, and the error of the others is that of the solution before."""
+    known = 0
+    for steps in range(2, 10):
+        problem = layers(1e-3, network=NetworkOptions(cells="adaptive"), training=TrainingOptions(steps=steps))
+        solution = solve(problem)
+        errors = solution.errors["u"]
+        if solution.estimate is None:
+            assert errors.h1_seminorm_relative > 1e-2
+            assert solution.status != "converged"
+        else:
+            known += 1
+            estimate = solution.estimate["u"]
+            assert 0.1 < estimate.l2_relative / errors.l2_relative < 1000.0
+            assert 0.1 < estimate.h1_seminorm_relative / errors.h1_seminorm_relative < 10.0
+    assert known >= 3

@@ -22,9 +22,10 @@ from pdekan.problems.options import TrainingOptions
 from pdekan.problems.problem import NarrowPlace, Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import terms
+from pdekan.training.graded_coordinates import looked_at
 from pdekan.training.points import training_points, validation_points
 from pdekan.training.schedule import stages
-from pdekan.training.solver import looked_at, solve
+from pdekan.training.solver import solve
 
 LINE = "x = [0.0, 1.0]"
 UNIT = "x = [0.0, 1.0]\ny = [0.0, 1.0]"

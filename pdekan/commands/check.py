@@ -18,7 +18,7 @@ from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
-from pdekan.training.cell_choice import cause
+from pdekan.training.cell_choice import Cause, cause
 from pdekan.training.corner_terms import singularities
 from pdekan.training.initial_value import applies
 from pdekan.training.memory import memory
@@ -90,7 +90,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "seconds": problem.training.seconds,
         "tolerance": problem.training.tolerance,
         "grows": is_open(problem),
-        "cells": None if (reason := cause(problem)) is None else reason.value,
+        "cells": None if (reason := cause(problem)) in (None, Cause.LEFT) else reason.value,
         "corners": _corners(problem),
         "slabs_chosen": applies(problem),
         "stages": plan,

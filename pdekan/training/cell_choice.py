@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 import logging
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
 from pdekan.cells import sources
@@ -21,6 +24,11 @@ from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
 from pdekan.training.cell_training import RULE as CELLS
 from pdekan.training.cell_training import CellTraining, refusal
+from pdekan.training.estimate import compared
+from pdekan.training.goal import Goal
+from pdekan.training.graded_coordinates import looked_at
+from pdekan.training.progress import Callback, Progress
+from pdekan.training.reasons import Reason
 from pdekan.training.schedule import is_open
 from pdekan.training.setup import Setup
 from pdekan.training.trainer import Trainer
@@ -30,20 +38,23 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ChoiceRule:
-    """When cells are tried: where the sources need more than `many` times the first cells to be represented to `accuracy`.
+    """When cells are tried: first of all where the sources need more than `many` times the first cells to be represented to
+    `accuracy`, by at most `most` cells.
 
     Of the library's smooth problems in boxes the sources need as many as there are at first, of a Helmholtz problem twice as
     many, of the peaks and fronts of NISTIR 7668 three times as many or more. In space the factor is larger: there plane waves
-    solve smooth problems whose sources need 20 cells instead of 8. share: of the seconds, for the cells; one network
-    has the rest where the cells do not meet the tolerance. At re-entrant corners solutions may be smooth all the same: there
-    one network has the first `trial` of the seconds, and the rest if it leaves less than `left` as relative residual.
+    solve smooth problems whose sources need 20 cells instead of 8. share: of the seconds, for these cells; one network
+    has the rest where they do not meet the tolerance.
+
+    In all other problems one network begins. Cells are tried, for as many seconds as it took, where after `trial` of the
+    seconds its residual is above `left` and will not meet the tolerance if it goes on falling as it did.
     """
 
     many: tuple[float, float, float] = (2.2, 2.2, 4.0)
     accuracy: float = 1e-4
     most: int = 400
     share: float = 0.6
-    trial: float = 0.2
+    trial: float = 0.1
     left: float = 1e-3
 
 
@@ -56,10 +67,11 @@ class Cause(enum.Enum):
     STATED = "the problem file asks for them"
     SOURCES = "sources are local"
     CORNERS = "the domain has re-entrant corners, and one network may leave much"
+    LEFT = "one network may leave much"
 
 
 def cause(problem: Problem, rule: ChoiceRule = RULE) -> Cause | None:
-    """Why a problem is solved on cells, or tried there; None where it is not."""
+    """Why a problem is solved on cells, or may be tried there; None where it is not."""
     network, training = problem.network, problem.training
     if network.local:
         return Cause.STATED
@@ -70,72 +82,132 @@ def cause(problem: Problem, rule: ChoiceRule = RULE) -> Cause | None:
         return None
     if is_local(problem, rule):
         return Cause.SOURCES
-    return Cause.CORNERS if corners(problem.domain) else None
+    return Cause.CORNERS if corners(problem.domain) else Cause.LEFT
 
 
-def solved_on_cells(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> Solution | None:
-    """The solution where cells are tried, or None where they are not."""
+def chosen(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> Solution | None:
+    """The solution on cells or of one network, whichever is better; None where cells are not tried."""
     reason = cause(problem, rule)
+    if reason is None:
+        return None
     if reason is Cause.STATED:
         return CellTraining(problem, setup).solution()
-    if reason is Cause.SOURCES and not any(isinstance(one, PlaneFunctions) for one in problem.singular):
-        return _cells_first(problem, setup, rule)
-    return None if reason is None else _cells_last(problem, setup, rule)  # functions of planes may be all that is local
+    # functions of planes may be all that is local
+    local = reason is Cause.SOURCES and not any(isinstance(one, PlaneFunctions) for one in problem.singular)
+    return _cells_first(problem, setup, rule) if local else _network_first(problem, setup, rule)
 
 
 def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:
-    """Whether the sources of a problem are so local that cells are tried."""
+    """Whether the sources of a problem are so local that cells are tried at once."""
     d = problem.domain.dimension
     partition = Partition.grid(problem.domain.lower, problem.domain.upper, (CELLS.first[d - 1],) * d)
     needed = sources.resolving(problem, partition, CELLS.degrees[d - 1], (rule.accuracy,), rule.most).count
     return needed > rule.many[d - 1] * partition.count
 
 
+def outlook(seconds: Sequence[float], residuals: Sequence[float], until: float, back: float = 4.0) -> float:
+    """The factor by which a residual will have fallen when `until` seconds are over.
+
+    If it goes on as the power of the seconds by which the least one fell since a time `back` times shorter.
+    """
+    now, last = seconds[-1], min(residuals)
+    then = max(1, int(np.searchsorted(seconds, now / back, side="right")))
+    start, before = seconds[then - 1], min(residuals[:then])
+    if not (0.0 < start < now and 0.0 < last < before < math.inf and until > now):
+        return 1.0
+    return float((last / before) ** (math.log(until / now) / math.log(now / start)))
+
+
+@dataclass
+class _Trial:
+    """A callback that ends the training of one network where it will not meet the tolerance; it calls another one first."""
+
+    seconds: float
+    tolerance: float
+    rule: ChoiceRule
+    callback: Callback | None
+    ended: bool = False
+    times: list[float] = field(default_factory=list)
+    residuals: list[float] = field(default_factory=list)
+
+    def __call__(self, progress: Progress) -> str | None:
+        words = None if self.callback is None else self.callback(progress)
+        self.times.append(progress.seconds)
+        self.residuals.append(progress.relative_residual)
+        if words or progress.seconds < self.rule.trial * self.seconds or progress.seconds > 0.5 * self.seconds:
+            return words
+        least = min(self.residuals)
+        expected = least * outlook(self.times, self.residuals, self.seconds)
+        self.ended = not (least <= self.rule.left or expected <= self.tolerance)
+        return "cells are tried" if self.ended else None
+
+
 def _cells_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
     """The solution on cells or, where it does not meet the tolerance, the better one of it and that of one network."""
-    local = _within(problem, setup, rule.share * problem.training.seconds, cells=True)
-    left = problem.training.seconds - local.seconds
+    seconds = problem.training.seconds
+    local = CellTraining(_within(problem, rule.share * seconds), setup).solution()
+    local = replace(local, problem=problem)
+    left = seconds - local.seconds
     if local.status in ("converged", "interrupted") or left <= 0.0:
         return local
-    return _better(problem, setup, local, _within(problem, setup, left, cells=False))
-
-
-def _cells_last(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
-    """The solution of one network, which has more time where it is nearly good enough, or the better one of it and cells."""
-    seconds = problem.training.seconds
-    single = _within(problem, setup, rule.trial * seconds, cells=False)
+    single = Trainer(_within(looked_at(problem), left), None, setup).solution()
+    single = replace(single, problem=problem)
     if single.status == "interrupted":
-        return single
-    if single.relative_residual < rule.left:
-        ended = single.seconds < rule.trial * seconds  # by itself
-        return single if ended else replace(Trainer(problem, None, setup, single).solution(), problem=problem)
-    left = seconds - single.seconds
-    return _better(problem, setup, _within(problem, setup, left, cells=True), single) if left > 0.0 else single
-
-
-def _within(problem: Problem, setup: Setup, seconds: float, cells: bool) -> Solution:
-    """The solution on cells, or of one network, in some of the seconds."""
-    part = replace(problem, training=replace(problem.training, seconds=seconds))
-    training = CellTraining(part, setup) if cells else Trainer(part, None, setup)
-    return replace(training.solution(), problem=problem)
-
-
-def _better(problem: Problem, setup: Setup, local: Solution, single: Solution) -> Solution:
-    """The solution with the smaller estimated error, or else relative residual at the cells' points, with the seconds of both.
-
-    Near a corner the residual is large beside terms of its place, however small the error is.
-    """
-    if "interrupted" in (local.status, single.status):
         return local
-    if local.estimate is not None and single.estimate is not None:
-        estimates = [max(one.l2_relative for one in each.values()) for each in (local.estimate, single.estimate)]
-        LOG.info("estimated relative error %.1e on cells, %.1e of one network", *estimates)
-        better = single if estimates[1] < estimates[0] else local
-        return replace(better, seconds=local.seconds + single.seconds)
-    assert isinstance(local.network, CellNetwork)
-    points = CellSampling.of(geometry(problem.domain, local.network.partition), local.network.cell_degrees, UNSEEN)
-    validation = Validation.of(problem, points, torch.device(setup.device))
-    residuals = [validation.residuals(one.network).relative for one in (local, single)]
-    LOG.info("relative residual %.1e on cells, %.1e of one network", *residuals)
-    better = local if not residuals[1] < residuals[0] else single
+    better = local if _is_better(problem, setup, local, single) else single
     return replace(better, seconds=local.seconds + single.seconds)
+
+
+def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
+    """The solution of one network, or of cells where they have the smaller error after as many seconds, and go on."""
+    seconds, one = problem.training.seconds, looked_at(problem)
+    trial = _Trial(seconds, Goal.of(problem, None).tolerance, rule, setup.callback)
+    by_steps = problem.training.steps is not None  # which then decide alone, however fast they are
+    single = Trainer(one, None, setup if by_steps else replace(setup, callback=trial)).solution()
+    if not trial.ended:
+        return single
+    training = CellTraining(_within(problem, single.seconds), setup)
+    local = training.solution()
+    left = max(seconds - single.seconds - local.seconds, 0.01 * seconds)
+    if local.status == "interrupted" or _is_better(problem, setup, local, single, left):
+        if training.reason is Reason.BUDGET:
+            training.allow(left)
+            local = training.solution()
+        return replace(local, problem=problem, seconds=single.seconds + local.seconds)
+    went_on = Trainer(_within(one, left), None, setup, single).solution()
+    return replace(went_on, problem=problem, seconds=went_on.seconds + local.seconds)
+
+
+def _within(problem: Problem, seconds: float) -> Problem:
+    """The problem with other seconds."""
+    return replace(problem, training=replace(problem.training, seconds=seconds))
+
+
+def _is_better(problem: Problem, setup: Setup, local: Solution, single: Solution, more: float = 0.0) -> bool:
+    """Whether cells have, or will have after more seconds, the smaller estimated error.
+
+    Or else the smaller relative residual at the cells' points: near a corner that is large beside terms of its place, however
+    small the error is.
+    """
+    errors = [_estimated_error(problem, one) for one in (local, single)]
+    if None in errors:
+        assert isinstance(local.network, CellNetwork)
+        points = CellSampling.of(geometry(problem.domain, local.network.partition), local.network.cell_degrees, UNSEEN)
+        validation = Validation.of(problem, points, torch.device(setup.device))
+        errors = [validation.residuals(one.network).relative for one in (local, single)]
+    expected = []
+    for error, one in zip(errors, (local, single), strict=True):
+        times, residuals = one.history["seconds"].tolist(), one.history["residual"].tolist()
+        expected.append(error * outlook(times, residuals, times[-1] + more) if error is not None and times else math.inf)
+    LOG.info("expected error %.1e on cells, %.1e of one network", *expected)
+    return not expected[1] < expected[0]
+
+
+def _estimated_error(problem: Problem, solution: Solution) -> float | None:
+    """The largest relative error of all unknowns, estimated now where that was not done; None where it is not known."""
+    if solution.estimate is not None:
+        return max(one.l2_relative for one in solution.estimate.values())
+    if isinstance(solution.network, CellNetwork):
+        return None
+    found = compared(problem, solution.network, solution.relative_residual, solution.seconds)
+    return None if isinstance(found, str) else found.worst

@@ -48,6 +48,8 @@ from pdekan.training.uniqueness import refuse_undetermined
 
 LOG = logging.getLogger(__name__)
 ADAPTIVE = "adaptive"
+# The largest ratio of two indicators whose solutions tell each other's errors, and the least at which errors are in proportion.
+RELIABLE, LEAST = 0.5, 0.01
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class CellTraining:
         self.start = None if resume is None else resume.network
         self.steps: list[Step] = []
         self.coarse = 0  # steps on cells that are not compared with others
-        self.words = ""
+        self.words, self.reason = "", Reason.BUDGET
         self.memory = Memory()
 
     def solution(self) -> Solution:
@@ -143,10 +145,10 @@ class CellTraining:
         if self.setup.estimate:
             refuse_undetermined(self.problem)
         with threads(self.setup.cores):
-            reason = self._run()
+            self.reason = self._run()
             best = self._best()
-            comparison, unestimated = self._compared(best, reason)
-        end = result.End(reason, self.words, self.goal.tolerance, comparison, unestimated)
+            comparison, unestimated = self._compared(best, self.reason)
+        end = result.End(self.reason, self.words, self.goal.tolerance, comparison, unestimated)
         errors, reference = result.measured(self.problem, best.network)
         return replace(self._solution(best, end, errors), reference=reference)
 
@@ -154,10 +156,7 @@ class CellTraining:
         """The reason for which refinement ends."""
         try:
             with self.clock.running():
-                self._affine = system.is_affine(self.problem)
-                mesh = self._first_mesh()
-                self._step(mesh, lambda: None)  # there is always a solution
-                mesh = self._resolved(mesh) if self.adaptive and self.start is None else mesh
+                mesh = self.steps[-1].mesh if self.steps else self._begun()
                 while True:
                     seconds = self.clock.spent
                     if mesh is not self.steps[-1].mesh:
@@ -178,6 +177,17 @@ class CellTraining:
             return ended.reason
         except UndeterminedError as error:
             raise ProblemError(f"equation and conditions do not determine the solution on cells: {error}") from None
+
+    def allow(self, seconds: float) -> None:
+        """Let `solution`, called once more, go on for so many seconds."""
+        self.clock.budget = self.clock.spent + seconds
+
+    def _begun(self) -> Mesh:
+        """The first mesh that is refined by its solution; those before it are solved."""
+        self._affine = system.is_affine(self.problem)
+        mesh = self._first_mesh()
+        self._step(mesh, lambda: None)  # there is always a solution
+        return self._resolved(mesh) if self.adaptive and self.start is None else mesh
 
     def _first_mesh(self) -> Mesh:
         problem, rule, domain = self.problem, self.rule, self.problem.domain
@@ -316,12 +326,25 @@ class CellTraining:
             return None, "not asked for"
         if reason is Reason.INTERRUPTED:
             return None, "interrupted"
-        others = [step for step in self.steps if step is not best]
-        others = [step for step in others if step not in self.steps[: self.coarse]]
-        if not others:
-            return None, "there was no time for a second solution to compare with"
-        other = min(others, key=lambda step: step.found.relative)
+        other = self._other(best)
+        if other is None:
+            return None, "there was no time for a second solution with another residual to compare with"
         return comparison(self.problem, best, other), None
+
+    def _other(self, best: Step) -> Step | None:
+        """The solution to compare the best one with: of those with an indicator that is well apart the least.
+
+        Adaptive ones that are as good may have the same error in cells that both have, which their difference does not show.
+        Those on the way to the first cells are taken where they are not much worse.
+        """
+        size = max(best.found.relative, 1e-300)
+        ratios = {step: step.found.relative / size for step in self.steps if step is not best}
+        if self.adaptive:
+            ratios = {step: ratio for step, ratio in ratios.items() if not RELIABLE < ratio < 1.0 / RELIABLE}
+        coarse = self.steps[: self.coarse]
+        fine = [step for step in ratios if step not in coarse]
+        near = [step for step in ratios if ratios[step] * LEAST < 1.0]
+        return min(fine or near, key=lambda step: step.found.relative, default=None)
 
     def _solution(self, best: Step, end: result.End, errors: Mapping[str, Errors]) -> Solution:
         state = State(budget=self.clock.budget, steps=self.count, seconds=self.clock.spent)
@@ -331,13 +354,14 @@ class CellTraining:
         return result.solution(self.problem, candidate, state, end, self.history.arrays(), errors, {}, made)
 
 
-def comparison(problem: Problem, best: Step, other: Step, reliable: float = 0.5, least: float = 0.01) -> Comparison:
+def comparison(problem: Problem, best: Step, other: Step, reliable: float = RELIABLE, least: float = LEAST) -> Comparison:
     """The errors of a solution estimated from its difference to another one.
 
     Where errors are in proportion to the indicators, with ratio ρ = η/η' of the solution to the other, ‖u - u'‖ is at least
     (1/ρ - 1) ‖e‖ for the better one of the two, and (1 - 1/ρ) ‖e‖ for the worse (the saturation assumption: Bank and Weiser,
-    Math. Comp. 44 (1985) 283-301). In L2, where errors of cells that were not refined are felt elsewhere, the difference itself
-    is taken at least. reliable: the largest ratio of the smaller to the larger indicator; least: the least
+    Math. Comp. 44 (1985) 283-301). In L2 errors fall less evenly, as those of cells that were not refined are
+    felt elsewhere: the root of a factor below one is taken (with it estimates were a sixth of the error or more, after any step
+    on fronts, peaks, waves and corners). reliable: the largest ratio of the smaller to the larger indicator; least: the least
     factor of the difference, as errors of very different meshes are not in proportion.
     """
     ratio = best.found.relative / max(other.found.relative, 1e-300)
@@ -363,7 +387,7 @@ def comparison(problem: Problem, best: Step, other: Step, reliable: float = 0.5,
         l2, size = norm(u.value[:, k] - v.value[:, k]), norm(u.value[:, k])
         h1, slopes = norm(u.gradient[:, k] - v.gradient[:, k]), norm(u.gradient[:, k])
         differences.append(l2 / size if size > 0.0 else math.nan)
-        l2, h1 = max(factor, 1.0) * l2, math.hypot(factor * h1, stuck)
+        l2, h1 = max(factor, math.sqrt(factor)) * l2, math.hypot(factor * h1, stuck)
         relative = [a / b if b > 0.0 else math.nan for a, b in ((l2, size), (h1, slopes))]
         estimates[name] = Estimate(l2, relative[0], h1, relative[1], COMPARISON)
     return Comparison(estimates, smaller <= reliable, max(differences), 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
 
@@ -15,9 +16,12 @@ from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.networks.grading import MAX_LENGTH, coarseness, equidistribute, interpolate, lengths_per_axis, to_physical
 from pdekan.networks.kan import KAN
+from pdekan.problem_files.narrow_data import narrow_places
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.training.schedule import Stage, is_open
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,21 @@ def gradable(problem: Problem) -> bool:
     domain = problem.domain
     few = isinstance(domain, Box) and domain.dimension <= TENSOR_DIMENSIONS
     return few and not problem.interfaces and problem.network.kind == "kan"
+
+
+def looked_at(problem: Problem) -> Problem:
+    """The problem with the narrow places of its data, which are logged, and in graded coordinates where these resolve them.
+
+    That is where all places stand across one axis: in graded coordinates plane waves are no better at a peak of the plane.
+    """
+    places = narrow_places(problem)
+    for place in places:
+        name = problem.domain.coordinates[place.axis]
+        LOG.info("data vary on a length of %.1e about %s = %.6g; points are laid there", place.width, name, place.position)
+    problem = replace(problem, narrow=places)
+    if len({place.axis for place in places}) == 1 and is_open(problem) and gradable(problem):
+        problem = replace(problem, training=replace(problem.training, adapt=True))
+    return problem
 
 
 def of_narrow_places(problem: Problem) -> Tensor | None:

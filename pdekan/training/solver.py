@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,7 +16,6 @@ from pdekan.networks.cells import CellNetwork
 from pdekan.optimizers.base import LeastSquares, Optimizer
 from pdekan.output.progress_bar import progress_display
 from pdekan.problem_files.loader import load_problem
-from pdekan.problem_files.narrow_data import narrow_places
 from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
@@ -28,12 +26,11 @@ from pdekan.training import cell_choice, initial_value
 from pdekan.training.cell_training import CellTraining
 from pdekan.training.clock import Clock
 from pdekan.training.family_training import FamilyTraining
-from pdekan.training.graded_coordinates import gradable
+from pdekan.training.graded_coordinates import looked_at
 from pdekan.training.initial_value import InitialValueTraining
 from pdekan.training.optimizer_choice import Fixed, Method
 from pdekan.training.progress import Callback, shown
 from pdekan.training.result import outputs_of
-from pdekan.training.schedule import is_open
 from pdekan.training.setup import Setup
 from pdekan.training.singular_terms import with_singular_functions
 from pdekan.training.strategy import Strategy
@@ -41,8 +38,6 @@ from pdekan.training.threads import threads
 from pdekan.training.time_marching import march
 from pdekan.training.trainer import Trainer
 from pdekan.training.uniqueness import missing_conditions
-
-LOG = logging.getLogger(__name__)
 
 
 def solve(
@@ -106,8 +101,8 @@ def _solved(problem: Problem, given: Network | None, setup: Setup, resume: Solut
         problem = with_singular_functions(problem, resume)
     if default and initial_value.applies(problem):
         return _from_initial_values(problem, setup, resume)
-    if default and resume is None and (local := cell_choice.solved_on_cells(problem, setup)) is not None:
-        return local
+    if default and resume is None and (found := cell_choice.chosen(problem, setup)) is not None:
+        return found
     problem = looked_at(problem)
     if problem.training.slabs == 1:
         return Trainer(problem, given, setup, resume).solution()
@@ -138,21 +133,6 @@ def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None
     clock = Clock(spent, seconds, setup.interrupted)
     slabs = InitialValueTraining(problem, clock, setup.callback, setup.estimate).solution()
     return slabs if whole is None or slabs.status == "converged" or slabs.relative_residual < whole.relative_residual else whole
-
-
-def looked_at(problem: Problem) -> Problem:
-    """The problem with the narrow places of its data, which are logged, and in graded coordinates where these resolve them.
-
-    That is where all places stand across one axis: in graded coordinates plane waves are no better at a peak of the plane.
-    """
-    places = narrow_places(problem)
-    for place in places:
-        name = problem.domain.coordinates[place.axis]
-        LOG.info("data vary on a length of %.1e about %s = %.6g; points are laid there", place.width, name, place.position)
-    problem = replace(problem, narrow=places)
-    if len({place.axis for place in places}) == 1 and is_open(problem) and gradable(problem):
-        problem = replace(problem, training=replace(problem.training, adapt=True))
-    return problem
 
 
 def check(problem: Problem) -> None:
