@@ -43,11 +43,6 @@ def gauss(lower: float, upper: float, cells: Cells, order: int) -> tuple[Array, 
     return points.ravel(), (width[:, None] * weights / 2.0).ravel()
 
 
-@cache
-def _legendre(order: int) -> tuple[Array, Array]:
-    return np.polynomial.legendre.leggauss(order)
-
-
 def tensor_gauss(lower: Sequence[float], upper: Sequence[float], cells: Sequence[Cells], order: int) -> Quadrature:
     """Tensor product of composite Gauss-Legendre rules; in no dimension, one point of weight one."""
     rules = [gauss(a, b, count, order) for a, b, count in zip(lower, upper, cells, strict=True)]
