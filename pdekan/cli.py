@@ -124,6 +124,7 @@ def _solve_arguments(solve: argparse.ArgumentParser) -> None:
     solve.add_argument("--tolerance", type=float, help="grow the network until the relative residual on unseen points is below")
     solve.add_argument("--memory", type=float, metavar="MB", help="megabytes that training may take (default: 2000)")
     solve.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
+    solve.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that factorises cells, as tcp://host:8786")
     solve.add_argument("--no-estimate", action="store_true", help="leave out the estimate of the error")
     solve.add_argument("--bound", action="store_true", help="bound the energy norm of the error from above and below")
     solve.add_argument("--no-figures", action="store_true", help="draw none; `pdekan plot` draws them later")

@@ -12,7 +12,7 @@ O(m^1.5) operations and O(m log m) numbers for m cells in a plane. Source: Duff 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from torch import Tensor
 Child = tuple[int, int] | None  # the children of a node, None for a leaf
 Key = bytes
 Waiting = tuple[int, Tensor]  # a node and its rows
+Triangles = Callable[[Iterator[Tensor]], Iterator[Tensor]]  # the triangles of stacks of rows (k, r, c), in their order
 TOGETHER = 64
 
 
@@ -55,13 +56,20 @@ class LeastSquaresSolution:
     squared_residual: float
 
 
+def triangles(stacks: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The triangles of QR factorisations, made here."""
+    return (torch.linalg.qr(stack, mode="r").R for stack in stacks)
+
+
 class Memory:
     """Reduced rows of nodes by what determines them, so that what did not change since the last solution is not reduced again.
 
     The key of a leaf is a digest of its rows, that of another node is made of its children's and of the order of the columns.
+    triangles: who reduces the others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, triangles: Triangles = triangles) -> None:
+        self.triangles = triangles
         self._known: dict[Key, Tensor] = {}
         self._used: dict[Key, Tensor] = {}
 
@@ -125,12 +133,19 @@ def solve(
 
 def _reduce(groups: list[list[Waiting]], keys: Mapping[int, Key], memory: Memory, check_time: Callable[[], None]) -> None:
     """Put the triangles of rows into the memory; the groups, of nodes with rows of the same shape, are emptied."""
-    for group in _batches(groups):
-        check_time()
-        reduced = torch.linalg.qr(torch.stack([rows for _, rows in group]), mode="r").R
-        for (node, _), rows in zip(group, reduced, strict=True):
+    sent: deque[list[int]] = deque()
+
+    def stacks() -> Iterator[Tensor]:
+        for group in _batches(groups):
+            check_time()
+            sent.append([node for node, _ in group])
+            stack = torch.stack([rows for _, rows in group])
+            group.clear()
+            yield stack
+
+    for reduced in memory.triangles(stacks()):
+        for node, rows in zip(sent.popleft(), reduced, strict=True):
             memory.put(keys[node], rows.clone())
-        group.clear()
 
 
 def _batches(groups: list[list[Waiting]]) -> Iterator[list[Waiting]]:

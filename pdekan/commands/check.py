@@ -24,6 +24,7 @@ from pdekan.training.initial_value import applies
 from pdekan.training.memory import memory
 from pdekan.training.resonance import resonances
 from pdekan.training.schedule import is_open, stages
+from pdekan.training.source_planes import plane_functions
 from pdekan.training.uniqueness import refuse_undetermined, silent_faces
 
 EXACT = 1e-6  # relative residual below which an exact solution satisfies an equation or condition
@@ -92,6 +93,9 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "grows": is_open(problem),
         "cells": None if (reason := cause(problem)) in (None, Cause.LEFT) else reason.value,
         "corners": _corners(problem),
+        "singular_planes": [
+            {"at": list(one.point), "normal": list(one.normal), "powers": list(one.powers)} for one in plane_functions(problem)
+        ],
         "slabs_chosen": applies(problem),
         "stages": plan,
     }
@@ -156,6 +160,10 @@ def _print_networks(answer: dict[str, Any], out: Console) -> None:
             out.print(f"  corner      {text}: functions r^λ are added to the network, λ = {first}, …")
         else:
             out.print(f"  corner      {text}; with equal conditions on both sides r^{corner['exponent']:.4g}")
+    for plane in answer["singular_planes"]:
+        at, normal = (", ".join(f"{round(x, 9) + 0.0:.4g}" for x in plane[key]) for key in ("at", "normal"))
+        first = ", ".join(f"{one:.4g}" for one in plane["powers"][:4])
+        out.print(f"  source      singular across a plane at ({at}) with normal ({normal}): s^λ are added, λ = {first}, …")
     if answer["cells"] is not None:
         out.print(f"  cells       with a network each are tried: {answer['cells']}")
     if answer["slabs_chosen"]:

@@ -7,17 +7,20 @@ import json
 import math
 import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.table import Table
 
+from pdekan.cells.elimination import Triangles, triangles
 from pdekan.commands.bound import bound_rows, bounded_or_not
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
 from pdekan.commands.terminal import GRACE, Signals, console, interruptible, note
 from pdekan.errors.norms import Errors
 from pdekan.errors.reference_solutions import SUFFICIENT_ACCURACY
+from pdekan.networks.singular import singular_functions
 from pdekan.output.progress_bar import progress_display
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.well_posedness import warnings
@@ -117,7 +120,7 @@ def _train(
         return signals()
 
     try:
-        with progress_display(problem.title or problem.name) as show:
+        with progress_display(problem.title or problem.name) as show, _triangles(options.scheduler) as by:
 
             def watch(progress: Progress) -> str | None:
                 show(line(progress))
@@ -127,7 +130,7 @@ def _train(
 
             return solver.solve(
                 problem, resume=earlier, device=options.device, watch=watch, interrupted=interrupted,
-                estimate=not options.no_estimate,
+                estimate=not options.no_estimate, triangles=by,
             )  # fmt: skip
     except KeyboardInterrupt:
         with signals.undisturbed():
@@ -142,6 +145,19 @@ def _report(options: argparse.Namespace, solution: Solution, summary: dict[str, 
         print(json.dumps(summary))
     else:
         _print_summary(solution, summary, options.typed)
+
+
+@contextmanager
+def _triangles(scheduler: str | None) -> Iterator[Triangles]:
+    """Who factorises cells: the workers of a cluster, where there is one."""
+    if scheduler is None:
+        yield triangles
+        return
+    from pdekan.studies.cell_workers import on_workers  # they import dask
+    from pdekan.studies.cluster import cluster
+
+    with cluster(None, scheduler, 1) as client:
+        yield on_workers(client)
 
 
 def _check_device(device: str) -> None:
@@ -205,8 +221,8 @@ def _network(architecture: dict[str, Any]) -> str:
     sizes = f"{architecture['kind'].upper()} {architecture.get('widths', '')}"
     if architecture["kind"] == "kan":
         sizes += f", degree {_by_layer(architecture['degree'])}, intervals {_by_layer(architecture['intervals'])}"
-    functions = sum(len(one["powers"]) for one in architecture.get("corners", ()))
-    return slabs + sizes + (f", {functions} functions of corners" if functions else "")
+    functions = sum(one.count for one in singular_functions(architecture))
+    return slabs + sizes + (f", {functions} singular functions" if functions else "")
 
 
 def _estimate_rows(solution: Solution) -> list[tuple[str, str]]:

@@ -137,7 +137,7 @@ class CellTraining:
         self.steps: list[Step] = []
         self.coarse = 0  # steps on cells that are not compared with others
         self.words, self.reason = "", Reason.BUDGET
-        self.memory = Memory()
+        self.memory = Memory(setup.triangles)
 
     def solution(self) -> Solution:
         """Solve and refine until the estimated error meets the target, or time, memory or round-off end it."""

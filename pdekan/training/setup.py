@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pdekan.cells.elimination import Triangles, triangles
 from pdekan.training.optimizer_choice import Method
 from pdekan.training.progress import Callback
 from pdekan.training.strategy import Strategy
@@ -12,12 +13,12 @@ from pdekan.training.strategy import Strategy
 
 @dataclass(frozen=True)
 class Setup:
-    """How a training is run: what the user passes beside the problem. estimate: whether the error is
-    estimated; lowered: how often the target may be lowered for it.
+    """How a training is run: what the user passes beside the problem.
 
-    cores: threads that networks of `parallel` parameters and more may use, smaller ones use one. Measured on two cores with 848
-    to 1896 parameters: two threads are 1.6 times as fast as one on an idle machine, and 1.4 to 1.8 times slower where another
-    process computes; with 138 parameters 1.4 and 3 times.
+    estimate: whether the error is estimated; lowered: how often the target may be lowered for it. triangles: who factorises the
+    rows of cells, see `cells.elimination`. cores: threads that networks of `parallel` parameters and more may use, smaller ones
+    use one. Measured on two cores with 848 to 1896 parameters: two threads are 1.6 times as fast as one on an idle machine, and
+    1.4 to 1.8 times slower where another process computes; with 138 parameters 1.4 and 3 times.
     """
 
     strategy: Strategy | None = None
@@ -29,3 +30,4 @@ class Setup:
     parallel: int = 1000
     estimate: bool = True
     lowered: int = 3
+    triangles: Triangles = triangles

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from pdekan.ansatz.unknowns import network_outputs
+from pdekan.cells.elimination import Triangles, triangles
 from pdekan.networks.base import ModuleNetwork, Network
 from pdekan.networks.cells import CellNetwork
 from pdekan.optimizers.base import LeastSquares, Optimizer
@@ -53,6 +54,7 @@ def solve(
     progress: bool = False,
     estimate: bool = True,
     interrupted: Callable[[], bool] = lambda: False,
+    triangles: Triangles = triangles,
 ) -> Solution:
     """Train a network to solve the problem and measure its error.
 
@@ -62,7 +64,8 @@ def solve(
     by the size, instead of the name in the options. resume: a solution of the same problem to go on from. watch: called after
     every step; words that it returns stop the training. progress: whether a bar shows how far it is, on stderr. estimate:
     whether the error is estimated, see `training.estimate`. interrupted: called before every block of work of a step; where it
-    is true the training ends, with the best step so far.
+    is true the training ends, with the best step so far. triangles: who factorises the rows of cells, as
+    `pdekan.studies.cell_workers.on_workers` of a Dask client; see `cells.elimination`.
     Raises ProblemError for options that do not fit the problem. The caller's network is not changed.
     """
     if not isinstance(problem, Problem):
@@ -74,7 +77,7 @@ def solve(
     refuse_undeclared(problem)
     given = _wrapped(network, problem) if isinstance(network, nn.Module) else None
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
-    setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate)
+    setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate, triangles=triangles)
     with threads(1), progress_display(problem.title or problem.name) if progress else nullcontext() as show:
         solution = _solved(problem, given, setup if show is None else replace(setup, callback=shown(show, watch)), resume)
         if problem.outputs and not solution.outputs and solution.status != "interrupted":
