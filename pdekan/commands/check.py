@@ -93,12 +93,23 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "grows": is_open(problem),
         "cells": None if (reason := cause(problem)) in (None, Cause.LEFT) else reason.value,
         "corners": _corners(problem),
-        "singular_planes": [
-            {"at": list(one.point), "normal": list(one.normal), "powers": list(one.powers)} for one in plane_functions(problem)
-        ],
+        "singular_planes": _planes(problem),
         "slabs_chosen": applies(problem),
         "stages": plan,
     }
+
+
+def _planes(problem: Problem) -> list[dict[str, Any]]:
+    """The planes at which the source is singular, with unit normals and the powers of the distance in the solution."""
+    found = plane_functions(problem)
+    return [
+        {
+            "at": list(one.point),
+            "normal": [x * problem.domain.size for x in one.normal],
+            "powers": list(one.powers),
+        }
+        for one in found
+    ]
 
 
 def _corners(problem: Problem) -> list[dict[str, Any]]:

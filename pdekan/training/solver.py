@@ -64,20 +64,18 @@ def solve(
     by the size, instead of the name in the options. resume: a solution of the same problem to go on from. watch: called after
     every step; words that it returns stop the training. progress: whether a bar shows how far it is, on stderr. estimate:
     whether the error is estimated, see `training.estimate`. interrupted: called before every block of work of a step; where it
-    is true the training ends, with the best step so far. triangles: who factorises the rows of cells, as
-    `pdekan.studies.cell_workers.on_workers` of a Dask client; see `cells.elimination`.
+    is true the training ends, with the best step so far. triangles: who factorises cells, as `studies.cell_workers.on_workers`.
     Raises ProblemError for options that do not fit the problem. The caller's network is not changed.
     """
     if not isinstance(problem, Problem):
         problem = load_problem(problem)
-    if isinstance(network, NetworkOptions):
-        problem = replace(problem, network=network)
-    if training is not None:
-        problem = replace(problem, training=training)
+    options = network if isinstance(network, NetworkOptions) else problem.network
+    problem = replace(problem, network=options, training=training or problem.training)
     refuse_undeclared(problem)
     given = _wrapped(network, problem) if isinstance(network, nn.Module) else None
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
-    setup = Setup(strategy, method, device, watch, interrupted, torch.get_num_threads(), estimate=estimate, triangles=triangles)
+    cores = torch.get_num_threads()
+    setup = Setup(strategy, method, device, watch, interrupted, cores, estimate=estimate, triangles=triangles)
     with threads(1), progress_display(problem.title or problem.name) if progress else nullcontext() as show:
         solution = _solved(problem, given, setup if show is None else replace(setup, callback=shown(show, watch)), resume)
         if problem.outputs and not solution.outputs and solution.status != "interrupted":
