@@ -21,6 +21,7 @@ from pdekan.fields.jets import Jet
 
 SAME = 1e-9  # of the size: points at a smaller distance are identified
 PLANE = ("x", "y")
+TURN = math.pi / 12.0  # between points of a curved arc, at most
 CHECKED = 24  # points along each axis at which the sign of a level function is checked
 
 
@@ -163,6 +164,7 @@ def _along(arc: Arc, spacing: float) -> tuple[Array, Array, Array]:
         return arc.at(t), weights * length, arc.normal(first).repeat(len(t), axis=0)
     coarse = arc.at(np.linspace(first, last, 2 * strips.MOST + 1))
     length = float(np.linalg.norm(np.diff(coarse, axis=0), axis=1).sum())
-    t, weights = gauss(first, last, *strips.points_for(length, spacing))
+    least = max(strips.LEAST, math.ceil(abs(last - first) / TURN))  # around a hole smaller than the spacing
+    t, weights = gauss(first, last, *strips.points_for(length, spacing, least))
     speed = np.linalg.norm(arc.velocity(t), axis=1)
     return arc.at(t), np.abs(weights) * speed, arc.normal(t)

@@ -36,6 +36,7 @@ from pdekan.training import elastic_corners
 from pdekan.training.corner_compatibility import is_compatible
 from pdekan.training.corner_data import data_exponents
 from pdekan.training.crossings import BESIDE, Sector, crossings, exponents, is_straight
+from pdekan.training.edge_jumps import jumps_on_edges
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def singularities(problem: Problem, rule: CornerRule = RULE) -> list[Singularity
         return []
     if problem.interfaces:
         return list(_at_crossings(problem, domain, rule))
-    corners = vertices(domain)
+    corners = [*vertices(domain), *jumps_on_edges(problem, domain)]
     if len(corners) > rule.most:
         return []
     singularity = _singularity if count == 1 else _elastic_singularity

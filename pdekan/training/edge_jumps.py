@@ -1,0 +1,83 @@
+"""Points of straight edges at which the data of a condition jump: there solutions are singular as at a corner of angle π.
+
+With slopes g₁ and g₂ on the two sides of such a point u is like (g₂ - g₁)/π · Re(z log z), whose second derivatives are
+infinite at the point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pdekan.cells.corners import Corner
+from pdekan.domains.arcs import Segment
+from pdekan.domains.planar import Planar
+from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.problems.formulas import EXACT, ProblemError
+from pdekan.problems.places import Requirement
+from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import term_at
+
+
+@dataclass(frozen=True)
+class JumpRule:
+    """points: of an edge at which data are compared; halvings of what lies between two of them. least: of a jump, relative to
+    the largest value. most: edges of a domain, and jumps that are taken for some of a function with few.
+    """
+
+    points: int = 401
+    halvings: int = 48
+    least: float = 1e-6
+    most: int = 60
+
+
+RULE = JumpRule()
+
+
+def jumps_on_edges(problem: Problem, domain: Planar, rule: JumpRule = RULE) -> list[Corner]:
+    """The points at which values of conditions on straight edges jump; none of a domain with many edges, or of many jumps.
+
+    domain: that of the problem, a box as a polygon.
+    """
+    segments = [arc for arc in domain.arcs if isinstance(arc, Segment)]
+    if len(segments) > rule.most:
+        return []
+    wanted = [one for condition in problem.conditions for one in condition.requirements(problem) if one.value is not EXACT]
+    pairs = [(arc, one) for arc in segments for one in wanted if arc.name in one.faces]
+    try:
+        found = [corner for arc, one in pairs for corner in _on_edge(problem, one, arc, rule)]
+    except ProblemError:  # data that are not finite everywhere
+        return []
+    return found if len(found) <= rule.most else []
+
+
+def _on_edge(problem: Problem, one: Requirement, arc: Segment, rule: JumpRule) -> Iterator[Corner]:
+    """The jumps of a requirement's value along an edge, by bisection: what does not shrink with the interval is a jump."""
+    normal = arc.normal(0.0)
+
+    def data(t: Array) -> Array:
+        rule_at = Quadrature(arc.at(t), np.full(len(t), 1.0 / len(t)), np.repeat(normal, len(t), axis=0))
+        term = term_at(problem, one.label, "conditions", one.operator, one.value, rule_at, torch.device("cpu"))
+        return np.asarray(term.target.numpy())
+
+    t = (np.arange(rule.points) + 0.5 / math.pi) / rule.points
+    values = data(t)
+    least = rule.least * float(np.abs(values).max())
+    places = np.flatnonzero(np.abs(np.diff(values)) > least)
+    if not len(places):
+        return
+    ends, heights = np.stack([t[places], t[places + 1]]), np.stack([values[places], values[places + 1]])
+    for _ in range(rule.halvings):
+        middle = ends.mean(axis=0)
+        value = data(middle)
+        second = np.abs(heights[1] - value) > np.abs(value - heights[0])  # the half with the larger difference
+        ends = np.where(second, [middle, ends[1]], [ends[0], middle])
+        heights = np.where(second, [value, heights[1]], [heights[0], value])
+    direction = np.subtract(arc.end, arc.start)
+    first, (along, across) = math.atan2(direction[1], direction[0]), arc.at(ends.mean(axis=0)).T
+    for k in np.flatnonzero(np.abs(heights[1] - heights[0]) > least):
+        yield Corner((float(along[k]), float(across[k])), math.pi, first, (arc.name, arc.name))

@@ -1,0 +1,68 @@
+"""Points of straight edges at which data jump, and small round holes: their functions are beside the network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pdekan as pk
+from pdekan.domains.combinations import planar
+from pdekan.training.edge_jumps import jumps_on_edges
+from pdekan.training.hole_terms import hole_functions
+
+PLATE = pk.box(x=(0, 1), y=(0, 1))
+
+
+def plate(slope: Callable[..., Any]) -> pk.Problem:
+    """Heat that comes in on x+ and goes out on x-."""
+    conditions = [pk.dirichlet(0.0, on="x-"), pk.neumann(0.0, on=["y-", "y+"]), pk.neumann(slope, on="x+")]
+    return pk.Problem(PLATE, lambda u: pk.laplacian(u), 0.0, conditions)
+
+
+def test_a_slope_that_jumps() -> None:
+    """Against the cosine series, at a distance from the edge at which 200 terms of it are exact."""
+    problem = plate(lambda y: pk.where(y.value < 0.3, 1.0, 0.0 * y))
+    (corner,) = jumps_on_edges(problem, planar(PLATE))
+    assert corner.point == pytest.approx((1.0, 0.3), abs=1e-12)
+    assert corner.angle == math.pi
+    solution = pk.solve(problem, training=pk.TrainingOptions(tolerance=1e-5))
+    assert solution.status == "converged"
+    points = np.random.default_rng(0).random((40, 2)) * [0.9, 1.0]
+    n = np.pi * np.arange(1, 200)
+    x, y = points.T[..., None]
+    ratio = np.exp(n * (x - 1.0)) * (1.0 - np.exp(-2.0 * n * x)) / (1.0 + np.exp(-2.0 * n))  # sinh nx / cosh n
+    series = 0.3 * x[:, 0] + (2.0 * np.sin(0.3 * n) / n**2 * np.cos(n * y) * ratio).sum(axis=1)
+    assert np.abs(solution(points) - series).max() < 1e-6
+
+
+@pytest.mark.parametrize("slope", [lambda y: 1.0 + 0.0 * y, lambda y: y * (1.0 - y), lambda y: pk.sin(9.0 * y)])
+def test_smooth_data_have_no_jumps(slope: Callable[..., Any]) -> None:
+    assert jumps_on_edges(plate(slope), planar(PLATE)) == []
+
+
+def test_a_small_hole_off_the_middle() -> None:
+    """log r and (x - a)/r² about a hole of a hundredth, its slope given, and a smooth part."""
+
+    def exact(x: Any, y: Any) -> Any:
+        squared = (x - 0.3) ** 2 + (y - 0.2) ** 2
+        return 0.5 * pk.log(squared) + 0.01 * (x - 0.3) / squared + pk.exp(x) * pk.sin(y)
+
+    domain = pk.difference(pk.disk(), pk.disk((0.3, 0.2), 0.01))
+    outer, hole = "part1.outer", "part2.outer"
+    conditions = [pk.dirichlet(pk.EXACT, on=outer), pk.neumann(pk.EXACT, on=hole)]
+    problem = pk.Problem(domain, lambda u: pk.laplacian(u), 0.0, conditions, exact=exact)
+    solution = pk.solve(problem)
+    assert solution.status == "converged"
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_relative < 1e-5
+    assert solution.errors["u"].h1_seminorm_relative < 1e-5
+
+
+def test_large_and_elliptic_holes_are_left_to_the_network() -> None:
+    for hole in (pk.disk((0.1, 0.0), 0.5), pk.ellipse((0.0, 0.0), (0.02, 0.01))):
+        problem = pk.Problem(pk.difference(pk.disk(), hole), lambda u: pk.laplacian(u), 0.0, [pk.dirichlet(0.0)])
+        assert hole_functions(problem) == ()
