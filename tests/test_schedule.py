@@ -15,7 +15,7 @@ from pdekan.problems.parameters import Parameter
 from pdekan.problems.problem import Problem
 from pdekan.training.memory import block, memory
 from pdekan.training.points import training_points
-from pdekan.training.schedule import Stage, is_open, stages
+from pdekan.training.schedule import FIRST_WAVES, Stage, is_open, stages
 
 
 def poisson(dimension: int, **training: object) -> Problem:
@@ -38,7 +38,15 @@ def test_the_default_grows_from_small_networks_to_large_ones(dimension: int) -> 
         # what a network has learnt can only be carried over to at least as many nodes
         assert all(a.hidden[0] <= b.hidden[0] for a, b in pairwise(stage for stage in plan if stage.waves == waves))
     assert any(stage.waves for stage in plan) == (dimension in (2, 3))
-    assert [k for k, stage in enumerate(plan) if stage.search] == ([0, 1] if dimension in (2, 3) else [])
+    begun = len(FIRST_WAVES.get(dimension, ()))
+    assert all(stage.waves for stage in plan[:begun])
+    assert [k for k, stage in enumerate(plan) if stage.search] == ([begun, begun + 1] if dimension in (2, 3) else [])
+
+
+def test_nonlinear_problems_begin_with_a_trained_network() -> None:
+    first = stages(replace(poisson(2), equation=lambda u: laplacian(u) - u**3))[0]
+    assert not first.waves
+    assert not first.search
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from pdekan.solutions.solution import Solution
 from pdekan.training.ladder import Ladder, PlaneWaves
 from pdekan.training.optimizer_choice import SizedGaussNewton
 from pdekan.training.schedule import Stage, stages
+from pdekan.training.setup import Setup
 from pdekan.training.state import State
 from pdekan.training.strategy import Stop, Wrapper
 from pdekan.training.time_marching import extrapolated
@@ -113,6 +114,14 @@ def test_they_end_training_where_the_tolerance_is_met() -> None:
 def test_near_the_target_a_trained_network_comes_first() -> None:
     _, places = solved(laplace(), rule=replace(ALWAYS, near=1e12))
     assert places == [0, 2, 3, SECOND]  # only the first waves wait
+
+
+@pytest.mark.parametrize(("near", "places"), [(1.0, [0, 1, 2]), (1e7, [0, 1, 3])])
+def test_training_begins_anew_after_first_waves_unless_they_are_near_the_target(near: float, places: list[int]) -> None:
+    ladder = (waves(8, 8), waves(12, 12), trained(4, 4), trained(13, 4))
+    solution, trained_places = solved(laplace(steps=5), ladder, replace(ALWAYS, near=near))
+    assert trained_places[:3] == places
+    assert kan(solution).widths[1] == (12 if near == 1.0 else 13)  # the waves are the result where they are better
 
 
 def test_waves_that_are_no_better_are_given_up_and_no_others_tried() -> None:
@@ -209,7 +218,7 @@ def test_a_slab_of_time_does_not_begin_with_the_waves_of_the_one_before() -> Non
         training=TrainingOptions(slabs=2, steps=2),
     )
     part = slab(problem, breaks(problem), 0, None, 10.0)
-    solution = Trainer(part).solution()
+    solution = Trainer(part, setup=Setup(strategy=Ladder((trained(6, 8),), TARGET, METHOD))).solution()
     later = slab(problem, breaks(problem), 1, solution.network, 10.0)
     assert extrapolated(later, solution) is not None
     wide = next(stage for stage in stages(part) if stage.waves)

@@ -50,8 +50,10 @@ class PlaneWaves:
         return Skip.NEAR_TARGET if near else None
 
     def suffice(self, candidate: Candidate, state: State, target: float) -> bool:
-        """Whether training goes on from these waves."""
-        if state.best is None or state.best.stage.waves:
+        """Whether training goes on from these waves; from those that come before all trained networks only near the target."""
+        if state.best is None:
+            return candidate.relative <= self.near * target
+        if state.best.stage.waves:
             return True
         return candidate.relative <= max(target, state.best.relative / min(self.gain, state.gain))
 
@@ -63,7 +65,7 @@ class Ladder(Strategy):
     target: the residual at which training ends. method: of the optimizer, whose time and memory decide which stages fit.
     grows: whether the best network is kept, and not the way to the last stage, which the user asked for. noisy: whether data
     have noise, whose residual a larger network does not lower: training ends where one within `floor` of the target gained
-    less than the factor `little`. found: the residual at which a search was successful, and its network is refined.
+    less than the factor `little`.
     """
 
     stages: tuple[Stage, ...]
@@ -74,7 +76,6 @@ class Ladder(Strategy):
     noisy: bool = False
     floor: float = 10.0
     little: float = 1.1
-    found: float = 1e-3
 
     def next(self, problem: Problem, state: State) -> Stage | Stop:
         if state.ended is not None and not state.goes_on(problem):
@@ -112,7 +113,7 @@ class Ladder(Strategy):
         waves = candidate.stage.waves
         gain = state.gain if waves else state.gain_of(candidate)
         if waves and not self.waves.suffice(candidate, state, self.target):
-            return replace(state, rejected=candidate)
+            return state.beside(candidate)
         state = replace(state, gain=gain, finer=candidate if candidate.stage.finer else state.finer)
         if self.grows and state.best is not None and candidate.relative >= state.best.relative:
             return state
@@ -125,7 +126,7 @@ class Ladder(Strategy):
             return None
         if stage.waves and (skip := self.waves.skip(self.stages, index, state, self.target)) is not None:
             return skip
-        if stage.search and self.grows and state.best.relative > self.found:
+        if stage.search and self.grows and not state.found:
             return Skip.NOT_FOUND
         smaller = self.grows and warm_start.is_smaller(sized(problem, stage, state.grading), state)
         return Skip.FEWER_NODES if smaller else None

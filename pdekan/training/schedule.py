@@ -20,7 +20,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import Nodes
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.terms import is_affine, terms
+from pdekan.residuals.terms import is_linear, terms
 from pdekan.training.reasons import Reason
 
 DEGREE = 9
@@ -36,10 +36,13 @@ LADDERS: dict[int, tuple[tuple[int, int, int, int], ...]] = {
 # smaller with more; with 32 of both errors are 2e-8 to 1e-5, with 48 up to a hundred times less.
 WAVES = {
     2: ((3, 32, 32), (5, 40, 40), (6, 48, 48), (7, 56, 56), (8, 64, 64), (9, 72, 72)),
-    # n (n + 1) / 2 waves span the polynomials of degree n - 1; more intervals gain little. exp(-xy) sin(2x + yz) +
-    # cos(3z - x²)/(1 + x + yz) on a cube: 1e-6 and 3e-7 with 64 and 90 waves.
-    3: ((1, 64, 6), (3, 90, 6), (4, 140, 6)),
+    # n (n + 1) / 2 waves span the polynomials of degree n - 1, for which each needs about n coefficients. On a cube
+    # exp(-xy) sin(2x + yz) + cos(3z - x²)/(1 + x + yz) has errors of 1.0e-7 and 7e-9; with 6 intervals 1.9e-7 and 9e-8.
+    3: ((2, 90, 8), (3, 140, 10)),
 }
+# … and of equations that are linear, before all trained networks: nodes and intervals. Each takes less than the first trained
+# network, and smooth solutions end here.
+FIRST_WAVES = {2: ((12, 12), (16, 16), (24, 24)), 3: ((36, 6), (64, 6))}
 # In many dimensions: hidden nodes, degrees of inner and outer splines, intervals of both. Few nodes with fine inner splines
 # represent sums of functions of one variable, more nodes with coarse ones other functions.
 Many = tuple[int, tuple[int, int], tuple[int, int]]
@@ -129,10 +132,11 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
         # waves solve for the last layer alone, which leaves parameters as they are; only Gauss-Newton solves for it
         waves = options.base == "none" and problem.training.optimizer == "gauss-newton" and not problem.parameters
         first, *others = _ladder(d, options.base, outputs, waves)
+        begun = [_waves(first, n, m) for n, m in FIRST_WAVES[d]] if waves and d in FIRST_WAVES and is_linear(problem) else []
         if is_searchable(problem):
             found = [_with(replace(first, search=True), (3, DEGREE), (1, n)) for n in (FINER[0], FOUND)]
-            return *found, *others
-        return first, *others
+            return *begun, *found, *others
+        return *begun, first, *others
     nodes = options.layers if options.layers is not None else (Nodes(10 if d <= VERY_MANY_DIMENSIONS else 4),)
     hidden, products = tuple(n.sum + n.product for n in nodes), tuple(n.product for n in nodes)
     if options.kind == "mlp":
@@ -173,8 +177,7 @@ def is_searchable(problem: Problem) -> bool:
     usual = training.optimizer == "gauss-newton" and training.refine is None and problem.domain.dimension in SEARCHED
     if not (plain and alone and usual) or has_ansatz(problem) or problem.singular:
         return False
-    few = terms(problem, Sampling(2, 4, 0, 0))
-    return all(is_affine(one, problem) and not one.frame.higher for one in few)
+    return is_linear(problem) and not any(one.frame.higher for one in terms(problem, Sampling(2, 4, 0, 0)))
 
 
 def _searched(first: Stage, degree: object, intervals: object) -> tuple[Stage, ...]:
@@ -208,9 +211,13 @@ def _ladder(dimension: int, base: str, outputs: int, waves: bool) -> tuple[Stage
         for nodes, degree, intervals in rungs
     ]
     for place, nodes, intervals in WAVES.get(dimension, ()) if waves else ():
-        wide = replace(plain, hidden=(nodes,), degree=(1, DEGREE), intervals=(1, intervals), waves=True)
-        ladder.insert(place, wide)
+        ladder.insert(place, _waves(plain, nodes, intervals))
     return tuple(ladder)
+
+
+def _waves(stage: Stage, nodes: int, intervals: int) -> Stage:
+    """The stage with so many plane waves inside."""
+    return replace(stage, hidden=(nodes,), degree=(1, DEGREE), intervals=(1, intervals), waves=True)
 
 
 def _with(stage: Stage, degree: tuple[int, int], intervals: tuple[int, int]) -> Stage:

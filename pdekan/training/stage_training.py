@@ -59,7 +59,8 @@ class StageTraining:
         problem = training.problem
         sizes = sized(problem, stage, state.grading)
         # what waves represent at first does not matter where one linear solve replaces it
-        self.solved_at_once = stage.waves and state.affine and state.best is not None
+        self.begun = state.best or state.rejected
+        self.solved_at_once = stage.waves and state.affine and self.begun is not None
         network = warm_start.first_network(
             problem, sizes, state, training.given, training.device, projected=not self.solved_at_once
         )
@@ -74,7 +75,8 @@ class StageTraining:
             self.state = replace(state, best=best)
         if stage.search and state.best is None:
             with training.clock.running():
-                network = search(training, stage, state, network).network() or network
+                found = search(training, stage, state, network).network()
+            self.state, network = replace(self.state, found=found is not None), found or network
         self.network = network  # as it is before the fit
         self.theta = parameters_to_vector(network.parameters()).detach()
         self.rows = sum(len(term.target) for term in fitted)
@@ -164,8 +166,7 @@ class StageTraining:
     def _optimizer(self) -> Optimizer[LeastSquares]:
         method = self.training.method
         if self.stage.waves and isinstance(method, SizedGaussNewton):
-            best = self.state.best
-            return method.for_waves(best.relative if self.solved_at_once and best is not None else 1.0)
+            return method.for_waves(self.begun.relative if self.solved_at_once and self.begun is not None else 1.0)
         seconds = self.training.problem.training.seconds
         return method.optimizer(len(self.theta), self.rows, seconds, self.stage.final)
 
@@ -215,7 +216,7 @@ class StageTraining:
         if not counts:  # the solve for the last layer, before the first step: in graded coordinates it may be enough
             met = residuals.relative <= training.goal.target and not training.goal.noisy
             if not (met and graded):
-                steep = self.state.best is not None and self.steep.found(network)
+                steep = self.begun is not None and self.steep.found(network)
                 return Reason.REGRIDDING if steep else None
         seconds = training.clock.spent
         kept = replace(step, theta=step.theta.clone())

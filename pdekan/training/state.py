@@ -39,9 +39,9 @@ class State:
     stage, ended: the last stage and why it ended; repeats: how often it was trained again in other coordinates. first: the
     place in the schedule at which a resumed training begins.
     extrapolated: whether `best` was not trained for this problem, but for the slab of time before. affine: whether the
-    residuals are affine in the last layer's coefficients. steps, seconds, budget: used so far, and the seconds allowed.
-    seconds_per_step, seconds_per_solve: of the last stage's fastest step, by P² and by P³ for P parameters. start: the number
-    of the restart. words: of a callback that interrupted the training.
+    residuals are affine in the last layer's coefficients. found: whether a search found the network. steps, seconds, budget:
+    used so far, and the seconds allowed. seconds_per_step, seconds_per_solve: of the last stage's fastest step, by P² and by P³
+    for P parameters. start: the number of the restart. words: of a callback that interrupted the training.
     """
 
     budget: float
@@ -58,6 +58,7 @@ class State:
     first: int = 0
     extrapolated: bool = False
     affine: bool = False
+    found: bool = False
     steps: int = 0
     seconds: float = 0.0
     seconds_per_step: float | None = None
@@ -102,6 +103,13 @@ class State:
     def goes_on(self, problem: Problem) -> bool:
         """Whether another stage may follow the last one."""
         return self.ended is None or not (self.ended.ends_training or not self.steps_left(problem))
+
+    def beside(self, waves: Candidate) -> State:
+        """The state with waves that were not taken; of several before all trained networks, those of lower residual."""
+        if self.best is not None or self.rejected is None:
+            return replace(self, rejected=waves)
+        better, worse = sorted((waves, self.rejected), key=lambda one: one.relative)
+        return replace(self, rejected=better, earlier=worse if worse.relative >= 2.0 * better.relative else self.earlier)
 
     def gain_of(self, candidate: Candidate) -> float:
         """The factor by which a network lowers the residual of the best one, at least 1."""
