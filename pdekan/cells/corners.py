@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import KDTree
+from numpy.typing import NDArray
 
 from pdekan.domains.base import Domain
 from pdekan.domains.partition import Partition
@@ -46,9 +46,7 @@ def vertices(domain: Domain) -> list[Corner]:
     if not isinstance(domain, Planar):
         return []
     starts, ends = zip(*(_ends(domain, k) for k in range(len(domain.arcs))), strict=True)
-    near = KDTree(np.array([start for start, _ in starts])).query_ball_point(
-        np.array([end for end, _ in ends]), SAME * domain.size, return_sorted=True
-    )
+    near = _near(np.array([end for end, _ in ends]), np.array([start for start, _ in starts]), SAME * domain.size)
     found = []
     for before, (point, arriving), places in zip(domain.arcs, ends, near, strict=True):
         meeting = []
@@ -60,6 +58,15 @@ def vertices(domain: Domain) -> list[Corner]:
         sharpest = min((one for one in meeting if one.angle > SAME), key=lambda one: one.angle, default=None)
         found += [] if sharpest is None else [sharpest]  # where a slit meets the boundary several arcs begin
     return found
+
+
+def _near(points: Array, others: Array, radius: float) -> list[NDArray[np.intp]]:
+    """The indices of the others ``(m, 2)`` within a radius of each point ``(n, 2)``; a tree takes longer to be imported."""
+    order = np.argsort(others[:, 0], kind="stable")
+    x = others[order, 0]
+    first, last = np.searchsorted(x, points[:, 0] - radius), np.searchsorted(x, points[:, 0] + radius, "right")
+    places = (np.sort(order[a:b]) for a, b in zip(first, last, strict=True))
+    return [k[np.linalg.norm(others[k] - point, axis=1) <= radius] for point, k in zip(points, places, strict=True)]
 
 
 def corners(domain: Domain) -> list[Corner]:

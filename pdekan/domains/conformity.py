@@ -14,7 +14,6 @@ from itertools import combinations
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from pdekan.domains.base import DomainError
 from pdekan.domains.facets import normals
@@ -61,6 +60,8 @@ def boundary(points: Array, cells: Index) -> Index:
 
 def _check(points: Array, cells: Index, facets: Index, owners: Index) -> None:
     """Raise DomainError for doubled points, for facets inside of other cells, and for facets that lie on each other."""
+    from scipy.spatial import cKDTree  # a tenth of a second, for meshes only
+
     used = np.unique(facets)
     size = float(np.ptp(points[used], axis=0).max())
     pairs = used[np.sort(cKDTree(points[used]).query_pairs(SAME * size, output_type="ndarray"), axis=1)]

@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import roots_jacobi
 
 from pdekan.domains import conformity
 from pdekan.domains.base import Domain, DomainError
@@ -133,6 +132,8 @@ def simplex_gauss(dimension: int, count: int) -> tuple[Array, Array]:
     Conical products of Gauss-Jacobi rules: all weights are positive and all points are inside.
     Source: Stroud, Approximate Calculation of Multiple Integrals, 1971.
     """
+    from scipy.special import roots_jacobi  # a tenth of a second, for meshes only
+
     barycentric, weights = np.ones((1, 1)), np.ones(1)
     for k in reversed(range(dimension)):
         x, w = roots_jacobi(count, k, 0)

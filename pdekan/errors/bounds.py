@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pdekan.errors.bound import Bound
 from pdekan.errors.boundary_extension import SplineFunction, check_agreement, energy_norm, extension_norm, fitted_spline
 from pdekan.errors.enclosed_bounds import Fitted, enclosed_bounds, fitted_test
 from pdekan.errors.energy_constants import EnergyConstants, energy_constants
@@ -27,22 +28,6 @@ from pdekan.problems.problem import Problem
 
 ESTIMATE, GUARANTEED = "estimate", "guaranteed"
 Watch = Callable[[float, str], None]  # told the fraction done and what is known so far
-
-
-@dataclass(frozen=True)
-class Bound:
-    """Bounds of |||u - v|||, |||w|||² = ∫ A∇w · ∇w + c w² + ∮ α w², of a solution v.
-
-    energy_relative: the upper one relative to |||u|||, which is at least |||v||| less it; nan where that is negative. kind:
-    "guaranteed" where all integrals are enclosed, "estimate" where they are taken by quadrature. assumptions: what holds if the
-    bounds do.
-    """
-
-    energy_upper: float
-    energy_lower: float
-    energy_relative: float
-    kind: str
-    assumptions: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from pdekan.domains.quadrature import Array
-from pdekan.fem.solver import levels
-from pdekan.fem.spaces import FiniteElementFunction
 from pdekan.problems.problem import Problem
+
+if TYPE_CHECKING:
+    from pdekan.fem.spaces import FiniteElementFunction
 
 MAX_RATE_RATIO = 4.0  # rates of convergence that differ by a larger factor are not asymptotic
 MIN_RATE = 1.1  # smaller rates are replaced by this one in the extrapolation, which divides by rate - 1
@@ -68,6 +69,8 @@ def finite_element_references(
     names = problem.unknowns
     differences: list[Array] = []  # (U, 2) between successive meshes: L2, H1 seminorm
     coarser, least = None, np.full((len(names), 2), math.inf)
+    from pdekan.fem.solver import levels  # a quarter of a second, which most commands do not need
+
     for solution in levels(problem, start):
         if coarser is not None:
             differences.append(difference_norms(solution, coarser))

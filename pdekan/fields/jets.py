@@ -124,7 +124,7 @@ class Frame:
             mask[self.space] = 1.0
             return weight * g * mask
         i, j = self.packed
-        shape = torch.broadcast_shapes(weight.shape[:-1], g.shape[:-1])
+        shape = torch.broadcast_tensors(weight[..., 0], g[..., 0])[0].shape
         out = torch.zeros((*shape, self.dimension), dtype=g.dtype, device=g.device)
         index_i, index_j = torch.tensor(i, device=g.device), torch.tensor(j, device=g.device)
         out = out.index_add(-1, index_i, 0.5 * weight * g[..., j])
@@ -207,7 +207,7 @@ class Jet:
     def flat(self) -> Tensor:
         """Value and derivatives ``(n, …, m)`` in the order of the frame's layout; all second ones have to be kept."""
         present = [part for part in (self.value[..., None], *self.derivatives) if part is not None]
-        shape = torch.broadcast_shapes(*(part.shape[:-1] for part in present))
+        shape = torch.broadcast_tensors(*(part[..., 0] for part in present))[0].shape
         return torch.cat([part.expand(*shape, -1) for part in present], dim=-1)
 
     @functools.cached_property

@@ -23,7 +23,6 @@ from typing import Protocol, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, lsmr
 from torch import Tensor
 
 from pdekan.optimizers.base import LeastSquares, Memory, Outcome, Products, Step, Watch
@@ -163,6 +162,8 @@ def damped_step(products: LinearMap, lengths: Tensor, damping: float, forcing: f
     # SciPy's LSMR stops at ‖Āᵀr̄‖ <= atol ‖Ā‖ ‖r̄‖, its estimate of ‖Ā‖ being at most Frobenius's norm: columns of about
     # length one above the damping's
     norm = math.sqrt(len(lengths) * (1.0 + damping))
+    from scipy.sparse.linalg import LinearOperator, lsmr  # a tenth of a second, which other optimizers do not need
+
     operator = LinearOperator((len(right), len(lengths)), matvec=forward, rmatvec=adjoint, dtype=np.float64)
     z = lsmr(operator, right, math.sqrt(damping), forcing * gradient / (norm * size), 0.0, 0.0, iterations)[0]
     model = forward(z) - right

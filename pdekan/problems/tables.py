@@ -10,12 +10,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from scipy.interpolate import NdBSpline, make_interp_spline
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from pdekan.domains.base import Domain
@@ -24,6 +22,10 @@ from pdekan.fields.functions import composed, concatenated
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.fields.multi_indices import Higher, Index, indices
 from pdekan.problems.formulas import ProblemError
+
+if TYPE_CHECKING:  # a fifth of a second, which problems without tables do not need
+    from scipy.interpolate import NdBSpline
+    from scipy.spatial import cKDTree
 
 Interpolation = Literal["cubic", "linear", "constant"]
 DEGREES = {"cubic": 3, "linear": 1}
@@ -101,11 +103,11 @@ class Table:
     def _check_near(self, domain: Domain, columns: Sequence[int]) -> None:
         """As `check_covers`: no point is further from all others than twice the largest distance between neighbours."""
         centers, (low, size) = self._centers, self._scaling
-        spacing = cKDTree(centers).query(centers, 2)[0][:, 1].max()
+        spacing = self._tree.query(centers, 2)[0][:, 1].max()
         some = np.concatenate(
             [domain.interior(*SAMPLES).points, *(domain.face(face, *SAMPLES).points for face in domain.faces)]
         )
-        distance = cKDTree(centers).query((some[:, columns] - low) / size)[0]
+        distance = self._tree.query((some[:, columns] - low) / size)[0]
         if distance.max() > 2.0 * spacing:
             where = zip(self.coordinates, some[distance.argmax()][columns], strict=True)
             raise ProblemError(
@@ -125,6 +127,8 @@ class Table:
     @functools.cached_property
     def _spline(self) -> NdBSpline:
         """The tensor spline through the values; along axes of fewer points of the highest odd degree that they allow."""
+        from scipy.interpolate import NdBSpline, make_interp_spline
+
         knots, degrees, coefficients = [], [], self.values
         for k, axis in enumerate(self.axes):
             degree = min(DEGREES[self.interpolation], 2 * (len(axis) // 2) - 1)
@@ -134,10 +138,17 @@ class Table:
             coefficients = np.moveaxis(spline.c, 0, k)
         return NdBSpline(tuple(knots), np.ascontiguousarray(coefficients), tuple(degrees))
 
+    @functools.cached_property
+    def _tree(self) -> cKDTree:
+        """Finds the scattered points next to others."""
+        from scipy.spatial import cKDTree
+
+        return cKDTree(self._centers)
+
     def _nearest(self, x: Array) -> Array:
         if self.points is not None:
             low, size = self._scaling
-            return np.asarray(self.values[cKDTree(self._centers).query((x - low) / size)[1]])
+            return np.asarray(self.values[self._tree.query((x - low) / size)[1]])
         middles = [0.5 * (axis[1:] + axis[:-1]) for axis in self.axes]
         return np.asarray(self.values[tuple(np.searchsorted(m, x[:, k], "right") for k, m in enumerate(middles))])
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import least_squares
 
 from pdekan.networks.base import Network
 from pdekan.networks.family import FamilyNetwork, MemberNetwork
@@ -78,6 +77,8 @@ def fit(network: FamilyNetwork, parts: Array, values: Array) -> dict[str, tuple[
     starts = np.array(list(itertools.islice(itertools.product(*axes), MOST_STARTS)))
     best = starts[int(np.argmin(((model(starts) - values) ** 2).sum(1)))]
     aside = 1e-9 * (upper - lower)
+    from scipy.optimize import least_squares  # a tenth of a second, for families only
+
     found = least_squares(
         lambda x: model(x[None])[0] - values,
         np.clip(best, lower + aside, upper - aside),

@@ -16,8 +16,6 @@ from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Array
 from pdekan.errors.norms import measure_on_rule
 from pdekan.errors.reference_solutions import SUFFICIENT_ACCURACY, ReferenceSolution, ReferenceValues, finite_element_references
-from pdekan.fem.applicability import check as check_elements
-from pdekan.fem.meshes import fitted_mesh
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -84,8 +82,10 @@ def reference_for(problem: Problem, network: Network) -> ReferenceSolution | Non
 def check_reference(problem: Problem) -> None:
     """Raise ProblemError or OutputError where the reference that a problem names is not available."""
     if problem.exact_reference == ELEMENTS:
-        _, kinds = check_elements(problem)
-        fitted_mesh(problem.domain, kinds)
+        from pdekan.fem import applicability, meshes  # a quarter of a second, which most commands do not need
+
+        _, kinds = applicability.check(problem)
+        meshes.fitted_mesh(problem.domain, kinds)
     elif problem.exact_reference is not None:
         _from_file(problem, Path(problem.exact_reference))
 

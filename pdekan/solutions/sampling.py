@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.cylinder import Cylinder
-from pdekan.domains.triangulation import triangulation
 from pdekan.fields.jets import TIME
 from pdekan.output.samples import Axis, Grid, Labels, Mesh, Samples
 
@@ -88,6 +87,8 @@ def _mesh(domain: Domain, times: Sequence[float] | None) -> tuple[Mesh, Array]:
     base = domain.base if isinstance(domain, Cylinder) else domain
     edges = MESH if base is domain else MESH_IN_TIME
     size = max(b - a for a, b in zip(base.lower, base.upper, strict=True)) / edges[base.dimension]
+    from pdekan.domains.triangulation import triangulation  # a tenth of a second, which boxes do not need
+
     points, cells = triangulation(base, size)
     if not isinstance(domain, Cylinder):
         mesh = Mesh(domain.coordinates, points, cells)

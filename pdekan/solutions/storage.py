@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from pdekan.ansatz.time_slabs import breaks, slab
 from pdekan.ansatz.unknowns import build_ansatz
 from pdekan.domains.storage import restored, stored
-from pdekan.errors.bounds import Bound
+from pdekan.errors.bound import Bound
 from pdekan.errors.estimate import Estimate
 from pdekan.errors.norms import Errors
 from pdekan.networks import kinds
@@ -178,7 +177,7 @@ def _between_bounds(parameter: Parameter, s: float) -> float:
         return s
     if math.isinf(b):
         return a + math.exp(s)
-    return b - math.exp(s) if math.isinf(a) else a + (b - a) * float(expit(s))
+    return b - math.exp(s) if math.isinf(a) else a + 0.5 * (b - a) * (1.0 + math.tanh(0.5 * s))
 
 
 def _slabs(architecture: Mapping[str, Any], problem: Problem | None) -> PiecewiseInTime:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 
 from pdekan.domains.arcs import Arc
 from pdekan.domains.planar import SAME, Planar
@@ -58,6 +57,8 @@ def exponents(sectors: Sequence[Sector], ends: tuple[bool, bool] | None, highest
 
 
 def _zeros(f: Callable[[float], float], highest: float) -> list[float]:
+    from scipy.optimize import brentq, minimize_scalar  # a tenth of a second, for crossings only
+
     grid = np.arange(STEP, highest + 0.5 * STEP, STEP)
     values = np.array([f(x) for x in grid])
     found = [brentq(f, a, b, xtol=1e-14) for a, b, u, v in zip(grid, grid[1:], values, values[1:], strict=False) if u * v < 0.0]

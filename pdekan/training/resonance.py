@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from pdekan.problems.problem import Problem
 from pdekan.training.estimate import amplification
@@ -31,6 +30,8 @@ def resonances(problem: Problem) -> Iterator[str]:
 
         if smallness(one.middle) is None:
             return
+        from scipy.optimize import minimize_scalar  # a tenth of a second, for families only
+
         places = np.linspace(one.lower, one.upper, SAMPLES[problem.domain.dimension])
         sizes = np.array([smallness(float(place)) for place in places], dtype=float)
         usual = float(np.median(sizes))
