@@ -144,6 +144,8 @@ class Objective:
     @torch.no_grad()
     def loss(self, theta: Tensor) -> float:
         """‖rows‖²."""
+        if self._fixed and not bool(theta[len(theta) - self.linear :].any()):  # u = 0
+            return sum(float(self.at_zero(k)[0].square().sum()) for k in range(len(self.terms)))
         network, total = self.load(theta), 0.0
         for k, (term, factor) in enumerate(zip(self.terms, self.factors, strict=True)):
             self._check_time()

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from pdekan.domains.quadrature import Array
 
@@ -54,6 +53,8 @@ def exponent(values: Callable[[Array], Array], reach: float, least: float = 0.0,
         fit = _Fit(t, f / size, 1.0 / size, rule)
         if fit.polynomial() <= rule.agreed:
             return None
+        from scipy.optimize import minimize_scalar  # a tenth of a second, which smooth data do not need
+
         grid = np.arange(*rule.exponents, 0.05) + 0.025
         near = float(grid[np.argmin([fit.misfit(order) for order in grid])])
         order = fit.polished(minimize_scalar(fit.misfit, bounds=(near - 0.06, near + 0.06), method="bounded").x)
