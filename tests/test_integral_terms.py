@@ -57,10 +57,29 @@ def test_exact_solutions_satisfy_them_on_faces_too() -> None:
     assert max(exact_residuals(problem).values()) < 1e-12
 
 
+def test_an_integral_at_each_time_is_a_field() -> None:
+    """∂u/∂t = -∫u dx, constant in space at first: exp(-t) in a rod of length 1; the running integral is x exp(-t)."""
+    text = NONLOCAL.replace("x = [0.0, 1.0]", "x = [0.0, 1.0]\nt = [0.0, 1.0]").replace(
+        "-dx(dx(u)) + integral(u)", "dt(u) + integral(u)"
+    )
+    text = text.replace("source = 1", "source = 0").replace('type = "dirichlet"\nvalue = 0', 'type = "initial"\nvalue = 1')
+    solution = pk.solve(loads(text), estimate=False)
+    points = np.random.default_rng(0).random((20, 2))
+    decay = np.exp(-points[:, 1])
+    assert solution.problem is not None
+    assert solution.problem.unknowns == ("u", "integral1", "integral1_up_to")
+    np.testing.assert_allclose(solution(points), np.stack([decay, decay, points[:, 0] * decay], axis=1), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("x = [0.0, 1.0]", "x = [0.0, 1.0]\nt = [0.0, 1.0]", r"equation.operator: integral\(u\) depends on t"),
+        (
+            "x = [0.0, 1.0]",
+            "x = [0.0, 1.0]\ny = [0.0, 1.0]\nt = [0.0, 1.0]",
+            r"operator: integral\(u\) depends on t; .*over one",
+        ),
+        ("integral(u)", "integral(u, t)", r"there is no such face or coordinate"),
         ("integral(u)", "integral(u, z)", r"there is no such face or coordinate; the faces are x-, x\+"),
         ("integral(u)", "max(u)", "equations and conditions have integrals of fields alone"),
         ("source = 1", 'source = "integral(u)"', r"unknown function 'integral'.*\[outputs\]"),

@@ -117,16 +117,19 @@ def _resolved(
     formulas = Formulas(file, source, domain, scope_of(file, source, domain, tables), integrals)
     parts: dict[str, Any] = {"exact": formulas.exact(), "exact_reference": inputs.reference(stored)}
     operators, sources = formulas.equations()
+    parts |= _conditions_and_parameters(file, source, formulas)  # the last to name integrals
+    operators += integrals.equations(formulas.scope)
+    sources += [0.0] * (len(operators) - len(sources))
     one = len(operators) == 1
     parts |= {"equation": operators[0] if one else operators, "source": sources[0] if one else sources}
-    parts |= _conditions_and_parameters(file, source, formulas)
     parts["enrichments"] = tuple(formulas.enrichment(k, item) for k, item in enumerate(file.enrichment))
     parts["interfaces"] = inputs.interfaces()
     parts["data"] = tuple(inputs.measurements(domain) if data is None else data)
-    parts |= presentation(file, source, domain) | {"outputs": formulas.outputs()}
+    parts |= presentation(file, source, domain) | {"outputs": formulas.outputs()} | _copied(file)
     source.check()
     with source.noting():
-        return integrals.known(Problem(domain=domain, tables=tuple(tables), text=source.text, **parts, **_copied(file)))
+        unknowns = (*file.unknowns, *integrals.unknowns)
+        return integrals.known(Problem(domain=domain, unknowns=unknowns, tables=tuple(tables), text=source.text, **parts))
     raise ProblemFileError(source.messages)
 
 
@@ -144,4 +147,4 @@ def _conditions_and_parameters(file: ProblemFile, source: Source, formulas: Form
 def _copied(file: ProblemFile) -> dict[str, Any]:
     """The fields of the problem that are in the file as they are."""
     same = {name: getattr(file, name) for name in ("name", "title", "reference", "network", "training")}
-    return same | {"unknowns": tuple(file.unknowns), "complex": {name: parts_of(name) for name in file.complex}}
+    return same | {"complex": {name: parts_of(name) for name in file.complex}}

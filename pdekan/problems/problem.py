@@ -14,7 +14,7 @@ from pdekan.domains.base import Domain
 from pdekan.fields.jets import Derivatives, Frame, Jet, Level, MissingDerivative
 from pdekan.fields.multi_indices import MAX_ORDER, Higher, indices, least
 from pdekan.fields.singular_functions import SingularFunctions
-from pdekan.problems.condition import Condition
+from pdekan.problems.condition import Condition, OperatorCondition
 from pdekan.problems.description import Described, text_of
 from pdekan.problems.formulas import (
     EXACT,
@@ -114,10 +114,12 @@ class Problem(Described):
             raise ProblemError("neither an equation nor data: there is nothing to solve")
         if self.exact is not None and self.exact_reference is not None:
             raise ProblemError("an exact solution and a reference; errors are measured against one of them")
-        missing = [name for name in self.unknowns if name not in self.exact_fields]
-        needs = any(one.source is EXACT for one in self.equations)
-        needs |= any(condition.needs_exact for condition in self.conditions)
-        if needs and missing:
+        taken = [one.operator for one in self.equations if one.source is EXACT]
+        conditions = (one for one in self.conditions if isinstance(one, OperatorCondition) and one.needs_exact)
+        taken += [one.operator for one in conditions]
+        named = frozenset[str]().union(*map(names_of, taken))
+        missing = [name for name in self.unknowns if name in named and name not in self.exact_fields]
+        if missing:
             raise ProblemError(
                 f"a source or value is taken from the exact solution, but there is no exact solution for {', '.join(missing)}"
             )
