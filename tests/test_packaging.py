@@ -27,6 +27,24 @@ def test_the_conda_recipe_asks_for_the_same_packages() -> None:
     assert wanted == ours | {"python": PROJECT["project"]["requires-python"]}
 
 
+def test_the_image_has_all_that_is_built() -> None:
+    """The package, what is put into it, and the files that its metadata is made of."""
+    lines = (ROOT / "packaging" / "Dockerfile").read_text("utf-8").splitlines()
+    copied = {name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]}
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    readme = {one["path"] for one in PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["fragments"]}
+    assert copied == {
+        "pyproject.toml",
+        *wheel["packages"],
+        *wheel["force-include"],
+        *PROJECT["project"]["license-files"],
+        *readme,
+    }
+    assert all((ROOT / name).exists() for name in copied)
+    (base,) = [line.removeprefix("FROM python:") for line in lines if line.startswith("FROM ")]
+    assert f"Programming Language :: Python :: {base.removesuffix('-slim')}" in PROJECT["project"]["classifiers"]
+
+
 def test_versions_agree() -> None:
     version = PROJECT["project"]["version"]
     assert f'version: "{version}"' in (ROOT / "packaging" / "conda" / "meta.yaml").read_text("utf-8")
