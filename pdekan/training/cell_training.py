@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pdekan.cells import corners, refinement, sources, system
 from pdekan.cells.elimination import Memory, UndeterminedError
@@ -21,20 +20,18 @@ from pdekan.domains.partition import Partition
 from pdekan.domains.planar import Planar
 from pdekan.domains.shapes import Polygon
 from pdekan.errors import norms
-from pdekan.errors.estimate import Estimate
-from pdekan.errors.norms import CELL_POINTS, Errors
-from pdekan.fields.jets import Derivatives, Frame
+from pdekan.errors.norms import Errors
 from pdekan.networks import legendre
 from pdekan.networks.cells import CellNetwork
-from pdekan.networks.evaluation import evaluate
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
+from pdekan.training.cell_estimate import Step, compared_with, comparison
 from pdekan.training.clock import Clock, StepEndedError
-from pdekan.training.estimate import COMPARISON, Comparison
+from pdekan.training.estimate import Comparison
 from pdekan.training.goal import Goal
 from pdekan.training.history import History
 from pdekan.training.points import DEFAULT_MEGABYTES
@@ -48,8 +45,6 @@ from pdekan.training.uniqueness import refuse_undetermined
 
 LOG = logging.getLogger(__name__)
 ADAPTIVE = "adaptive"
-# The largest ratio of two indicators whose solutions tell each other's errors, and the least at which errors are in proportion.
-RELIABLE, LEAST = 0.5, 0.01
 
 
 @dataclass(frozen=True)
@@ -75,20 +70,11 @@ class CellRule:
     growth: float = 1.5
     first_share: float = 0.3
     at_once: float = 12.0
+    few: float = 1.1
     shares: tuple[float, ...] = (0.1, 0.3, 0.7)
 
 
 RULE = CellRule()
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A mesh, its solution and how good it is. relative: the residual as in `residuals.validation`."""
-
-    mesh: Mesh
-    network: CellNetwork
-    found: Indicators
-    candidate: Candidate
 
 
 def refusal(problem: Problem) -> str | None:
@@ -146,7 +132,9 @@ class CellTraining:
             refuse_undetermined(self.problem)
         with threads(self.setup.cores):
             self.reason = self._run()
-            best = self._best()
+            best = self.steps[0]
+            if self.adaptive:
+                best = min(self.steps, key=lambda step: step.found.relative)
             comparison, unestimated = self._compared(best, self.reason)
         end = result.End(self.reason, self.words, self.goal.tolerance, comparison, unestimated)
         errors, reference = result.measured(self.problem, best.network)
@@ -167,7 +155,8 @@ class CellTraining:
                     taken, before = self.clock.spent - seconds, mesh
                     for share in self.rule.shares:
                         mesh = self._next_mesh(share)
-                        if self._predicted(mesh, before, taken) < self.clock.budget - self.clock.spent:
+                        predicted = taken * _work(mesh) / _work(before) if self.adaptive else 0.0
+                        if predicted < self.clock.budget - self.clock.spent:
                             break
                     else:
                         return Reason.BUDGET
@@ -222,7 +211,7 @@ class CellTraining:
         most = int(min(in_time, self._most_cells(degree) / 2, rule.at_once * mesh.partition.count))
         partition = sources.resolving(self.problem, mesh.partition, degree, goals, most)
         partition = corners.graded(partition, self.problem.domain, self.target, most)
-        if partition.count == mesh.partition.count:
+        if partition.count <= rule.few * mesh.partition.count:
             return mesh
         return Mesh.of(self.problem, partition, np.full(partition.count, degree))
 
@@ -310,41 +299,16 @@ class CellTraining:
             return refinement.enriched(self.problem, last.mesh)
         return refinement.refined(self.problem, last.mesh, last.network, last.found, self.target, RefinementRule(share))
 
-    def _predicted(self, mesh: Mesh, before: Mesh, seconds: float) -> float:
-        """The seconds of the next step, by the squares of the cells' unknowns."""
-        powers = 2 * mesh.partition.dimension
-        work = [float(np.sum(one.degrees.astype(float) ** powers)) for one in (mesh, before)]
-        return seconds * work[0] / work[1] if self.adaptive else 0.0
-
-    def _best(self) -> Step:
-        """The solution: that of the cells asked for, or the one with the least indicator."""
-        return min(self.steps, key=lambda step: step.found.relative) if self.adaptive else self.steps[0]
-
     def _compared(self, best: Step, reason: Reason) -> tuple[Comparison | None, str | None]:
         """The estimated errors of the best solution, by the one before it or, of cells asked for, by the one after it."""
         if not self.setup.estimate:
             return None, "not asked for"
         if reason is Reason.INTERRUPTED:
             return None, "interrupted"
-        other = self._other(best)
+        other = compared_with(best, self.steps, self.coarse, self.adaptive)
         if other is None:
             return None, "there was no time for a second solution with another residual to compare with"
         return comparison(self.problem, best, other), None
-
-    def _other(self, best: Step) -> Step | None:
-        """The solution to compare the best one with: of those with an indicator that is well apart the least.
-
-        Adaptive ones that are as good may have the same error in cells that both have, which their difference does not show.
-        Those on the way to the first cells are taken where they are not much worse.
-        """
-        size = max(best.found.relative, 1e-300)
-        ratios = {step: step.found.relative / size for step in self.steps if step is not best}
-        if self.adaptive:
-            ratios = {step: ratio for step, ratio in ratios.items() if not RELIABLE < ratio < 1.0 / RELIABLE}
-        coarse = self.steps[: self.coarse]
-        fine = [step for step in ratios if step not in coarse]
-        near = [step for step in ratios if ratios[step] * LEAST < 1.0]
-        return min(fine or near, key=lambda step: step.found.relative, default=None)
 
     def _solution(self, best: Step, end: result.End, errors: Mapping[str, Errors]) -> Solution:
         state = State(budget=self.clock.budget, steps=self.count, seconds=self.clock.spent)
@@ -354,40 +318,6 @@ class CellTraining:
         return result.solution(self.problem, candidate, state, end, self.history.arrays(), errors, {}, made)
 
 
-def comparison(problem: Problem, best: Step, other: Step, reliable: float = RELIABLE, least: float = LEAST) -> Comparison:
-    """The errors of a solution estimated from its difference to another one.
-
-    Where errors are in proportion to the indicators, with ratio ρ = η/η' of the solution to the other, ‖u - u'‖ is at least
-    (1/ρ - 1) ‖e‖ for the better one of the two, and (1 - 1/ρ) ‖e‖ for the worse (the saturation assumption: Bank and Weiser,
-    Math. Comp. 44 (1985) 283-301). In L2 errors fall less evenly, as those of cells that were not refined are
-    felt elsewhere: the root of a factor below one is taken (with it estimates were a sixth of the error or more, after any step
-    on fronts, peaks, waves and corners). reliable: the largest ratio of the smaller to the larger indicator; least: the least
-    factor of the difference, as errors of very different meshes are not in proportion.
-    """
-    ratio = best.found.relative / max(other.found.relative, 1e-300)
-    smaller = min(ratio, 1.0 / max(ratio, 1e-300))
-    factor = 1.0 if smaller > reliable else (max(ratio / (1.0 - ratio), least) if ratio < 1.0 else 1.0 / (1.0 - smaller))
-    finer = max(best, other, key=lambda step: step.mesh.partition.count)
-    rule = finer.mesh.geometry.quadrature(finer.mesh.degrees, CELL_POINTS)
-    frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
-    device = best.network.coefficients.device
-    u, v = (evaluate(one.network, torch.as_tensor(rule.points).to(device), frame) for one in (best, other))
-    weights = torch.as_tensor(rule.weights).to(device)
-    assert u.gradient is not None
-    assert v.gradient is not None
-
-    def norm(values: Tensor) -> float:
-        return math.sqrt(float(weights @ values.square().reshape(len(weights), -1).sum(1)))
-
-    cells = best.mesh.geometry  # those too narrow to be cut have the same error in both solutions
-    narrow = cells.active & ((cells.high - cells.low).max(axis=1) <= cells.smallest)
-    stuck = float(np.linalg.norm(best.found.cells[narrow]))
-    estimates, differences = {}, []
-    for k, name in enumerate(problem.unknowns):
-        l2, size = norm(u.value[:, k] - v.value[:, k]), norm(u.value[:, k])
-        h1, slopes = norm(u.gradient[:, k] - v.gradient[:, k]), norm(u.gradient[:, k])
-        differences.append(l2 / size if size > 0.0 else math.nan)
-        l2, h1 = max(factor, math.sqrt(factor)) * l2, math.hypot(factor * h1, stuck)
-        relative = [a / b if b > 0.0 else math.nan for a, b in ((l2, size), (h1, slopes))]
-        estimates[name] = Estimate(l2, relative[0], h1, relative[1], COMPARISON)
-    return Comparison(estimates, smaller <= reliable, max(differences), 1.0)
+def _work(mesh: Mesh) -> float:
+    """What a step on a mesh takes, about: the sum of the squares of the cells' unknowns."""
+    return float(np.sum(mesh.degrees.astype(float) ** (2 * mesh.partition.dimension)))

@@ -1,0 +1,89 @@
+"""Error estimates on cells: a solution is compared with another one of the same refinement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdekan.cells.refinement import Indicators
+from pdekan.cells.system import Mesh
+from pdekan.errors.estimate import Estimate
+from pdekan.errors.norms import CELL_POINTS
+from pdekan.fields.jets import Derivatives, Frame
+from pdekan.networks.cells import CellNetwork
+from pdekan.networks.evaluation import evaluate
+from pdekan.problems.problem import Problem
+from pdekan.training.estimate import COMPARISON, Comparison
+from pdekan.training.state import Candidate
+
+# The largest ratio of two indicators whose solutions tell each other's errors, and the least at which errors are in proportion.
+RELIABLE, LEAST = 0.5, 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A mesh, its solution and how good it is. relative: the residual as in `residuals.validation`."""
+
+    mesh: Mesh
+    network: CellNetwork
+    found: Indicators
+    candidate: Candidate
+
+
+def compared_with(best: Step, steps: Sequence[Step], coarse: int, adaptive: bool) -> Step | None:
+    """The solution to compare the best one with: of those with an indicator that is well apart the least.
+
+    Adaptive ones that are as good may have the same error in cells that both have, which their difference does not show.
+    coarse: the number of steps on the way to the first cells, which are taken where they are not much worse.
+    """
+    size = max(best.found.relative, 1e-300)
+    ratios = {step: step.found.relative / size for step in steps if step is not best}
+    if adaptive:
+        ratios = {step: ratio for step, ratio in ratios.items() if not RELIABLE < ratio < 1.0 / RELIABLE}
+    fine = [step for step in ratios if step not in steps[:coarse]]
+    near = [step for step in ratios if ratios[step] * LEAST < 1.0]
+    return min(fine or near, key=lambda step: step.found.relative, default=None)
+
+
+def comparison(problem: Problem, best: Step, other: Step, reliable: float = RELIABLE, least: float = LEAST) -> Comparison:
+    """The errors of a solution estimated from its difference to another one.
+
+    Where errors are in proportion to the indicators, with ratio ρ = η/η' of the solution to the other, ‖u - u'‖ is at least
+    (1/ρ - 1) ‖e‖ for the better one of the two, and (1 - 1/ρ) ‖e‖ for the worse (the saturation assumption: Bank and Weiser,
+    Math. Comp. 44 (1985) 283-301). In L2 errors fall less evenly, as those of cells that were not refined are
+    felt elsewhere: the root of a factor below one is taken (with it estimates were a sixth of the error or more, after any step
+    on fronts, peaks, waves and corners). reliable: the largest ratio of the smaller to the larger indicator; least: the least
+    factor of the difference, as errors of very different meshes are not in proportion.
+    """
+    ratio = best.found.relative / max(other.found.relative, 1e-300)
+    smaller = min(ratio, 1.0 / max(ratio, 1e-300))
+    factor = 1.0 if smaller > reliable else (max(ratio / (1.0 - ratio), least) if ratio < 1.0 else 1.0 / (1.0 - smaller))
+    finer = max(best, other, key=lambda step: step.mesh.partition.count)
+    rule = finer.mesh.geometry.quadrature(finer.mesh.degrees, CELL_POINTS)
+    frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
+    device = best.network.coefficients.device
+    u, v = (evaluate(one.network, torch.as_tensor(rule.points).to(device), frame) for one in (best, other))
+    weights = torch.as_tensor(rule.weights).to(device)
+    assert u.gradient is not None
+    assert v.gradient is not None
+
+    def norm(values: Tensor) -> float:
+        return math.sqrt(float(weights @ values.square().reshape(len(weights), -1).sum(1)))
+
+    cells = best.mesh.geometry  # those too narrow to be cut have the same error in both solutions
+    narrow = cells.active & ((cells.high - cells.low).max(axis=1) <= cells.smallest)
+    stuck = float(np.linalg.norm(best.found.cells[narrow]))
+    estimates, differences = {}, []
+    for k, name in enumerate(problem.unknowns):
+        l2, size = norm(u.value[:, k] - v.value[:, k]), norm(u.value[:, k])
+        h1, slopes = norm(u.gradient[:, k] - v.gradient[:, k]), norm(u.gradient[:, k])
+        differences.append(l2 / size if size > 0.0 else math.nan)
+        l2, h1 = max(factor, math.sqrt(factor)) * l2, math.hypot(factor * h1, stuck)
+        relative = [a / b if b > 0.0 else math.nan for a, b in ((l2, size), (h1, slopes))]
+        estimates[name] = Estimate(l2, relative[0], h1, relative[1], COMPARISON)
+    return Comparison(estimates, smaller <= reliable, max(differences), 1.0)
