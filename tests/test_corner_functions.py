@@ -30,8 +30,9 @@ def poisson(domain: Domain, source: float = 1.0) -> Problem:
     return Problem(domain, lambda u: -laplacian(u), source, (dirichlet(0.0),))
 
 
-def test_derivatives_of_corner_functions_are_those_of_autograd() -> None:
-    functions = CornerFunctions((0.3, -0.2), (0.8, 0.5, -0.6, 1.1), 4.0, POWERS)
+@pytest.mark.parametrize("far", [0.0, 0.7])
+def test_derivatives_of_corner_functions_are_those_of_autograd(far: float) -> None:
+    functions = CornerFunctions((0.3, -0.2), (0.8, 0.5, -0.6, 1.1), 4.0, POWERS, far=far)
     points = (torch.rand(20, 2, dtype=torch.float64) + 0.5).requires_grad_()
     full = functions.jet(points, Frame(("x", "y"), Derivatives.FULL))
     summed = functions.jet(points, Frame(("x", "y"), Derivatives.SUMMED))

@@ -11,6 +11,7 @@ import pytest
 
 import pdekan as pk
 from pdekan.domains.combinations import planar
+from pdekan.training.corner_terms import singularities
 from pdekan.training.edge_jumps import jumps_on_edges
 from pdekan.training.hole_terms import hole_functions
 
@@ -62,7 +63,40 @@ def test_a_small_hole_off_the_middle() -> None:
     assert solution.errors["u"].h1_seminorm_relative < 1e-5
 
 
-def test_large_and_elliptic_holes_are_left_to_the_network() -> None:
-    for hole in (pk.disk((0.1, 0.0), 0.5), pk.ellipse((0.0, 0.0), (0.02, 0.01))):
-        problem = pk.Problem(pk.difference(pk.disk(), hole), lambda u: pk.laplacian(u), 0.0, [pk.dirichlet(0.0)])
+def test_holes_of_any_form_have_functions_about_their_centroids() -> None:
+    outer = pk.box(x=(-1, 1), y=(-1, 1))
+    for hole, center in (
+        (pk.disk((0.1, 0.0), 0.5), (0.1, 0.0)),
+        (pk.ellipse((0.0, 0.2), (0.02, 0.01)), (0.0, 0.2)),
+        (pk.polygon([(0, 0), (0.3, 0), (0, 0.3)]), (0.1, 0.1)),
+    ):
+        problem = pk.Problem(pk.difference(outer, hole), lambda u: pk.laplacian(u), 0.0, [pk.dirichlet(0.0)])
+        (functions,) = hole_functions(problem)
+        assert functions.point == pytest.approx(center, abs=1e-3)
+
+
+def test_no_functions_without_a_hole_or_where_its_centroid_is_in_the_domain() -> None:
+    bent = pk.polygon([(0, 0), (0.9, 0), (0.9, 0.1), (0.1, 0.1), (0.1, 0.9), (0, 0.9)])
+    for domain in (PLATE, pk.difference(pk.box(x=(-1, 1), y=(-1, 1)), bent)):
+        problem = pk.Problem(domain, lambda u: pk.laplacian(u), 0.0, [pk.dirichlet(0.0)])
         assert hole_functions(problem) == ()
+
+
+def test_a_corner_of_a_hole() -> None:
+    """Im ((z - P) / (z - Q))^(2/3) is harmonic, singular at a corner P of the hole, and jumps between P and Q in the hole."""
+
+    def exact(x: Any, y: Any) -> Any:
+        (px, py), (qx, qy) = (0.4, 0.4), (0.52, 0.5)
+        real = (x - px) * (x - qx) + (y - py) * (y - qy)
+        imaginary = (y - py) * (x - qx) - (x - px) * (y - qy)
+        ratio = ((x - px) ** 2 + (y - py) ** 2) / ((x - qx) ** 2 + (y - qy) ** 2)
+        return ratio ** (1 / 3) * pk.sin(pk.atan2(imaginary, real) * (2 / 3))
+
+    domain = pk.difference(PLATE, pk.box(x=(0.4, 0.6), y=(0.4, 0.6)))
+    problem = pk.Problem(domain, lambda u: pk.laplacian(u), 0.0, [pk.dirichlet(pk.EXACT)], exact=exact)
+    (corner,) = (one for one in singularities(problem) if one.point == pytest.approx((0.4, 0.4)))
+    assert corner.exponents[0] == pytest.approx(2 / 3)
+    assert 0.0 < corner.functions[0].far < 0.2
+    solution = pk.solve(problem, training=pk.TrainingOptions(tolerance=1e-6), estimate=False)
+    assert solution.errors is not None
+    assert solution.errors["u"].h1_seminorm_relative < 1e-7

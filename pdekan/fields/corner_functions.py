@@ -6,6 +6,9 @@ With z = x + iy they are the real and imaginary parts of f = z^a z̄^b, a = (λ 
 
 The Laplacian is 4 a b |z|^-2 f, zero for μ = λ without any cancellation. Where λ is an integer, and r^λ cos λθ a polynomial,
 solutions have the parts of f log z instead. λ and μ may have the same imaginary part, as in elasticity.
+
+f jumps on the ray opposite to the corner. Where that would meet the domain, f is one of w = z / (1 + z/q), which is cut from 0
+to -q alone: a conformal map, so that harmonic functions remain so.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ class CornerFunctions:
     With a logarithm they are the parts of f (log r + iθ), as r^λ (log r sin μθ + θ cos μθ). r and θ are those of the image
     M (x - point); the matrix M = (m₁₁, m₁₂, m₂₁, m₂₂) turns the bisector of the corner to the first axis. θ is measured from
     the corner's first side: it is 0 there and `opening` on the second side, and jumps on the ray opposite to the bisector.
-    outputs: of a network, which the functions are added to; all of them where none is named.
+    outputs: of a network, which the functions are added to; all of them where none is named. far: q; 0 for a whole ray.
     """
 
     point: tuple[float, float]
@@ -46,6 +49,7 @@ class CornerFunctions:
     opening: float
     powers: tuple[Power, ...]
     outputs: tuple[int, ...] = ()
+    far: float = 0.0
 
     @property
     def count(self) -> int:
@@ -59,7 +63,7 @@ class CornerFunctions:
         a, b, c = self._exponents(points)
         z = (points - points.new_tensor(self.point)) @ torch.stack([c.real, c.imag], dim=1)
         z = torch.complex(z[:, 0], z[:, 1])
-        z = torch.where(z.abs() < CLOSEST, CLOSEST, z)[:, None]
+        z, slope, bend = self._mapped(torch.where(z.abs() < CLOSEST, CLOSEST, z)[:, None])
         f = torch.exp((a + b) * z.abs().log() + 1j * (a - b) * (z.angle() + 0.5 * self.opening))
         logarithmic = torch.tensor([power.logarithm for power in self.powers], device=f.device)
         less = torch.where(logarithmic, f, 0.0)  # z ∂f of a logarithm
@@ -67,10 +71,12 @@ class CornerFunctions:
         first, conjugate = (a * f + less) / z, b / z.conj() * f
         gradient = second = None
         if frame.level >= Derivatives.GRADIENT:
-            gradient = self._parts(c * first[..., None] + c.conj() * conjugate[..., None])
+            gradient = self._parts(c * (slope * first)[..., None] + (c * slope[..., None]).conj() * conjugate[..., None])
         if frame.level >= Derivatives.SUMMED:
             zz = (a * (a - 1.0) * f + (2.0 * a - 1.0) * less) / z**2
             zc, cc = b / z.conj() * first, (b - 1.0) / z.conj() * conjugate
+            zz, zc = slope**2 * zz + bend * first, (slope * slope.conj()).real * zc
+            cc = slope.conj() ** 2 * cc + bend.conj() * conjugate
             i, j = ([0, 0, 1], [0, 1, 1]) if frame.is_full else ([0, 1], [0, 1])
             both, mixed = c[i] * c[j], (c[i] * c[j].conj()).real
             if frame.level is Derivatives.SUMMED:
@@ -78,6 +84,13 @@ class CornerFunctions:
                 both = torch.where(both.abs() < 1e-14 * mixed, 0.0, both)  # the Laplacian of an image that keeps angles
             second = self._parts(both * zz[..., None] + 2.0 * mixed * zc[..., None] + both.conj() * cc[..., None])
         return Jet(frame, self._parts(f[..., None])[..., 0], gradient, second)
+
+    def _mapped(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """w and its first and second derivative."""
+        if not self.far:
+            return z, torch.ones_like(z), torch.zeros_like(z)
+        s = 1.0 + z / self.far
+        return z / s, s**-2, -2.0 / self.far * s**-3
 
     def _exponents(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """a and b ``(T,)``, and the images ``(2,)`` of the axes as complex numbers."""

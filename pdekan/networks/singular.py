@@ -116,7 +116,8 @@ def _corner_functions(stored: Mapping[str, Any]) -> CornerFunctions:
         for order, frequency, sine, log, *rest in stored["powers"]
     )
     outputs = tuple(map(int, stored.get("outputs", ())))
-    return CornerFunctions(tuple(stored["point"]), tuple(stored["matrix"]), float(stored["opening"]), powers, outputs)
+    far = float(stored.get("far", 0.0))
+    return CornerFunctions(tuple(stored["point"]), tuple(stored["matrix"]), float(stored["opening"]), powers, outputs, far)
 
 
 def _plane_functions(stored: Mapping[str, Any]) -> PlaneFunctions:

@@ -25,7 +25,8 @@ class Sampling:
 
     grading: of the coordinates in which they are laid evenly (see `networks.grading`), on a box: as many in all, and along
     every axis in proportion to the lengths that fit along it. narrow: places on a box about which cells are as short as the
-    places are wide, and four times as long from one to the next, where coordinates are not graded.
+    places are wide, and four times as long from one to the next, where coordinates are not graded. on_face: points on a face
+    that is no box's, at least: functions of the corners of a small hole vary along it.
     """
 
     cells: int
@@ -34,6 +35,7 @@ class Sampling:
     seed: int
     grading: Tensor | None = None
     narrow: tuple[NarrowPlace, ...] = ()
+    on_face: int = 0
 
     def inside(self, domain: Domain) -> Quadrature:
         """The points in a domain."""
@@ -46,7 +48,9 @@ class Sampling:
     def on(self, domain: Domain, face: str, count: int, seed: int) -> Quadrature:
         """The points on one of its faces."""
         if not isinstance(domain, Box):
-            return domain.face(face, self.cells, self.order, count, seed)
+            rule = domain.face(face, self.cells, self.order, count, seed)
+            finer = math.ceil(self.on_face / len(rule.points))
+            return rule if finer <= 1 else domain.face(face, finer * self.cells, self.order, count, seed)
         if self.grading is None:
             return domain.face(face, self.cells_along(domain), self.order, count, seed)
         return moved(domain.face(face, self._along(), self.order, count, seed), domain, self.grading)

@@ -45,16 +45,17 @@ class CornerRule:
 
     most: corners of a domain; one with more is a curve that was sampled, whose corners are none of the solution's.
     highest: the largest exponent λ; above it functions are smooth enough for the network; elastic: of displacements, which
-    have four functions each. more: how many powers of r above λ,
-    where there is more than a constant reaction. whole: exponents this near to an integer count as
-    integers. beside: where the equation is looked at, on the bisector, relative to the size of the domain. rays: points at
-    which the ray opposite to the bisector is to lie outside of the domain, relative to its size.
+    have four functions each. more: how many powers of r above λ, where there is more than a constant reaction; bent: where the
+    sides of the image are curved. whole: exponents this near to an integer count as integers. beside: where the equation is
+    looked at, on the bisector, relative to the size of the domain. rays: points at which it is asked whether the ray opposite
+    to the bisector meets the domain.
     """
 
     most: int = 60
     highest: float = 8.0
     elastic: float = 4.0
     more: int = 2
+    bent: int = 4
     whole: float = 1e-6
     beside: float = 1e-7
     rays: int = 400
@@ -169,26 +170,26 @@ def _planar(domain: Domain) -> Planar | None:
 def _singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> Singularity | None:
     kinds = [_has_slope(problem, side) for side in corner.sides]
     principal = _principal(problem, domain, corner, rule)
-    if None in kinds or principal is None or _is_crossed(domain, corner, rule):
+    if None in kinds or principal is None:
         return None
     matrix, lower = principal
     opening, matrix = _turned(corner, matrix)
+    far = _far(domain, corner, matrix, rule)
     different = kinds[0] != kinds[1]
     steps = ((k - 0.5 if different else float(k)) * math.pi / opening for k in itertools.count(1))
     orders, straight = list(itertools.takewhile(lambda step: step <= rule.highest, steps)), _are_straight(domain, corner)
     if not straight or is_compatible(problem, corner):  # then there are no logarithms beside the polynomials
         orders = [order for order in orders if not _is_whole(order, rule)]
-    lower = lower if straight else Lower.GENERAL
-    powers = [*_powers(orders, bool(kinds[0]), lower, rule)]
+    lower = Lower.GENERAL if not straight or (far and lower is Lower.REACTION) else lower
+    powers = [*_powers(orders, bool(kinds[0]), lower, bool(far), rule)]
     given = data_exponents(problem, domain, corner) if straight else []
-    powers += [
-        Power(order + m, frequency, sine)
-        for order in given
-        for m in range(rule.more + 1)
-        for frequency in ([order + m] if lower is Lower.NONE else [order + m - 2 * b for b in range(m + 1)])
-        for sine in (False, True)
-    ]
-    return _at_corner(domain, corner, (opening, matrix), [*orders, *given], powers)
+    given = [next((order for order in orders if abs(order - one) < rule.whole), one) for one in given]
+    for one in given:
+        for m in range(rule.more + 1):
+            frequencies = [one + m] if lower is Lower.NONE else [one + m - 2 * b for b in range(m + 1)]
+            every = (Power(one + m, frequency, sine) for frequency in frequencies for sine in (False, True))
+            powers += [power for power in every if not _is_known(power, powers, rule)]
+    return _at_corner(domain, corner, (opening, matrix, far), sorted({*orders, *given}), powers)
 
 
 def _elastic_singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> Singularity | None:
@@ -200,10 +201,10 @@ def _elastic_singularity(problem: Problem, domain: Planar, corner: Corner, rule:
     slopes = [cast("Tensor", term.linearised(term.zero())[1].second) for term in every]
     parts = [[tensors(term, slope[:, j])[0].numpy() for j in (0, 1)] for term, slope in zip(every, slopes, strict=True)]
     kappa = elastic_corners.kappa(parts)
-    if kappa is None or not _are_straight(domain, corner) or _is_crossed(domain, corner, rule):
+    opening, matrix = _turned(corner, np.eye(2))
+    if kappa is None or not _are_straight(domain, corner) or _far(domain, corner, matrix, rule):
         return None
     free = [_has_slope(problem, side) for side in corner.sides]
-    opening, matrix = _turned(corner, np.eye(2))
     orders: list[complex] = []
     if None not in free:
         every_order = elastic_corners.exponents(opening, (bool(free[0]), bool(free[1])), kappa, rule.elastic)
@@ -212,15 +213,16 @@ def _elastic_singularity(problem: Problem, domain: Planar, corner: Corner, rule:
     further = (order + m for order in given for m in range(rule.more + 1))
     orders += [order for order in further if not any(abs(order - one) < rule.whole for one in orders)]
     powers = [power for order in orders for power in elastic_corners.powers(order)]
-    return _at_corner(domain, corner, (opening, matrix), [order.real for order in orders], powers)
+    return _at_corner(domain, corner, (opening, matrix, 0.0), [order.real for order in orders], powers)
 
 
 def _at_corner(
-    domain: Planar, corner: Corner, image: tuple[float, Array], orders: Sequence[float], powers: Sequence[Power]
+    domain: Planar, corner: Corner, image: tuple[float, Array, float], orders: Sequence[float], powers: Sequence[Power]
 ) -> Singularity | None:
-    """The functions of a corner with its image; None where there are none."""
-    m = tuple(float(one) for one in (image[1] / domain.size).ravel())
-    functions = CornerFunctions(corner.point, (m[0], m[1], m[2], m[3]), image[0], tuple(powers))
+    """The functions of a corner; None where there are none. image: opening, matrix and end of the cut."""
+    opening, matrix, far = image
+    m = tuple(float(one) for one in (matrix / domain.size).ravel())
+    functions = CornerFunctions(corner.point, (m[0], m[1], m[2], m[3]), opening, tuple(powers), far=far)
     return Singularity(corner.point, corner.angle, tuple(sorted(orders)), (functions,)) if powers else None
 
 
@@ -230,31 +232,35 @@ def _beside(domain: Planar, corner: Corner, rule: CornerRule) -> Array:
     return np.array(corner.point) + rule.beside * domain.size * np.array([math.cos(middle), math.sin(middle)])
 
 
-def _powers(orders: list[float], slope: bool, lower: Lower, rule: CornerRule) -> Iterator[Power]:
-    """The functions of some exponents, each once. slope: whether the slope is given on the first side.
+def _powers(orders: list[float], slope: bool, lower: Lower, bent: bool, rule: CornerRule) -> Iterator[Power]:
+    """The functions of some exponents, each once. slope: whether the slope is given on the first side. bent: whether the sides
+    of the image are, so that further powers are needed.
 
     Where an exponent is an integer, its function is a polynomial, but a source may make a logarithm beside it.
     """
     found: list[Power] = []
     for exponent in orders:
         whole = _is_whole(exponent, rule)
-        for m in (0,) if whole else _further(exponent, lower, rule):
-            every = (exponent + m - 2 * b for b in range(m + 1))
+        for m in (0,) if whole else _further(exponent, lower, bent, rule):
+            every = (exponent + m - 2 * b for b in range(m + 1 if lower is Lower.GENERAL else 1))
             for frequency in (exponent,) if lower is Lower.REACTION else map(abs, every):
-                for sine in (True, False) if m and lower is Lower.GENERAL else (not slope,):
+                for sine in (True, False) if m and (bent or lower is Lower.GENERAL) else (not slope,):
                     power = Power(exponent + m, frequency, sine, whole)
-                    known = any(np.allclose(power[:2], one[:2], atol=rule.whole) and power[2:] == one[2:] for one in found)
-                    if not known:
-                        found.append(power)
+                    found += [] if _is_known(power, found, rule) else [power]
     yield from found
 
 
-def _further(exponent: float, lower: Lower, rule: CornerRule) -> range:
+def _is_known(power: Power, powers: Sequence[Power], rule: CornerRule) -> bool:
+    return any(np.allclose(power[:2], one[:2], atol=rule.whole) and power[2:] == one[2:] for one in powers)
+
+
+def _further(exponent: float, lower: Lower, bent: bool, rule: CornerRule) -> range:
     """The powers of r above an exponent that functions are taken for."""
     highest = int(rule.highest - exponent)
-    return {
-        Lower.NONE: range(1), Lower.REACTION: range(0, highest + 1, 2), Lower.GENERAL: range(min(rule.more, highest) + 1),
-    }[lower]  # fmt: skip
+    if lower is Lower.REACTION:
+        return range(0, highest + 1, 2)
+    most = rule.more if lower is Lower.GENERAL else rule.bent if bent else 0
+    return range(min(most, highest) + 1)
 
 
 def _is_whole(exponent: float, rule: CornerRule) -> bool:
@@ -310,12 +316,16 @@ def _turned(corner: Corner, matrix: Array) -> tuple[float, Array]:
     return opening, rotation @ matrix
 
 
-def _is_crossed(domain: Planar, corner: Corner, rule: CornerRule) -> bool:
-    """Whether the ray opposite to a corner's bisector meets the domain, where the functions would jump."""
-    middle = corner.first + 0.5 * corner.angle
-    steps = domain.size * 1.5 * (np.arange(rule.rays) + 0.5)[:, None] / rule.rays
-    points = np.array(corner.point) - steps * np.array([math.cos(middle), math.sin(middle)])
-    return bool((domain.distance(points) > SAME * domain.size).any())
+def _far(domain: Planar, corner: Corner, matrix: Array, rule: CornerRule) -> float:
+    """The distance in the image, relative to the domain's size, at which the cut of the functions is to end.
+
+    Half of that of the first point of the domain on the ray opposite to the image's bisector; 0 where there is none.
+    """
+    ray = -np.linalg.inv(matrix)[:, 0]
+    steps = domain.size * 1.5 * (np.arange(rule.rays) + 0.5) / rule.rays
+    points = np.array(corner.point) + steps[:, None] * ray / np.linalg.norm(ray)
+    meets = np.flatnonzero(domain.distance(points) > SAME * domain.size)
+    return 0.5 * float(steps[meets[0]] / np.linalg.norm(ray) / domain.size) if len(meets) else 0.0
 
 
 def _are_straight(domain: Planar, corner: Corner) -> bool:

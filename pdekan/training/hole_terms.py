@@ -1,7 +1,7 @@
-"""The functions by which solutions vary near small round holes, where a network of the whole domain has no room for them.
+"""The functions by which solutions vary about holes: those of Laurent's series, for which a smooth network has no room.
 
-Outside of a circle of radius R a harmonic function is a smooth one and c log(r/R) + Σ_k (R/r)^k (a_k cos kθ + b_k sin kθ)
-(Laurent's series). A reaction adds r² log r and further even powers.
+Outside of a circle of radius R a harmonic function is a smooth one and c log(r/R) + Σ_k (R/r)^k (a_k cos kθ + b_k sin kθ);
+about another hole these come near it (Runge's theorem). A reaction adds r² log r and further even powers.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from pdekan.domains.arcs import EllipseArc
-from pdekan.domains.planar import Planar
+from pdekan.domains.planar import SAME, Planar
+from pdekan.domains.quadrature import Array
 from pdekan.fields.corner_functions import CornerFunctions, Power
 from pdekan.fields.jets import Derivatives
 from pdekan.problems.problem import Problem
@@ -22,22 +23,21 @@ from pdekan.residuals.terms import equation_terms
 
 @dataclass(frozen=True)
 class HoleRule:
-    """small: radius of a hole, relative to the size of the domain, below which functions are taken; most: holes of a domain.
-
-    orders: k up to which terms of the series are taken. round: how far an arc may be from a circle.
+    """most: holes of a domain, above which none has functions. orders: k up to which terms of the series are taken. points: of
+    an arc, for area and centroid of a hole. inside: how far its centroid is to be from the domain, relative to its radius.
     """
 
-    small: float = 0.1
     most: int = 20
-    orders: int = 6
-    round: float = 1e-9
+    orders: int = 8
+    points: int = 33
+    inside: float = 0.1
 
 
 RULE = HoleRule()
 
 
 def hole_functions(problem: Problem, rule: HoleRule = RULE) -> tuple[CornerFunctions, ...]:
-    """Functions about every small round hole of a planar domain, for one equation k Δu + … = f of one unknown."""
+    """Functions about every hole of a planar domain, for one equation k Δu + … = f of one unknown."""
     domain = problem.domain
     if not isinstance(domain, Planar) or len(problem.equations) != 1 or len(problem.unknowns) != 1 or problem.interfaces:
         return ()
@@ -55,13 +55,27 @@ def hole_functions(problem: Problem, rule: HoleRule = RULE) -> tuple[CornerFunct
 
 
 def _holes(domain: Planar, rule: HoleRule) -> Iterator[tuple[tuple[float, float], float]]:
-    """Center and radius of the small circles that the domain is all around of."""
-    turned: dict[tuple[tuple[float, float], float], float] = {}
-    for arc in domain.arcs:
-        if isinstance(arc, EllipseArc):
-            a, b = math.hypot(*arc.u), math.hypot(*arc.v)
-            if abs(a - b) <= rule.round * a and a < rule.small * domain.size:
-                turned[arc.center, a] = turned.get((arc.center, a), 0.0) + arc.last - arc.first
-    for circle, angle in turned.items():
-        if abs(angle + 2.0 * math.pi) < rule.round:  # clockwise, with the domain on the left
-            yield circle
+    """Centroid and radius, of a circle of the same area, of the holes around whose centroids there is nothing of the domain."""
+    for loop in _loops(domain, rule):
+        x, y = loop.T
+        cross = x[:-1] * y[1:] - x[1:] * y[:-1]
+        area = 0.5 * float(cross.sum())
+        if area >= 0.0:  # counterclockwise, with the domain on the left: an outer boundary
+            continue
+        center = ((loop[:-1] + loop[1:]) * cross[:, None]).sum(0) / (6.0 * area)
+        radius = math.sqrt(-area / math.pi)
+        if float(domain.distance(center[None])[0]) < -rule.inside * radius:
+            yield (float(center[0]), float(center[1])), radius
+
+
+def _loops(domain: Planar, rule: HoleRule) -> Iterator[Array]:
+    """Points ``(n, 2)`` along every closed curve of the boundary, the first one again at the end."""
+    left = [arc.at(np.linspace(*arc.span, rule.points)) for arc in domain.arcs]
+    while left:
+        loop = [left.pop(0)]
+        while np.linalg.norm(loop[-1][-1] - loop[0][0]) > SAME * domain.size:
+            near = [k for k, points in enumerate(left) if np.linalg.norm(points[0] - loop[-1][-1]) <= SAME * domain.size]
+            if not near:
+                return
+            loop.append(left.pop(near[0]))
+        yield np.concatenate(loop)

@@ -20,6 +20,9 @@ POINTS_PER_COEFFICIENT = 1.5
 # … and in the plane points an axis for each interval of the outer splines, of a degree up to 4 and above: with one the error of
 # the outer splines is up to two hundred times larger than with these (tests/benchmarks/slopes.md).
 POINTS_PER_INTERVAL = {True: 3, False: 2}
+# … and points on a face for each function of a singular point beside it: with a fifth as many a solution about a square hole
+# was wrong by 3e-4 between the points on its sides.
+POINTS_PER_FUNCTION = 2
 # Points inside at most, by dimension: a bound on time and memory, far above what the networks of the schedules need.
 MAX_POINTS = {1: 100_000, 2: 250_000, 3: 100_000}
 # Bytes that a point takes for each unknown and parameter: with its jets 3500, as much again for the rows of a step beside
@@ -39,7 +42,8 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
     wanted = problem.training.points
     if wanted is None:  # a point has a row for every equation
         each = POINTS_PER_WAVE_PARAMETER if stage.waves else POINTS_PER_PARAMETER
-        wanted = max(200, math.ceil(each * stage.parameters(d) / max(1, len(problem.equations))))
+        parameters = stage.parameters(d) + sum(one.count for one in problem.singular)
+        wanted = max(200, math.ceil(each * parameters / max(1, len(problem.equations))))
     else:
         megabytes = problem.training.memory or DEFAULT_MEGABYTES
         wanted = min(wanted, math.ceil(1e6 * megabytes / (BYTES_A_POINT * len(problem.sought))))
@@ -53,7 +57,8 @@ def training_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
     cells = stage.intervals[0] if stage.intervals else 4
     cells *= math.ceil(axis / (cells * MAX_ORDER))
     cells = max(1, min(cells, axis // 2))
-    return Sampling(cells, math.ceil(axis / cells), 0, seed, narrow=problem.narrow)
+    on_face = math.ceil(POINTS_PER_FUNCTION * max((one.count for one in problem.singular), default=0))
+    return Sampling(cells, math.ceil(axis / cells), 0, seed, narrow=problem.narrow, on_face=on_face)
 
 
 def own_points(problem: Problem, stage: Stage, seed: int) -> Sampling:
