@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from packaging.specifiers import SpecifierSet
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 CONDA_NAMES = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
@@ -49,6 +51,14 @@ def test_versions_agree() -> None:
     version = PROJECT["project"]["version"]
     assert f'version: "{version}"' in (ROOT / "packaging" / "conda" / "meta.yaml").read_text("utf-8")
     assert f"version: {version}" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_the_locked_versions_are_within_the_bounds() -> None:
+    lines = (ROOT / "packaging" / "tests.txt").read_text("utf-8").splitlines()
+    locked = dict(re.fullmatch(r"([a-z0-9-]+)==([^ ]+)", line).groups() for line in lines if not line.startswith("#"))  # type: ignore[union-attr]
+    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]
+    for name, limits in map(bounds, wanted):
+        assert SpecifierSet(limits).contains(locked[name]), name
 
 
 def test_links_of_the_readme_are_absolute_on_the_package_index() -> None:
