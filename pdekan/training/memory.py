@@ -48,11 +48,13 @@ def _of_rows(rows: int, width: int, numbers: int) -> float:
 
 
 def _at_a_point(stage: Stage, dimension: int) -> int:
-    """Numbers at a point of a KAN: local bases and activations, with their derivatives."""
+    """Numbers at a point of a KAN: local bases and activations, with their derivatives. Of other networks none are counted."""
+    if stage.kind != "kan":
+        return 0
     numbers = 0
     for (a, b), k, n in zip(pairwise(stage.widths(dimension)), stage.degree, stage.intervals, strict=True):
         numbers += 3 * a * (k + 1) + min(a * b * (k + 1), 3 * a * (k + n)) + 3 * a * b
-    return numbers if stage.kind == "kan" else 0
+    return numbers
 
 
 def _beside(stage: Stage, dimension: int) -> float:
