@@ -111,6 +111,7 @@ def test_a_block_of_rows_fits_into_what_is_allowed() -> None:
     rows = [block(parameters, stage, 2, megabytes) for megabytes in (100.0, 200.0, None)]
     assert 0 < rows[0] < rows[1] < rows[2]
     assert memory(poisson(2, memory=60.0), stage) <= 60e6 < memory(poisson(2), stage)
+    assert memory(poisson(2, memory=60.0), Stage("mlp", (10,))) <= 60e6
 
 
 def test_too_little_memory_is_refused_with_what_is_needed() -> None:

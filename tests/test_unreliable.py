@@ -124,25 +124,30 @@ def test_parameters_that_are_determined_are_not_doubted() -> None:
     assert undetermined(trainer._objective(state.result(), state)) == []
 
 
-LINE = pk.box(x=(0, 1))
+LINE, SQUARE = pk.box(x=(0, 1)), pk.box(x=(0, 1), y=(0, 1))
 SEVERAL = {
     "Bratu": Problem(LINE, lambda u: laplacian(u) + pk.exp(u), 0.0, (dirichlet(0.0),)),
+    "Bratu in the plane": Problem(SQUARE, lambda u: laplacian(u) + 5.0 * pk.exp(u), 0.0, (dirichlet(0.0),)),
     "u'' + u³ = 0": Problem(LINE, lambda u: laplacian(u) + u**3, 0.0, (dirichlet(0.0),)),
 }
 SINGLE = {
     "monotone": Problem(LINE, lambda u: laplacian(u) - u**3, 1.0, (dirichlet(0.0),)),
+    "monotone in the plane": Problem(SQUARE, lambda u: laplacian(u) - u**3, 1.0, (dirichlet(0.0),)),
     "linear": Problem(LINE, lambda u: laplacian(u), 1.0, (dirichlet(0.0),)),
 }
 
 
 @pytest.mark.parametrize("name", SEVERAL)
 def test_other_solutions_of_nonlinear_problems_are_reported(name: str) -> None:
-    """Bratu's problem has a second solution of maximum 4.09 (u'' + e^u = 0); u'' + u³ = 0 has 0 and others."""
-    solution = pk.solve(SEVERAL[name])
-    assert solution.status == "converged" or name != "Bratu"  # zero has no relative error
+    """Bratu's problem has a second solution of maximum 4.09 (u'' + e^u = 0); u'' + u³ = 0 has 0 and others.
+
+    In the plane Δu + 5 e^u = 0 has solutions of maximum 0.56 and 2.85.
+    """
+    solution = pk.solve(SEVERAL[name], training=pk.TrainingOptions(tolerance=1e-3))
+    assert solution.status == "converged" or name == "u'' + u³ = 0"  # zero has no relative error
     assert "the problem has another solution, which differs by" in solution.reason
 
 
 @pytest.mark.parametrize("name", SINGLE)
 def test_a_single_solution_has_no_other(name: str) -> None:
-    assert "another solution" not in pk.solve(SINGLE[name]).reason
+    assert "another solution" not in pk.solve(SINGLE[name], training=pk.TrainingOptions(tolerance=1e-3)).reason

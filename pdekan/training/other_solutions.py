@@ -1,12 +1,12 @@
 """Whether a nonlinear problem has another solution: a small space of functions is solved in from starts far from the one found.
 
-Boundary value problems in one dimension are looked at, without parameters or data. In two, starts like these led back to the
-solution that was known.
+Boundary value problems in one and two dimensions are looked at, without parameters or data.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -32,13 +32,14 @@ from pdekan.training.points import own_points, validation_points
 
 @dataclass(frozen=True)
 class Probe:
-    """How far starts lie from the solution, in its sizes, or in ones where it is smaller; the relative residual below which a
-    function counts as a solution, and the relative difference above which it is another one; the seconds after which no start
-    is made.
+    """How far starts lie from the solution, in its sizes, or in ones where it is smaller; by dimension the splines or waves of
+    the space and the relative residual below which a function of it counts as a solution; the relative difference above which
+    it is another one; the seconds of the processor after which no start is made.
     """
 
     heights: tuple[float, ...] = (3.0, -3.0, 10.0, -10.0)
-    residual: float = 1e-3
+    trial: tuple[int, ...] = (24, 16)
+    residual: tuple[float, ...] = (1e-3, 1e-2)
     difference: float = 0.1
     seconds: float = 1.0
 
@@ -48,7 +49,7 @@ def other_solution(problem: Problem, network: Network, probe: Probe = Probe()) -
     """The relative L2 difference of another solution from that of a network, None where none was found."""
     d = problem.domain.dimension
     if (
-        d > 1
+        d > len(probe.trial)
         or len(problem.unknowns) > 2
         or TIME in problem.domain.coordinates
         or not problem.equations
@@ -56,10 +57,10 @@ def other_solution(problem: Problem, network: Network, probe: Probe = Probe()) -
         or problem.data
     ):
         return None
-    small, stage = trial_network(problem, EstimateRule())
+    small, stage = trial_network(problem, EstimateRule(trial=probe.trial))
     sampling = own_points(problem, stage, problem.training.seed)
     fitted = terms(problem, sampling)
-    clock = Clock(0.0, probe.seconds)
+    clock = Clock(0.0, probe.seconds, now=time.thread_time)
     objective = Objective(problem, small, fitted, problem.training.weights, None, clock.check)
     if objective.affine:
         return None
@@ -73,7 +74,7 @@ def other_solution(problem: Problem, network: Network, probe: Probe = Probe()) -
             guess = solved(problem, objective, list(_terms_of(problem, fitted[0], start)), theta)
             outcome = fit(objective, GaussNewton(ridge=1e-12), guess, 0, lambda step: None)
             found = objective.load(outcome.theta)
-            if validation.residuals(found).relative > probe.residual:
+            if validation.residuals(found).relative > probe.residual[d - 1]:
                 continue
             v = _values(found, problem, points)
             sizes = [math.sqrt(float((share @ one**2).sum())) for one in (u - v, u, v)]
