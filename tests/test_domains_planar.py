@@ -12,6 +12,7 @@ import shapely
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+import pdekan as pk
 from pdekan.domains.base import DomainError
 from pdekan.domains.box import Box, box
 from pdekan.domains.combinations import Combination, difference, intersection, planar, union
@@ -177,3 +178,50 @@ def test_curves_that_almost_touch_are_refused() -> None:
     """Which side is which there is decided by round-off: the area would be 0.14 instead of 0.23."""
     with pytest.raises(DomainError, match="almost touch"):
         intersection(annulus((0, 0.5), 0.2, 0.7), annulus((0, 1e-12), 0.2, 0.4))
+
+
+def coast(count: int) -> Polygon:
+    """A wavy closed line of many corners about the origin."""
+    angles = 2.0 * np.pi * np.arange(count) / count
+    radii = 1.0 + 0.1 * np.cos(10.0 * angles)
+    return polygon([(r * math.cos(a), r * math.sin(a)) for r, a in zip(radii, angles, strict=True)])
+
+
+def test_a_polygon_of_many_edges_has_as_many_points_as_one_of_few() -> None:
+    """Columns across many narrow strips: the area is exact, and integrals of smooth functions converge with the spacing."""
+    fine = coast(2000)
+    errors = []
+    for cells in (4, 16):
+        rule = fine.interior(cells, 5, 0, 0)
+        assert len(rule.points) < 8 * (cells * 5) ** 2  # each strip alone would have up to thirty times more
+        assert rule.weights.sum() == pytest.approx(fine.measure, rel=1e-13)
+        assert (rule.weights > 0.0).all()
+        assert shapely.contains_xy(fine._shape, rule.points).all()
+        # ∫ |x|² = ∮ |x|² x·n / 4 by the divergence theorem
+        boundary = [fine.face(face, 1, 2, 0, 0) for face in fine.faces]
+        x, w, n = (np.concatenate([getattr(one, part) for one in boundary]) for part in ("points", "weights", "normals"))
+        known = w @ ((x * n).sum(axis=1) * (x**2).sum(axis=1)) / 4.0
+        errors.append(abs(rule.weights @ (rule.points**2).sum(axis=1) - known) / known)
+    assert errors[0] < 1e-2
+    assert errors[1] < 1e-4
+
+
+def test_the_nearest_of_many_edges() -> None:
+    """Against each of them alone, the first of several at the same distance; far away, and for points that are not finite."""
+    shape = polygon([(0, 0), (2, 0), (2, 1), (1, 0.5), (0, 1), (0, 0.5), (0.7, 0.5), (0, 0.5)])  # with a slit
+    around = np.random.default_rng(0).uniform(-1.0, 3.0, (300, 2))
+    around = np.concatenate([around, [[2.0, 1.0], [0.3, 0.5], [1e6, 0.0], [np.nan, 0.0], [np.inf, 1.0]]])
+    distance, normals = shape.nearest(around)
+    each = np.stack([arc.distance(around[:-2]) for arc in shape.arcs])
+    np.testing.assert_allclose(distance[:-2], each.min(axis=0), rtol=1e-12, atol=1e-15)
+    assert np.isinf(distance[-2:]).all()
+    clear = np.sort(each, axis=0)[1] > each.min(axis=0) + 1e-9
+    expected = np.stack([arc.normal(0.0)[0] for arc in shape.arcs])[each.argmin(axis=0)]
+    np.testing.assert_allclose(normals[:-2][clear], expected[clear], atol=1e-12)
+
+
+def test_conditions_on_many_faces_are_one_term() -> None:
+    shape = coast(200)
+    problem = pk.Problem(shape, lambda u: pk.laplacian(u), 1.0, [pk.dirichlet(0.0)])
+    (one,) = problem.conditions[0].requirements(problem)
+    assert one.faces == shape.faces

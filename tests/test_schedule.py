@@ -14,7 +14,7 @@ from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions
 from pdekan.problems.parameters import Parameter
 from pdekan.problems.problem import Problem
 from pdekan.training.memory import block, memory
-from pdekan.training.points import training_points
+from pdekan.training.points import own_points, training_points
 from pdekan.training.schedule import FIRST_WAVES, Stage, is_open, stages
 
 
@@ -112,6 +112,17 @@ def test_a_block_of_rows_fits_into_what_is_allowed() -> None:
     assert 0 < rows[0] < rows[1] < rows[2]
     assert memory(poisson(2, memory=60.0), stage) <= 60e6 < memory(poisson(2), stage)
     assert memory(poisson(2, memory=60.0), Stage("mlp", (10,))) <= 60e6
+
+
+def test_more_points_than_fit_are_not_laid() -> None:
+    """And the solver's own trials take as many as they need, whatever the user asks for."""
+    stage, count = Stage("kan", (10,), (9, 9), (1, 32), "none"), {}
+    for megabytes in (100.0, 1000.0):
+        many = poisson(2, points=10**6, memory=megabytes)
+        sampling = training_points(many, stage, 0)
+        count[megabytes] = (sampling.cells * sampling.order) ** 2
+        assert own_points(many, stage, 0) == training_points(poisson(2), stage, 0)
+    assert count[100.0] < 20_000 < 100_000 < count[1000.0]
 
 
 def test_too_little_memory_is_refused_with_what_is_needed() -> None:
