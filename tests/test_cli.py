@@ -552,7 +552,7 @@ ENDLESS = (
 )
 
 
-def test_a_process_that_is_interrupted_can_go_on(workplace: Path) -> None:
+def test_a_process_that_is_interrupted_can_go_on(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with started("solve", "tiny.toml", "--output", "out", "--json", *ENDLESS) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
@@ -565,14 +565,13 @@ def test_a_process_that_is_interrupted_can_go_on(workplace: Path) -> None:
     assert "Traceback" not in err
     assert json.loads((workplace / "out" / "summary.json").read_text()) == summary
 
-    with started("solve", "tiny.toml", "--output", "out", "--json", "--resume", *QUICK) as again:
-        out, err = again.communicate(timeout=300)
-    assert again.returncode == 0, err
-    assert json.loads(out)["status"] == "converged"
-    assert json.loads(out)["iterations"] > summary["iterations"]
+    assert command("solve", "tiny.toml", "--output", "out", "--json", "--resume", *QUICK) == 0
+    resumed = json.loads(capsys.readouterr().out)
+    assert resumed["status"] == "converged"
+    assert resumed["iterations"] > summary["iterations"]
 
 
-def test_a_process_that_is_killed_can_go_on_from_its_checkpoint(workplace: Path) -> None:
+def test_a_process_that_is_killed_can_go_on_from_its_checkpoint(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     often = (
         "import functools\nfrom pdekan.runs import directory\n"
         "directory.Checkpoints = functools.partial(directory.Checkpoints, seconds=0.05)"
@@ -591,10 +590,8 @@ def test_a_process_that_is_killed_can_go_on_from_its_checkpoint(workplace: Path)
     assert left.iterations >= 1
     assert not (workplace / "out" / "summary.json").exists()
 
-    with started("solve", "tiny.toml", "--output", "out", "--json", "--resume", *QUICK) as again:
-        out, err = again.communicate(timeout=300)
-    assert again.returncode == 0, err
-    assert json.loads(out)["iterations"] > left.iterations
+    assert command("solve", "tiny.toml", "--output", "out", "--json", "--resume", *QUICK) == 0
+    assert json.loads(capsys.readouterr().out)["iterations"] > left.iterations
 
 
 def test_checkpoints_are_taken_and_replaced(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that tests look at but do not change."""
     folder = tmp_path_factory.mktemp("solved")
     (folder / "tiny.toml").write_text(TINY)
-    assert cli.main(["solve", str(folder / "tiny.toml"), "--output", str(folder / "run"), "--tolerance", "1e-5"]) == 0
+    assert (
+        cli.main(["solve", str(folder / "tiny.toml"), "--output", str(folder / "run"), "--tolerance", "1e-5", "--no-figures"])
+        == 0
+    )
     return folder / "run"
 
 

@@ -751,7 +751,7 @@ def test_a_method_goes_on_from_the_memory_of_any_step_to_the_bit(method: Method,
     straight, steps = minimised(None)
     kept = [k for k, step in enumerate(steps) if step.memory is not None]
     assert len(kept) >= 4
-    for k in kept:
+    for k in (kept[0], kept[len(kept) // 2], kept[-1]):
         again, seen = minimised(steps[k].memory)
         assert torch.equal(again.theta, straight.theta)
         assert (again.loss, again.steps, again.reason) == (straight.loss, straight.steps, straight.reason)
