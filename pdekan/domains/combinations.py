@@ -1,4 +1,4 @@
-"""Unions, intersections and differences of domains of the plane, or of space (`solids`), which may be nested.
+"""Unions, intersections and differences of domains of the plane, or of space (`solid_combinations`), which may be nested.
 
 All arcs of the parts are cut where they meet. A piece belongs to the boundary if the combination is on exactly one of its two
 sides, and is oriented so that this is its left. Whether a part is on a side of a piece is decided by the test for its inside
@@ -23,7 +23,7 @@ from pdekan.domains.box import Box
 from pdekan.domains.planar import PLANE, SAME, Planar
 from pdekan.domains.quadrature import Array
 from pdekan.domains.shapes import Polygon, Rectangle
-from pdekan.domains.solids import SolidCombination
+from pdekan.domains.solid_combinations import SolidCombination
 
 TOUCHING = 1e-7  # of the size: nearer cuts are identified; where curves touch, their intersection has half the digits
 CLOSED = 1e-5  # of the size: the largest gap between consecutive arcs

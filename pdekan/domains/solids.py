@@ -1,4 +1,4 @@
-"""Shapes of space: cylinders, tori, half-spaces, and unions, intersections and differences of them with balls and boxes."""
+"""Shapes of space: cylinders, tori and half-spaces, whose boundaries lie on surfaces of polynomials."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import math
 import operator
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Gt
 
-from pdekan.domains.ball import SPACE, Ball
+from pdekan.domains.ball import SPACE
 from pdekan.domains.base import Domain, DomainError
-from pdekan.domains.box import Box
 from pdekan.domains.polynomials import Polynomial, linear
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.domains.rays import Rays
@@ -183,7 +182,7 @@ class RoundCylinder(Solid):
 
     def _surfaces(self) -> list[Surface]:
         a = self._along
-        along, distance = linear(a, -float(a @ self.start)), _distance_squared(self.start)
+        along, distance = linear(a, -float(a @ self.start)), distance_squared(self.start)
         side = linear((0, 0, 0), self.radius**2) + distance.times(-1.0) + along * along
         reach, flat = self.radius * np.sqrt(np.maximum(1.0 - a**2, 0.0)), int(np.abs(a).argmax())
         back = along.times(-1.0) + linear((0, 0, 0), self.length)
@@ -233,7 +232,7 @@ class Torus(Solid):
 
     def _surfaces(self) -> list[Surface]:
         unit, outer, inner = np.eye(3)[self._along], self.radius, self.tube_radius
-        along, square = linear(unit, -float(unit @ self.center)), _distance_squared(self.center)
+        along, square = linear(unit, -float(unit @ self.center)), distance_squared(self.center)
         shifted = square + linear((0, 0, 0), outer**2 - inner**2)
         across = square + (along * along).times(-1.0)
         level = (across.times(4.0 * outer**2) + (shifted * shifted).times(-1.0)).times(1.0 / (8.0 * outer**2 * inner))
@@ -283,78 +282,7 @@ class HalfSpace(Solid):
         return np.asarray((self.point - points) @ self._unit)
 
 
-@dataclass(frozen=True)
-class SolidCombination(Solid):
-    """The points that are in any part (union), in all (intersection), or in the first part only (difference).
-
-    Faces are the faces of the parts, "part1.outer", …, as far as they bound the combination; a face that two parts share is
-    named after the first. Raises DomainError for parts with different coordinates, and for a combination without volume or end.
-    """
-
-    kind: str
-    parts: tuple[Domain, ...]
-
-    def __post_init__(self) -> None:
-        names = {part.coordinates for part in self.parts}
-        if len(names) > 1:
-            listed = " and ".join(sorted(", ".join(name) for name in names))
-            raise DomainError(f"the parts of a {self.kind} have coordinates {listed}; they need the same")
-        super().__post_init__()
-        whole = f"the {self.kind} of {len(self.parts)} parts"
-        if (np.subtract(self.upper, self.lower) <= 0.0).any():
-            raise DomainError(f"{whole} is empty; check their places and sizes")
-        if not np.isfinite([self.lower, self.upper]).all():
-            raise DomainError(f"{whole} has no end; a half-space may be cut with, or cut away, but not added")
-        if self.measure <= 1e-12 * float(np.prod(np.subtract(self.upper, self.lower))):
-            raise DomainError(f"{whole} is empty; check their places and sizes")
-
-    @property
-    def type_name(self) -> str:
-        return self.kind
-
-    def _bounds(self) -> tuple[Array, Array]:
-        lower, upper = np.array([part.lower for part in self.parts]), np.array([part.upper for part in self.parts])
-        if self.kind == "difference":
-            return lower[0], upper[0]
-        return (lower.min(0), upper.max(0)) if self.kind == "union" else (lower.max(0), upper.min(0))
-
-    def _surfaces(self) -> list[Surface]:
-        return [replace(one, name=f"part{k + 1}.{one.name}") for k, part in enumerate(self.parts) for one in surfaces(part)]
-
-    def distance(self, points: Array) -> Array:
-        """Positive inside and negative outside, 0 on the boundary; in size at most the distance to it."""
-        distances = [part.distance(points) for part in self.parts]
-        if self.kind == "union":
-            return np.asarray(np.max(distances, axis=0))
-        first = 1 if self.kind == "difference" else len(distances)
-        return np.asarray(np.min([*distances[:first], *(-one for one in distances[first:])], axis=0))
-
-
-def surfaces(part: Domain) -> list[Surface]:
-    """The surfaces that the boundary of a part lies on. Raises DomainError for a domain that cannot be a part."""
-    if isinstance(part, Solid):
-        return list(part.surfaces)
-    if isinstance(part, Ball) and part.dimension == 3:
-        level = linear((0, 0, 0), part.radius**2) + _distance_squared(part.center).times(-1.0)
-        return [Surface("outer", level.times(0.5 / part.radius), 0, part.lower, part.upper)]
-    if isinstance(part, Box) and part.dimension == 3:
-        return [_side(part, k, end) for end in "-+" for k in range(3)]
-    raise DomainError(
-        f"a {part.type_name} of dimension {part.dimension} cannot be a part in space; parts are boxes, balls, cylinders, tori, "
-        "half-spaces and combinations of them"
-    )
-
-
-def _side(box: Box, k: int, end: str) -> Surface:
-    """A face of a box."""
-    unit, (lower, upper) = np.eye(3)[k], (list(box.lower), list(box.upper))
-    at = lower[k] if end == "-" else upper[k]
-    lower[k] = upper[k] = at
-    level = linear(unit, -at) if end == "-" else linear(-unit, at)
-    return Surface(box.coordinates[k] + end, level, k, tuple(lower), tuple(upper))
-
-
-def _distance_squared(center: Sequence[float]) -> Polynomial:
+def distance_squared(center: Sequence[float]) -> Polynomial:
     """|x - center|²."""
     axes = [linear(unit, -c) for unit, c in zip(np.eye(3), center, strict=True)]
     return axes[0] * axes[0] + axes[1] * axes[1] + axes[2] * axes[2]

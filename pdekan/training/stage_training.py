@@ -56,10 +56,9 @@ class StageTraining:
 
     def __init__(self, training: Training, stage: Stage, state: State) -> None:
         self.training, self.stage, self.state, self.words = training, stage, state, ""
-        problem = training.problem
-        sizes = sized(problem, stage, state.grading)
-        # what waves represent at first does not matter where one linear solve replaces it
+        problem, sizes = training.problem, sized(training.problem, stage, state.grading)
         self.begun = state.best or state.rejected
+        # what waves represent at first does not matter where one linear solve replaces it
         self.solved_at_once = stage.waves and state.affine and self.begun is not None
         network = warm_start.first_network(
             problem, sizes, state, training.given, training.device, projected=not self.solved_at_once
