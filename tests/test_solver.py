@@ -184,6 +184,14 @@ def test_steps_are_a_budget() -> None:
     assert "steps" in solution.reason
 
 
+def test_seconds_are_counted_by_the_clock_that_is_passed() -> None:
+    hours = iter(range(0, 36_000_000, 3600))
+    training = TrainingOptions(seconds=20 * 3600.0, tolerance=1e-15)
+    solution = solve(LINE, network=SMALL, training=training, estimate=False, now=lambda: float(next(hours)))
+    assert solution.status == "budget"
+    assert 10 * 3600.0 < solution.seconds < 30 * 3600.0
+
+
 def test_time_is_a_budget() -> None:
     solution = solve(LINE, network=TINY, training=TrainingOptions(seconds=1e-9, tolerance=1e-12))
     assert_sound(solution)

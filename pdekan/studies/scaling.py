@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -112,11 +113,14 @@ def tasks(trials: Iterable[Trial]) -> list[Task]:
 def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker does: solve a problem file's text on one thread; what `Run` says of it afterwards.
 
+    Seconds are those of its processor: other work on the machine does not shorten a training.
+
     configuration: that of a task; `folder` and `allow_outside` say which files the problem may have read.
     """
     files = {name: configuration[name] for name in ("folder", "allow_outside") if name in configuration}
     with threads(1):
-        solution = solver.solve(loads(configuration["problem"], "the study's problem", **files), estimate=False)
+        problem = loads(configuration["problem"], "the study's problem", **files)
+        solution = solver.solve(problem, estimate=False, now=time.thread_time)
     assert solution.errors is not None
     errors = solution.errors[solution.unknowns[0]]
     history = _history(solution)

@@ -30,7 +30,7 @@ from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
 from pdekan.training.cell_estimate import Step, compared_with, comparison
-from pdekan.training.clock import Clock, StepEndedError
+from pdekan.training.clock import StepEndedError
 from pdekan.training.estimate import Comparison
 from pdekan.training.goal import Goal
 from pdekan.training.history import History
@@ -117,7 +117,7 @@ class CellTraining:
         self.adaptive = problem.network.cells in (ADAPTIVE, None)
         self.history = History(problem, None if resume is None else resume.history)
         spent = 0.0 if resume is None else resume.seconds
-        self.clock = Clock(spent, problem.training.seconds, setup.interrupted)
+        self.clock = setup.clock(spent, problem.training.seconds)
         self.count = 0 if resume is None else resume.iterations
         self.start = None if resume is None else resume.network
         self.steps: list[Step] = []

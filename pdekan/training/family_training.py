@@ -18,7 +18,6 @@ from pdekan.networks.kan import KAN
 from pdekan.networks.sparse_interpolation import Index
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
-from pdekan.training.clock import Clock
 from pdekan.training.family_members import INTERRUPTED, Members, joined, mean_seconds, members_of
 from pdekan.training.progress import Callback, Progress
 from pdekan.training.resonance import resonances
@@ -53,7 +52,7 @@ class FamilyTraining:
         """Solve members until the polynomials between them meet the tolerance, or the time allowed is used up."""
         begun = 0.0 if self.resume is None else self.resume.seconds
         self.earlier = {} if self.resume is None else members_of(self.resume)
-        self.clock = Clock(begun, self.problem.training.seconds, self.setup.interrupted)
+        self.clock = self.setup.clock(begun, self.problem.training.seconds)
         self.members, table = Members(self.problem), Table.of(self.problem)
         doubts = list(resonances(self.problem)) if self.setup.estimate else []
         reason, waiting = "", [(0,) * len(self.problem.ranges)]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pdekan.cells.elimination import Triangles, triangles
+from pdekan.training.clock import Clock
 from pdekan.training.optimizer_choice import Method
 from pdekan.training.progress import Callback
 from pdekan.training.strategy import Strategy
@@ -18,7 +19,8 @@ class Setup:
     estimate: whether the error is estimated; lowered: how often the target may be lowered for it. triangles: who factorises the
     rows of cells, see `cells.elimination`. cores: threads that networks of `parallel` parameters and more may use, smaller ones
     use one. Measured on two cores with 848 to 1896 parameters: two threads are 1.6 times as fast as one on an idle machine, and
-    1.4 to 1.8 times slower where another process computes; with 138 parameters 1.4 and 3 times.
+    1.4 to 1.8 times slower where another process computes; with 138 parameters 1.4 and 3 times. now: what seconds
+    are counted by, see `Clock`.
     """
 
     strategy: Strategy | None = None
@@ -31,3 +33,8 @@ class Setup:
     estimate: bool = True
     lowered: int = 3
     triangles: Triangles = triangles
+    now: Callable[[], float] | None = None
+
+    def clock(self, spent: float, seconds: float) -> Clock:
+        """A clock of a training that has taken so many seconds and may take others."""
+        return Clock(spent, seconds, self.interrupted, self.now)

@@ -25,7 +25,6 @@ from pdekan.residuals.terms import is_linear
 from pdekan.solutions.solution import Solution
 from pdekan.training import cell_choice, initial_value
 from pdekan.training.cell_training import CellTraining
-from pdekan.training.clock import Clock
 from pdekan.training.family_training import FamilyTraining
 from pdekan.training.graded_coordinates import looked_at
 from pdekan.training.initial_value import InitialValueTraining
@@ -55,6 +54,7 @@ def solve(
     estimate: bool = True,
     interrupted: Callable[[], bool] = lambda: False,
     triangles: Triangles = triangles,
+    now: Callable[[], float] | None = None,
 ) -> Solution:
     """Train a network to solve the problem and measure its error.
 
@@ -65,6 +65,8 @@ def solve(
     every step; words that it returns stop the training. progress: whether a bar shows how far it is, on stderr. estimate:
     whether the error is estimated, see `training.estimate`. interrupted: called before every block of work of a step; where it
     is true the training ends, with the best step so far. triangles: who factorises cells, as `studies.cell_workers.on_workers`.
+    now: what the seconds of training are counted by instead of the wall's clock, such as `time.thread_time`, which other work
+    on the machine does not shorten.
     Raises ProblemError for options that do not fit the problem. The caller's network is not changed.
     """
     if not isinstance(problem, Problem):
@@ -75,7 +77,7 @@ def solve(
     given = _wrapped(network, problem) if isinstance(network, nn.Module) else None
     method = optimizer if optimizer is None or isinstance(optimizer, Method) else Fixed(optimizer)
     cores = torch.get_num_threads()
-    setup = Setup(strategy, method, device, watch, interrupted, cores, estimate=estimate, triangles=triangles)
+    setup = Setup(strategy, method, device, watch, interrupted, cores, estimate=estimate, triangles=triangles, now=now)
     with threads(1), progress_display(problem.title or problem.name) if progress else nullcontext() as show:
         solution = _solved(problem, given, setup if show is None else replace(setup, callback=shown(show, watch)), resume)
         if problem.outputs and not solution.outputs and solution.status != "interrupted":
@@ -131,7 +133,7 @@ def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None
         if whole.status in ("converged", "interrupted"):
             return whole
         seconds, spent = seconds - whole.seconds, spent + whole.seconds
-    clock = Clock(spent, seconds, setup.interrupted)
+    clock = setup.clock(spent, seconds)
     slabs = InitialValueTraining(problem, clock, setup.callback, setup.estimate).solution()
     return slabs if whole is None or slabs.status == "converged" or slabs.relative_residual < whole.relative_residual else whole
 

@@ -22,7 +22,6 @@ from pdekan.residuals.validation import Residuals
 from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import graded_coordinates, result, warm_start
-from pdekan.training.clock import Clock
 from pdekan.training.continuation import Continuation, Position, plain, restored
 from pdekan.training.default_strategy import composed
 from pdekan.training.eigenvalues import asked_for
@@ -76,7 +75,7 @@ class Trainer:
         self.training = Training(
             problem, fitted, validated, goal, self.method, given, torch.device(setup.device),
             History(problem, None if resume is None else resume.history),
-            Clock(0.0 if resume is None else resume.seconds, problem.training.seconds, setup.interrupted), setup.callback,
+            setup.clock(0.0 if resume is None else resume.seconds, problem.training.seconds), setup.callback,
             self._snapshot,
         )  # fmt: skip
         self.resumed = went_on is not None
