@@ -65,6 +65,7 @@ STATED = {
     "heat_1d": SMOOTH,
     "helmholtz_impedance": WELL,
     "helmholtz": Stated(1e-7, 1e-6, nightly=True),
+    "image_conductivity": WELL,
     "kdv_soliton": Stated(1e-6, 1e-5, nightly=True),
     "kdv_two_solitons": Stated(1e-3, 1e-3, nightly=True),
     "klein_gordon": Stated(1e-5, 1e-6, nightly=True),

@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from scipy.interpolate import CubicSpline, RBFInterpolator, RegularGridInterpolator
+from matplotlib.image import imsave
+from scipy.interpolate import CubicSpline, LinearNDInterpolator, RBFInterpolator, RegularGridInterpolator
 
 from pdekan import load_solution
 from pdekan.domains.box import box
@@ -81,6 +82,47 @@ def test_scattered_points_are_interpolated_as_by_scipy(interpolation: str) -> No
     assert float((at(table).value - torch.as_tensor(f(*POINTS.numpy().T))).abs().max()) < (
         0.01 if interpolation == "cubic" else 0.4
     )
+
+
+def test_linear_functions_on_the_triangles_of_scattered_points() -> None:
+    """Values as SciPy's; slopes as differences; a linear function everywhere, beyond the points too."""
+    centers = np.random.default_rng(1).uniform([0, -1], [1, 1], (150, 2))
+    centers[:2] = [[0, -1], [1, 1]]
+    scale, step = np.array([1.0, 2.0]), 1e-7
+    table = Table("k", ("x", "y"), f(*centers.T), (), centers, "linear")
+    theirs = LinearNDInterpolator(centers / scale, table.values)(POINTS.numpy() / scale)
+    inside = np.isfinite(theirs)
+    u = at(table)
+    np.testing.assert_allclose(u.value[inside], theirs[inside], rtol=1e-12)
+    assert inside.sum() > 30
+    assert u.gradient is not None
+    assert u.second is not None
+    assert not u.second.any()
+    for k in range(2):
+        moved = at(table, points=POINTS + step * torch.eye(2, dtype=torch.float64)[k])
+        np.testing.assert_allclose((moved.value - u.value) / step, u.gradient[:, k], atol=1e-6)
+    plane = Table("k", ("x", "y"), centers @ [2.0, -3.0] + 1.0, (), centers, "linear")
+    wide = 1.2 * POINTS - 0.1
+    np.testing.assert_allclose(at(plane, points=wide).value, wide @ torch.tensor([2.0, -3.0]).double() + 1.0, rtol=1e-10)
+
+
+def test_an_image_is_a_table_of_its_brightness(tmp_path: Path) -> None:
+    """Columns from left to right and rows from below; colours by their brightness, which is 0.587 of green."""
+    rows = np.linspace(0.0, 1.0, 5)[:, None] * np.array([1.0, 0.5, 0.0, 0.25])
+    keys = 'file = "k.png", interpolation = "linear"'
+    for pixels, factor in ((np.stack([rows] * 3, axis=2), 1.0), (rows[..., None] * [0.0, 1.0, 0.0], 0.587)):
+        path = written(tmp_path, keys)
+        imsave(tmp_path / "k.png", pixels)
+        (table,) = load_problem(path).tables
+        assert table.values.shape == (4, 5)
+        corner = at(table, points=torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0 / 3.0, 0.0], [1.0, 0.5]], dtype=torch.float64))
+        np.testing.assert_allclose(corner.value, factor * np.array([1.0, 0.0, 0.5, 0.125]), atol=5e-3)
+    (tmp_path / "k.png").write_bytes(b"no image")
+    with pytest.raises(ProblemFileError, match="not a PNG image that can be read"):
+        load_problem(path)
+    imsave(tmp_path / "k.png", np.zeros((1, 9, 3)))
+    with pytest.raises(ProblemFileError, match="9 x 1 pixels; from 2 to 4096"):
+        load_problem(path)
 
 
 def test_scattered_points_have_derivatives() -> None:
@@ -197,7 +239,7 @@ ONES = np.ones((11, 11))
         ('file = "k.csv"', {"x": XS, "y": XS, "k": XS}, "all scattered points lie on a line"),
         ('file = "k.csv"', {"x": SCATTER[:, 0], "y": SCATTER[:, 1], "k": SCATTER[:, 0]}, "no points near x = .*, y = "),
         ('file = "k.csv"', {"x": np.append(XS, 1), "y": np.append(XS**2, 1), "k": np.append(XS, 1)}, "two rows are at"),
-        ('file = "k.csv", interpolation = "linear"', {"x": XS, "y": XS**2, "k": XS}, 'by "cubic" or "constant"'),
+        ('file = "k.csv", interpolation = "linear"', {"x": XS, "y": XS, "k": XS}, "all scattered points lie on a line"),
         ('file = "k.csv", interpolation = "quintic"', {"x": XS, "y": XS, "k": XS}, "fields.k.interpolation: .*'linear'"),
         ('dataset = "k"', {"x": XS, "y": XS, "k": XS}, "fields.k.file: is missing"),
     ],

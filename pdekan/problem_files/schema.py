@@ -148,7 +148,9 @@ class Data(Table):
 class FieldTable(Table):
     """Values in a file as a function of the coordinates."""
 
-    file: str = Field(min_length=1, max_length=1000, description="HDF5 or netCDF 4 with a regular grid, or CSV of points")
+    file: str = Field(
+        min_length=1, max_length=1000, description="HDF5 or netCDF 4 with a regular grid, CSV of points, or a PNG image"
+    )
     dataset: str | None = Field(default=None, min_length=1, max_length=1000, description="by default the field's name")
     interpolation: Annotated[
         Interpolation, Field(description="cubic: splines of degree 3, or |x|³ around scattered points; constant: cells")

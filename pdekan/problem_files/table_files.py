@@ -1,4 +1,4 @@
-"""Tables of problem files: reading them from HDF5, netCDF 4 and CSV."""
+"""Tables of problem files: reading them from HDF5, netCDF 4, CSV and PNG."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from pdekan.domains.base import Domain
+from pdekan.fields.jets import TIME
 from pdekan.output.columns import listed, read_columns
 from pdekan.output.grid_file import read_dataset
+from pdekan.output.image_file import read_image
 from pdekan.output.samples import OutputError
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.tables import Interpolation, Table
 
-POINTS = ".csv"
+POINTS, IMAGE = ".csv", ".png"
 
 
 def read_table(path: Path, name: str, dataset: str, interpolation: Interpolation, domain: Domain) -> Table:
-    """The table of a dataset on a regular grid or, in a CSV file, of a column of values at points.
+    """The table of a dataset on a regular grid or, in a CSV file, of a column of values at points, or of an image's brightness.
 
     Raises ProblemError for a file that cannot be read, for a table that does not cover the domain, and as `Table`.
     """
     try:
         if path.suffix.lower() == POINTS:
             table = _points(path, name, dataset, interpolation, domain)
+        elif path.suffix.lower() == IMAGE:
+            table = _image(path, name, interpolation, domain)
         else:
             coordinates, axes, values = read_dataset(path, dataset, domain.coordinates)
             table = Table(name, tuple(coordinates), values, tuple(axes), None, interpolation)
@@ -34,6 +38,16 @@ def read_table(path: Path, name: str, dataset: str, interpolation: Interpolation
     except ProblemError as error:
         raise ProblemError(f"{path}: {error}") from None
     return table
+
+
+def _image(path: Path, name: str, interpolation: Interpolation, domain: Domain) -> Table:
+    """The table of an image: the middles of its outermost pixels lie on the sides of the box around the domain."""
+    space = [k for k, one in enumerate(domain.coordinates) if one != TIME][:2]
+    if len(space) < 2:
+        raise ProblemError(f"{path}: an image is a function of two coordinates of space, and the domain has one")
+    values = read_image(path)
+    axes = tuple(np.linspace(domain.lower[k], domain.upper[k], n) for k, n in zip(space, values.shape, strict=True))
+    return Table(name, tuple(domain.coordinates[k] for k in space), values, axes, None, interpolation)
 
 
 def _points(path: Path, name: str, column: str, interpolation: Interpolation, domain: Domain) -> Table:

@@ -2,7 +2,8 @@
 
 Grids: tensor splines of degree 3 or 1 through the values (de Boor, A Practical Guide to Splines, 2001, ch. XVII), or the value
 at the nearest point. Scattered points: Σ c_i |x - x_i|³ + a linear function, coordinates scaled to their ranges (Wendland,
-Scattered Data Approximation, 2005, section 8.4), or the value at the nearest point.
+Scattered Data Approximation, 2005, section 8.4), linear functions on Delaunay's triangles or tetrahedra, which go on beyond
+them as beside the nearest point, or the value at the nearest point.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pdekan.problems.formulas import ProblemError
 
 if TYPE_CHECKING:  # a fifth of a second, which problems without tables do not need
     from scipy.interpolate import NdBSpline
-    from scipy.spatial import cKDTree
+    from scipy.spatial import Delaunay, cKDTree
 
 Interpolation = Literal["cubic", "linear", "constant"]
 DEGREES = {"cubic": 3, "linear": 1}
@@ -53,12 +54,10 @@ class Table:
     def __post_init__(self) -> None:
         if self.points is None:
             return
-        if self.interpolation == "linear":
-            raise ProblemError('scattered points are interpolated by "cubic" or "constant"; put the values on a grid')
         if self.interpolation == "cubic" and len(self.points) > MAX_SCATTERED:
             raise ProblemError(
                 f"{len(self.points)} scattered points; at most {MAX_SCATTERED} are interpolated: put the values on a grid, "
-                'thin them out, or write interpolation = "constant"'
+                'thin them out, or write interpolation = "linear" or "constant"'
             )
         if np.linalg.matrix_rank(self.points - self.points.mean(axis=0)) < len(self.coordinates):
             raise ProblemError("all scattered points lie on a line or a plane; more are needed beside it")
@@ -120,6 +119,8 @@ class Table:
         counts = tuple(index.count(k) for k in range(x.shape[1]))
         if self.interpolation == "constant":
             return np.zeros(len(x)) if index else self._nearest(x)
+        if self.points is not None:
+            return self._on_simplices(x, index)
         if any(order > degree for order, degree in zip(counts, self._spline.k, strict=True)):
             return np.zeros(len(x))
         return np.asarray(self._spline(x, nu=counts))
@@ -144,6 +145,30 @@ class Table:
         from scipy.spatial import cKDTree
 
         return cKDTree(self._centers)
+
+    @functools.cached_property
+    def _simplices(self) -> Delaunay:
+        """Triangles or tetrahedra between the scaled points."""
+        from scipy.spatial import Delaunay
+
+        return Delaunay(self._centers)
+
+    def _on_simplices(self, x: Array, index: Index) -> Array:
+        """A derivative of the function that is linear on simplices."""
+        (low, size), simplices = self._scaling, self._simplices
+        x = (x - low) / size
+        found = simplices.find_simplex(x)
+        beyond = found < 0
+        found[beyond] = simplices.vertex_to_simplex[self._tree.query(x[beyond])[1]]
+        corners = self.values[simplices.simplices[found]]
+        rise = corners[:, :-1] - corners[:, -1:]  # from the last corner to each other, which has barycentric coordinates
+        transform = simplices.transform[found]
+        if len(index) > 1:
+            return np.zeros(len(x))
+        if index:
+            return np.asarray((rise * transform[:, :-1, index[0]]).sum(axis=1) / size[index[0]])
+        shares = np.einsum("nij,nj->ni", transform[:, :-1], x - transform[:, -1])
+        return np.asarray(corners[:, -1] + (rise * shares).sum(axis=1))
 
     def _nearest(self, x: Array) -> Array:
         if self.points is not None:

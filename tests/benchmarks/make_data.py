@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parents[2] / "problems" / "data"
@@ -54,9 +55,18 @@ def soil_profile() -> dict[str, Array]:
     return {"y": y, "k": 1.0 + 3.0 * y * np.exp(-3.0 * y) + 0.5 * y**2}
 
 
+def image_conductivity() -> Array:
+    """A picture of two bright spots, 24 x 24 pixels, from 0 to 1."""
+    x = np.linspace(0.0, 1.0, 24)
+    y = x[::-1, None]
+    return np.exp(-8 * ((x - 0.3) ** 2 + (y - 0.6) ** 2)) + 0.6 * np.exp(-12 * ((x - 0.75) ** 2 + (y - 0.3) ** 2))
+
+
 def main() -> None:
     """Write a file for every function above."""
     FOLDER.mkdir(exist_ok=True)
+    pixels = np.clip(image_conductivity(), 0.0, 1.0)
+    imsave(FOLDER / "image_conductivity.png", np.stack([pixels] * 3, axis=2))
     for make in (diffusivity, transport, conductivity, regression, soil_profile):
         columns = make()
         digits = "%.15g" if make is regression else "%.6g"
