@@ -12,16 +12,18 @@ import torch
 from torch import Tensor
 
 from pdekan.ansatz.lifting import Lifting
+from pdekan.ansatz.unknowns import build_ansatz
 from pdekan.domains.base import Domain
 from pdekan.domains.box import box, hypercube
 from pdekan.domains.combinations import difference, union
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.shapes import annulus, disk, polygon
 from pdekan.fields.functions import cos, exp, sin, where
-from pdekan.fields.jets import Derivatives, Jet
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.fields.operators import laplacian
+from pdekan.networks.mlp import MLP
 from pdekan.problems.condition import Condition
-from pdekan.problems.conditions import dirichlet, initial
+from pdekan.problems.conditions import dirichlet, initial, neumann
 from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.problem import Problem
 
@@ -234,3 +236,34 @@ def test_of_several_unknowns_each_has_its_own() -> None:
     points = torch.as_tensor(np.array([[0.3], [1.0]]))
     assert values_at(u, points).tolist() == [1.0, 1.0]
     assert values_at(v, points).tolist() == [2.0, 2.0]
+
+
+# Normal derivatives
+
+
+def clamped(domain: Domain, value: float = 0.0) -> Problem:
+    conditions = [dirichlet(0.0, enforce="exact"), neumann(value, enforce="exact")]
+    return Problem(domain, lambda u: laplacian(laplacian(u)), 64.0, conditions)
+
+
+@pytest.mark.parametrize("domain", [box(x=(0, 1), y=(0, 2)), disk((1.0, 0.0), 2.0)], ids=["box", "disk"])
+def test_a_clamped_plate_has_neither_deflection_nor_slope(domain: Domain) -> None:
+    """Whatever the network is: by autograd, which knows nothing of jets."""
+    inner = MLP((2, 8, 1), domain.lower, domain.upper)
+    inner.initialise(torch.Generator().manual_seed(0))
+    network = build_ansatz(clamped(domain), inner)
+    for face in domain.faces:
+        x = torch.as_tensor(domain.face(face, 1, 8, 0, 0).points).requires_grad_(True)
+        u = network.jet(x, Frame(domain.coordinates, Derivatives.VALUE))[0].value
+        (slope,) = torch.autograd.grad(u.sum(), x)
+        assert float(u.detach().abs().max()) < 1e-13
+        assert float(slope.detach().abs().max()) < 1e-12
+
+
+def test_slopes_that_cannot_be_exact() -> None:
+    for problem, message in (
+        (clamped(disk(), 1.0), "it has to be that of the values, continued inside, and differs by up to 1"),
+        (replace(clamped(disk()), conditions=(neumann(0.0, enforce="exact"),)), "the values of u are not exact: state both"),
+    ):
+        with pytest.raises(ProblemError, match=message):
+            Lifting.of(problem, "u")

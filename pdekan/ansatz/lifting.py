@@ -1,5 +1,7 @@
 """Conditions built into a network: u = g + φ N, where g has the prescribed values and φ vanishes on their faces.
 
+φ vanishes with its gradient on faces whose normal derivative is built in too, which has to be that of g: 0 on a clamped plate.
+
 On a box g is the transfinite interpolant of the values on the faces (Gordon, SIAM J. Numer. Anal. 8 (1971) 158-177), so that
 it depends on these alone. Elsewhere the values' formulas are continued into the domain, and blended by inverse levels
 where there are several (Rvachev, Sheiko, Shapiro, Tsukanov, Comput. Methods Appl. Mech. Eng. 190 (2001) 3291-3310, eq. 7).
@@ -15,13 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from pdekan.domains.base import DomainError
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
 from pdekan.fields.functions import stacked
 from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
-from pdekan.problems.condition import ValueCondition
+from pdekan.fields.operators import normal
+from pdekan.problems.condition import EnforcedCondition
+from pdekan.problems.conditions import Neumann
 from pdekan.problems.formulas import EXACT, Environment, Field, ProblemError, RightHandSide
 from pdekan.problems.problem import Problem
 
@@ -37,11 +42,12 @@ BLENDED = 1e-12
 
 @dataclass(frozen=True)
 class Lifting:
-    """g and φ of one unknown. height: what φ is divided by."""
+    """g and φ of one unknown. slopes: the conditions for normal derivatives. height: what φ is divided by."""
 
     problem: Problem
     unknown: str
-    conditions: tuple[ValueCondition, ...]
+    conditions: tuple[EnforcedCondition, ...]
+    slopes: tuple[EnforcedCondition, ...] = ()
     height: float = 1.0
 
     @classmethod
@@ -51,12 +57,20 @@ class Lifting:
         Raises ProblemError for conditions that cannot be built in: values on faces that have no level, values that disagree
         where faces meet, enriched unknowns.
         """
-        exact = exact_conditions(problem, unknown)
-        if not exact:
+        stated = exact_conditions(problem, unknown)
+        if not stated:
             return None
+        exact = tuple(one for one in stated if not isinstance(one, Neumann))
+        slopes = tuple(one for one in stated if isinstance(one, Neumann))
         if any(enrichment.unknown == unknown for enrichment in problem.enrichments):
             raise ProblemError(f"{unknown} is enriched: its conditions cannot be exact; enforce them weakly")
-        lifting = cls(problem, unknown, exact)
+        lifting = cls(problem, unknown, exact, slopes)
+        alone = [face for one in slopes for face in problem.faces(one) if face not in lifting.faces]
+        if alone:
+            raise ProblemError(
+                f"an exact normal derivative on {alone[0]}, where the values of {unknown} are not exact: state both, or "
+                "enforce it weakly"
+            )
         if not isinstance(problem.domain, Box) and any(c.value is EXACT for c in exact):
             raise ProblemError(
                 "a value taken from the exact solution is known on the boundary only, and on this domain an exact condition "
@@ -68,6 +82,7 @@ class Lifting:
         # a power of two: the function of a saved network does not depend on the last digits of the sample
         lifting = replace(lifting, height=2.0 ** round(math.log2(float(heights.max()))))
         lifting._check_values()
+        lifting._check_slopes()
         return lifting
 
     def _check_values(self) -> None:
@@ -92,14 +107,33 @@ class Lifting:
                     "meet or are the same; make them agree, or enforce them weakly"
                 )
 
+    def _check_slopes(self) -> None:
+        """Raise ProblemError where the normal derivative of g is not the prescribed one."""
+        for condition in self.slopes:
+            for face in self.problem.faces(condition):
+                rule = self.problem.domain.face(face, *ON_FACES)
+                points, normals = torch.as_tensor(rule.points), torch.as_tensor(rule.normals)
+                environment = self.problem.environment(points, Derivatives.GRADIENT, normals)
+                given, wanted = normal(self.values(environment)).value, self._slope(condition, points, normals)
+                gap, size = float((given - wanted).abs().max()), float(torch.maximum(given.abs(), wanted.abs()).max())
+                if not gap <= AGREES * max(size, 1e-300):
+                    raise ProblemError(
+                        f"an exact normal derivative on {face}: it has to be that of the values, continued inside, and differs "
+                        f"by up to {gap:.2g}; enforce it weakly"
+                    )
+
+    def _slope(self, condition: EnforcedCondition, points: Tensor, normals: Tensor) -> Tensor:
+        return self.problem.right_hand_side(condition.value, condition.operator, points, Derivatives.GRADIENT, normals)
+
     @property
     def faces(self) -> list[str]:
         """All faces with exact values."""
         return [face for condition in self.conditions for face in self.problem.faces(condition)]
 
     def level(self, position: Sequence[Jet]) -> Jet:
-        """φ: zero on the faces, at most two inside."""
-        return self._product(self.faces, position) / self.height
+        """φ: zero on the faces, at most two inside; twice so where the slope is exact."""
+        flat = [face for condition in self.slopes for face in self.problem.faces(condition)]
+        return self._product([*self.faces, *flat], position) / self.height
 
     def values(self, environment: Environment) -> Jet:
         """g: it has the prescribed values on the faces."""
@@ -161,9 +195,9 @@ class Lifting:
         return value if weight is None else value * weight
 
 
-def exact_conditions(problem: Problem, unknown: str) -> tuple[ValueCondition, ...]:
+def exact_conditions(problem: Problem, unknown: str) -> tuple[EnforcedCondition, ...]:
     """The conditions for an unknown that are built into the network."""
-    return tuple(c for c in problem.conditions if isinstance(c, ValueCondition) and c.is_exact and c.unknown == unknown)
+    return tuple(c for c in problem.conditions if isinstance(c, EnforcedCondition) and c.is_exact and c.unknown == unknown)
 
 
 def _position(problem: Problem, points: Array) -> list[Jet]:

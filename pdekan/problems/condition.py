@@ -181,8 +181,8 @@ class OperatorCondition(Condition):
 
 
 @dataclass(frozen=True)
-class ValueCondition(OperatorCondition):
-    """An operator condition that may state the values of an unknown; enforce "exact" builds these into the network."""
+class EnforcedCondition(OperatorCondition):
+    """An operator condition that enforce = "exact" builds into the network, where it states values or slopes of an unknown."""
 
     enforce: Enforce = "weak"
 
@@ -202,3 +202,8 @@ class ValueCondition(OperatorCondition):
         """Without an operator, for the unknown itself."""
         one = statement
         return cls(one.on, one.operator or cls.operator_of(one.unknown), one.value, one.enforce, unknown=one.unknown, at=one.at)
+
+
+@dataclass(frozen=True)
+class ValueCondition(EnforcedCondition):
+    """A condition that may state the values of an unknown."""

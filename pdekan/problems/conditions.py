@@ -9,7 +9,16 @@ from typing import Any, ClassVar, Self
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.fields.operators import normal
-from pdekan.problems.condition import BOUNDARY, START, Condition, Enforce, OperatorCondition, Statement, ValueCondition
+from pdekan.problems.condition import (
+    BOUNDARY,
+    START,
+    Condition,
+    Enforce,
+    EnforcedCondition,
+    OperatorCondition,
+    Statement,
+    ValueCondition,
+)
 from pdekan.problems.formulas import (
     Constant,
     Field,
@@ -38,11 +47,11 @@ class Dirichlet(ValueCondition):
 
 
 @dataclass(frozen=True)
-class Neumann(OperatorCondition):
+class Neumann(EnforcedCondition):
     """n · ∇u = value."""
 
     kind: ClassVar[str] = "neumann"
-    keys: ClassVar[frozenset[str]] = frozenset({"value"})
+    keys: ClassVar[frozenset[str]] = frozenset({"value", "enforce"})
     default_operator: ClassVar[Callable[..., Any]] = staticmethod(normal)
 
 
@@ -214,9 +223,11 @@ def dirichlet(
     return Dirichlet.of(Statement(_names(on), right_hand_side(value), None, unknown, enforce, _at(on)))
 
 
-def neumann(value: Formula | RightHandSide = 0.0, on: Names = BOUNDARY, unknown: str = "u") -> Neumann:
-    """n · ∇u = value."""
-    return Neumann.of(Statement(_names(on), right_hand_side(value), None, unknown))
+def neumann(
+    value: Formula | RightHandSide = 0.0, on: Names = BOUNDARY, unknown: str = "u", enforce: Enforce = "weak"
+) -> Neumann:
+    """n · ∇u = value; exact only where values are."""
+    return Neumann.of(Statement(_names(on), right_hand_side(value), None, unknown, enforce))
 
 
 def robin(operator: Formula, value: Formula | RightHandSide = 0.0, on: Names | Mapping[str, float] = BOUNDARY) -> Robin:
