@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pdekan.domains.cylinder import Cylinder
     from pdekan.domains.mesh_file import mesh
     from pdekan.domains.shapes import annulus, disk, ellipse, polygon
+    from pdekan.domains.solids import cylinder, half_space, torus
     from pdekan.errors.bound import Bound
     from pdekan.errors.norms import Errors
     from pdekan.fields.functions import acos, asin, atan, atan2, cos, cosh, erf, exp, log, log10, product
@@ -70,6 +71,7 @@ _HOMES = {
     "domains.cylinder": "Cylinder",
     "domains.mesh_file": "mesh",
     "domains.shapes": "annulus disk ellipse polygon",
+    "domains.solids": "cylinder half_space torus",
     "errors.bounds": "Bound",
     "errors.norms": "Errors",
     "fields.functions": "acos asin atan atan2 cos cosh erf exp log log10 product sign sin sinh sqrt tan tanh total where",

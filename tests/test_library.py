@@ -75,6 +75,7 @@ STATED = {
     "mixed_neumann_robin": SMOOTH,
     "mixed_poisson": SMOOTH,
     "nonlinear_cubic": SMOOTH,
+    "moving_front": SMOOTH,
     "nonlocal_heat": SMOOTH,
     "outflow_layers": WELL,
     "periodic": Stated(1e-6, 1e-5),

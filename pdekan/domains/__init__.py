@@ -1,4 +1,4 @@
-"""Domains: boxes, planar shapes and their combinations, balls, meshes, cylinders in time; faces, quadrature, distance.
+"""Domains: boxes, shapes of plane and space, their combinations, meshes, cylinders in time, motion; faces, quadrature, distance.
 
 May import fields.
 """

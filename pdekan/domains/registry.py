@@ -11,6 +11,7 @@ from pdekan.domains.box import box
 from pdekan.domains.combinations import difference, intersection, union
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.mesh_file import mesh
+from pdekan.domains.moving import Moving
 from pdekan.domains.shapes import Rectangle, annulus, disk, ellipse, polygon
 from pdekan.domains.solids import cylinder, half_space, torus
 
@@ -28,4 +29,4 @@ def classes() -> dict[str, type[Domain]]:
     """The classes of all domains by the names under which they are stored."""
     hints = [one if isinstance(one, type) else get_type_hints(one)["return"] for one in DOMAINS.values()]
     made = [one for hint in hints for one in get_args(hint) or (hint,)]
-    return {one.__name__.lower(): one for one in (*made, Rectangle, Cylinder)}
+    return {one.__name__.lower(): one for one in (*made, Rectangle, Cylinder, Moving)}

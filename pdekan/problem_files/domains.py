@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union
 
+import numpy as np
+import torch
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -22,12 +24,14 @@ from pydantic import (
 )
 
 from pdekan.domains import box
-from pdekan.domains.base import Domain
+from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.cylinder import Cylinder
+from pdekan.domains.moving import Moving, series
+from pdekan.domains.quadrature import Array
 from pdekan.domains.registry import DOMAINS, Factory
-from pdekan.fields.jets import TIME
+from pdekan.fields.jets import TIME, Derivatives, Frame
 from pdekan.problem_files.folder import Folder
-from pdekan.problem_files.parser import number
+from pdekan.problem_files.parser import Scope, number, parse
 from pdekan.problem_files.tables import ANY_DOMAIN, Table, fields, refusal, refusing, summary
 
 MAX_DIMENSION = 100
@@ -68,6 +72,15 @@ Interfaces = Annotated[
 ]
 
 
+class Motion(Table):
+    """How a domain moves: its points are shift + scale times those of the shape that is stated."""
+
+    shift: list[Annotated[str, Field(min_length=1, max_length=1000)]] | None = Field(
+        default=None, description="a formula of t for each coordinate; without, none"
+    )
+    scale: str = Field(default="1", min_length=1, max_length=1000, description="a formula of t")
+
+
 class Box(Table):
     """An interval for each coordinate in file order, or a dimension and the bounds of all; t is time."""
 
@@ -78,6 +91,7 @@ class Box(Table):
     dimension: int | None = Field(default=None, ge=1, le=MAX_DIMENSION)
     bounds: Interval | None = None
     interfaces: Interfaces = Field(default={})
+    motion: Motion | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -99,8 +113,10 @@ class Box(Table):
         """The box. Raises DomainError."""
         if self.dimension is not None and self.bounds is not None:
             return box.hypercube(self.dimension, *self.bounds)
-        lower, upper = zip(*self.intervals.values(), strict=True)
-        return box.Box(tuple(self.intervals), lower, upper)
+        intervals = dict(self.intervals)
+        time = intervals.pop(TIME, None) if self.motion is not None else None
+        lower, upper = zip(*intervals.values(), strict=True)
+        return moving(box.Box(tuple(intervals), lower, upper), time, self.motion)
 
 
 class Shape(Table):
@@ -108,6 +124,31 @@ class Shape(Table):
 
     t: Interval | None = Field(default=None, description="an interval of time: the domain is the shape at all of its times")
     interfaces: Interfaces = Field(default={})
+    motion: Motion | None = None
+
+
+def moving(base: Domain, time: list[float] | None, motion: Motion | None) -> Domain:
+    """The domain, in an interval of time if there is one, and as it moves then. Raises DomainError, ExpressionError."""
+    if motion is None:
+        return base if time is None else Cylinder(base, *time)
+    if time is None:
+        raise DomainError(f"a domain that moves needs an interval of time, {TIME} = [0.0, 1.0]")
+    shift = ["0"] * base.dimension if motion.shift is None else motion.shift
+    found = [
+        _series(text, what, *time)
+        for text, what in [*((one, f"shift {one!r}") for one in shift), (motion.scale, f"scale {motion.scale!r}")]
+    ]
+    return Moving(base, time[0], time[1], tuple(found[:-1]), found[-1], (time[0], time[1]))
+
+
+def _series(text: str, what: str, start: float, end: float) -> tuple[float, ...]:
+    formula = parse(text, Scope((TIME,), None, (), {}))
+
+    def values(t: Array) -> Array:
+        at = Frame((TIME,), Derivatives.VALUE).coordinate(torch.as_tensor(t)[:, None], 0)
+        return np.asarray(formula({TIME: at}).value)
+
+    return series(values, start, end, what)
 
 
 def tables() -> dict[str, type[Table]]:
@@ -157,8 +198,7 @@ def built(table: Any, folder: Folder) -> Domain:
     if isinstance(table, Box):
         return table.built()
     keys = {key: _argument(value, folder) for key, value in table if key != "type" and key not in Shape.model_fields}
-    base = _called(DOMAINS[table.type], keys)
-    return base if table.t is None else Cylinder(base, *table.t)
+    return moving(_called(DOMAINS[table.type], keys), table.t, table.motion)
 
 
 def _argument(value: Any, folder: Folder) -> Any:

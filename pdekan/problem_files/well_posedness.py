@@ -14,6 +14,7 @@ from torch import Tensor
 from pdekan.ansatz.lifting import Lifting, exact_conditions
 from pdekan.domains.base import Domain
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
+from pdekan.domains.moving import Moving
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import appended
 from pdekan.fields.functions import sin
@@ -195,7 +196,7 @@ def _corners(problem: Problem) -> Iterator[str]:
 
 def _meeting(domain: Domain, one: str, other: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Points ``(n, d)`` that two faces have in common; none where they are not known."""
-    if one == other:
+    if one == other or isinstance(domain, Moving):
         return np.empty((0, domain.dimension))
     if isinstance(domain, Planar):
         ends = [

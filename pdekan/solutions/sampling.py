@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.cylinder import Cylinder
+from pdekan.domains.moving import Moving
 from pdekan.fields.jets import TIME
 from pdekan.output.samples import Axis, Grid, Labels, Mesh, Samples
 
@@ -34,15 +35,15 @@ def sample(
 ) -> Samples:
     """Samples of the fields that `fields_at` returns at points ``(n, d)``, by the names of `output.samples`.
 
-    Without a shape on a mesh, where the domain is not a box; else on a tensor grid: up to three dimensions of space it fills
-    the box around the domain, and values are nan outside of the domain; above, it is a slice over the first two coordinates
+    Without a shape on a mesh, where the domain is no box and does not move; else on a grid: up to three dimensions it fills the
+    box around the domain, and values are nan outside of the domain; above, it is a slice over the first two coordinates
     through the middle of all others. times: at which there are samples, in place of evenly spaced ones; a shape then has no
     number for time. Raises ValueError for a shape with the wrong number of axes, and for times outside of the domain.
     """
     if times is not None:
         check_times(domain, times)
     is_box, labels = isinstance(domain, Box), labels or Labels()
-    if shape is None and not is_box:
+    if shape is None and not isinstance(domain, Box | Moving):
         mesh, points = _mesh(domain, times)
         fields = {name: values.reshape(*mesh.shape, *values.shape[1:]) for name, values in fields_at(points).items()}
         return Samples(mesh, fields, unknowns, labels)
