@@ -1,4 +1,4 @@
-"""Domains: boxes, shapes of plane and space, their combinations, meshes, cylinders in time, motion; faces, quadrature, distance.
+"""Domains: boxes, shapes of plane and space, combinations, meshes, cylinders in time, motion; faces, quadrature, distance.
 
 May import fields.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,14 @@ def read_image(path: Path) -> Array:
     from matplotlib.image import imread
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of images that would take all memory
-            pixels = np.asarray(imread(str(path), format="png"), dtype=np.float64)
+        with path.open("rb") as file:
+            width, height = struct.unpack(">16x2I", file.read(24))  # before an image is read that takes all memory
+        allowed = min(width, height) >= 2 and max(width, height) <= MOST
+        pixels = np.asarray(imread(str(path), format="png") if allowed else 0.0, dtype=np.float64)
     except Exception as error:  # readers raise any exception on a broken file
         raise OutputError(f"{path}: not a PNG image that can be read ({type(error).__name__}); save it again") from None
-    if min(pixels.shape[:2]) < 2 or max(pixels.shape[:2]) > MOST:
-        raise OutputError(f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels; from 2 to {MOST} along a side are allowed")
+    if not allowed:
+        raise OutputError(f"{path}: {width} x {height} pixels; from 2 to {MOST} along a side are allowed")
     grey = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] < 3 else pixels
     brightness = grey if grey.ndim == 2 else grey[..., :3] @ BRIGHTNESS
     return np.ascontiguousarray(brightness[::-1].T)
