@@ -215,8 +215,12 @@ def test_animations_have_a_frame_a_time_and_the_frames_differ(name: str, tmp_pat
     assert {path.suffix for path in written.values()} == ({".gif", ".mp4"} if FFMpegWriter.isAvailable() else {".gif"})
     with Image.open(tmp_path / "animation.gif") as movie:
         assert movie.n_frames == 4
-        frames = [np.asarray(movie.convert("L"), dtype=float) for k in range(4) if movie.seek(k) is None]
+        colours = [np.asarray(movie.convert("RGB"), dtype=float) for k in range(4) if movie.seek(k) is None]
+    frames = [frame.mean(axis=2) for frame in colours]
     assert np.abs(frames[3] - frames[0]).max() > 50.0
+    if name != "line":  # which has no colour bar
+        still = [k for k in range(colours[0].shape[1]) if all((frame[:, k] == colours[0][:, k]).all() for frame in colours)]
+        assert max(len(np.unique(colours[0][:, k], axis=0)) for k in still) > 40
 
 
 def test_no_animation_of_one_time() -> None:

@@ -16,6 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh, TriMesh
 from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
+from PIL import Image
 
 from pdekan.output import panels
 from pdekan.output.atomic import write_bytes
@@ -27,6 +28,7 @@ from pdekan.output.samples import TIME, Array, OutputError, Samples
 LOG = logging.getLogger(__name__)
 SECONDS = 5.0  # that an animation lasts
 _MAX_FRAMES = 60
+_PALETTE_FRAMES = 7  # from which the colours of all are chosen
 _DOTS_PER_INCH = 100
 _MARGIN = 0.05  # of the range of values, above and below curves
 
@@ -55,8 +57,24 @@ def write_animations(directory: Path, samples: Samples) -> dict[str, Path]:
     return paths
 
 
+class _OnePalette(PillowWriter):
+    """GIF with the same colours in all frames: with those of each frame the colour bar would change from one to the next."""
+
+    _frames: list[Image.Image]
+
+    def finish(self) -> None:
+        """Choose the colours from a few frames, each as often as the others and white as it is, and write."""
+        frames = [frame.convert("RGB") for frame in self._frames]
+        some = [frames[k] for k in np.unique(np.linspace(0, len(frames) - 1, _PALETTE_FRAMES).astype(int))]
+        distinct = np.unique(np.concatenate([np.asarray(one).reshape(-1, 3) for one in some]), axis=0)
+        chosen = Image.fromarray(distinct[None]).quantize(255)
+        chosen.putpalette([*(chosen.getpalette() or [])[: 3 * 255], 255, 255, 255])
+        self._frames = [frame.quantize(palette=chosen, dither=Image.Dither.NONE) for frame in frames]
+        super().finish()
+
+
 def _writers(rate: float) -> dict[str, AbstractMovieWriter]:
-    writers: dict[str, AbstractMovieWriter] = {".gif": PillowWriter(fps=max(1, round(rate)))}
+    writers: dict[str, AbstractMovieWriter] = {".gif": _OnePalette(fps=max(1, round(rate)))}
     if FFMpegWriter.isAvailable():
         writers[".mp4"] = FFMpegWriter(fps=max(1, round(rate)))
     return writers
