@@ -129,8 +129,8 @@ def gallery() -> str:
     ]
     entries = "\n".join(f"gallery/{name}" for name in library())
     return (
-        "# Gallery\n\nEvery problem of the library, solved with the settings of its file. Behind each picture are the problem "
-        "file, the\ncommands, and time, size and error. [The table of all](../library.md) has them side by side.\n\n"
+        "# Gallery\n\nEvery problem of the library and its solution. Behind each picture are the file, the commands and, "
+        "of those in\n[the table](../library.md), time, size and error with the settings of the file.\n\n"
         f"::::{{grid}} 2 3 4 4\n:gutter: 2\n\n{''.join(cards)}::::\n\n```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
     )
 

@@ -45,7 +45,7 @@ PUBLISHED = {
 }
 TEXT = """# The library, solved
 
-Every problem that ships with pdekan, with the settings of its file: most say nothing of network or training, so that these are
+The problems that ship with pdekan, with the settings of their files: most say nothing of network or training, so that these are
 the defaults, which stop at a relative residual of 1e-7 or after a minute. Errors are those of the worst unknown against the
 exact solution, on points that training never saw; a dash where none is known. "Converged" is a statement about the estimated
 error, of the rows of commit d186cd7 about the residual.
