@@ -123,7 +123,8 @@ def _entry(name: str) -> str:
 def gallery() -> str:
     """The pictures of the library, each with a link to its page."""
     cards = [
-        f":::{{grid-item-card}} {name}\n:link: gallery/{name}\n:link-type: doc\n:img-top: {_picture(name)}\n{title}\n:::\n"
+        f":::{{grid-item-card}} {_breakable(name)}\n:link: gallery/{name}\n:link-type: doc\n"
+        f":img-top: {_picture(name)}\n{title}\n:::\n"
         for name, title in titles().items()
         if _picture(name)
     ]
@@ -133,6 +134,10 @@ def gallery() -> str:
         "of those in\n[the table](../library.md), time, size and error with the settings of the file.\n\n"
         f"::::{{grid}} 2 3 4 4\n:gutter: 2\n\n{''.join(cards)}::::\n\n```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
     )
+
+
+def _breakable(name: str) -> str:
+    return name.replace("_", "_\N{ZERO WIDTH SPACE}")
 
 
 def _picture(name: str, prefix: str = "../") -> str:
