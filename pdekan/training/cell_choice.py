@@ -47,7 +47,8 @@ class ChoiceRule:
     has the rest where they do not meet the tolerance.
 
     In all other problems one network begins. Cells are tried, for as many seconds as it took, where after `trial` of the
-    seconds its residual is above `left` and will not meet the tolerance if it goes on falling as it did.
+    seconds, `soonest` at least, its residual is above `left` and will not meet the tolerance if it goes on falling as it did;
+    after half of the seconds they are no more.
     """
 
     many: tuple[float, float, float] = (2.2, 2.2, 4.0)
@@ -55,6 +56,7 @@ class ChoiceRule:
     most: int = 400
     share: float = 0.6
     trial: float = 0.1
+    soonest: float = 2.0
     left: float = 1e-3
 
 
@@ -134,7 +136,7 @@ class _Trial:
         words = None if self.callback is None else self.callback(progress)
         self.times.append(progress.seconds)
         self.residuals.append(progress.relative_residual)
-        if words or progress.seconds < self.rule.trial * self.seconds or progress.seconds > 0.5 * self.seconds:
+        if words or not max(self.rule.trial * self.seconds, self.rule.soonest) <= progress.seconds <= 0.5 * self.seconds:
             return words
         least = min(self.residuals)
         expected = least * outlook(self.times, self.residuals, self.seconds)
