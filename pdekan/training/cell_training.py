@@ -53,7 +53,8 @@ class CellRule:
 
     degrees, first: by dimension, the degree of the polynomials and the first cells along an axis. accuracy: the relative
     indicator of the slopes' error at which refinement ends, relative to the target of the residual. newton: the most
-    Gauss-Newton steps on one mesh. stagnation: refinement ends after so many steps without an indicator `less` times the least
+    Gauss-Newton steps on one mesh; one is enough from a solution with an indicator of `near`, whose square is the error of a
+    linearisation. stagnation: refinement ends after so many steps without an indicator `less` times the least
     one. wide: bytes for each square of a cell's unknowns and traces. growth: of the seconds for a cell, from few to many.
     first_share: of the time left, that the first cells may take which resolve the sources. at_once: how many times as many
     cells a step towards them may have. shares: of the largest indicator, above which cells are refined: the first for whose
@@ -64,6 +65,7 @@ class CellRule:
     first: tuple[int, int, int] = (4, 4, 2)
     accuracy: float = 0.1
     newton: int = 20
+    near: float = 0.1
     stagnation: int = 5
     less: float = 0.7
     wide: float = 50.0
@@ -226,13 +228,14 @@ class CellTraining:
         """Solve on a mesh: once where the problem is affine, else by Gauss-Newton steps from the solution before."""
         problem, start = self.problem, self.steps[-1].network if self.steps else self.start
         state = None if start is None or self._affine else system.projected(start, mesh, len(problem.unknowns))
-        last = math.inf
-        for _ in range(1 if self._affine else self.rule.newton):
+        last, before = math.inf, self.steps[-1].found.relative if self.steps else math.inf
+        for k in range(1 if self._affine else self.rule.newton):
             one = system.solved(problem, mesh, state, self.device, check_time, self.memory)
             found = refinement.indicators(problem, mesh, one, self.device)
             state = one.network
             self._keep(mesh, one, found)
-            if found.relative > 0.9 * last or found.relative <= self.target:
+            near = k == 0 and found.relative < before <= self.rule.near
+            if near or found.relative > 0.9 * last or found.relative <= self.target:
                 break
             last = found.relative
 
