@@ -122,7 +122,7 @@ def test_a_file_has_the_shape_alone_in_time_as_a_part_and_as_an_interface() -> N
         ("length = 1\nradius = 1\ncenter = [0]", r"domain.center: found \[0\]; it must be at least 2 long"),
         (
             "length = 1\nradius = 1\nwidth = 1",
-            "domain.width: unknown key; .* t, interfaces, type, center, length, radius",
+            "domain.width: unknown key; .* t, interfaces, motion, type, center, length, radius",
         ),
         ('length = "1"\nradius = 1', 'domain.length: found "1", expected a finite number'),
     ],

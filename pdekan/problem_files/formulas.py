@@ -81,7 +81,7 @@ class Formulas:
     def exact(self) -> dict[str, Expression | float] | None:
         """The exact solution by unknown or parameter, None where none is stated."""
         formulas = {name: text for name, text in self.file.exact.items() if name != REFERENCE}
-        sought = (*self.unknowns, *Parameters.of(self.file).trainable)
+        sought = (*self.unknowns, *self.integrals.unknowns, *Parameters.of(self.file).trainable)
         for name in formulas:
             if name not in sought:
                 self.source.add(("exact", name), f"is no unknown; {_listed(self.unknowns)}")

@@ -115,9 +115,9 @@ def _resolved(
     tables = inputs.tables(domain) if tables is None else tables
     integrals = IntegralTerms(domain)
     formulas = Formulas(file, source, domain, scope_of(file, source, domain, tables), integrals)
-    parts: dict[str, Any] = {"exact": formulas.exact(), "exact_reference": inputs.reference(stored)}
     operators, sources = formulas.equations()
-    parts |= _conditions_and_parameters(file, source, formulas)  # the last to name integrals
+    parts = _conditions_and_parameters(file, source, formulas)  # the last to name integrals
+    parts |= {"exact": formulas.exact(), "exact_reference": inputs.reference(stored)}
     operators += integrals.equations(formulas.scope)
     sources += [0.0] * (len(operators) - len(sources))
     one = len(operators) == 1
