@@ -24,7 +24,7 @@ from pdekan.problem_files.well_posedness import contradictions
 from pdekan.problems.condition import Condition
 from pdekan.problems.conditions import CONDITIONS, Initial, dirichlet, initial, interface, mean, neumann, periodic, robin
 from pdekan.problems.formulas import EXACT, Constant, Partial, ProblemError, PythonField, itself
-from pdekan.problems.options import NetworkOptions
+from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.places import Across, FaceRule, Faces, Inside, InsideRule, OppositeFaces, Place, Requirement, Setting
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
@@ -154,8 +154,8 @@ class Gain(Condition):
 def test_a_condition_on_tangential_derivatives_from_outside_is_solved_and_checked() -> None:
     """Δu = 0: derivatives along the boundary and the mean determine u = eˣ sin y + 1, which neither does alone."""
     exact = {"u": lambda x, y: exp(x) * sin(y) + 1.0}
-    network = NetworkOptions(hidden=(6,), degree=8, intervals=1)
-    options = {"source": EXACT, "exact": exact, "network": network, "interfaces": {}}
+    network, training = NetworkOptions(hidden=(6,), degree=8), TrainingOptions(refine=(1,), steps=20)
+    options = {"source": EXACT, "exact": exact, "network": network, "training": training, "interfaces": {}}
     stated = Problem(SQUARE, lambda u: laplacian(u), conditions=(Tangential(("boundary",)), mean(EXACT)), **options)  # type: ignore[arg-type]
     assert max(exact_residuals(stated).values()) < 1e-12
     assert not list(contradictions(stated))

@@ -90,8 +90,9 @@ def test_where_no_richer_space_is_better_a_coarser_network_tells_the_error() -> 
 def test_a_coarser_network_tells_the_error_better_than_the_amplified_residual(name: str) -> None:
     """No time is left for a space that is richer."""
     problem, poor = KNOWN[name], EstimateRule(waves=(8,), added=(), seconds=0.0, share=0.0)
-    coarse = pk.solve(problem, network=NetworkOptions(hidden=(4,), degree=3, intervals=4), estimate=False)
-    fine = pk.solve(problem, network=NetworkOptions(hidden=(8,), degree=(3, 9), intervals=(1, 8)), estimate=False)
+    steps = TrainingOptions(refine=(4,), steps=30)
+    coarse = pk.solve(problem, network=NetworkOptions(hidden=(4,), degree=3), training=steps, estimate=False)
+    fine = pk.solve(problem, network=NetworkOptions(hidden=(8,), degree=(3, 9)), training=steps, estimate=False)
     assert fine.errors is not None
     earlier = Candidate(coarse.network, Stage("kan", ()), Residuals(relative=coarse.relative_residual))
     by_coarser = compared(problem, fine.network, fine.relative_residual, 0.0, poor, earlier)

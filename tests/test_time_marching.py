@@ -43,9 +43,9 @@ u = "exp(-0.3*pi**2*t)*sin(pi*x)"
 [network]
 hidden = [4]
 degree = 5
-intervals = 4
 [training]
 slabs = 3
+refine = [4]
 seconds = 30
 steps = 12
 """
@@ -241,7 +241,9 @@ def test_points_lie_where_the_residual_is_large_and_still_integrate() -> None:
 
 
 def test_resampling_trains_every_stage_a_second_time_on_other_points() -> None:
-    problem = loads(HEAT.replace("slabs = 3", "resample = true").replace("steps = 12", ""))
+    problem = loads(
+        HEAT.replace("slabs = 3\nrefine = [4]", "resample = true\nrefine = [1, 2]").replace("steps = 12", "steps = 60")
+    )
     plain = pk.solve(replace(problem, training=replace(problem.training, resample=False)), estimate=False)
     solution = pk.solve(problem, estimate=False)
     assert solution.errors is not None
