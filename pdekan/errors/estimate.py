@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -14,3 +16,9 @@ class Estimate:
     h1_seminorm: float
     h1_seminorm_relative: float
     method: str
+
+
+def largest(estimates: Mapping[str, Estimate]) -> float:
+    """The largest relative L2 norm of all unknowns; infinite where one is not a number."""
+    worst = max(one.l2_relative for one in estimates.values())
+    return worst if math.isfinite(worst) else math.inf

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import build_ansatz, inner_network, network_outputs, parameter_values, replace_inner_network
-from pdekan.errors.estimate import Estimate
+from pdekan.errors.estimate import Estimate, largest
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -32,7 +32,6 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import Weights
 from pdekan.problems.places import OFFSET
 from pdekan.problems.problem import Problem
-from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective, row_factors
 from pdekan.residuals.sizes import SMALL, TINY
 from pdekan.residuals.terms import Term, terms
@@ -43,9 +42,11 @@ from pdekan.training.memory import block
 from pdekan.training.points import own_points, validation_points
 from pdekan.training.schedule import Stage
 from pdekan.training.state import Candidate
+from pdekan.training.warm_start import sampling
 
 COMPARISON, AMPLIFIED = "comparison with a richer space", "amplified residual"
 COARSER = "comparison with a coarser network"
+OTHER_SEED = 1  # added to that of training: richer networks have points of their own
 # Gauss rules of the norms, by dimension: cells and points an axis in each, none in the middle, where solutions may be singular;
 # above, quasi-random points.
 RULES, SCATTERED = {1: (61, 6, 0), 2: (20, 5, 0), 3: (6, 4, 0)}, (1, 1, 4096)
@@ -101,12 +102,7 @@ class Comparison:
     @property
     def worst(self) -> float:
         """The largest relative L2 error of all unknowns; infinite where one is not a number."""
-        return _largest(self.estimates)
-
-
-def _largest(estimates: dict[str, Estimate]) -> float:
-    worst = max(one.l2_relative for one in estimates.values())
-    return worst if math.isfinite(worst) else math.inf
+        return largest(self.estimates)
 
 
 @dataclass(frozen=True)
@@ -160,7 +156,7 @@ def _richest(problem: Problem, network: Network, relative: float, seconds: float
             parameters, began = sum(p.numel() for p in richer.parameters()), clock.spent
             if best is not None and clock.spent + last[0] * (parameters / last[1]) ** 2 > clock.budget:
                 break
-            fitted = terms(problem, _sampling(problem, stage, richer), next(richer.parameters()).device)
+            fitted = terms(problem, sampling(problem, stage, richer, OTHER_SEED), next(richer.parameters()).device)
             try:
                 watch = Clock(0.0, math.inf) if best is None else clock
                 objective = _objective(problem, richer, stage, fitted, watch, problem.training.weights)
@@ -188,7 +184,7 @@ def _by_coarser(problem: Problem, network: Network, relative: float, earlier: Ca
     """
     ratio = relative / earlier.relative
     differences = _differences(problem, earlier.network, network)
-    if not ratio * _largest(differences) < amplified.worst:
+    if not ratio * largest(differences) < amplified.worst:
         return amplified
     estimates = {name: _scaled(one, ratio, COARSER) for name, one in differences.items()}
     return replace(amplified, estimates=estimates, coarser=True)
@@ -205,7 +201,7 @@ def _hidden(problem: Problem, relative: float, affine: bool, rule: EstimateRule)
 
 def _comparison(estimates: dict[str, Estimate], ratio: float, size: float, weighted: float, rule: EstimateRule) -> Comparison:
     """The comparison by the norms of u - v. ratio: the residual of v relative to that of u; size: G; weighted: ‖A e‖ of u."""
-    difference, reliable = _largest(estimates), ratio <= rule.saturation
+    difference, reliable = largest(estimates), ratio <= rule.saturation
     if not reliable:
         amplified = size * weighted
         bound = amplified if ratio >= 1.0 else min(difference / (1.0 - ratio), max(amplified, difference))
@@ -265,18 +261,12 @@ def _projected(problem: Problem, inner: Network, stage: Stage, generator: torch.
     richer = KAN(widths, stage.degree, stage.intervals, "none", domain.lower, domain.upper, grading=grading)
     richer.initialise(generator)
     richer.to(next(inner.parameters()).device)
-    points = _sampling(problem, stage, richer).inside(domain).points
+    points = sampling(problem, stage, richer, OTHER_SEED).inside(domain).points
     x = torch.as_tensor(points, device=next(inner.parameters()).device)
     with torch.no_grad():
         richer.normalise(x)
         richer.project(evaluate(inner, x, Frame(domain.coordinates, Derivatives.VALUE)).value, x)
     return richer
-
-
-def _sampling(problem: Problem, stage: Stage, network: Network) -> Sampling:
-    """Training points of a stage, in the coordinates of its network, from another seed than those of training."""
-    points, inner = own_points(problem, stage, problem.training.seed + 1), inner_network(network)
-    return replace(points, grading=inner.grading) if isinstance(inner, KAN) else points
 
 
 def _objective(
@@ -288,7 +278,9 @@ def _objective(
 
 def _validation(problem: Problem, stage: Stage, network: Network) -> Validation:
     parameters = list(network.parameters())
-    points = validation_points(_sampling(problem, stage, network), problem.domain.dimension, sum(p.numel() for p in parameters))
+    points = validation_points(
+        sampling(problem, stage, network, OTHER_SEED), problem.domain.dimension, sum(p.numel() for p in parameters)
+    )
     return Validation.of(problem, points, parameters[0].device)
 
 

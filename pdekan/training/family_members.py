@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pdekan.errors.estimate import Estimate
+from pdekan.errors.estimate import Estimate, largest
 from pdekan.errors.family_errors import FamilyErrors, Table
 from pdekan.networks.family import FamilyNetwork, Ranges, at_node
 from pdekan.networks.sparse_interpolation import Index, SparseInterpolation, neighbours
@@ -189,12 +189,6 @@ def _summary(
         if estimates is None
         else {name: {kind: asdict(part) for kind, part in one.items()} for name, one in estimates.items()},
     }
-
-
-def largest(estimates: Mapping[str, Estimate]) -> float:
-    """The largest relative L2 norm of all unknowns; infinite where one is not a number."""
-    worst = max(one.l2_relative for one in estimates.values())
-    return worst if math.isfinite(worst) else math.inf
 
 
 def members_of(solution: Solution) -> dict[Index, Solution]:

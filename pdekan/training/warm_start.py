@@ -21,9 +21,9 @@ from pdekan.training.schedule import Stage
 from pdekan.training.state import State
 
 
-def sampling(problem: Problem, stage: Stage, network: Network) -> Sampling:
-    """The points that a stage is trained on, in the coordinates of its network."""
-    points, inner = training_points(problem, stage, problem.training.seed), inner_network(network)
+def sampling(problem: Problem, stage: Stage, network: Network, seed: int = 0) -> Sampling:
+    """The points that a stage is trained on, in the coordinates of its network; seed: added to that of the training."""
+    points, inner = training_points(problem, stage, problem.training.seed + seed), inner_network(network)
     return replace(points, grading=inner.grading) if isinstance(inner, KAN) else points
 
 
