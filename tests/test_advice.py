@@ -13,7 +13,9 @@ from commands import command
 import pdekan as pk
 from pdekan.cli import argument_parser
 from pdekan.commands.solve import next_lines
+from pdekan.errors.estimate import Estimate
 from pdekan.training.advice import advice
+from pdekan.training.estimate import COARSER, COMPARISON
 from pdekan.training.reasons import Reason
 
 
@@ -78,6 +80,10 @@ def test_a_tolerance_that_is_met_already() -> None:
     near = replace(solution, relative_residual=4e-4, tolerance=1e-4)
     assert "--tolerance 0.0008" in options(near)
     assert not any("--tolerance" in one for one in options(replace(near, relative_residual=0.5)))
+    small = Estimate(1e-5, 1e-5, 1e-4, 1e-4, COMPARISON)
+    assert "--tolerance 2e-05" in options(replace(near, estimate={"u": small}))
+    coarser = replace(near, estimate={"u": replace(small, method=COARSER)})  # which is believed beside a small residual only
+    assert "--tolerance 0.0008" in options(coarser)
 
 
 def test_the_command_line_prints_commands_that_can_be_typed(

@@ -707,7 +707,7 @@ def test_bounded_least_squares_agree_with_scipy(method: Method, steps: int, accu
     a, b = rng.standard_normal((9, 5)), 3.0 * rng.standard_normal(9)
     lower, upper = np.array([-0.2, -math.inf, 0.1]), np.array([0.3, 0.1, 0.4])
     expected = lsq_linear(a, b, (np.append(lower, [-math.inf] * 2), np.append(upper, [math.inf] * 2)), method="bvls")
-    assert np.abs(np.linalg.lstsq(a, b)[0][:3] - expected.x[:3]).max() > 0.1
+    assert np.abs(np.linalg.lstsq(a, b, rcond=None)[0][:3] - expected.x[:3]).max() > 0.1
     matrix, right = torch.as_tensor(a), torch.as_tensor(b)
     bounds = Bounds(torch.as_tensor(lower), torch.as_tensor(upper))
     problem = Written(lambda theta: matrix @ theta - right, bounds=bounds)

@@ -65,8 +65,15 @@ def _figure(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     figures.save(solution.plot(shape=shape), path)
 
 
+class _Kept(io.BytesIO):
+    """Bytes that stay when the file is closed, as xarray does before 2025.7."""
+
+    def close(self) -> None:
+        pass
+
+
 def _netcdf(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
-    buffer = io.BytesIO()
+    buffer = _Kept()
     with _extra(path, "viz"):
         solution.to_xarray(shape, times).to_netcdf(buffer, engine="h5netcdf")
     write_bytes(path, buffer.getvalue())
