@@ -49,7 +49,7 @@ def program(solution: Solved) -> torch.export.ExportedProgram:
     try:
         with torch.no_grad():
             module(points)  # fills caches with numbers
-            return torch.export.export(module, (points,), dynamic_shapes=sizes)
+            return torch.export.export(module, (points,), dynamic_shapes=sizes, strict=False)
     except (RuntimeError, NotImplementedError, torch._dynamo.exc.UserError) as error:
         kind = type(solution.network).__name__
         raise OutputError(f"{kind}: torch cannot export it ({str(error).splitlines()[0]})") from None
