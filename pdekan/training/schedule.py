@@ -41,7 +41,7 @@ WAVES = {
     3: ((2, 90, 8), (3, 140, 10)),
 }
 # … and of equations that are linear, before all trained networks: nodes and intervals. Each takes less than the first trained
-# network, and smooth solutions end here.
+# network, and smooth solutions end here. The last come after a search, which takes longer than those before them.
 FIRST_WAVES = {2: ((12, 12), (16, 16), (24, 24)), 3: ((36, 6), (64, 6))}
 # In many dimensions: hidden nodes, degrees of inner and outer splines, intervals of both. Few nodes with fine inner splines
 # represent sums of functions of one variable, more nodes with coarse ones other functions.
@@ -135,7 +135,7 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
         begun = [_waves(first, n, m) for n, m in FIRST_WAVES[d]] if waves and d in FIRST_WAVES and is_linear(problem) else []
         if is_searchable(problem):
             found = [_with(replace(first, search=True), (3, DEGREE), (1, n)) for n in (FINER[0], FOUND)]
-            return *begun, *found, *others
+            return *begun[:-1], *found, *begun[-1:], *others
         return *begun, first, *others
     nodes = options.layers if options.layers is not None else (Nodes(10 if d <= VERY_MANY_DIMENSIONS else 4),)
     hidden, products = tuple(n.sum + n.product for n in nodes), tuple(n.product for n in nodes)
