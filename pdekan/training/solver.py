@@ -65,8 +65,7 @@ def solve(
     every step; words that it returns stop the training. progress: whether a bar shows how far it is, on stderr. estimate:
     whether the error is estimated, see `training.estimate`. interrupted: called before every block of work of a step; where it
     is true the training ends, with the best step so far. triangles: who factorises cells, as `studies.cell_workers.on_workers`.
-    now: what the seconds of training are counted by instead of the wall's clock, such as `time.thread_time`, which other work
-    on the machine does not shorten.
+    now: what counts the seconds of training instead of the wall's clock, as `time.thread_time`.
     Raises ProblemError for options that do not fit the problem. The caller's network is not changed.
     """
     if not isinstance(problem, Problem):
@@ -79,10 +78,15 @@ def solve(
     cores = torch.get_num_threads()
     setup = Setup(strategy, method, device, watch, interrupted, cores, estimate=estimate, triangles=triangles, now=now)
     with threads(1), progress_display(problem.title or problem.name) if progress else nullcontext() as show:
-        solution = _solved(problem, given, setup if show is None else replace(setup, callback=shown(show, watch)), resume)
-        if problem.outputs and not solution.outputs and solution.status != "interrupted":
-            solution = replace(solution, outputs=outputs_of(problem, solution.network))
+        setup = setup if show is None else replace(setup, callback=shown(show, watch))
+        return _with_outputs(problem, _solved(problem, given, setup, resume))
+
+
+def _with_outputs(problem: Problem, solution: Solution) -> Solution:
+    """A solution with the quantities that the problem asks for."""
+    if not problem.outputs or solution.outputs or solution.status == "interrupted":
         return solution
+    return replace(solution, outputs=outputs_of(problem, solution.network))
 
 
 def _wrapped(module: nn.Module, problem: Problem) -> Network:
