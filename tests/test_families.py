@@ -137,6 +137,20 @@ def test_one_member_says_nothing_of_the_others(rod: Solution) -> None:
     assert both.is_spanned
 
 
+def test_two_members_of_three_do_not_converge() -> None:
+    """Time is over when the second one is solved, at one end of the range: nothing is known of the other end."""
+    spent = [0.0]
+
+    def watch(progress: pk.Progress) -> None:
+        if len((progress.snapshot().family or {"nodes": []})["nodes"]) == 1 and progress.stage >= progress.stages // 2:
+            spent[0] = 1e6
+
+    solution = of_rod(now=lambda: spent[0], watch=watch)
+    assert solution.family is not None
+    assert solution.status == "budget"
+    assert len(solution.family["nodes"]) == 2
+
+
 def test_a_resumed_family_takes_its_members_as_they_are(rod: Solution) -> None:
     resumed = pk.solve(rod.problem, resume=rod)
     assert resumed.iterations == rod.iterations

@@ -28,7 +28,7 @@ STATED = ("status", "relative_residual", "seconds", "iterations")  # of every no
 class Members:
     """Members by the indices of their nodes, in the order in which they were solved, each with its surpluses by unknown.
 
-    refined: nodes whose neighbours are solved, or being solved.
+    refined: nodes whose neighbours are solved.
     """
 
     problem: Problem
@@ -86,14 +86,14 @@ class Members:
         """The largest estimated error of a member; zero where none is known."""
         return max((largest(one.estimate) for one in self.solved.values() if one.estimate is not None), default=0.0)
 
-    def next(self) -> list[Index]:
-        """The neighbours of the node with the largest surplus, which is refined from then on."""
+    def next(self) -> tuple[Index, list[Index]]:
+        """The node with the largest surplus, and its neighbours, which are to be solved before it is refined."""
         while True:
             chosen = max(self.active, key=self.size)
-            self.refined.add(chosen)
-            found = [one for one in neighbours(chosen, list(self.refined)) if one not in self.solved]
+            found = [one for one in neighbours(chosen, [*self.refined, chosen]) if one not in self.solved]
             if found:
-                return found
+                return chosen, found
+            self.refined.add(chosen)
 
     def estimates(self) -> tuple[dict[str, dict[str, Estimate]] | None, str | None]:
         """By unknown the estimated errors of the worst member and the mean ones; or the reason why there are none."""

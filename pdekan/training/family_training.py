@@ -55,11 +55,13 @@ class FamilyTraining:
         self.clock = self.setup.clock(begun, self.problem.training.seconds)
         self.members, table = Members(self.problem), Table.of(self.problem)
         doubts = list(resonances(self.problem)) if self.setup.estimate else []
-        reason, waiting = "", [(0,) * len(self.problem.ranges)]
         with self.clock.running():
-            while not reason:
-                reason = self._solve_all(waiting, table) or self._reached()
-                waiting = [] if reason else self.members.next()
+            reason = self._solve_all([(0,) * len(self.problem.ranges)], table)
+            while not (reason := reason or self._reached()):
+                refined, waiting = self.members.next()
+                reason = self._solve_all(waiting, table)
+                if not reason:  # else its neighbours are not all solved
+                    self.members.refined.add(refined)
         return joined(self.members, reason, self.clock.spent, doubts, table, self.setup.estimate)
 
     def _solve_all(self, waiting: list[Index], table: Table) -> str:
