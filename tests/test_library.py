@@ -76,7 +76,7 @@ STATED = {
     "mixed_poisson": SMOOTH,
     "nonlinear_cubic": SMOOTH,
     "moving_front": SMOOTH,
-    "nonlocal_heat": SMOOTH,
+    "nonlocal_heat": Stated(1e-5, 5e-6),
     "outflow_layers": WELL,
     "periodic": Stated(1e-6, 1e-5),
     "plane_wave": WELL,
