@@ -130,9 +130,9 @@ def gallery() -> str:
     ]
     entries = "\n".join(f"gallery/{name}" for name in library())
     return (
-        "# Gallery\n\nEvery problem of the library. Behind each picture are the file, the commands and, "
-        "of those in\n[the table](../library.md), time, size and error with the settings of the file. Problems that are not in the "
-        "table, and\nallen_cahn, burgers, heat_disk, kirsch_plate and soliton_pair, are shown by their exact or reference solutions.\n\n"
+        "# Gallery\n\nEvery problem of the library. Behind each picture are the file, the commands and, of those in\n"
+        "[the table](../library.md), time, size and error with the settings of the file. Problems that are not in it, and\n"
+        "allen_cahn, burgers, heat_disk, kirsch_plate and soliton_pair, are shown by exact or reference solutions.\n\n"
         f"::::{{grid}} 2 3 4 4\n:gutter: 2\n\n{''.join(cards)}::::\n\n```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
     )
 
