@@ -280,7 +280,7 @@ def test_a_layer_that_no_source_shows_is_solved_on_cells(monkeypatch: pytest.Mon
     monkeypatch.setattr(time, "perf_counter", time.process_time)  # the choice does not depend on what else the machine does
     problem = layers(1e-4, training=TrainingOptions(seconds=10.0))
     assert not is_local(problem)
-    solution = chosen(problem, Setup(), replace(RULE, soonest=0.5))
+    solution = chosen(problem, Setup(), replace(RULE, soonest=0.5, left=1e-6))
     assert solution is not None
     assert isinstance(solution.network, CellNetwork)
     assert solution.errors["u"].h1_seminorm_relative < 1e-5
