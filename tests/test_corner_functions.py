@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from autograd_derivatives import assert_derivatives
 
 import pdekan as pk
 from pdekan import EXACT, Problem, TrainingOptions, dirichlet, laplacian, neumann
@@ -33,19 +34,7 @@ def poisson(domain: Domain, source: float = 1.0) -> Problem:
 @pytest.mark.parametrize("far", [0.0, 0.7])
 def test_derivatives_of_corner_functions_are_those_of_autograd(far: float) -> None:
     functions = CornerFunctions((0.3, -0.2), (0.8, 0.5, -0.6, 1.1), 4.0, POWERS, far=far)
-    points = (torch.rand(20, 2, dtype=torch.float64) + 0.5).requires_grad_()
-    full = functions.jet(points, Frame(("x", "y"), Derivatives.FULL))
-    summed = functions.jet(points, Frame(("x", "y"), Derivatives.SUMMED))
-    assert full.gradient is not None
-    assert full.second is not None
-    assert summed.second is not None
-    for k in range(len(POWERS)):
-        value = functions.jet(points, Frame(("x", "y"), Derivatives.VALUE)).value[:, k]
-        (slope,) = torch.autograd.grad(value.sum(), points, create_graph=True)
-        rows = [torch.autograd.grad(slope[:, i].sum(), points, retain_graph=True)[0] for i in (0, 1)]
-        torch.testing.assert_close(full.gradient[:, k], slope)
-        torch.testing.assert_close(full.second[:, k], torch.stack([rows[0][:, 0], rows[0][:, 1], rows[1][:, 1]], dim=1))
-        torch.testing.assert_close(summed.second[:, k, 0], rows[0][:, 0] + rows[1][:, 1])
+    assert_derivatives(functions, torch.as_tensor(np.random.default_rng(0).random((20, 2)) + 0.5))
 
 
 def test_values_of_corner_functions_are_their_formulas() -> None:
