@@ -10,8 +10,11 @@ import torch
 from autograd_derivatives import assert_derivatives
 
 import pdekan as pk
+from pdekan.cells.corners import vertices
+from pdekan.domains.combinations import planar
 from pdekan.fields.corner_functions import CornerFunctions, Power
 from pdekan.fields.jets import Derivatives, Frame
+from pdekan.training.corner_data import data_exponents
 from pdekan.training.corner_terms import singularities
 from pdekan.training.elastic_corners import exponents, kappa, powers
 
@@ -121,3 +124,17 @@ def test_singular_values_at_a_corner_of_a_square_bring_their_exponent() -> None:
     solution = pk.solve(problem, estimate=False)
     assert solution.errors is not None
     assert solution.errors["u"].h1_seminorm_relative < 1e-6
+
+
+def test_singular_slopes_bring_an_exponent_larger_by_one() -> None:
+    """A slope like x^-0.6 on y = 0 and a value like y^1.3 on x = 0."""
+    square = pk.box(x=(0, 1), y=(0, 1))
+    conditions = (
+        pk.neumann(lambda x: x**-0.6 * (1.0 + x), on="y-"),
+        pk.dirichlet(lambda y: y**1.3, on="x-"),
+        pk.dirichlet(0.0, on=["x+", "y+"]),
+    )
+    problem = pk.Problem(square, lambda u: pk.laplacian(u), 0.0, conditions)
+    domain = planar(square)
+    (corner,) = (one for one in vertices(domain) if one.point == (0.0, 0.0))
+    assert data_exponents(problem, domain, corner) == pytest.approx([0.4, 1.3], abs=1e-7)

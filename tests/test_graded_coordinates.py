@@ -190,7 +190,7 @@ def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_validation_points(m
     grading = equidistribute([(nodes, (0.001**2 + (nodes - 1.0) ** 2).sqrt())])
     monkeypatch.setattr(Validation, "residuals", residuals)
     stage = replace(stages(problem)[0], count=len(stages(problem)))
-    training = StageTraining(trainer.training, stage, replace(trainer.state, grading=grading))
+    training = StageTraining(trainer.context, stage, replace(trainer.state, grading=grading))
     monkeypatch.setattr(training.steep, "found", lambda network: False)
     trained = training.trained()
     state, candidate = trained.state, trained.candidate

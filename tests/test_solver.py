@@ -644,7 +644,7 @@ def test_a_stage_that_oscillates_between_its_points_ends_and_its_best_is_kept(
         problem = replace(problem, network=NetworkOptions(hidden=(6,), degree=9, intervals=6))
     monkeypatch.setattr(Validation, "residuals", residuals)
     trainer = Trainer(problem)
-    trained = StageTraining(trainer.training, replace(stages(problem)[0], count=2), trainer.state).trained()
+    trained = StageTraining(trainer.context, replace(stages(problem)[0], count=2), trainer.state).trained()
     state, candidate = trained.state, trained.candidate
     assert state.ended is Reason.STALLED
     if own:

@@ -15,6 +15,7 @@ from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.networks.kinds import build
 from pdekan.networks.singular import SingularNetwork
+from pdekan.residuals.plane_points import with_points_beside
 from pdekan.training.power_laws import NoPowerLawError, exponent
 from pdekan.training.source_planes import plane_functions
 
@@ -76,6 +77,18 @@ def test_planes_are_found_on_faces_and_inside() -> None:
 def test_smooth_problems_have_none() -> None:
     assert plane_functions(pk.load_problem("poisson_sine")) == ()
     assert plane_functions(pk.load_problem("nist/04_peak")) == ()
+
+
+def test_points_beside_a_plane_have_rows_of_the_same_size() -> None:
+    """The source is like s^-1.4 there: weights times its square are one number, and a tenth of all weights is theirs."""
+    inside = SQUARE.interior(4, 4, 0, 0)
+    rule = with_points_beside(inside, SQUARE, [PlaneFunctions((0.0, 0.5), (1.0, 0.0), (0.6, 1.6), 3)], 0)
+    s, weights = rule.points[len(inside.points) :, 0], rule.weights[len(inside.points) :]
+    assert len(s) == 9 * 2 * 4
+    assert s.min() == pytest.approx(1e-6)
+    assert s.max() == pytest.approx(1e-2)
+    assert weights * s**-2.8 == pytest.approx(weights[0] * s[0] ** -2.8)
+    assert with_points_beside(inside, SQUARE, [PlaneFunctions((0.0, 0.5), (1.0, 0.0), (2.0,), 3)], 0) is inside
 
 
 def test_infinite_source_at_a_side_is_solved_and_stored(tmp_path: Path) -> None:

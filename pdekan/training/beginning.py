@@ -14,12 +14,12 @@ from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import Term
 from pdekan.residuals.validation import Validation
 from pdekan.training import warm_start
+from pdekan.training.context import Context
 from pdekan.training.first_guess import first_guess
 from pdekan.training.schedule import Stage
 from pdekan.training.search import BRIEF, InnerSearch, Search
 from pdekan.training.state import State
 from pdekan.training.stopping import Distance
-from pdekan.training.training import Training
 
 # Relative residual above which the network of an eigenvalue problem is no better a beginning than the eigenfunction.
 UNRESOLVED = 0.03
@@ -28,30 +28,30 @@ UNRESOLVED = 0.03
 SEARCH_SHARE, FINER_RESIDUAL = 0.25, 0.3
 
 
-def begins_anew(training: Training, state: State) -> bool:
+def begins_anew(context: Context, state: State) -> bool:
     """Whether no network of an earlier stage is a beginning."""
     best = state.best
     if best is None or not math.isfinite(best.relative):
         return True
-    return training.eigenfunction is not None and best.relative > UNRESOLVED
+    return context.eigenfunction is not None and best.relative > UNRESOLVED
 
 
 def guess(
-    training: Training, sizes: Stage, state: State, fitted: list[Term], validation: Validation, sampling: Sampling
+    context: Context, sizes: Stage, state: State, fitted: list[Term], validation: Validation, sampling: Sampling
 ) -> Network:
     """A network of a stage's sizes that stands for the eigenfunction, or is fitted to the conditions."""
-    anew = warm_start.first_network(training.problem, sizes, replace(state, best=None), None, training.device)
-    if training.eigenfunction is None:
-        return first_guess(training.fitted, anew, fitted, validation.terms, sampling)
-    return training.eigenfunction.guess(training.fitted, anew, fitted, sampling)
+    anew = warm_start.first_network(context.problem, sizes, replace(state, best=None), None, context.device)
+    if context.eigenfunction is None:
+        return first_guess(context.fitted, anew, fitted, validation.terms, sampling)
+    return context.eigenfunction.guess(context.fitted, anew, fitted, sampling)
 
 
-def search(training: Training, stage: Stage, state: State, like: Network) -> InnerSearch:
+def search(context: Context, stage: Stage, state: State, like: Network) -> InnerSearch:
     """The search for a stage, which may take a share of the seconds. like: a network of its sizes."""
-    clock, problem = training.clock, training.fitted
+    clock, problem = context.clock, context.fitted
     late = state.seconds + SEARCH_SHARE * (clock.budget - state.seconds)
     generator = torch.Generator().manual_seed(problem.training.seed + stage.start)
-    options = BRIEF if training.goal.grows else Search()
+    options = BRIEF if context.goal.grows else Search()
     return InnerSearch(problem, stage, cast("KAN", like), generator, lambda: clock.is_late(late), options)
 
 

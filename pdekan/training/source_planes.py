@@ -82,6 +82,8 @@ class _Source:
 
     @classmethod
     def of(cls, problem: Problem, rule: PlaneRule) -> _Source:
+        """The source of a problem with one equation, from its linearisation at zero."""
+
         def values(points: Array) -> Array:
             (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
             return np.asarray(-term.linearised(term.zero())[0])

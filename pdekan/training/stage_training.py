@@ -19,6 +19,7 @@ from pdekan.residuals.validation import Residuals
 from pdekan.solutions.solution import Solution
 from pdekan.training import warm_start
 from pdekan.training.beginning import begins_anew, distance_to_finer, guess, search
+from pdekan.training.context import Context
 from pdekan.training.continuation import Position
 from pdekan.training.fit import fit
 from pdekan.training.graded_coordinates import sized
@@ -29,7 +30,6 @@ from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
 from pdekan.training.state import Candidate, State
 from pdekan.training.stopping import BestStep, Budget, Distance, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
-from pdekan.training.training import Training
 
 # The error, relative to the solution, above which splines are so coarse that other inner functions are better than those of the
 # solution: they are then searched for again, and training goes on while the distance to the finer network is larger.
@@ -54,35 +54,35 @@ class TrainedStage:
 class StageTraining:
     """The training of one stage, from the state before it; made while the clock is running."""
 
-    def __init__(self, training: Training, stage: Stage, state: State) -> None:
-        self.training, self.stage, self.state, self.words = training, stage, state, ""
-        problem, sizes = training.problem, sized(training.problem, stage, state.grading)
+    def __init__(self, context: Context, stage: Stage, state: State) -> None:
+        self.context, self.stage, self.state, self.words = context, stage, state, ""
+        problem, sizes = context.problem, sized(context.problem, stage, state.grading)
         self.begun = state.best or state.rejected
         # what waves represent at first does not matter where one linear solve replaces it
         self.solved_at_once = stage.waves and state.affine and self.begun is not None
         network = warm_start.first_network(
-            problem, sizes, state, training.given, training.device, projected=not self.solved_at_once
+            problem, sizes, state, context.given, context.device, projected=not self.solved_at_once
         )
         sampling = warm_start.sampling(problem, sizes, network)
-        inside = resampled(problem, network, sampling, training.device) if stage.resample else None
-        fitted = terms(training.fitted, sampling, training.device, inside)
-        self.validation = training.validation(sizes, network)
-        if stage.kind != "given" and begins_anew(training, state):
-            network = guess(training, sizes, state, fitted, self.validation, sampling)
+        inside = resampled(problem, network, sampling, context.device) if stage.resample else None
+        fitted = terms(context.fitted, sampling, context.device, inside)
+        self.validation = context.validation(sizes, network)
+        if stage.kind != "given" and begins_anew(context, state):
+            network = guess(context, sizes, state, fitted, self.validation, sampling)
         if problem.training.adapt and state.best is not None:  # on points that lie as those of the new network
             best = replace(state.best, residuals=self.validation.residuals(state.best.network))
             self.state = replace(state, best=best)
         if stage.search and state.best is None:
-            with training.clock.running():
-                found = search(training, stage, state, network).network()
+            with context.clock.running():
+                found = search(context, stage, state, network).network()
             self.state, network = replace(self.state, found=found is not None), found or network
         self.network = network  # as it is before the fit
         self.theta = parameters_to_vector(network.parameters()).detach()
         self.rows = sum(len(term.target) for term in fitted)
-        rows_at_a_time = training.rows_at_a_time(sizes, len(self.theta))
+        rows_at_a_time = context.rows_at_a_time(sizes, len(self.theta))
         known = sizes_at(problem, fitted, network, trained=state.best is not None)
         self.objective = Objective(
-            problem, network, fitted, problem.training.weights, rows_at_a_time, training.clock.check,
+            problem, network, fitted, problem.training.weights, rows_at_a_time, context.clock.check,
             graphs(problem.training.memory), known,
         )  # fmt: skip
         self.distance = distance_to_finer(stage, state, network, self.validation)
@@ -90,7 +90,7 @@ class StageTraining:
         if self.distance is not None:
             self._select_by(self.distance)
         self.steep = SteepForCoordinates(problem, state.grading)
-        self._last, self._fastest = training.clock.spent, math.inf
+        self._last, self._fastest = context.clock.spent, math.inf
         # taken: steps before the optimizer started anew
         self.optimizer, self.taken = "", 0
         self.position: Position | None = None
@@ -99,8 +99,8 @@ class StageTraining:
         """Select the step nearest to a network with finer splines, and begin with other inner functions where that is far."""
         nearest = self.network
         if distance(nearest) > COARSE * distance.norm:
-            with self.training.clock.running():
-                found = search(self.training, self.stage, self.state, self.network).in_own_splines(distance.network)
+            with self.context.clock.running():
+                found = search(self.context, self.stage, self.state, self.network).in_own_splines(distance.network)
             nearest = min(nearest, found or nearest, key=distance)
             self.theta = parameters_to_vector(nearest.parameters()).detach()
         self.best_step.keep(Step(self.theta, math.inf), distance(nearest))
@@ -109,7 +109,7 @@ class StageTraining:
 
     def trained(self, position: Position | None = None) -> TrainedStage:
         """The stage after the fit, which goes on from a position if there is one."""
-        clock, parameters = self.training.clock, len(self.theta)
+        clock, parameters = self.context.clock, len(self.theta)
         before = self._last = clock.spent
         with clock.running():
             outcome = self._fitted(position)
@@ -147,7 +147,7 @@ class StageTraining:
 
     def _reason_at(self, step: Step) -> Reason | None:
         """The reason to stop after a step that was recorded, but maybe not yet asked for."""
-        network, seconds = self.objective.load(step.theta), self.training.clock.spent
+        network, seconds = self.objective.load(step.theta), self.context.clock.spent
         relative = self.validation.residuals(network).relative
         return first(self._rules(), ValidatedStep(step, network, relative, self._error(network, relative), seconds, 0.0))
 
@@ -159,19 +159,19 @@ class StageTraining:
         """Why the stage ended, once its network is known."""
         if reason is Reason.REGRIDDING or (not reason.ends_training and self.steep.found(candidate.network)):
             return Reason.REGRIDDING
-        met = reason is Reason.STALLED and candidate.relative <= self.training.goal.target
+        met = reason is Reason.STALLED and candidate.relative <= self.context.goal.target
         return Reason.TOLERANCE if met else reason
 
     def _optimizer(self) -> Optimizer[LeastSquares]:
-        method = self.training.method
+        method = self.context.method
         if self.stage.waves and isinstance(method, SizedGaussNewton):
             return method.for_waves(self.begun.relative if self.solved_at_once and self.begun is not None else 1.0)
-        seconds = self.training.problem.training.seconds
+        seconds = self.context.problem.training.seconds
         return method.optimizer(len(self.theta), self.rows, seconds, self.stage.final)
 
     def _steps(self) -> int:
         """How many steps the stage may take; plane waves are solved for by the optimizer before its first one."""
-        return 0 if self.stage.waves else self.training.steps_of_stage(self.state)
+        return 0 if self.stage.waves else self.context.steps_of_stage(self.state)
 
     @staticmethod
     def _of_one_solve(outcome: Outcome) -> Outcome:
@@ -181,14 +181,14 @@ class StageTraining:
 
     def _rules(self) -> list[Rule]:
         """The stopping rules, in the order in which they are asked."""
-        goal, rules = self.training.goal, list[Rule]()
+        goal, rules = self.context.goal, list[Rule]()
         if not goal.noisy:
             rules.append(Tolerance(goal.target))
         if not self.stage.waves:
             rules.append(self.steep)
         if self._selects:
             rules.append(self.best_step)
-        return rules if self.stage.waves else [*rules, Budget(self.training.clock.budget)]
+        return rules if self.stage.waves else [*rules, Budget(self.context.clock.budget)]
 
     @property
     def _selects(self) -> bool:
@@ -196,16 +196,16 @@ class StageTraining:
 
         Not where the user asked for the network, unless it is compared with a finer one, nor where data are noisy.
         """
-        goal, dense = self.training.goal, self.training.method.forms_jacobian
+        goal, dense = self.context.goal, self.context.method.forms_jacobian
         if self.distance is not None:
             return True
         return not goal.noisy and (self.state.grading is not None or (goal.grows and dense))
 
     def _after(self, step: Step) -> Reason | None:
         """Validate a step, record it, and ask the callback and the rules. Only the time of the step itself is counted."""
-        training, graded = self.training, self.state.grading is not None
+        context, graded = self.context, self.state.grading is not None
         counts = step.taken > 0 or self.stage.waves
-        if not counts and not training.problem.training.adapt:
+        if not counts and not context.problem.training.adapt:
             return None
         network = self.objective.load(step.theta)
         residuals = self.validation.residuals(network)
@@ -213,17 +213,17 @@ class StageTraining:
         if self._selects:
             self.best_step.keep(step, error)
         if not counts:  # the solve for the last layer, before the first step: in graded coordinates it may be enough
-            met = residuals.relative <= training.goal.target and not training.goal.noisy
+            met = residuals.relative <= context.goal.target and not context.goal.noisy
             if not (met and graded):
                 steep = self.begun is not None and self.steep.found(network)
                 return Reason.REGRIDDING if steep else None
-        seconds = training.clock.spent
+        seconds = context.clock.spent
         kept = replace(step, theta=step.theta.clone())
         if not self.stage.waves:
             memory = None if self.taken else step.memory  # which is of the optimizer's own start
             at = replace(kept, taken=self.taken + step.taken, memory=memory)
             self.position = Position(at, self.optimizer, replace(self.best_step), self.steep.grading)
-        with training.clock.paused():
+        with context.clock.paused():
             words = self._recorded(kept, network, residuals, seconds)
         one = ValidatedStep(step, network, residuals.relative, error, seconds, seconds - self._last)
         self._last, self._fastest = seconds, min(self._fastest, one.duration)
@@ -234,31 +234,31 @@ class StageTraining:
 
     def _recorded(self, step: Step, network: Network, residuals: Residuals, seconds: float) -> str | None:
         """Write a row of the history, and return what the callback says."""
-        training, state, stage = self.training, self.state, self.stage
-        taken, errors = state.steps + step.taken + stage.waves, training.history.quick_errors(network)
-        training.history.append(taken, seconds, stage.index, step.loss, residuals, errors, parameter_values(network))
-        if training.callback is None:
+        context, state, stage = self.context, self.state, self.stage
+        taken, errors = state.steps + step.taken + stage.waves, context.history.quick_errors(network)
+        context.history.append(taken, seconds, stage.index, step.loss, residuals, errors, parameter_values(network))
+        if context.callback is None:
             return None
         untrained, position = self.network, self.position
 
         def snapshot() -> Solution:  # also in the middle of a later step, when `network` has other parameters
-            now = replace(state, steps=taken, seconds=training.clock.spent)
+            now = replace(state, steps=taken, seconds=context.clock.spent)
             candidate = Candidate(untrained, stage, residuals)
             best = min((candidate, *state.results), key=lambda one: one.relative)
-            known = errors if best is candidate else training.history.quick_errors(best.network)
+            known = errors if best is candidate else context.history.quick_errors(best.network)
             copied = deepcopy(best.network)
             if best is candidate:
                 vector_to_parameters(step.theta.clone(), copied.parameters())
-            return training.snapshot(replace(best, network=copied), now, known, position)
+            return context.snapshot(replace(best, network=copied), now, known, position)
 
-        return training.callback(
+        return context.callback(
             Progress(
                 stage=stage.index + 1,
                 stages=stage.count,
                 step=taken,
-                steps=training.problem.training.steps or training.method.steps * stage.count,
+                steps=context.problem.training.steps or context.method.steps * stage.count,
                 seconds=seconds,
-                budget=training.clock.budget,
+                budget=context.clock.budget,
                 loss=step.loss,
                 relative_residual=residuals.relative,
                 l2_relative=max((e.l2_relative for e in errors.values()), default=math.nan),

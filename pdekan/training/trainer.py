@@ -22,6 +22,7 @@ from pdekan.residuals.validation import Residuals
 from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import graded_coordinates, result, warm_start
+from pdekan.training.context import Context
 from pdekan.training.continuation import Continuation, Position, plain, restored
 from pdekan.training.default_strategy import composed
 from pdekan.training.eigenvalues import asked_for
@@ -42,7 +43,6 @@ from pdekan.training.standard_errors import standard_errors
 from pdekan.training.state import Candidate, State
 from pdekan.training.strategy import Stop
 from pdekan.training.threads import threads
-from pdekan.training.training import Training
 from pdekan.training.uniqueness import refuse_undetermined
 
 LOG = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Trainer:
         starts = 1 if given is not None or (resume is not None and went_on is None) else problem.training.starts or 1
         self.strategy = setup.strategy or composed(problem, _schedule(problem, given), goal, self.method, starts)
         fitted, validated = split_measurements(trained)
-        self.training = Training(
+        self.context = Context(
             problem, fitted, validated, goal, self.method, given, torch.device(setup.device),
             History(problem, None if resume is None else resume.history),
             setup.clock(0.0 if resume is None else resume.seconds, problem.training.seconds), setup.callback,
@@ -88,7 +88,7 @@ class Trainer:
 
     def _with_budget(self, continuation: Continuation) -> Continuation:
         """The continuation with the seconds that are allowed now."""
-        return replace(continuation, state=replace(continuation.state, budget=self.training.clock.budget))
+        return replace(continuation, state=replace(continuation.state, budget=self.context.clock.budget))
 
     def check(self) -> None:
         """Raise ProblemError before training: for a network that does not fit, a missing reference, missing conditions."""
@@ -98,10 +98,10 @@ class Trainer:
             refuse_undetermined(problem)
         if options.adapt:
             graded_coordinates.check(problem)
-        if not self.training.goal.grows:
+        if not self.context.goal.grows:
             last = sized(problem, self.strategy.schedule(problem)[-1], self.state.grading)
             parameters = last.parameters(problem.domain.dimension)
-            self.training.rows_at_a_time(last, parameters)
+            self.context.rows_at_a_time(last, parameters)
             self.method.optimizer(parameters, 0, options.seconds, final=True)
 
     def solution(self) -> Solution:
@@ -111,25 +111,25 @@ class Trainer:
         """
         self.check()
         # where the training goes on, the problem is that of the training before
-        if (self.resumed or self.state.best is None) and self.training.given is None:
-            with self.training.clock.running():
-                self.training = self.training.near(asked_for(self.problem))
+        if (self.resumed or self.state.best is None) and self.context.given is None:
+            with self.context.clock.running():
+                self.context = self.context.near(asked_for(self.problem))
         state, stop = self._run(self.continuation)
-        if stop.reason is Reason.TOLERANCE and self.setup.strategy is None and is_unknown(self.training.fitted):
+        if stop.reason is Reason.TOLERANCE and self.setup.strategy is None and is_unknown(self.context.fitted):
             state, stop = self._exact(state, stop)
         comparison, reason = self._compared(state, stop)
         for lowered in range(self.continuation.lowered, self.setup.lowered):
-            goal = self.training.goal
+            goal = self.context.goal
             met = stop.reason is Reason.TOLERANCE and self.setup.strategy is None and comparison is not None
             if not met or comparison is None or not comparison.reliable or comparison.worst <= goal.tolerance:
                 break
             goal = replace(goal, target=0.3 * goal.target * goal.tolerance / comparison.worst)
-            self.training = replace(self.training, goal=goal)
+            self.context = replace(self.context, goal=goal)
             self.strategy = composed(self.problem, self.strategy.schedule(self.problem), goal, self.method)
             begun = Continuation(replace(state, ended=Reason.STALLED), goal.target, lowered + 1, exact=self.continuation.exact)
             state, stop = self._run(begun)
             comparison, reason = self._compared(state, stop)
-        end = result.End(stop.reason, state.words, self.training.goal.tolerance, comparison, reason)
+        end = result.End(stop.reason, state.words, self.context.goal.tolerance, comparison, reason)
         return self._finished(state, end)
 
     def _exact(self, state: State, stop: Stop) -> tuple[State, Stop]:
@@ -139,8 +139,8 @@ class Trainer:
         if not shows_none(known, best.network, best.relative):
             return state, stop
         fitted, validated = split_measurements(self.problem)
-        goal = Goal.of(self.problem, self.training.given)
-        self.training = replace(self.training, fitted=fitted, held_out=validated, goal=goal)
+        goal = Goal.of(self.problem, self.context.given)
+        self.context = replace(self.context, fitted=fitted, held_out=validated, goal=goal)
         self.strategy = composed(self.problem, self.strategy.schedule(self.problem), goal, self.method)
         return self._run(Continuation(replace(state, ended=Reason.STALLED), goal.target, exact=True))
 
@@ -177,8 +177,8 @@ class Trainer:
         assert stage is not None
         parameters = sized(self.problem, stage, state.grading).parameters(self.problem.domain.dimension)
         with threads(self.setup.cores if parameters >= self.setup.parallel else 1):
-            with self.training.clock.running():
-                one = StageTraining(self.training, stage, state)
+            with self.context.clock.running():
+                one = StageTraining(self.context, stage, state)
             trained = one.trained(begun.position)
         self.continuation = replace(begun, position=trained.position)
         return trained
@@ -193,7 +193,7 @@ class Trainer:
 
     def _carried_over(self, stage: Stage, state: State) -> Candidate:
         """The best network carried over to the sizes of another stage, and its residuals there."""
-        training, sizes = self.training, sized(self.problem, stage, state.grading)
+        training, sizes = self.context, sized(self.problem, stage, state.grading)
         assert state.network is not None
         network = state.network
         if not stage.waves:
@@ -203,11 +203,11 @@ class Trainer:
     def _start(self, resume: Solution | None) -> State:
         """The state before the first stage: where an earlier solution ended, if one is given."""
         solve_seconds = self.method.solve_seconds if isinstance(self.method, SizedGaussNewton) else 0.0
-        state = State(budget=self.training.clock.budget, seconds_per_solve=solve_seconds / self.setup.cores)
+        state = State(budget=self.context.clock.budget, seconds_per_solve=solve_seconds / self.setup.cores)
         if resume is None:
             return replace(state, grading=self._first_grading())
         problem, schedule = self.problem, self.strategy.schedule(self.problem)
-        network = resume.network.to(self.training.device)
+        network = resume.network.to(self.context.device)
         inner = inner_network(network)
         grading = inner.grading if isinstance(inner, KAN) else None
         widest = max((sized(problem, stage, grading) for stage in schedule), key=lambda stage: stage.hidden)
@@ -216,7 +216,7 @@ class Trainer:
         first = warm_start.stage_of(schedule, inner, resume.stage)
         if extrapolated and problem.training.adapt:
             wanted = graded_coordinates.needed(problem, network)
-            grading = grading if wanted is None else wanted.to(self.training.device)
+            grading = grading if wanted is None else wanted.to(self.context.device)
         if extrapolated and grading is not None:
             first = 0  # in graded coordinates the sizes of the slab before say nothing
         stage = replace(schedule[first], index=first, count=len(schedule))
@@ -229,11 +229,11 @@ class Trainer:
     def _first_grading(self) -> torch.Tensor | None:
         """The coordinates that narrow places of the data need, where the solver chooses the coordinates."""
         grading = graded_coordinates.of_narrow_places(self.problem) if self.problem.training.adapt else None
-        return None if grading is None else grading.to(self.training.device)
+        return None if grading is None else grading.to(self.context.device)
 
     def _snapshot(self, best: Candidate, state: State, errors: Mapping[str, Errors], position: Position | None) -> Solution:
         """The solution of a training that is not finished; position: in the stage that is being trained."""
-        end = result.End(Reason.INTERRUPTED, "", self.training.goal.tolerance, None, "interrupted")
+        end = result.End(Reason.INTERRUPTED, "", self.context.goal.tolerance, None, "interrupted")
         solution = self._solution(best, state, end, errors, {})
         return replace(solution, continuation=plain(replace(self.continuation, position=position)))
 
@@ -241,7 +241,7 @@ class Trainer:
         best = state.result()
         network = best.network.requires_grad_(False)
         if self.setup.interrupted():  # what follows may take as long as many steps
-            solution = self._solution(best, state, end, self.training.history.quick_errors(network), {})
+            solution = self._solution(best, state, end, self.context.history.quick_errors(network), {})
             return replace(solution, continuation=plain(self.continuation))
         errors, reference = result.measured(self.problem, network)
         doubts, deviations = list(ill_posed(self.problem)), dict[str, float]()
@@ -258,7 +258,7 @@ class Trainer:
     def _solution(
         self, best: Candidate, state: State, end: result.End, errors: Mapping[str, Errors], deviations: Mapping[str, float]
     ) -> Solution:
-        training = self.training
+        training = self.context
         made = {"device": str(training.device), "seed": self.problem.training.seed, "threads": self.setup.cores}
         found = result.with_errors(self.problem, best.network, deviations, end.comparison.shifts if end.comparison else {})
         return result.solution(self.problem, best, state, end, training.history.arrays(), errors, found, made)
@@ -266,7 +266,7 @@ class Trainer:
     def _objective(self, best: Candidate, state: State) -> Objective:
         """The least-squares problem of a network on training points of its size."""
         sampling = warm_start.sampling(self.problem, sized(self.problem, best.stage, state.grading), best.network)
-        fitted = terms(self.training.fitted, sampling, self.training.device)
+        fitted = terms(self.context.fitted, sampling, self.context.device)
         sizes = sizes_at(self.problem, fitted, best.network, trained=True)
         return Objective(self.problem, best.network, fitted, self.problem.training.weights, sizes=sizes)
 

@@ -26,7 +26,7 @@ from pdekan.training.state import Candidate, State
 
 
 @dataclass(frozen=True)
-class Training:
+class Context:
     """What is the same for all stages of a training.
 
     fitted, held_out: the problem with the data that are fitted, and with those kept for validation. given: a network of the
@@ -47,7 +47,7 @@ class Training:
     snapshot: Callable[[Candidate, State, Mapping[str, Errors], Position | None], Solution]
     eigenfunction: Eigenfunction | None = None
 
-    def near(self, eigenfunction: Eigenfunction | None) -> Training:
+    def near(self, eigenfunction: Eigenfunction | None) -> Context:
         """The training of the problem near an eigenfunction, if there is one."""
         if eigenfunction is None:
             return self
