@@ -122,3 +122,27 @@ def test_source_between_two_sides_is_solved() -> None:
     x = np.linspace(0.0, 1.0, 41)
     exact = 4.0 / 3.0 * (0.3**1.5 * (1.0 - x) + 0.7**1.5 * x - np.abs(x - 0.3) ** 1.5)
     assert np.abs(solution(x[:, None]) - exact).max() < 1e-9
+
+
+def test_planes_of_sources_that_an_exact_solution_makes_are_found() -> None:
+    """|s|^1.5 across a slanted line, whose Laplacian is infinite on both sides."""
+
+    def exact(x: Jet, y: Jet) -> Jet:
+        s = x - 0.6 * y - 0.13
+        return (s * s) ** 0.75
+
+    problem = Problem(SQUARE, lambda u: -laplacian(u), EXACT, (dirichlet(EXACT),), exact=exact)
+    found = plane_functions(problem)
+    assert [one.powers[0] for one in found] == pytest.approx([1.5, 1.5], abs=1e-6)
+    assert np.abs(found[0].normal) == pytest.approx(np.array([1.0, 0.6]) / np.hypot(1.0, 0.6))
+
+
+def test_an_infinite_source_at_an_end_of_an_interval_is_solved() -> None:
+    """Neither cells nor graded points go down to where x^-1.4 cannot be computed with."""
+    problem = Problem(
+        pk.box(x=(0, 1)), lambda u: -dx(dx(u)), EXACT, (dirichlet(EXACT),),
+        exact=lambda x: x**0.6 + pk.sin(5.0 * x), training=QUICK,
+    )  # fmt: skip
+    solution = pk.solve(problem, estimate=False)
+    assert solution.errors is not None
+    assert solution.errors["u"].l2_relative < 1e-9

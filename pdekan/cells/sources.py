@@ -20,6 +20,7 @@ from pdekan.residuals.terms import equation_terms
 # Points along an axis at which sources are compared with their polynomials, so that nothing narrower than a cell is missed:
 # by dimension; primes, so that they are not the cells' own.
 LOOKED_AT = {1: 65521, 2: 359, 3: 61}
+NARROWEST = 1e-10  # of the box: no cell is cut further, as about a place where a source is infinite
 MISSED = 10.0  # how much larger than what is enough a deviation at a single point may be
 RULE = RefinementRule()
 
@@ -89,6 +90,9 @@ def _to_goal(
             looked = True
             wrong = look.wrong(partition, found, degree + UNSEEN, enough)
             axes = {int(cell): list(range(partition.dimension)) for cell in wrong}
+        low, high = partition.cells
+        wide = ((high - low) > NARROWEST * (np.array(partition.upper) - np.array(partition.lower))).all(axis=1)
+        axes = {cell: along for cell, along in axes.items() if wide[cell]}
         if not axes:
             return partition, found, True
         looked = False

@@ -24,6 +24,7 @@ from pdekan.training.initial_value import applies
 from pdekan.training.memory import memory
 from pdekan.training.resonance import resonances
 from pdekan.training.schedule import is_open, stages
+from pdekan.training.singular_terms import with_singular_functions
 from pdekan.training.source_planes import plane_functions
 from pdekan.training.uniqueness import refuse_undetermined, silent_faces
 
@@ -91,7 +92,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "seconds": problem.training.seconds,
         "tolerance": problem.training.tolerance,
         "grows": is_open(problem),
-        "cells": None if (reason := cause(problem)) in (None, Cause.LEFT) else reason.value,
+        "cells": None if (reason := cause(with_singular_functions(problem))) in (None, Cause.LEFT) else reason.value,
         "corners": _corners(problem),
         "singular_planes": _planes(problem),
         "slabs_chosen": applies(problem),

@@ -75,7 +75,7 @@ def data_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Ten
 
 def data_singularities(problem: Problem, equation: Equation, look: Look = Look()) -> Tensor:
     """Points ``(n, d)`` as those of `data_jumps`, and those at which values have no limit."""
-    return _same_for_both(problem, lambda trial: _residual(problem, equation, trial), replace(look, unbounded=True))
+    return _same_for_both(problem, lambda trial: _residual(problem, equation, trial, True), replace(look, unbounded=True))
 
 
 def _same_for_both(problem: Problem, values: Callable[[float], Values], look: Look) -> Tensor:
@@ -142,16 +142,17 @@ def _differentiated(problem: Problem, operator: Field, trial: float) -> Values:
     return at
 
 
-def _residual(problem: Problem, equation: Equation, trial: float) -> Values:
-    """The values of an operator at trial functions, and of its source where it is a formula."""
+def _residual(problem: Problem, equation: Equation, trial: float, manufactured: bool = False) -> Values:
+    """The values of an operator at trial functions, and of its source where it is a formula, or that of the exact solution."""
     everywhere = torch.ones(1, problem.domain.dimension, dtype=torch.bool)
     level = problem.level_of(equation.operator, _middle(problem))
 
     def at(points: Tensor) -> tuple[Tensor, Tensor]:
         frame = Frame(problem.domain.coordinates, level)
         columns = [equation.operator(_environment(problem, points, frame, trial)).value]
-        if equation.source is not EXACT:
-            columns.append(problem.right_hand_side(equation.source, equation.operator, points, Derivatives.VALUE, None))
+        if manufactured or equation.source is not EXACT:
+            order = level if equation.source is EXACT else Derivatives.VALUE
+            columns.append(problem.right_hand_side(equation.source, equation.operator, points, order, None))
         return torch.stack(columns, dim=1), everywhere.expand(len(columns), -1)
 
     return at

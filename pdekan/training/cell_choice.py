@@ -83,7 +83,8 @@ def cause(problem: Problem, rule: ChoiceRule = RULE) -> Cause | None:
         return None
     if refusal(problem) is not None:
         return None
-    if is_local(problem, rule):
+    # functions of planes may be all that is local
+    if not any(isinstance(one, PlaneFunctions) for one in problem.singular) and is_local(problem, rule):
         return Cause.SOURCES
     return Cause.CORNERS if corners(problem.domain) else Cause.LEFT
 
@@ -95,9 +96,7 @@ def chosen(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> Solution 
         return None
     if reason is Cause.STATED:
         return CellTraining(problem, setup).solution()
-    # functions of planes may be all that is local
-    local = reason is Cause.SOURCES and not any(isinstance(one, PlaneFunctions) for one in problem.singular)
-    return _cells_first(problem, setup, rule) if local else _network_first(problem, setup, rule)
+    return (_cells_first if reason is Cause.SOURCES else _network_first)(problem, setup, rule)
 
 
 def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:

@@ -6,19 +6,21 @@ import logging
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pdekan.ansatz.unknowns import Ansatz, inner_network
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.fields.jets import Derivatives, Frame
+from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.networks.grading import MAX_LENGTH, coarseness, equidistribute, interpolate, lengths_per_axis, to_physical
 from pdekan.networks.kan import KAN
 from pdekan.problem_files.narrow_data import narrow_places
 from pdekan.problems.formulas import ProblemError
-from pdekan.problems.problem import Problem
+from pdekan.problems.problem import NarrowPlace, Problem
 from pdekan.training.schedule import Stage, is_open
 
 LOG = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class GradingRule:
 
 RULE = GradingRule()
 SLOPE = 0.7  # of lengths away from narrow places of the data
+ON_PLANE = 1e-6  # of the domain's size: nearer places are on a plane
 
 
 def check(problem: Problem) -> None:
@@ -85,8 +88,9 @@ def looked_at(problem: Problem) -> Problem:
     """The problem with the narrow places of its data, which are logged, and in graded coordinates where these resolve them.
 
     That is where all places stand across one axis: in graded coordinates plane waves are no better at a peak of the plane.
+    Places on planes that have singular functions are left out.
     """
-    places = narrow_places(problem)
+    places = tuple(place for place in narrow_places(problem) if not _is_on_plane(problem, place))
     for place in places:
         name = problem.domain.coordinates[place.axis]
         LOG.info("data vary on a length of %.1e about %s = %.6g; points are laid there", place.width, name, place.position)
@@ -94,6 +98,12 @@ def looked_at(problem: Problem) -> Problem:
     if len({place.axis for place in places}) == 1 and is_open(problem) and gradable(problem):
         problem = replace(problem, training=replace(problem.training, adapt=True))
     return problem
+
+
+def _is_on_plane(problem: Problem, place: NarrowPlace) -> bool:
+    """Whether a narrow place is on a plane with singular functions."""
+    planes = (one for one in problem.singular if isinstance(one, PlaneFunctions))
+    return any(abs(float(np.subtract(place.at, one.point) @ np.array(one.normal))) < ON_PLANE for one in planes)
 
 
 def of_narrow_places(problem: Problem) -> Tensor | None:
