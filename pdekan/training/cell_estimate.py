@@ -57,8 +57,8 @@ def comparison(problem: Problem, best: Step, other: Step, reliable: float = RELI
     (1/ρ - 1) ‖e‖ for the better one of the two, and (1 - 1/ρ) ‖e‖ for the worse (the saturation assumption: Bank and Weiser,
     Math. Comp. 44 (1985) 283-301). In L2 errors fall less evenly, as those of cells that were not refined are
     felt elsewhere: the root of a factor below one is taken (with the factor itself estimates were an eighth of the error or
-    more, after any step on fronts, peaks, waves and corners). reliable: the largest ratio of the smaller to the larger indicator; least: the least
-    factor of the difference, as errors of very different meshes are not in proportion.
+    more, after any step on fronts, peaks, waves and corners). reliable: the largest ratio of the smaller to the larger
+    indicator; least: the least factor of the difference, as errors of very different meshes are not in proportion.
     """
     ratio = best.found.relative / max(other.found.relative, 1e-300)
     smaller = min(ratio, 1.0 / max(ratio, 1e-300))
