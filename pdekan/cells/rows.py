@@ -44,7 +44,11 @@ class Linearised:
 
 def linearised(term: Term, network: Network | None) -> Linearised:
     """A term about a network's function, or about zero."""
-    u = term.zero() if network is None else evaluate(network, term.points, term.frame)
+    return linearised_at(term, term.zero() if network is None else evaluate(network, term.points, term.frame))
+
+
+def linearised_at(term: Term, u: Jet) -> Linearised:
+    """A term about a state, by its jet at the points."""
     residual, slope = term.linearised(u)
     return Linearised(slope, _paired(slope, u).sum(1) - residual)
 

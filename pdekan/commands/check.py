@@ -18,6 +18,7 @@ from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions import reference_files
+from pdekan.training.beginnings import beginnings
 from pdekan.training.cell_choice import Cause, cause
 from pdekan.training.corner_terms import singularities
 from pdekan.training.initial_value import applies
@@ -28,6 +29,7 @@ from pdekan.training.singular_terms import with_singular_functions
 from pdekan.training.source_planes import plane_functions
 from pdekan.training.uniqueness import refuse_undetermined, silent_faces
 
+BEGINNINGS = {0: "the value jumps", 1: "the slope jumps"}  # by the first degree in (s, √t)
 EXACT = 1e-6  # relative residual below which an exact solution satisfies an equation or condition
 
 
@@ -60,17 +62,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _checked(problem: Problem) -> dict[str, Any]:
     """The problem and its training stages as plain data."""
-    plan = [
-        {
-            "widths": stage.widths(problem.domain.dimension),
-            "degree": stage.degree,
-            "intervals": stage.intervals,
-            "plane_waves": stage.waves,
-            "parameters": stage.parameters(problem.domain.dimension),
-            "memory_megabytes": round(memory(problem, stage) / 1e6, 1),
-        }
-        for stage in stages(problem)
-    ]
     intervals = zip(problem.domain.lower, problem.domain.upper, strict=True)
     return {
         "schema": 1,
@@ -95,9 +86,25 @@ def _checked(problem: Problem) -> dict[str, Any]:
         "cells": None if (reason := cause(with_singular_functions(problem))) in (None, Cause.LEFT) else reason.value,
         "corners": _corners(problem),
         "singular_planes": _planes(problem),
+        "beginnings": _beginnings(problem),
         "slabs_chosen": applies(problem),
-        "stages": plan,
+        "stages": _stages(problem),
     }
+
+
+def _stages(problem: Problem) -> list[dict[str, Any]]:
+    """The training stages with their sizes."""
+    return [
+        {
+            "widths": stage.widths(problem.domain.dimension),
+            "degree": stage.degree,
+            "intervals": stage.intervals,
+            "plane_waves": stage.waves,
+            "parameters": stage.parameters(problem.domain.dimension),
+            "memory_megabytes": round(memory(problem, stage) / 1e6, 1),
+        }
+        for stage in stages(problem)
+    ]
 
 
 def _planes(problem: Problem) -> list[dict[str, Any]]:
@@ -110,6 +117,20 @@ def _planes(problem: Problem) -> list[dict[str, Any]]:
             "powers": list(one.powers),
         }
         for one in found
+    ]
+
+
+def _beginnings(problem: Problem) -> list[dict[str, Any]]:
+    """Where the solution begins anew, inside of the domain or on its boundary, and its first degree m in (s, √t) there."""
+    ends = list(zip(problem.domain.lower, problem.domain.upper, strict=True))
+    inside = (one for one in beginnings(problem) if all(a <= x <= b for x, (a, b) in zip(one.point, ends, strict=True)))
+    names = problem.domain.coordinates
+    return [
+        {
+            "at": {names[k]: one.point[k] for k, x in enumerate(one.normal) if x != 0.0 or k == one.time},
+            "degree": one.orders[0][0],
+        }
+        for one in inside
     ]
 
 
@@ -176,6 +197,10 @@ def _print_networks(answer: dict[str, Any], out: Console) -> None:
         at, normal = (", ".join(f"{round(x, 9) + 0.0:.4g}" for x in plane[key]) for key in ("at", "normal"))
         first = ", ".join(f"{one:.4g}" for one in plane["powers"][:4])
         out.print(f"  source      singular across a plane at ({at}) with normal ({normal}): s^λ are added, λ = {first}, …")
+    for one in answer["beginnings"]:
+        at = ", ".join(f"{name} = {x:g}" for name, x in one["at"].items())
+        jumping = BEGINNINGS.get(one["degree"], f"derivatives of degree {one['degree']} in (s, √t) jump")
+        out.print(f"  beginning   at {at}: {jumping}; functions of diffusion are added to the network")
     if answer["cells"] is not None:
         out.print(f"  cells       with a network each are tried: {answer['cells']}")
     if answer["slabs_chosen"]:

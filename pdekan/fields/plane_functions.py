@@ -56,10 +56,10 @@ class PlaneFunctions:
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         """The functions at points ``(n, d)``, one component each, power by power."""
         position = frame.position(points - points.new_tensor(self.point))
-        s, *along = (_component(position, axis) for axis in self._axes.to(points))
+        s, *along = (component(position, axis) for axis in self._axes.to(points))
         beside = s.value > 0.0
         s = replace(s, value=torch.where(beside, s.value.clamp_min(CLOSEST), 1.0))
-        polynomials, one = [_legendre(tau, self.degree) for tau in along], frame.constant(1.0, points)
+        polynomials, one = [legendre(tau, self.degree) for tau in along], frame.constant(1.0, points)
         products = stacked([
             math.prod((p[k] for p, k in zip(polynomials, degrees, strict=True)), start=one) for degrees in self._degrees
         ])  # fmt: skip
@@ -67,12 +67,12 @@ class PlaneFunctions:
         return where(beside, functions, 0.0)
 
 
-def _component(position: Jet, axis: Tensor) -> Jet:
+def component(position: Jet, axis: Tensor) -> Jet:
     """The coordinate along an axis."""
     return replace(position, divergence=None).each(lambda part: torch.einsum("nk...,k->n...", part, axis))
 
 
-def _legendre(x: Jet, degree: int) -> list[Jet]:
+def legendre(x: Jet, degree: int) -> list[Jet]:
     """P_0 … P_degree by their recurrence."""
     found = [x * 0.0 + 1.0, x]
     for k in range(1, degree):

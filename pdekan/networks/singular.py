@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pdekan.fields.corner_functions import CornerFunctions, Power
+from pdekan.fields.diffusion_functions import DiffusionFunctions
 from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Frame, Jet
 from pdekan.fields.plane_functions import PlaneFunctions
@@ -17,9 +18,9 @@ from pdekan.fields.pullbacks import pairing
 from pdekan.fields.singular_functions import SingularFunctions
 from pdekan.networks.base import Network, Trace
 
-# the keys under which an architecture has functions; planes come last, as in `Problem.singular`
 _HIGHEST = 100  # degree of stored functions, so that a file cannot ask for any memory
-_KINDS = {"corners": CornerFunctions, "planes": PlaneFunctions}
+# the keys under which an architecture has functions, in the order of `Problem.singular`
+_KINDS = {"corners": CornerFunctions, "planes": PlaneFunctions, "beginnings": DiffusionFunctions}
 
 
 class SingularNetwork(Network):
@@ -107,7 +108,12 @@ class SingularTrace:
 
 def singular_functions(architecture: Mapping[str, Any]) -> list[SingularFunctions]:
     """The functions of a stored architecture. Raises KeyError, TypeError or ValueError for what is none."""
-    return [*map(_corner_functions, architecture.get("corners", ())), *map(_plane_functions, architecture.get("planes", ()))]
+    readers: dict[str, Callable[[Mapping[str, Any]], SingularFunctions]] = {
+        "corners": _corner_functions,
+        "planes": _plane_functions,
+        "beginnings": _diffusion_functions,
+    }
+    return [read(stored) for key, read in readers.items() for stored in architecture.get(key, ())]
 
 
 def _corner_functions(stored: Mapping[str, Any]) -> CornerFunctions:
@@ -126,3 +132,14 @@ def _plane_functions(stored: Mapping[str, Any]) -> PlaneFunctions:
     if not 0 <= degree <= _HIGHEST or len(point) != len(normal):
         raise ValueError(f"a degree of {degree} along a plane")
     return PlaneFunctions(point, normal, powers, degree, tuple(map(int, stored.get("outputs", ()))))
+
+
+def _diffusion_functions(stored: Mapping[str, Any]) -> DiffusionFunctions:
+    point, normal = (tuple(map(float, stored[key])) for key in ("point", "normal"))
+    orders = tuple((int(m), int(k)) for m, k in stored["orders"])
+    degree, time = int(stored["degree"]), int(stored["time"])
+    small = 0 <= degree <= _HIGHEST and all(0 <= m <= _HIGHEST and 0 <= k <= _HIGHEST for m, k in orders)
+    if not small or not 0 <= time < len(point) == len(normal) or not orders:
+        raise ValueError(f"orders {orders} of diffusion in {len(point)} coordinates, degree {degree}")
+    duration, width = float(stored["duration"]), float(stored["width"])
+    return DiffusionFunctions(point, normal, time, duration, orders, degree, width, tuple(map(int, stored.get("outputs", ()))))

@@ -42,7 +42,7 @@ def contradictions_at_corners(problem: Problem, values: Mapping[str, Field]) -> 
         where = "; ".join(dict.fromkeys(found[:2])) + (f" and {len(found) - 2} more" if len(found) > 2 else "")
         yield (
             f"initial and boundary values contradict the equation where they meet ({where}): its highest derivatives jump "
-            "there, and errors fall slowly; values that satisfy it there avoid that"
+            "there, and errors fall slowly unless `pdekan check` says that functions are added for it"
         )
 
 

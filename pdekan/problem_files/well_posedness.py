@@ -189,7 +189,8 @@ def _corners(problem: Problem) -> Iterator[str]:
                 where = ", ".join(f"{c} = {v:g}" for c, v in zip(problem.domain.coordinates, points[k].tolist(), strict=True))
                 yield (
                     f"values of {first.condition.unknown} disagree where {one} and {other} meet: {a[k]:.6g} and {b[k]:.6g} at "
-                    f"{where}; the solution jumps there, and errors fall slowly"
+                    f"{where}; the solution jumps there, and errors fall slowly unless `pdekan check` says that functions "
+                    "are added for it"
                 )
                 break
 

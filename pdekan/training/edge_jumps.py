@@ -7,7 +7,7 @@ infinite at the point.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,7 @@ def jumps_on_edges(problem: Problem, domain: Planar, rule: JumpRule = RULE) -> l
 
 
 def _on_edge(problem: Problem, one: Requirement, arc: Segment, rule: JumpRule) -> Iterator[Corner]:
-    """The jumps of a requirement's value along an edge, by bisection: what does not shrink with the interval is a jump."""
+    """The jumps of a requirement's value along an edge."""
     normal = arc.normal(0.0)
 
     def data(t: Array) -> Array:
@@ -64,20 +64,24 @@ def _on_edge(problem: Problem, one: Requirement, arc: Segment, rule: JumpRule) -
         term = term_at(problem, one.label, "conditions", one.operator, one.value, rule_at, torch.device("cpu"))
         return np.asarray(term.target.numpy())
 
+    where = jumps(data, rule)
+    direction = np.subtract(arc.end, arc.start)
+    first = math.atan2(direction[1], direction[0])
+    for x, y in arc.at(where):
+        yield Corner((float(x), float(y)), math.pi, first, (arc.name, arc.name))
+
+
+def jumps(data: Callable[[Array], Array], rule: JumpRule = RULE) -> Array:
+    """Where in (0, 1) a function of t ``(n,)`` jumps, by bisection: what does not shrink with an interval is a jump."""
     t = (np.arange(rule.points) + 0.5 / math.pi) / rule.points
     values = data(t)
     least = rule.least * float(np.abs(values).max())
     places = np.flatnonzero(np.abs(np.diff(values)) > least)
-    if not len(places):
-        return
     ends, heights = np.stack([t[places], t[places + 1]]), np.stack([values[places], values[places + 1]])
-    for _ in range(rule.halvings):
+    for _ in range(rule.halvings if len(places) else 0):
         middle = ends.mean(axis=0)
         value = data(middle)
         second = np.abs(heights[1] - value) > np.abs(value - heights[0])  # the half with the larger difference
         ends = np.where(second, [middle, ends[1]], [ends[0], middle])
         heights = np.where(second, [value, heights[1]], [heights[0], value])
-    direction = np.subtract(arc.end, arc.start)
-    first, (along, across) = math.atan2(direction[1], direction[0]), arc.at(ends.mean(axis=0)).T
-    for k in np.flatnonzero(np.abs(heights[1] - heights[0]) > least):
-        yield Corner((float(along[k]), float(across[k])), math.pi, first, (arc.name, arc.name))
+    return np.asarray(ends.mean(axis=0)[np.abs(heights[1] - heights[0]) > least])
