@@ -157,7 +157,7 @@ def _export_arguments(export: argparse.ArgumentParser) -> None:
         "--to",
         type=Path,
         metavar="FILE",
-        help="the file to write, .vtkhdf, .nc, .png, .svg, .pt2 or .onnx (default: RUN/export.vtkhdf, RUN/line.csv)",
+        help="the file to write, .vtkhdf, .pvd, .nc, .png, .svg, .pt2 or .onnx (default: RUN/export.vtkhdf, RUN/line.csv)",
     )
     export.add_argument("--force", action="store_true", help="overwrite the file")
 

@@ -185,7 +185,7 @@ def test_a_request_writes_a_checkpoint_in_the_middle_of_a_step_and_the_run_goes_
 @pytest.mark.parametrize(
     ("module", "name", "figures"),
     [
-        ("pdekan.output.vtkhdf", "_store_unstructured", 0),
+        ("pdekan.output.vtkhdf", "store_unstructured", 0),
         ("pdekan.output.figures", "save", 1),
         ("pdekan.runs.directory", "write_text", 0),
     ],

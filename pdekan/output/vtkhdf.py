@@ -40,7 +40,7 @@ def write(path: str | os.PathLike[str], samples: Samples, record: Record) -> Non
     """
     with written(path) as file:
         store_fields(file.create_group("fields", track_order=True), samples)
-        _store_unstructured(file.create_group("VTKHDF"), samples)
+        store_unstructured(file.create_group("VTKHDF"), samples)
         store(file.create_group("pdekan"), record)
         file.attrs["Conventions"] = CONVENTIONS
 
@@ -57,7 +57,7 @@ def read_samples(path: str | os.PathLike[str]) -> Samples:
         return load_fields(group)
 
 
-def _store_unstructured(group: h5py.Group, samples: Samples) -> None:
+def store_unstructured(group: h5py.Group, samples: Samples) -> None:
     layout = samples.layout
     points = _points(layout)
     if isinstance(layout, Grid):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pdekan.networks.base import Network
-from pdekan.output import vtkhdf
+from pdekan.output import pvd, vtkhdf
 from pdekan.output.atomic import write_bytes
 from pdekan.output.samples import OutputError
 from pdekan.solutions.solved import Solved
@@ -57,6 +57,10 @@ def program(solution: Solved) -> torch.export.ExportedProgram:
 
 def _hdf5(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     vtkhdf.write(path, solution.sample(shape, times), solution.record())
+
+
+def _collection(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
+    pvd.write(path, solution.sample(shape, times))
 
 
 def _figure(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
@@ -117,8 +121,8 @@ def _extra(path: Path, name: str) -> Iterator[None]:
 
 
 WRITERS: dict[str, Callable[[Solved, Path, Shape, Times], None]] = {
-    ".vtkhdf": _hdf5, ".h5": _hdf5, ".hdf5": _hdf5, ".nc": _netcdf, ".png": _figure, ".svg": _figure, ".pdf": _figure,
-    ".pt2": _torch, ".onnx": _onnx,
+    ".vtkhdf": _hdf5, ".h5": _hdf5, ".hdf5": _hdf5, ".pvd": _collection, ".nc": _netcdf, ".png": _figure, ".svg": _figure,
+    ".pdf": _figure, ".pt2": _torch, ".onnx": _onnx,
 }  # fmt: skip
 
 

@@ -164,8 +164,8 @@ class Solution:
     ) -> None:
         """Write a file of the kind that its ending names, whole or not at all.
 
-        ".vtkhdf" is what `load_solution` and ParaView open, ".nc" is for xarray, ".png", ".svg", ".pdf" are figures, ".pt2",
-        ".onnx" the network for torch and ONNX; see `exports`.
+        ".vtkhdf" is what `load_solution` and ParaView open, ".pvd" is for any ParaView, ".nc" for xarray, ".png", ".svg" and
+        ".pdf" are figures, ".pt2" and ".onnx" the network for torch and ONNX; see `exports`.
         """
         exports.save(self, path, shape, times)
 
