@@ -129,12 +129,20 @@ def gallery() -> str:
         if _picture(name)
     ]
     entries = "\n".join(f"gallery/{name}" for name in library())
+    rows = table()
+    others = [name for name in library() if _picture(name) and (name not in rows or "picture" in rows[name])]
+    of_others = f" {', '.join(others)} are shown by exact or reference solutions." if others else ""
     return (
         "# Gallery\n\nEvery problem of the library. Behind each picture are the file, the commands and, of those in\n"
-        "[the table](../library.md), time, size and error with the settings of the file. Problems that are not in it, and\n"
-        "allen_cahn, burgers, heat_disk, kirsch_plate and soliton_pair, are shown by exact or reference solutions.\n\n"
+        f"[the table](../library.md), time, size and error with the settings of the file.{of_others}\n\n"
         f"::::{{grid}} 2 3 4 4\n:gutter: 2\n\n{''.join(cards)}::::\n\n```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
     )
+
+
+def table() -> dict[str, dict[str, Any]]:
+    """The rows of the library's table, by problem."""
+    rows: dict[str, dict[str, Any]] = json.loads((ROOT / "tests" / "benchmarks" / "library.json").read_text("utf-8"))
+    return rows
 
 
 def _breakable(name: str) -> str:
@@ -147,7 +155,7 @@ def _picture(name: str, prefix: str = "../") -> str:
 
 def solved() -> Iterator[tuple[str, str]]:
     """The pages of the library's problems."""
-    rows = json.loads((ROOT / "tests" / "benchmarks" / "library.json").read_text("utf-8"))
+    rows = table()
     for name, path in library().items():
         picture = f"![{name}]({_picture(name, '../../')})\n\n" if _picture(name) else ""
         facts = _facts(rows[name]) if name in rows else ""

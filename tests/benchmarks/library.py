@@ -1,6 +1,7 @@
 """Solve the problems of the library with the settings of their files and write docs/library.md, with a picture of each.
 
     python tests/benchmarks/library.py               # all of them, one after the other on all cores
+    python tests/benchmarks/library.py --workers 2   # two at a time, which share the cores, the longest first
     python tests/benchmarks/library.py disk annulus  # some; the other rows stay
 
 The table has the machine, versions and commit of each row. Times are of training alone.
@@ -10,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +52,7 @@ TEXT = """# The library, solved
 The problems that ship with pdekan, with the settings of their files: most say nothing of network or training, so that these are
 the defaults, which stop at a relative residual of 1e-7 or after a minute. Errors are those of the worst unknown against the
 exact solution, on points that training never saw; a dash where none is known. "Converged" is a statement about the estimated
-error, of the rows of commit d186cd7 about the residual.
+error.
 `pdekan list` names them, `pdekan solve NAME` solves one.
 
 | | problem | sought | status | parameters | seconds | residual | relative L2 | relative H1 seminorm | published relative L2 |
@@ -56,14 +60,15 @@ error, of the rows of commit d186cd7 about the residual.
 """
 
 
-def solved(name: str) -> dict[str, Any]:
-    """The row of a problem; draws its picture."""
+def solved(name: str, seconds: float) -> tuple[str, dict[str, Any]]:
+    """A problem's name and row, after training for the seconds of its file or those given, if fewer; draws its picture."""
     problem = load_problem(name)
-    solution = solve(problem)
+    training = replace(problem.training, seconds=min(problem.training.seconds, seconds))
+    solution = solve(replace(problem, training=training))
     draw(solution, PICTURES / f"{name}.png")
     if name == "poisson_kan_paper":
         front(solution)
-    return row(problem, solution)
+    return name, row(problem, solution)
 
 
 def row(problem: Problem, solution: Solution) -> dict[str, Any]:
@@ -146,12 +151,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="problems, by default all")
     parser.add_argument("--workers", type=int, default=1, help="processes side by side, which share the cores")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of one training at most (default: those of its file)")
     options = parser.parse_args()
-    names = options.names or list(library())
     threads = max(1, torch.get_num_threads() // options.workers)
     rows = json.loads(ROWS.read_text("utf-8")) if ROWS.exists() else {}
+    before = {name: rows[name]["seconds"] if name in rows else math.inf for name in options.names or library()}
+    names = sorted(before, key=before.__getitem__, reverse=True)
     with multiprocessing.get_context("spawn").Pool(options.workers, torch.set_num_threads, (threads,)) as pool:
-        for name, kept in zip(names, pool.imap(solved, names), strict=True):
+        for name, kept in pool.imap_unordered(partial(solved, seconds=options.seconds), names):
             rows[name] = kept
             rows = {one: rows[one] for one in library() if one in rows}
             ROWS.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
