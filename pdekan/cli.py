@@ -84,18 +84,22 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the message with a suggestion, and exit."""
         wrong = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (--[\w-]+)", message)
-        known = list(_words(self))
-        close = difflib.get_close_matches(wrong[1] or wrong[2], known, n=1, cutoff=0.6) if wrong else []
-        super().error(f"{message}; did you mean {close[0]}?" if close else message)
+        if wrong:
+            word, known = wrong[1] or wrong[2], list(_words(self))
+            if owners := [owner for owner, one in known if owner and one == word]:
+                message += f"; {word} is an option of {', '.join(owners)}; --set replaces any value of a file"
+            elif close := difflib.get_close_matches(word, [one for _, one in known], n=1, cutoff=0.6):
+                message += f"; did you mean {close[0]}?"
+        super().error(message)
 
 
-def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """The options and choices of a parser and of its commands."""
+def _words(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    """The options and choices of a parser, and the options of its commands behind the command's name."""
     for action in parser._actions:
-        yield from (*action.option_strings, *(action.choices or ()))
+        yield from (("", one) for one in (*action.option_strings, *(action.choices or ())))
         if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                yield from command._option_string_actions
+            for name, command in action.choices.items():
+                yield from ((name, one) for one in command._option_string_actions)
 
 
 def argument_parser() -> argparse.ArgumentParser:

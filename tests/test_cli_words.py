@@ -65,6 +65,13 @@ def test_what_is_misspelt_is_suggested(typed: list[str], meant: str, capsys: pyt
     assert f"did you mean {meant}?" in capsys.readouterr().err
 
 
+def test_an_option_of_other_commands_is_said_to_be_theirs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("solve", "poisson_sine", "--seconds", "3") == 2
+    said = capsys.readouterr().err
+    assert "--seconds is an option of scaling, bench, prune, formula; --set replaces any value of a file" in said
+    assert "did you mean" not in said
+
+
 def test_nothing_is_suggested_for_what_is_unlike_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("qqqqqqqq") == 2
     assert "did you mean" not in capsys.readouterr().err

@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+import yaml
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
@@ -20,13 +22,33 @@ def bounds(requirement: str) -> tuple[str, str]:
 
 
 def test_the_conda_recipe_asks_for_the_same_packages() -> None:
-    recipe = (ROOT / "packaging" / "conda" / "meta.yaml").read_text("utf-8")
-    run = re.search(r"^  run:\n((?:    - .*\n)+)", recipe, re.MULTILINE)
-    assert run is not None
-    wanted = dict(bounds(line.strip(" -")) for line in run[1].splitlines())
-    ours = dict(bounds(one) for one in PROJECT["project"]["dependencies"])
-    ours = {CONDA_NAMES.get(name, name): limits for name, limits in ours.items()}
-    assert wanted == ours | {"python": PROJECT["project"]["requires-python"]}
+    recipe = yaml.safe_load((ROOT / "packaging" / "conda" / "meta.yaml").read_text("utf-8"))
+    python = {"python": PROJECT["project"]["requires-python"]}
+    wanted = dict(map(bounds, recipe["requirements"]["run"]))
+    ours = dict(map(bounds, PROJECT["project"]["dependencies"]))
+    assert wanted == {CONDA_NAMES.get(name, name): limits for name, limits in ours.items()} | python
+    tools = dict(map(bounds, PROJECT["build-system"]["requires"]))
+    assert dict(map(bounds, recipe["requirements"]["host"])) == tools | python | {"pip": ""}
+
+
+def test_the_conda_recipe_describes_the_same_package() -> None:
+    recipe = yaml.safe_load((ROOT / "packaging" / "conda" / "meta.yaml").read_text("utf-8"))
+    project = PROJECT["project"]
+    assert recipe["package"] == {"name": project["name"], "version": project["version"]}
+    assert recipe["build"]["entry_points"] == [f"{name} = {target}" for name, target in project["scripts"].items()]
+    about = recipe["about"]
+    assert (about["license"], about["summary"]) == (project["license"], project["description"])
+    assert about["home"] == project["urls"]["Homepage"]
+    assert (ROOT / about["license_file"]).exists()
+    assert (ROOT / "packaging" / "conda" / recipe["source"]["path"] / "pyproject.toml").exists()
+
+
+@pytest.mark.parametrize("file", ["packaging/Dockerfile", "docs/tutorial.md"])
+def test_torch_for_the_cpu_is_one_that_the_package_takes(file: str) -> None:
+    """Otherwise pip would put another in its place, with CUDA."""
+    (asked,) = re.findall(r"install .*['\"](torch\S*)['\"] --index-url", (ROOT / file).read_text("utf-8"))
+    _, below = dict(map(bounds, PROJECT["project"]["dependencies"]))["torch"].split(",")
+    assert asked == f"torch{below}"
 
 
 def test_the_image_has_all_that_is_built() -> None:
@@ -49,7 +71,6 @@ def test_the_image_has_all_that_is_built() -> None:
 
 def test_versions_agree() -> None:
     version = PROJECT["project"]["version"]
-    assert f'version: "{version}"' in (ROOT / "packaging" / "conda" / "meta.yaml").read_text("utf-8")
     assert f"version: {version}" in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
