@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import h5py  # type: ignore[import-untyped]
@@ -112,6 +113,20 @@ def test_a_figure_shows_its_panels() -> None:
     assert first.get_xlim() == (1.0, 200.0)
     assert [label.get_text() for label in first.get_xticklabels()] == ["3", "50"]
     assert figure.get_suptitle() == "Over all"
+
+
+def test_labels_of_ticks_do_not_touch() -> None:
+    """From 150 to 200000 all of 1, 3, 10, … are too many characters; powers of ten are left."""
+    ticks = tuple(digit * 10.0**k for k in range(-3, 7) for digit in (1.0, 3.0))
+    curves = (Curve(np.array([150.0, 2e5]), np.array([1.0, 2.0]), "errors"),)
+    figure = findings_figures.draw(
+        Picture("errors", (Panel(curves, "", "parameters", "error", "log", x_ticks=ticks),) * 3, 3, (11.0, 3.6))
+    )
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[1].get_xticklabels()]
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["1000", "10000", "100000"]
+    gaps = [right.x0 - left.x1 for left, right in pairwise(boxes)]
+    assert min(gaps) > boxes[0].height
 
 
 def test_a_label_stands_in_the_legend_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -21,6 +22,8 @@ _COLOURS = {
     "blue": panels.BLUE, "orange": panels.ORANGE, "green": panels.GREEN, "grey": panels.GREY,
     "red": "#b5362c", "purple": "#7a4d9e", "black": "#202020",
 }  # fmt: skip
+
+_ROOM = 18  # characters of ticks along an axis
 
 
 def draw(picture: Picture) -> Figure:
@@ -74,6 +77,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Line2D]:
     if panel.x_ticks:
         low, high = axes.get_xlim()
         shown = [tick for tick in panel.x_ticks if low <= tick <= high]
+        shown = _apart(shown) if panel.scale in ("log x", "log") else shown
         axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlim=panel.x_limits, ylim=panel.y_limits)
@@ -84,10 +88,16 @@ def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Line2D]:
     return handles
 
 
+def _apart(ticks: list[float]) -> list[float]:
+    """Ticks whose labels do not touch: powers of ten alone where all have too many characters for a panel."""
+    tens = [tick for tick in ticks if math.log10(tick).is_integer()] if sum(len(f"{tick:g}") for tick in ticks) > _ROOM else []
+    return tens if len(tens) > 1 else ticks
+
+
 def _draw_bars(axes: Axes, bars: Sequence[Bar]) -> None:
     """Draw bars with their counts beside them."""
     colours = [_COLOURS[bar.colour] for bar in bars]
     drawn = axes.barh([bar.label for bar in bars], [bar.count for bar in bars], color=colours)
-    axes.bar_label(drawn, fmt="%d", padding=2.0, fontsize=panels.TICK_SIZE)
+    axes.bar_label(drawn, fmt="%d", padding=3.0, fontsize=panels.TICK_SIZE)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.invert_yaxis()
