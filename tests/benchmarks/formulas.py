@@ -9,9 +9,11 @@ Trainings have at most half a minute, searches two minutes. The search knows the
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +95,16 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     """The table with its origin."""
     names = ("problem", "verdict", "formula", "L2 of the network", "L2 of the formula", "training, s", "search, s")
     head = f"| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
-    origins = "; ".join(sorted({kept["made"] for kept in rows.values()}))
+    origins = "; ".join(_merged({kept["made"] for kept in rows.values()}))
     lines = "".join(line(name, rows[name]) for name in NAMES if name in rows)
     return f"{head}{lines}\nMade by `python tests/benchmarks/formulas.py` ({origins}).\n"
+
+
+def _merged(origins: Iterable[str]) -> Iterator[str]:
+    """Origins that differ in the commit alone, in one."""
+    parts = sorted(tuple(one.split(", commit ")) for one in origins)
+    for machine, group in itertools.groupby(parts, key=lambda one: one[0]):
+        yield f"{machine}, commits {', '.join(commit for _, commit in group)}"
 
 
 def main() -> None:
