@@ -90,6 +90,16 @@ def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest
         assert names["once"].network.widths == (2, 8, 1)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_tables_have_a_line_of_names(page: Path) -> None:
+    """Lines of cells after another line, with none of dashes below the first, are shown as they stand."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    tables = re.findall(r"(?:^ *\|[ -].*\n?)+", text, re.MULTILINE)
+    assert [table for table in tables if not re.match(r".*\n[ |:-]+\n", table)] == []
+    cells = [[line.replace(r"\|", "").count("|") for line in table.splitlines()] for table in tables]
+    assert all(len(set(counts)) == 1 for counts in cells), cells
+
+
 def test_every_operator_and_function_is_on_the_page() -> None:
     written = set(re.findall(r"`(?:a )?([^\s`(]+)(?:\(| b`|`)", (DOCS / "operators.md").read_text("utf-8")))
     names = (set(OPERATIONS) | set(CONSTANTS)) - {"+", "-", "*", "/", "**", "negative", "derivative"}
