@@ -30,6 +30,8 @@ exclude_patterns = ["**/.ipynb_checkpoints"]
 
 html_theme = "furo"
 html_math_renderer = "mathml"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_title = f"pdekan {release}"
 html_theme_options = {"source_repository": pages.REPOSITORY, "source_branch": "main", "source_directory": "docs/"}
 

@@ -23,7 +23,7 @@ body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--paper)
 h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0; } h2 { font-size: 1.25rem; margin: 2rem 0 .5rem;
   border-bottom: 1px solid var(--line); } a { color: var(--link); }
 .soft { color: var(--soft); } .good { color: var(--good); } .bad { color: var(--bad); }
-.wide { overflow-x: auto; } .short { white-space: nowrap; }
+.wide { overflow-x: auto; } .short, .word { white-space: nowrap; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; } math { font-size: 1.1rem; } math[display=block] { margin: .4rem 0; padding: .2rem 0;
@@ -37,7 +37,7 @@ figure { margin: 0; min-width: 0; } figcaption { color: var(--soft); font-size: 
   border-bottom: 1px solid var(--line); }
 .skip { position: absolute; left: -100vw; } .skip:focus { left: 1rem; }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
-@media (max-width: 30rem) { .short { white-space: normal; } th, td { padding-right: .5rem; } }
+@media (max-width: 30rem) { .short { white-space: normal; } table { font-size: .8125rem; } th, td { padding-right: .5rem; } }
 @media print { :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --box: #f5f5f5; }
   body { max-width: none; } .slider { position: static; } figure, tr, pre { break-inside: avoid; } }
 """
@@ -78,8 +78,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="wide" tabindex="0"><table>{head}<tbody>{body}</tbody></table></div>'
 
 
-def _cells(texts: Iterable[str]) -> str:
-    return "".join(f"<td{' class=short' if len(text) < SHORT else ''}>{html.escape(text)}</td>" for text in texts)
+def _cells(texts: Sequence[str]) -> str:
+    """Cells of a row: single words are never broken, short texts only on a phone."""
+    kinds = {text: "" if len(text) >= SHORT else " class=short" if " " in text else " class=word" for text in texts}
+    return "".join(f"<td{kinds[text]}>{html.escape(text)}</td>" for text in texts)
 
 
 def code(text: str, label: str) -> str:
