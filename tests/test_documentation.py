@@ -100,6 +100,13 @@ def test_tables_have_a_line_of_names(page: Path) -> None:
     assert all(len(set(counts)) == 1 for counts in cells), cells
 
 
+def test_what_is_expected_has_the_tests_that_are_named() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (DOCS / "expected.md").read_text("utf-8"))
+    assert len(named) > 40
+    missing = [(file, test) for file, test in named if f"def {test}(" not in (ROOT / "tests" / file).read_text("utf-8")]
+    assert missing == []
+
+
 def test_every_operator_and_function_is_on_the_page() -> None:
     written = set(re.findall(r"`(?:a )?([^\s`(]+)(?:\(| b`|`)", (DOCS / "operators.md").read_text("utf-8")))
     names = (set(OPERATIONS) | set(CONSTANTS)) - {"+", "-", "*", "/", "**", "negative", "derivative"}
