@@ -166,6 +166,20 @@ def test_autograd_sees_through_a_table() -> None:
     torch.testing.assert_close(slope, at(GRID).gradient[:5], rtol=1e-12, atol=1e-12)  # type: ignore[index]
 
 
+@pytest.mark.parametrize("level", [*Derivatives, Higher([(0, 0, 1), (0, 2, 2)])], ids=lambda level: str(int(level)))
+def test_a_table_of_two_of_three_coordinates_is_constant_along_the_third(level: Level) -> None:
+    points = torch.cat([POINTS, torch.rand(40, 1, generator=torch.Generator().manual_seed(0))], dim=1)
+    frame, plane = Frame(("x", "y", "t"), level), at(GRID)
+    u = GRID(frame.coordinate(points, 0), frame.coordinate(points, 1))
+    torch.testing.assert_close(u.value, plane.value)
+    if u.gradient is not None:
+        torch.testing.assert_close(u.gradient, torch.cat([plane.gradient, torch.zeros(40, 1)], dim=1))  # type: ignore[list-item]
+    if level == Derivatives.FULL:
+        xx, xy, xt, yy, yt, tt = u.second.unbind(1)  # type: ignore[union-attr]
+        torch.testing.assert_close(torch.stack([xx, xy, yy], 1), plane.second)
+        assert not torch.stack([xt, yt, tt]).any()
+
+
 # Files
 
 FILE = """

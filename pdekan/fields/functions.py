@@ -110,7 +110,7 @@ def composed(outer: Jet, position: Sequence[Jet]) -> Jet:
         return Jet(frame, outer.value)
     slopes = [cast("Tensor", p.gradient) for p in position]
     first = cast("Tensor", outer.gradient)
-    gradient = sum((first[:, k, None] * slopes[k] for k in range(d)), start=torch.zeros_like(first))
+    gradient = sum((first[:, k, None] * slopes[k] for k in range(d)), start=torch.zeros_like(slopes[0]))
     if frame.level < Derivatives.SUMMED:
         return Jet(frame, outer.value, gradient)
     outer_second = cast("Tensor", outer.second)
