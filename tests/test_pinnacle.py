@@ -55,4 +55,4 @@ def test_the_sources_of_the_25_squares_are_where_they_were_published() -> None:
 
 def test_the_suite_is_listed() -> None:
     assert "pinnacle" in suites()
-    assert len(NAMES) == 18
+    assert len(NAMES) == 22

@@ -1,4 +1,4 @@
-"""Write reference solutions and measurements of the PINNacle suite to problems/pinnacle/data.
+"""Write reference solutions, measurements and random coefficients of the PINNacle suite to problems/pinnacle/data.
 
     python tests/benchmarks/pinnacle_references.py
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import references
 from numpy.polynomial import Legendre
@@ -130,11 +131,39 @@ def measurements() -> None:
     np.savetxt(FOLDER / "heat_inv.csv", np.stack([x, y, t, u], 1), "%.6g", ",", header="x,y,t,u", comments="")
 
 
+def random_field(n: int = 256, seed: int = 20220722) -> Array:
+    """A Gaussian random field with the spectrum |k|⁻² in amplitude, of mean 0 and deviation 1, ``(n, n)`` along (x, y).
+
+    The formula and the seed are those of data/generate_functions.py in the published code (`gaussian_random_field`, alpha = 4),
+    so that the values are, too: its pictures of both coefficients are those of this field.
+    """
+    generator = np.random.RandomState(seed)
+    frequency = np.fft.fftfreq(n, 1.0 / n)
+    amplitude = 1.0 / np.maximum(frequency[:, None] ** 2 + frequency**2, 1e-10)
+    amplitude[0, 0] = 0.0
+    noise = generator.normal(size=(n, n)) + 1j * generator.normal(size=(n, n))
+    field = np.fft.ifft2(noise * amplitude).real
+    return np.asarray((field / field.std()).T)  # rows of the published tables are those of y
+
+
+def coefficients() -> None:
+    """The logarithm of the diffusivity of Heat 2d-VC to three digits after the point, and 12 or 1 of Wave 2d-CG."""
+    field = random_field()
+    names = ("heat_2d_vc", "g", 0.0, field, {"scaleoffset": 3}), ("wave_2d_cg", "c", -1.0, np.where(field > 0.0, 12, 1), {})
+    for file_name, name, start, values, options in names:
+        with h5py.File(FOLDER / f"{file_name}.h5", "w") as file:
+            file.attrs["source"] = "random_field of pinnacle_references.py"
+            file["x"] = file["y"] = np.linspace(start, 1.0, len(values))
+            stored = values if options else values.astype(np.int8)
+            file.create_dataset(name, data=stored, compression="gzip", compression_opts=9, shuffle=True, **options)
+
+
 def main() -> None:
     """All files."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     references.FOLDER = FOLDER
     measurements()
+    coefficients()
     t = np.linspace(0.0, 1.0, 101)
     x = np.sinh(5.0 * np.linspace(-1.0, 1.0, 201)) / np.sinh(5.0)  # crowded at the front
     source = "Burgers' equation, nu = 0.01/pi, from -sin(pi x): formula of Cole and Hopf"
