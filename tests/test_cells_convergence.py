@@ -95,6 +95,39 @@ def test_heat_in_time() -> None:
     assert errors(problem, (3, 2), 9).l2_relative < 1e-8
 
 
+@pytest.mark.parametrize("degree", [6, 7])
+def test_errors_of_a_clamped_plate_fall_as_powers_of_the_cells_size(degree: int) -> None:
+    """At least h^(p - 3), the order of approximation in H⁴, of whose errors the rows are a norm (Brenner and Scott 2008)."""
+    bending = Problem(PLANE, lambda u: laplacian(laplacian(u)), EXACT, (dirichlet(EXACT), neumann(EXACT)), exact=smooth)
+    found = [errors(bending, (n, n), degree).h1_seminorm for n in (3, 6)]
+    assert np.log2(found[0] / found[1]) > degree - 3.3
+
+
+def test_fourth_order_is_matched_on_hanging_faces() -> None:
+    """Three derivatives are continuous: without the last the solution on cells is another one, or none."""
+    exact = lambda x, y: x**5 - 2.0 * x**2 * y**3 + y  # noqa: E731
+    plate = Problem(PLANE, lambda u: laplacian(laplacian(u)) + u, EXACT, (dirichlet(EXACT), neumann(EXACT)), exact=exact)
+    partition, _ = Partition.grid((-1.0, -1.0), (1.0, 1.0), (2, 2)).refined({0: [0, 1], 2: [1]})
+    found = norms.measure(plate, solved(plate, Mesh.of(plate, partition, np.full(partition.count, 6))).network)["u"]
+    assert found.h1_seminorm_relative < 1e-10
+
+
+def test_waves_of_third_order_in_time() -> None:
+    """One value more at the right end than at the left: two derivatives are continuous in space, only the value in time."""
+    domain = box(x=(0.0, 2.0), t=(0.0, 0.5))
+    conditions = (initial(EXACT), dirichlet(EXACT, on=("x-", "x+")), neumann(EXACT, on="x+"))
+    exact = lambda x, t: sin(x + t) + exp(-0.5 * x + 0.125 * t)  # noqa: E731
+    waves = Problem(domain, lambda u: d(u, "t") + d(d(d(u, "x"), "x"), "x"), 0.0, conditions, exact=exact)
+    assert errors(waves, (3, 2), 9).l2_relative < 1e-9
+
+
+def test_a_beam_on_a_periodic_axis() -> None:
+    line = box(x=(0.0, 2.0))
+    exact = lambda x: sin(np.pi * x + 0.4)  # noqa: E731
+    beam = Problem(line, lambda u: d(d(d(d(u, "x"), "x"), "x"), "x") + 9.0 * u, EXACT, (periodic("x"),), exact=exact)
+    assert errors(beam, (4,), 12).l2_relative < 1e-8
+
+
 def test_a_system_of_first_order() -> None:
     """div q = f, q = k grad u: coefficients and unknowns of several kinds."""
     equations = (lambda p, u, x: p - (1.0 + x * x) * d(u, "x"), lambda q, u, x: q - (1.0 + x * x) * d(u, "y"),

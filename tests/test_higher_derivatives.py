@@ -223,9 +223,7 @@ def test_an_initial_value_problem_of_third_order_is_solved_in_slabs() -> None:
     assert solution.errors["u"].l2_relative < 1e-7
 
 
-def test_cells_and_finite_elements_say_that_they_know_second_order_only() -> None:
+def test_finite_elements_say_that_they_know_second_order_only() -> None:
     conditions = [dirichlet(), neumann()]
-    with pytest.raises(ProblemError, match="cells: there are derivatives above second order"):
-        solve(Problem(SQUARE, bending, 1.0, conditions, network=NetworkOptions(cells=4)))
     with pytest.raises(ProblemError, match='reference = "fem" knows equations of second order'):
         solve(Problem(SQUARE, bending, 1.0, conditions, exact_reference="fem"))

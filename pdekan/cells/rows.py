@@ -2,11 +2,11 @@
 
 With h_k the sides of a cell and c the coefficients of the operator, S = (Σ (c / h^k)²)^½, summed over the terms with k
 derivatives, is the size of the residual of a function of size one that changes over the cell. A jump of the value across a
-face orthogonal to axis k is weighted by S √h_k, one of the normal derivative by S h_k √h_k, for Laplace's operator h^-3/2 and
-h^-1/2 (Aziz, Kellogg and Stephens, Numer. Math. 46 (1985) 263-281): as much as the residual of a function that removes the
-jump within a cell. All rows of a cell are divided by S h, which makes their sum of squares one of errors of the first
-derivatives: a discrete norm of H^-1, in which solutions with singular second derivatives at corners are approximated too
-(Bramble, Lazarov and Pasciak, Math. Comp. 66 (1997) 935-955).
+face orthogonal to axis k is weighted by S √h_k, one of the j-th normal derivative by S h_k^j √h_k, for Laplace's operator
+h^-3/2 and h^-1/2 (Aziz, Kellogg and Stephens, Numer. Math. 46 (1985) 263-281): as much as the residual of a function that
+removes the jump within a cell. All rows of a cell are divided by S h, which makes their sum of squares one of errors of the
+first derivatives: a discrete norm of H^-1, in which solutions with singular second derivatives at corners are approximated
+too (Bramble, Lazarov and Pasciak, Math. Comp. 66 (1997) 935-955).
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ def _paired(slope: Jet, u: Jet) -> Tensor:
     if slope.second is not None:
         assert u.second is not None
         out = out + (slope.second * u.second).sum(-1)
+    if slope.higher is not None:
+        assert u.higher is not None
+        out = out + (slope.higher * u.higher).sum(-1)
     return out
 
 
@@ -71,7 +74,7 @@ def local_rows(one: Linearised, term: Term, corners: tuple[Tensor, Tensor], degr
     scale = 2.0 / (high - low)
     basis = legendre.products((term.points - low) * scale - 1.0, scale, degree, term.frame)
     rows = one.slope.value[:, :, None] * basis.value[:, None]
-    for weights, part in ((one.slope.gradient, basis.gradient), (one.slope.second, basis.second)):
+    for weights, part in zip(one.slope.derivatives, basis.derivatives, strict=True):
         if weights is not None and part is not None:
             for k in range(weights.shape[2]):
                 if bool((weights[:, :, k] != 0.0).any()):
@@ -92,6 +95,8 @@ def sizes(slope: Jet, sides: Tensor) -> Tensor:
         else:
             second = frame.pair(inverse, inverse)
         out = out + (slope.second * second[:, None]).square().sum(-1)
+    if slope.higher is not None:
+        out = out + (slope.higher * slope.frame.layout.monomials(inverse)[:, None]).square().sum(-1)
     return out
 
 

@@ -84,9 +84,9 @@ def solved(
         check_time()
         group = cell_rows(problem, mesh.geometry, cells, int(mesh.degrees[cells[0]]), network, device)
         groups.append(replace(group, rows=_compressed(group.rows)))
-    second = torch.stack([group.second for group in groups]).any(0)
-    couplings = _couplings(mesh, groups, second)
-    fronts, face_sizes = _fronts(mesh, groups, couplings, second)
+    matched = _matched(problem, torch.stack([group.second for group in groups]).any(0))
+    couplings = _couplings(mesh, groups, matched)
+    fronts, face_sizes = _fronts(mesh, groups, couplings, matched)
     cell_sizes = [unknowns * legendre.count(partition.dimension, int(p)) for p in mesh.degrees]
     children = [
         None if axis == LEAF else (node + 1, int(partition.upper_child[node]))
@@ -130,6 +130,18 @@ def is_affine(problem: Problem) -> bool:
 Couplings = list[list[tuple[int, Tensor]]]
 
 
+def _matched(problem: Problem, second: Tensor) -> Integers:
+    """``(U, d)``: the highest normal derivative of an unknown that is continuous across faces orthogonal to an axis.
+
+    second: where there are second derivatives.
+    """
+    domain, out = problem.domain, second.numpy().astype(int)
+    for k, unknown in enumerate(problem.unknowns):
+        orders = [problem.order_along(unknown, name) for name in domain.coordinates]
+        out[k] = [order - 1 if order > 2 else one for order, one in zip(orders, out[k], strict=True)]
+    return out
+
+
 def _unmatched(mesh: Mesh, groups: list[CellRows], couplings: Couplings, values: dict[int, Tensor]) -> Tensor:
     out = torch.zeros(mesh.partition.count, dtype=torch.float64)
     for group in groups:
@@ -142,13 +154,12 @@ def _unmatched(mesh: Mesh, groups: list[CellRows], couplings: Couplings, values:
     return out
 
 
-def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, second: Tensor) -> tuple[dict[int, Front], list[int]]:
+def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, matched: Integers) -> tuple[dict[int, Front], list[int]]:
     """The rows of every cell by its node, with those that couple it to its faces; the sizes of the faces' blocks."""
     partition, faces, d = mesh.partition, mesh.faces, mesh.partition.dimension
-    slopes = second.numpy()[:, faces.axis].sum(0)  # unknowns whose slope is continuous across each face
     face_sizes = [
-        len(second) * values_count(d, int(p)) + int(s) * values_count(d, int(p) - 1)
-        for p, s in zip(mesh.face_degrees, slopes, strict=True)
+        sum(values_count(d, int(p) - j) for m in matched[:, axis] for j in range(m + 1))
+        for p, axis in zip(mesh.face_degrees, faces.axis, strict=True)
     ]
     fronts = {}
     for group in groups:
@@ -168,7 +179,7 @@ def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, second: Te
             blocks = (cell, *(partition.count + face for face, _ in own))
             fronts[int(partition.leaves[cell])] = Front(blocks, rows)
     for cell in np.flatnonzero(~mesh.geometry.active).tolist():  # zero where there is nothing of the domain
-        size = len(second) * legendre.count(d, int(mesh.degrees[cell]))
+        size = len(matched) * legendre.count(d, int(mesh.degrees[cell]))
         fronts[int(partition.leaves[cell])] = Front((cell,), torch.eye(size, size + 1, dtype=torch.float64))
     return fronts, face_sizes
 
@@ -178,9 +189,9 @@ def _compressed(rows: Tensor) -> Tensor:
     return rows if rows.shape[1] <= rows.shape[2] else torch.linalg.qr(rows, mode="r").R
 
 
-def _couplings(mesh: Mesh, groups: list[CellRows], second: Tensor) -> Couplings:
-    """For every cell its faces, with the weighted rows of its traces there, values before slopes of every unknown."""
-    partition, faces, unknowns = mesh.partition, mesh.faces, len(second)
+def _couplings(mesh: Mesh, groups: list[CellRows], matched: Integers) -> Couplings:
+    """For every cell its faces, with the weighted rows of its traces there, values before derivatives of every unknown."""
+    partition, faces, unknowns = mesh.partition, mesh.faces, len(matched)
     scale = torch.zeros(partition.count, unknowns, dtype=torch.float64)
     for group in groups:
         scale[group.cells] = (group.sizes * group.lead[:, None]).cpu()
@@ -189,22 +200,22 @@ def _couplings(mesh: Mesh, groups: list[CellRows], second: Tensor) -> Couplings:
     out: Couplings = [[] for _ in range(partition.count)]
     depth = np.stack([sides[one, faces.axis] for one in (faces.first, faces.second)]) if len(faces) else np.zeros((2, 0))
     values = torch.stack([scale[one] for one in (faces.first, faces.second)]) * torch.as_tensor(depth).sqrt()[..., None]
-    weight, slope_weight = values.amax(0), (values * torch.as_tensor(depth)[..., None]).amin(0)
+    powers = [(values * torch.as_tensor(depth)[..., None] ** j).amin(0) for j in range(1, int(matched.max()) + 1)]
+    weights = [values.amax(0), *powers]
     extent = np.where(np.arange(partition.dimension) == faces.axis[:, None], 1.0, faces.upper - faces.lower)
     area = torch.as_tensor(extent.prod(1)).sqrt()
     for is_second, cells in ((False, faces.first), (True, faces.second)):
         keys = np.stack([mesh.degrees[cells], face_degrees], axis=1) if len(faces) else np.zeros((0, 2), dtype=int)
         for degree, face_degree in np.unique(keys, axis=0).tolist():
             which = np.flatnonzero((keys == (degree, face_degree)).all(1))
-            own = traces(faces, which, low[cells[which]], high[cells[which]], is_second, degree, face_degree)
-            n = own.value.shape[2]
+            order = int(matched[:, faces.axis[which]].max())
+            own = traces(faces, which, low[cells[which]], high[cells[which]], is_second, degree, face_degree, order)
+            n = own[0].shape[2]
             for i, face in enumerate(which.tolist()):
                 blocks = []
                 for k in range(unknowns):
-                    parts = [own.value[i] * (weight[face, k] * area[face])]
-                    if second[k, faces.axis[face]]:
-                        parts.append(own.slope[i] * (slope_weight[face, k] * area[face]))
-                    rows = torch.cat(parts)
+                    orders = range(matched[k, faces.axis[face]] + 1)
+                    rows = torch.cat([own[j][i] * (weights[j][face, k] * area[face]) for j in orders])
                     wide = rows.new_zeros(len(rows), unknowns * n)
                     wide[:, k * n : (k + 1) * n] = rows
                     blocks.append(wide)

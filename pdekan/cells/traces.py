@@ -1,14 +1,12 @@
 """Traces of cells' functions on the faces between them.
 
-Both cells at a face are coupled to unknowns of the face alone, the Legendre coefficients λ of the value and μ of the normal
-derivative: the rows a (u₁ - λ), a (u₂ - λ) have the minimum a²/2 ‖u₁ - u₂‖² over λ, so that they are the jump's rows. The same
-holds for the derivative. A cell then has no rows in common with another one. Source: hybridisation, Cockburn, Gopalakrishnan
-and Lazarov, SIAM J. Numer. Anal. 47 (2009) 1319-1365.
+Both cells at a face are coupled to unknowns of the face alone, the Legendre coefficients λ of the value and of as many normal
+derivatives as an equation needs to be continuous: the rows a (u₁ - λ), a (u₂ - λ) have the minimum a²/2 ‖u₁ - u₂‖² over λ, so
+that they are the jump's rows. A cell then has no rows in common with another one. Source: hybridisation, Cockburn,
+Gopalakrishnan and Lazarov, SIAM J. Numer. Anal. 47 (2009) 1319-1365.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,21 +24,14 @@ def values_count(dimension: int, degree: int) -> int:
     return legendre.count(dimension - 1, degree) if degree >= 0 else 0
 
 
-@dataclass(frozen=True, eq=False)
-class Traces:
-    """Legendre coefficients on faces of the values and normal derivatives of the basis functions of one cell at each.
+def traces(
+    faces: CellFaces, which: Integers, low: Array, high: Array, second: bool, degree: int, face_degree: int, order: int
+) -> list[Tensor]:
+    """Legendre coefficients ``(f, v_j, n)`` on some faces of the j-th normal derivatives of the basis of a cell at each,
+    j = 0 … order.
 
-    value: ``(f, v, n)``, slope: ``(f, s, n)`` for f pairs of a face and a cell.
-    """
-
-    value: Tensor
-    slope: Tensor
-
-
-def traces(faces: CellFaces, which: Integers, low: Array, high: Array, second: bool, degree: int, face_degree: int) -> Traces:
-    """The traces on some faces of the basis of the cells with corners low and high ``(f, d)``.
-
-    second: whether these are the second cells of the faces. degree: of the cells; face_degree: of the traces.
+    low, high: corners ``(f, d)`` of the cells. second: whether these are the second cells of the faces. degree: of the cells;
+    face_degree: of the traces of values, by one less for each derivative.
     """
     axis, d = faces.axis[which], low.shape[1]
     points, _ = on_boxes(faces.lower[which], faces.upper[which], axis, face_degree + 1)
@@ -48,18 +39,13 @@ def traces(faces: CellFaces, which: Integers, low: Array, high: Array, second: b
         points[np.arange(len(which)), :, axis] += faces.shift[which][:, None]
     scale = np.repeat(2.0 / (high - low), points.shape[1], axis=0)
     position = (points - low[:, None]) * (2.0 / (high - low))[:, None] - 1.0
-    frame = Frame(tuple(f"x{k}" for k in range(d)), Derivatives.GRADIENT)
-    basis = legendre.products(torch.as_tensor(position).reshape(-1, d), torch.as_tensor(scale), degree, frame)
-    assert basis.gradient is not None
-    normal = torch.as_tensor(np.repeat(axis, points.shape[1]))
-    slope = basis.gradient.gather(2, normal[:, None, None].expand(-1, basis.value.shape[1], 1))[..., 0]
+    at, normal = torch.as_tensor(position).reshape(-1, d), torch.as_tensor(np.repeat(axis, points.shape[1]))
     test = _face_functions(d - 1, face_degree)
-    f, g, n = len(which), points.shape[1], basis.value.shape[1]
-    fewer = values_count(d, face_degree - 1)
-    return Traces(
-        torch.einsum("gv,fgn->fvn", test, basis.value.reshape(f, g, n)),
-        torch.einsum("gv,fgn->fvn", test[:, :fewer], slope.reshape(f, g, n)),
-    )
+    out = []
+    for j in range(order + 1):
+        basis = legendre.along(at, torch.as_tensor(scale), degree, normal, j).reshape(len(which), points.shape[1], -1)
+        out.append(torch.einsum("gv,fgn->fvn", test[:, : values_count(d, face_degree - j)], basis))
+    return out
 
 
 def _face_functions(dimension: int, degree: int) -> Tensor:

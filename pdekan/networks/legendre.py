@@ -50,6 +50,17 @@ def legendre(x: Tensor, degree: int, derivatives: int = 0) -> list[Tensor]:
     return [torch.stack(row, dim=-1) * norms for row in rows]
 
 
+def along(position: Tensor, scale: Tensor, degree: int, axis: Tensor, order: int) -> Tensor:
+    """A derivative ``(N, n)`` of the basis, at each point by a coordinate of its own, axis ``(N,)``; else see `products`."""
+    d = position.shape[1]
+    which, value = torch.as_tensor(exponents(d, degree), device=position.device), torch.ones_like(position[:, :1])
+    for k in range(d):
+        tables, here = legendre(position[:, k], degree, order), (axis == k)[:, None]
+        factor = torch.where(here, tables[order] * scale[:, k, None] ** order, tables[0])
+        value = value * factor.index_select(1, which[:, k])
+    return value
+
+
 def products(position: Tensor, scale: Tensor, degree: int, frame: Frame) -> Jet:
     """The basis of total degree p as a field with n components, at reference points ``(N, d)`` of [-1, 1]^d.
 

@@ -98,7 +98,6 @@ def refusal(problem: Problem) -> str | None:
         ("graded coordinates", problem.training.adapt),
         ("slits", isinstance(domain, Polygon) and bool(domain.slits)),
         ("an MLP", problem.network.kind == "mlp"),
-        ("derivatives above second order", problem.order > 2),
     ):
         if there:
             return f"there are {what}"
@@ -221,7 +220,7 @@ class CellTraining:
         """How many cells of a degree fit into the memory allowed."""
         d, megabytes = self.problem.domain.dimension, self.problem.training.memory or DEFAULT_MEGABYTES
         unknowns = len(self.problem.unknowns)
-        width = unknowns * (legendre.count(d, degree) + 4 * d * legendre.count(d - 1, degree))
+        width = unknowns * (legendre.count(d, degree) + 2 * self.problem.order * d * legendre.count(d - 1, degree))
         return max(1, int(megabytes * 1e6 / (self.rule.wide * width**2)))
 
     def _step(self, mesh: Mesh, check_time: Callable[[], None]) -> None:
