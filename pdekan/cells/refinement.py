@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.cells.system import TOGETHER, Mesh, Solved
+from pdekan.cells.system import TOGETHER, Mesh, Solved, projected
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks import legendre
+from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.problem import Problem
@@ -97,6 +98,39 @@ def refined(problem: Problem, mesh: Mesh, network: CellNetwork, found: Indicator
             axes[cell] = np.flatnonzero((tails >= rule.along * tails.max()) & wide).tolist()
     partition, former = mesh.partition.refined(axes)
     return Mesh.of(problem, partition, degrees[former])
+
+
+def representing(problem: Problem, mesh: Mesh, network: Network, goal: float, most: int) -> Mesh:
+    """The mesh, cut until its polynomials represent a network's function, as far as there are at most so many cells.
+
+    goal: of the difference in L2, relative to the function.
+    """
+    finer: Mesh | None = mesh
+    while finer is not None and finer.partition.count <= most:
+        mesh, finer = finer, _cut(problem, finer, network, goal)
+    return mesh
+
+
+@torch.no_grad()
+def _cut(problem: Problem, mesh: Mesh, network: Network, goal: float) -> Mesh | None:
+    """The mesh with those cells cut in which its polynomials differ from a network's function, None where none do."""
+    fit = projected(network, mesh, len(problem.unknowns))
+    wrong, size = np.zeros(mesh.partition.count), 0.0
+    for cells in mesh.geometry.groups(mesh.degrees, TOGETHER):
+        points, weights = mesh.geometry.rule(cells, int(mesh.degrees[cells[0]]) + UNSEEN)
+        at = torch.as_tensor(points.reshape(-1, points.shape[2])).to(fit.coefficients)
+        frame = Frame(problem.domain.coordinates, Derivatives.VALUE)
+        u, v = (evaluate(one, at, frame).value[:, : fit.outputs].cpu().numpy() for one in (network, fit))
+        wrong[cells] = (weights * ((u - v) ** 2).sum(1).reshape(weights.shape)).sum(1)
+        size += float(weights.ravel() @ (u**2).sum(1))
+    axes, blocks = {}, fit.blocks()
+    for cell in np.flatnonzero(wrong > goal**2 * size / len(wrong)).tolist():
+        tails = smoothness(blocks[cell], mesh.partition.dimension, int(mesh.degrees[cell]))[1]
+        axes[cell] = np.flatnonzero(tails >= RefinementRule.along * tails.max()).tolist()
+    if not axes:
+        return None
+    partition, former = mesh.partition.refined(axes)
+    return Mesh.of(problem, partition, mesh.degrees[former])
 
 
 def enriched(problem: Problem, mesh: Mesh, more: int = 2) -> Mesh:

@@ -15,6 +15,7 @@ from pdekan.cells import sources
 from pdekan.cells.corners import corners
 from pdekan.cells.refinement import UNSEEN
 from pdekan.cells.sampling import CellSampling
+from pdekan.cells.system import is_affine
 from pdekan.domains.partition import Partition
 from pdekan.domains.pieces import geometry
 from pdekan.fields.plane_functions import PlaneFunctions
@@ -22,6 +23,7 @@ from pdekan.networks.cells import CellNetwork
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
+from pdekan.training.cell_marching import marches
 from pdekan.training.cell_training import RULE as CELLS
 from pdekan.training.cell_training import CellTraining, refusal
 from pdekan.training.estimate import compared
@@ -49,7 +51,8 @@ class ChoiceRule:
     In all other problems one network begins. Cells are tried, for as many seconds as it took, where after `trial` of the
     seconds, `soonest` at least, its residual is above `left` and will not meet the tolerance if it goes on falling as it did;
     after half of the seconds they are no more. After six seconds of sixty layers left 1e-2 to 3e-1, Stokes flow in a cavity
-    1e-3, Kovasznay flow and a Helmholtz problem less than 1e-5.
+    1e-3, Kovasznay flow and a Helmholtz problem less than 1e-5. Where more than `nothing` is left of a nonlinear problem in
+    time, one network has found next to nothing, and cells, which may have to march through time, have half of the seconds.
     """
 
     many: tuple[float, float, float] = (2.2, 2.2, 4.0)
@@ -59,6 +62,7 @@ class ChoiceRule:
     trial: float = 0.1
     soonest: float = 2.0
     left: float = 3e-3
+    nothing: float = 0.03
 
 
 RULE = ChoiceRule()
@@ -168,7 +172,8 @@ def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution
     single = Trainer(one, None, setup if by_steps else replace(setup, callback=trial)).solution()
     if not trial.ended:
         return single
-    training = CellTraining(_within(problem, single.seconds), setup)
+    evolves = marches(problem) and not is_affine(problem) and min(trial.residuals) > rule.nothing
+    training = CellTraining(_within(problem, max(single.seconds, 0.5 * seconds if evolves else 0.0)), setup)
     local = training.solution()
     left = max(seconds - single.seconds - local.seconds, 0.01 * seconds)
     if local.status == "interrupted" or _is_better(problem, setup, local, single, left):
