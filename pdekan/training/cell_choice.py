@@ -23,7 +23,7 @@ from pdekan.networks.cells import CellNetwork
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
-from pdekan.training.cell_marching import marches
+from pdekan.training.cell_first_guess import marches
 from pdekan.training.cell_training import RULE as CELLS
 from pdekan.training.cell_training import CellTraining, refusal
 from pdekan.training.estimate import compared

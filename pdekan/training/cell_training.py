@@ -31,7 +31,7 @@ from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
 from pdekan.training.cell_estimate import Step, compared_with, comparison
-from pdekan.training.cell_marching import marched, marches
+from pdekan.training.cell_first_guess import marched, marches
 from pdekan.training.clock import StepEndedError
 from pdekan.training.estimate import Comparison
 from pdekan.training.goal import Goal

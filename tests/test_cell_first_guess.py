@@ -22,7 +22,7 @@ from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problems.conditions import dirichlet, initial
 from pdekan.problems.formulas import EXACT
 from pdekan.problems.problem import Problem
-from pdekan.training.cell_marching import marched, marches
+from pdekan.training.cell_first_guess import marched, marches
 from pdekan.training.cell_training import CellRule, CellTraining
 from pdekan.training.setup import Setup
 
