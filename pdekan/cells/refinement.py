@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.cells.system import TOGETHER, Mesh, Solved, projected
+from pdekan.cells.system import Mesh, Solved, projected
+from pdekan.domains.cell_rules import reference_rule
+from pdekan.domains.partition import Integers
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks import legendre
@@ -28,7 +30,7 @@ class RefinementRule:
     share: of the largest indicator, above which cells are changed. steep: the decay of the Legendre coefficients, by degree,
     above which a function counts as smooth in a cell: its degree grows by `more` up to `most`, other cells are cut. (In cells
     as wide as they are away from a corner functions decay by 1.5 to 1.8.) along: an axis is cut where its highest coefficients
-    have at least this share of those of the worst axis.
+    have at least this share of those of the worst axis. axes: along which cells may be cut, None for all.
     """
 
     share: float = 0.1
@@ -36,6 +38,13 @@ class RefinementRule:
     more: int = 2
     most: int = 20
     along: float = 0.1
+    axes: tuple[int, ...] | None = None
+
+    def cut(self, tails: Array) -> Integers:
+        """The axes along which a cell with such highest coefficients ``(d,)`` is cut."""
+        allowed: Integers = np.array(range(len(tails)) if self.axes is None else self.axes)
+        chosen: Integers = allowed[tails[allowed] >= self.along * tails[allowed].max()]
+        return chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +70,14 @@ def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.dev
     """
     network, lead = solution.network, solution.lead.numpy()
     squares, size = solution.unmatched.numpy().copy(), 0.0
-    for cells in mesh.geometry.groups(mesh.degrees, TOGETHER):
-        points, weights = mesh.geometry.rule(cells, int(mesh.degrees[cells[0]]) + UNSEEN)
+    for cells in mesh.geometry.groups(mesh.degrees):
+        order, whole = int(mesh.degrees[cells[0]]) + UNSEEN, bool(mesh.geometry.whole[cells].all())
+        points, weights = mesh.geometry.rule(cells, order)
+        nodes = torch.as_tensor(reference_rule(points.shape[2], order)[0]).to(device)
         rule = Quadrature(points.reshape(-1, points.shape[2]), weights.ravel())
         for term in equation_terms(problem, rule, device):
-            u = evaluate(network, term.points, term.frame)
+            at_once = whole and not term.frame.higher
+            u = network.jet_in(cells, nodes, term.frame) if at_once else evaluate(network, term.points, term.frame)
             residual = term.residual(u).cpu().numpy() / unit(term, problem)
             residual = (lead[cells] * residual.reshape(weights.shape).T).T
             squares[cells] += (weights * residual**2).sum(1)
@@ -95,7 +107,7 @@ def refined(problem: Problem, mesh: Mesh, network: CellNetwork, found: Indicator
             degrees[cell] += rule.more
         else:
             wide = sides[cell] > mesh.geometry.smallest
-            axes[cell] = np.flatnonzero((tails >= rule.along * tails.max()) & wide).tolist()
+            axes[cell] = [k for k in rule.cut(tails).tolist() if wide[k]]
     partition, former = mesh.partition.refined(axes)
     return Mesh.of(problem, partition, degrees[former])
 
@@ -116,7 +128,7 @@ def _cut(problem: Problem, mesh: Mesh, network: Network, goal: float) -> Mesh | 
     """The mesh with those cells cut in which its polynomials differ from a network's function, None where none do."""
     fit = projected(network, mesh, len(problem.unknowns))
     wrong, size = np.zeros(mesh.partition.count), 0.0
-    for cells in mesh.geometry.groups(mesh.degrees, TOGETHER):
+    for cells in mesh.geometry.groups(mesh.degrees):
         points, weights = mesh.geometry.rule(cells, int(mesh.degrees[cells[0]]) + UNSEEN)
         at = torch.as_tensor(points.reshape(-1, points.shape[2])).to(fit.coefficients)
         frame = Frame(problem.domain.coordinates, Derivatives.VALUE)

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pdekan.domains.cell_rules import reference_rule
 from pdekan.domains.partition import Integers
 from pdekan.domains.pieces import CellGeometry
 from pdekan.domains.quadrature import Quadrature
-from pdekan.fields.jets import Derivatives, Jet
+from pdekan.fields.jets import TIME, Derivatives, Jet
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -118,6 +119,28 @@ def second_axes(slope: Jet) -> Tensor:
     return out
 
 
+def rows_of_whole(one: Linearised, scale: Tensor, nodes: Tensor, degree: int) -> Tensor:
+    """The rows of a term up to second order at points that lie in all cells as nodes ``(g, d)`` in [-1, 1]^d; scale: 2/h."""
+    frame, m, g = one.slope.frame, len(scale), len(nodes)
+    basis, at = legendre.reference(nodes, degree, frame), scale.repeat_interleave(g, 0)
+    weights, parts = [one.slope.value], [basis.value]
+    if one.slope.gradient is not None and basis.gradient is not None:
+        weights += (one.slope.gradient * at[:, None]).unbind(2)
+        parts += basis.gradient.unbind(2)
+    if one.slope.second is not None and basis.second is not None:
+        second = one.slope.second * legendre.factors(at, frame)[:, None]
+        if frame.level is Derivatives.SUMMED:
+            second = second[:, :, frame.space]
+            parts += basis.second[..., frame.space].unbind(2)
+        else:
+            parts += basis.second.unbind(2)
+        weights += second.unbind(2)
+    kept = [k for k, weight in enumerate(weights) if bool((weight != 0.0).any())] or [0]
+    left = torch.stack([weights[k].reshape(m, g, -1) for k in kept], dim=3)  # (m, g, U, K)
+    right = torch.stack([parts[k] for k in kept], dim=1)  # (g, K, n)
+    return torch.cat([torch.einsum("mguk,gkn->mgun", left, right).reshape(m * g, -1), one.right[:, None]], dim=1)
+
+
 @dataclass(frozen=True, eq=False)
 class CellRows:
     """The rows of cells of one degree.
@@ -141,25 +164,43 @@ def cell_rows(
     low, high = (torch.as_tensor(corner[cells]).to(device) for corner in (geometry.low, geometry.high))
     m = len(cells)
     points, weights = geometry.rule(cells, degree + MORE_POINTS)
-    g = points.shape[1]
+    whole, g = bool(geometry.whole[cells].all()), points.shape[1]
+    nodes = torch.as_tensor(reference_rule(points.shape[2], degree + MORE_POINTS)[0]).to(device)
     rule = Quadrature(points.reshape(-1, problem.domain.dimension), weights.ravel())
     root = torch.as_tensor(weights).to(device).sqrt().reshape(-1, 1)
     each = low.repeat_interleave(g, 0), high.repeat_interleave(g, 0)
     rows, squares = [], torch.zeros(m, len(problem.unknowns), dtype=torch.float64, device=device)
+    over_time, in_time = _over_time(problem, geometry, each[1] - each[0]), torch.zeros_like(squares)
     second = torch.zeros(len(problem.unknowns), problem.domain.dimension, dtype=torch.bool)
     for term in equation_terms(problem, rule, device):
         one, factor = linearised(term, network), 1.0 / unit(term, problem)
-        block = local_rows(one, term, each, degree) * (factor * root)
+        at_once = whole and not term.frame.higher
+        block = rows_of_whole(one, 2.0 / (high - low), nodes, degree) if at_once else local_rows(one, term, each, degree)
+        block *= factor * root
         rows.append(block.reshape(m, g, -1))
         squares = squares + factor**2 * sizes(one.slope, each[1] - each[0]).reshape(m, g, -1).mean(1)
+        in_time = in_time + factor**2 * sizes(one.slope, over_time).reshape(m, g, -1).mean(1)
         second |= second_axes(one.slope)
     sizes_of = squares.sqrt()
-    lead = 1.0 / (sizes_of.amax(1) * (high - low).amin(1)).clamp_min(1e-300)
+    leading = torch.where(in_time.amax(1) > 0.0, in_time.amax(1), squares.amax(1)).sqrt()
+    lead = 1.0 / (leading * (high - low).amin(1)).clamp_min(1e-300)
     boundary: dict[int, list[Tensor]] = {int(cell): [] for cell in cells}
     for index, block in _conditions(problem, geometry, cells, squares, degree, network):
         for i, own in zip(index.tolist(), block * lead[index, None, None], strict=True):
             boundary[int(cells[i])].append(own)
     return CellRows(cells, torch.cat(rows, dim=1) * lead[:, None, None], boundary, lead, sizes_of, second)
+
+
+def _over_time(problem: Problem, geometry: CellGeometry, sides: Tensor) -> Tensor:
+    """The sides of cells, infinite in space where they span all of time, see above."""
+    if TIME not in problem.domain.coordinates:
+        return sides
+    column = problem.domain.coordinates.index(TIME)
+    if bool((geometry.partition.axis == column).any()):
+        return sides
+    out = torch.full_like(sides, torch.inf)
+    out[:, column] = sides[:, column]
+    return out
 
 
 def _conditions(

@@ -25,8 +25,6 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals import terms as terms_module
 from pdekan.residuals.collocation import Sampling
 
-TOGETHER = 128  # cells whose rows are made at a time
-
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -80,7 +78,7 @@ def solved(
     device = device or torch.device("cpu")
     partition, unknowns = mesh.partition, len(problem.unknowns)
     groups = []
-    for cells in mesh.geometry.groups(mesh.degrees, TOGETHER):
+    for cells in mesh.geometry.groups(mesh.degrees):
         check_time()
         group = cell_rows(problem, mesh.geometry, cells, int(mesh.degrees[cells[0]]), network, device)
         groups.append(replace(group, rows=_compressed(group.rows)))

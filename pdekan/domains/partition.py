@@ -181,6 +181,27 @@ class Partition:
                 cut(cell, low[node], high[node], axes.get(cell, ()))
         return Partition(self.lower, self.upper, np.array(axis), np.array(at)), np.array(former)
 
+    def coarsened(self, joined: NDArray[np.bool_], most: Array, levels: int) -> Partition:
+        """The partition with cells joined that are all in `joined` ``(m,)``.
+
+        At most so many levels of cuts are taken back, and no cell becomes larger than sides most ``(d,)``.
+        """
+        low, high = self.boxes
+        height, size = np.zeros(len(self.axis)), np.ones(len(self.axis), dtype=np.int64)
+        for node in range(len(self.axis) - 1, -1, -1):
+            if self.axis[node] == LEAF:
+                height[node] = 0.0 if joined[self.cell_of_node[node]] else np.inf
+            else:
+                pair = [node + 1, self.upper_child[node]]
+                height[node], size[node] = 1.0 + height[pair].max(), 1 + size[pair].sum()
+        joins = (height <= levels) & (high - low <= most).all(axis=1)
+        axis, at, node = [], [], 0
+        while node < len(self.axis):
+            axis.append(LEAF if joins[node] else int(self.axis[node]))
+            at.append(0.0 if joins[node] else float(self.at[node]))
+            node += int(size[node]) if joins[node] else 1
+        return Partition(self.lower, self.upper, np.array(axis), np.array(at))
+
     def faces(self, periodic: Sequence[int] = ()) -> CellFaces:
         """The faces between cells, those across the box along the periodic axes included."""
         found: list[tuple[int, int, int, float]] = []

@@ -13,12 +13,15 @@ from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.box import Box
 from pdekan.domains.cell_rules import on_boxes
 from pdekan.domains.combinations import Combination, planar
+from pdekan.domains.cylinder import END, START, Cylinder
 from pdekan.domains.partition import CellFaces, Integers, Partition
 from pdekan.domains.planar import Planar
-from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.domains.quadrature import Array, Quadrature, gauss
 
 SLIVER = 1e-9  # of the area of a cell: smaller pieces are left out
 REMEMBERED = 100_000  # pieces
+# Cells whose rows are made at a time, and the most numbers of their arrays, points times functions.
+TOGETHER, NUMBERS = 128, 10**7
 # of the size of a planar domain: its arcs are cut with tolerances of 1e-9 of it, by which sides of smaller cells are confused
 SMALLEST = 1e-6
 
@@ -50,16 +53,17 @@ class CellGeometry(ABC):
     def quadrature(self, degrees: Integers, more: int) -> Quadrature:
         """Points in all cells, along an axis `more` than the degrees."""
         points, weights = [np.zeros((0, self.partition.dimension))], [np.zeros(0)]
-        for cells in self.groups(degrees, self.partition.count):
+        for cells in self.groups(degrees):
             x, w = self.rule(cells, int(degrees[cells[0]]) + more)
             points.append(x.reshape(-1, x.shape[2]))
             weights.append(w.ravel())
         return Quadrature(np.concatenate(points), np.concatenate(weights))
 
-    def groups(self, degrees: Integers, together: int) -> list[Integers]:
-        """Active cells of equal degree: whole ones, at most so many together, and each other one by itself."""
+    def groups(self, degrees: Integers) -> list[Integers]:
+        """Active cells of equal degree: whole ones, some together, and each other one by itself."""
         out: list[Integers] = []
         for p in np.unique(degrees[self.active]):
+            together = max(1, min(TOGETHER, NUMBERS // int(p + 1) ** (2 * self.partition.dimension)))
             cells = np.flatnonzero(self.active & self.whole & (degrees == p))
             out += [cells[k : k + together] for k in range(0, len(cells), together)]
             out += [np.array([cell]) for cell in np.flatnonzero(self.active & ~self.whole & (degrees == p))]
@@ -165,6 +169,63 @@ class PlanarGeometry(CellGeometry):
                 yield np.array([place]), piece.face(name, 1, order, 0, 0)
 
 
+class CylinderGeometry(CellGeometry):
+    """The cells of the box around a planar domain in time, cut by its boundary; they are over all of the interval of time."""
+
+    def __init__(self, domain: Cylinder, partition: Partition) -> None:
+        base = domain.base
+        if not isinstance(base, Planar):
+            raise DomainError(f"a {base.type_name} in time cannot be cut into cells")
+        if (partition.axis == 2).any():
+            raise DomainError("cells of a planar domain in time span the interval of time; cut them in space alone")
+        self.domain, self.partition = domain, partition
+        self.base = PlanarGeometry(base, Partition(base.lower, base.upper, partition.axis, partition.at))
+        times = np.broadcast_to([domain.start, domain.end], (partition.count, 2))
+        self.low, self.high = np.column_stack([self.base.low, times[:, 0]]), np.column_stack([self.base.high, times[:, 1]])
+        self.active, self.whole, self.smallest = self.base.active, self.base.whole, self.base.smallest
+
+    def faces(self, periodic: Sequence[int] = ()) -> CellFaces:
+        every = self.base.faces(periodic)
+        lower, upper = (
+            np.column_stack([corner, np.full(len(every), time)])
+            for corner, time in ((every.lower, self.domain.start), (every.upper, self.domain.end))
+        )
+        return replace(every, lower=lower, upper=upper)
+
+    def rule(self, cells: Integers, order: int) -> tuple[Array, Array]:
+        if self.whole[cells].all():
+            return on_boxes(self.low[cells], self.high[cells], None, order)
+        points, weights = self.base.rule(cells, order)
+        rule = self._in_time(Quadrature(points[0], weights[0]), order)
+        return rule.points[None], rule.weights[None]
+
+    def boundary(self, cells: Integers, face: str, order: int) -> Iterator[tuple[Integers, Quadrature]]:
+        if face not in (START, END):
+            for which, rule in self.base.boundary(cells, face, order):
+                yield which, self._in_time(rule, order)
+            return
+        time, normal = (self.domain.start, -1.0) if face == START else (self.domain.end, 1.0)
+        for which in self._like(cells):
+            points, weights = self.base.rule(cells[which], order)
+            flat = np.insert(points.reshape(-1, 2), 2, time, axis=1)
+            normals = np.zeros_like(flat)
+            normals[:, 2] = normal
+            yield which, Quadrature(flat, weights.ravel(), normals)
+
+    def _like(self, cells: Integers) -> list[Integers]:
+        """The places among cells of those that are whole, and of each other one that is active."""
+        whole = np.flatnonzero(self.whole[cells] & self.active[cells])
+        cut = np.flatnonzero(~self.whole[cells] & self.active[cells])
+        return [part for part in (whole, *cut[:, None]) if len(part)]
+
+    def _in_time(self, rule: Quadrature, order: int) -> Quadrature:
+        """A rule of the plane times a Gauss rule in time."""
+        t, weights = gauss(self.domain.start, self.domain.end, 1, order)
+        points = np.column_stack([np.repeat(rule.points, order, axis=0), np.tile(t, len(rule.points))])
+        normals = None if rule.normals is None else np.insert(np.repeat(rule.normals, order, axis=0), 2, 0.0, axis=1)
+        return Quadrature(points, np.outer(rule.weights, weights).ravel(), normals)
+
+
 @functools.lru_cache(maxsize=REMEMBERED)
 def _piece(domain: Planar, low: tuple[float, ...], high: tuple[float, ...]) -> Planar | None:
     """What of a cell is in a domain; None for nothing."""
@@ -176,9 +237,14 @@ def _piece(domain: Planar, low: tuple[float, ...], high: tuple[float, ...]) -> P
 
 
 def geometry(domain: Domain, partition: Partition) -> CellGeometry:
-    """The cells of a partition of the box around a domain. Raises DomainError for other domains than boxes and planar ones."""
+    """The cells of a partition of the box around a domain.
+
+    Raises DomainError for other domains than boxes and planar ones, at rest or in time.
+    """
     if isinstance(domain, Box):
         return BoxGeometry(domain, partition)
     if isinstance(domain, Planar):
         return PlanarGeometry(domain, partition)
+    if isinstance(domain, Cylinder):
+        return CylinderGeometry(domain, partition)
     raise DomainError(f"a {domain.type_name} cannot be cut into cells")

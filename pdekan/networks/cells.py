@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pdekan.domains.partition import Integers, Partition
 from pdekan.domains.quadrature import Array
 from pdekan.fields.functions import concatenated
-from pdekan.fields.jets import Frame, Jet
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
 
@@ -106,6 +106,28 @@ class CellNetwork(Network):
             order.append(rows)
         back = torch.argsort(torch.cat(order))
         return concatenated(jets).each(lambda part: part[back])
+
+    def jet_in(self, cells: Integers, nodes: Tensor, frame: Frame) -> Jet:
+        """Values and derivatives, cell by cell, at points that lie in all cells as the nodes ``(g, d)`` in [-1, 1]^d.
+
+        The cells are of one degree.
+        """
+        degree, blocks = int(self.cell_degrees[cells[0]]), self.blocks()
+        coefficients = torch.stack([blocks[cell] for cell in cells.tolist()])
+        basis = legendre.reference(nodes, degree, frame)
+        low, high = (self.get_buffer(name)[torch.as_tensor(cells)] for name in ("low", "high"))
+        scale = 2.0 / (high - low)
+
+        def of(part: Tensor, factor: Tensor | None) -> Tensor:
+            if factor is None:
+                return torch.einsum("gn,mun->mgu", part, coefficients).flatten(0, 1)
+            return (torch.einsum("gns,mun->mgus", part, coefficients) * factor[:, None, None]).flatten(0, 1)
+
+        gradient = None if basis.gradient is None else of(basis.gradient, scale)
+        second = None if basis.second is None else of(basis.second, legendre.factors(scale, frame))
+        if second is not None and frame.level is Derivatives.SUMMED:
+            second = second[..., frame.space].sum(-1, keepdim=True)
+        return Jet(frame, of(basis.value, None), gradient, second)
 
     def _starts(self, degrees: Tensor) -> Tensor:
         sizes = torch.tensor(

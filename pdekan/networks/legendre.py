@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -59,6 +60,18 @@ def along(position: Tensor, scale: Tensor, degree: int, axis: Tensor, order: int
         factor = torch.where(here, tables[order] * scale[:, k, None] ** order, tables[0])
         value = value * factor.index_select(1, which[:, k])
     return value
+
+
+def reference(nodes: Tensor, degree: int, frame: Frame) -> Jet:
+    """The basis at points ``(g, d)`` of [-1, 1]^d, with second derivatives one by one where a frame has their sum."""
+    if frame.level is Derivatives.SUMMED:
+        frame = replace(frame, level=Derivatives.DIAGONAL)
+    return products(nodes, torch.ones_like(nodes), degree, frame)
+
+
+def factors(scale: Tensor, frame: Frame) -> Tensor:
+    """What second derivatives of `reference` ``(g, n, s)`` have to be multiplied by in cells, ``(m, s)``; see `products`."""
+    return frame.pair(scale, scale) if frame.is_full else scale.square()
 
 
 def products(position: Tensor, scale: Tensor, degree: int, frame: Frame) -> Jet:

@@ -31,6 +31,10 @@ class PiecewiseInTime(Network):
         """The networks, first to last."""
         return cast("list[Network]", list(self.networks))
 
+    @property
+    def numbers_at_a_point(self) -> int:
+        return max(network.numbers_at_a_point for network in self.parts)
+
     def architecture(self) -> dict[str, Any]:
         networks = [network.architecture() for network in self.parts]
         return {"kind": "slabs", "breaks": list(self.breaks), "column": self.column, "networks": networks}

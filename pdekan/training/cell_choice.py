@@ -19,13 +19,17 @@ from pdekan.cells.system import is_affine
 from pdekan.domains.partition import Partition
 from pdekan.domains.pieces import geometry
 from pdekan.fields.plane_functions import PlaneFunctions
+from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
+from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
+from pdekan.training import cell_marching
 from pdekan.training.cell_first_guess import marches
+from pdekan.training.cell_marching import CellMarching
+from pdekan.training.cell_training import ADAPTIVE, CellTraining, refusal
 from pdekan.training.cell_training import RULE as CELLS
-from pdekan.training.cell_training import CellTraining, refusal
 from pdekan.training.estimate import compared
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import looked_at
@@ -53,6 +57,8 @@ class ChoiceRule:
     after half of the seconds they are no more. After six seconds of sixty layers left 1e-2 to 3e-1, Stokes flow in a cavity
     1e-3, Kovasznay flow and a Helmholtz problem less than 1e-5. Where more than `nothing` is left of a nonlinear problem in
     time, one network has found next to nothing, and cells, which may have to march through time, have half of the seconds.
+    marched: the share of the seconds left in which time is marched through twice, with a network for each cell, before the
+    better one goes on; marched_first: instead of `share`.
     """
 
     many: tuple[float, float, float] = (2.2, 2.2, 4.0)
@@ -63,6 +69,8 @@ class ChoiceRule:
     soonest: float = 2.0
     left: float = 3e-3
     nothing: float = 0.03
+    marched: float = 0.6
+    marched_first: float = 0.9
 
 
 RULE = ChoiceRule()
@@ -99,8 +107,24 @@ def chosen(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> Solution 
     if reason is None:
         return None
     if reason is Cause.STATED:
-        return CellTraining(problem, setup).solution()
+        return on_cells(problem, setup).solution()
     return (_cells_first if reason is Cause.SOURCES else _network_first)(problem, setup, rule)
+
+
+def is_of_cells(network: Network) -> bool:
+    """Whether a network is one of cells, at once or in slabs of time."""
+    return isinstance(network.parts[0] if isinstance(network, PiecewiseInTime) else network, CellNetwork)
+
+
+def on_cells(problem: Problem, setup: Setup, resume: Solution | None = None) -> CellTraining | CellMarching:
+    """The training on cells of a problem: all at once, or slab by slab where there is time beside two coordinates."""
+    marches = problem.network.cells in (ADAPTIVE, None) and cell_marching.applies(problem)
+    return (CellMarching if marches else CellTraining)(problem, setup, resume)
+
+
+def _tried(problem: Problem, spent: float, rule: ChoiceRule) -> float:
+    """The seconds for which cells are tried: as many as one network took, or what two marches through time may take."""
+    return max(spent, rule.marched * (problem.training.seconds - spent)) if cell_marching.applies(problem) else spent
 
 
 def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:
@@ -151,7 +175,8 @@ class _Trial:
 def _cells_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
     """The solution on cells or, where it does not meet the tolerance, the better one of it and that of one network."""
     seconds = problem.training.seconds
-    local = CellTraining(_within(problem, rule.share * seconds), setup).solution()
+    share = rule.marched_first if cell_marching.applies(problem) else rule.share
+    local = on_cells(_within(problem, share * seconds), setup).solution()
     local = replace(local, problem=problem)
     left = seconds - local.seconds
     if local.status in ("converged", "interrupted") or left <= 0.0:
@@ -173,7 +198,8 @@ def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution
     if not trial.ended:
         return single
     evolves = marches(problem) and not is_affine(problem) and min(trial.residuals) > rule.nothing
-    training = CellTraining(_within(problem, max(single.seconds, 0.5 * seconds if evolves else 0.0)), setup)
+    tried = max(_tried(problem, single.seconds, rule), 0.5 * seconds if evolves else 0.0)
+    training = on_cells(_within(problem, tried), setup)
     local = training.solution()
     left = max(seconds - single.seconds - local.seconds, 0.01 * seconds)
     if local.status == "interrupted" or _is_better(problem, setup, local, single, left):
@@ -197,9 +223,12 @@ def _is_better(problem: Problem, setup: Setup, local: Solution, single: Solution
     small the error is.
     """
     errors = [_estimated_error(problem, one) for one in (local, single)]
-    if None in errors:
-        assert isinstance(local.network, CellNetwork)
-        points = CellSampling.of(geometry(problem.domain, local.network.partition), local.network.cell_degrees, UNSEEN)
+    cells = local.network
+    if None in errors and not isinstance(cells, CellNetwork):
+        errors = [local.relative_residual, single.relative_residual]
+    elif None in errors:
+        assert isinstance(cells, CellNetwork)
+        points = CellSampling.of(geometry(problem.domain, cells.partition), cells.cell_degrees, UNSEEN)
         validation = Validation.of(problem, points, torch.device(setup.device))
         errors = [validation.residuals(one.network).relative for one in (local, single)]
     expected = []
@@ -214,7 +243,7 @@ def _estimated_error(problem: Problem, solution: Solution) -> float | None:
     """The largest relative error of all unknowns, estimated now where that was not done; None where it is not known."""
     if solution.estimate is not None:
         return max(one.l2_relative for one in solution.estimate.values())
-    if isinstance(solution.network, CellNetwork):
+    if is_of_cells(solution.network):
         return None
     found = compared(problem, solution.network, solution.relative_residual, solution.seconds)
     return None if isinstance(found, str) else found.worst

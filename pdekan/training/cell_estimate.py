@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pdekan.cells.refinement import Indicators
 from pdekan.cells.system import Mesh
+from pdekan.domains.quadrature import Quadrature
 from pdekan.errors.estimate import Estimate
 from pdekan.errors.norms import CELL_POINTS
 from pdekan.fields.jets import Derivatives, Frame
+from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.problem import Problem
@@ -60,28 +61,43 @@ def comparison(problem: Problem, best: Step, other: Step, reliable: float = RELI
     more, after any step on fronts, peaks, waves and corners). reliable: the largest ratio of the smaller to the larger
     indicator; least: the least factor of the difference, as errors of very different meshes are not in proportion.
     """
-    ratio = best.found.relative / max(other.found.relative, 1e-300)
-    smaller = min(ratio, 1.0 / max(ratio, 1e-300))
-    factor = 1.0 if smaller > reliable else (max(ratio / (1.0 - ratio), least) if ratio < 1.0 else 1.0 / (1.0 - smaller))
     finer = max(best, other, key=lambda step: step.mesh.partition.count)
     rule = finer.mesh.geometry.quadrature(finer.mesh.degrees, CELL_POINTS)
-    frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
-    device = best.network.coefficients.device
-    u, v = (evaluate(one.network, torch.as_tensor(rule.points).to(device), frame) for one in (best, other))
-    weights = torch.as_tensor(rule.weights).to(device)
-    assert u.gradient is not None
-    assert v.gradient is not None
-
-    def norm(values: Tensor) -> float:
-        return math.sqrt(float(weights @ values.square().reshape(len(weights), -1).sum(1)))
-
     cells = best.mesh.geometry  # those too narrow to be cut have the same error in both solutions
     narrow = cells.active & ((cells.high - cells.low).max(axis=1) <= cells.smallest)
     stuck = float(np.linalg.norm(best.found.cells[narrow]))
+    ratio = best.found.relative / max(other.found.relative, 1e-300)
+    return by_difference(problem, (best.network, other.network), [rule], ratio, stuck, reliable, least)
+
+
+def by_difference(
+    problem: Problem,
+    networks: tuple[Network, Network],
+    rules: Iterable[Quadrature],
+    ratio: float,
+    stuck: float = 0.0,
+    reliable: float = RELIABLE,
+    least: float = LEAST,
+) -> Comparison:
+    """The errors of the first network's function from its difference to the other one's, by rules of parts of the domain.
+
+    ratio: of their indicators. stuck: of the slopes' error, what both have.
+    """
+    smaller = min(ratio, 1.0 / max(ratio, 1e-300))
+    factor = 1.0 if smaller > reliable else (max(ratio / (1.0 - ratio), least) if ratio < 1.0 else 1.0 / (1.0 - smaller))
+    frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
+    device = next(networks[0].parameters()).device
+    squares = torch.zeros(4, len(problem.unknowns), dtype=torch.float64, device=device)
+    for rule in rules:
+        u, v = (evaluate(one, torch.as_tensor(rule.points).to(device), frame) for one in networks)
+        assert u.gradient is not None
+        assert v.gradient is not None
+        parts = u.value - v.value, u.value, (u.gradient - v.gradient).movedim(2, 0), u.gradient.movedim(2, 0)
+        weights = torch.as_tensor(rule.weights).to(device)
+        squares += torch.stack([(weights @ part.square()).reshape(-1, len(problem.unknowns)).sum(0) for part in parts])
     estimates, differences = {}, []
     for k, name in enumerate(problem.unknowns):
-        l2, size = norm(u.value[:, k] - v.value[:, k]), norm(u.value[:, k])
-        h1, slopes = norm(u.gradient[:, k] - v.gradient[:, k]), norm(u.gradient[:, k])
+        l2, size, h1, slopes = squares[:, k].sqrt().tolist()
         differences.append(l2 / size if size > 0.0 else math.nan)
         l2, h1 = max(factor, math.sqrt(factor)) * l2, math.hypot(factor * h1, stuck)
         relative = [a / b if b > 0.0 else math.nan for a, b in ((l2, size), (h1, slopes))]

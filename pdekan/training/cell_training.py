@@ -16,6 +16,7 @@ from pdekan.cells.refinement import Indicators, RefinementRule
 from pdekan.cells.sampling import CellSampling
 from pdekan.cells.system import Mesh, Solved
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
+from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.partition import Partition
 from pdekan.domains.planar import Planar
 from pdekan.domains.shapes import Polygon
@@ -90,9 +91,12 @@ RULE = CellRule()
 def refusal(problem: Problem) -> str | None:
     """Why a problem cannot be solved on cells, or None where it can."""
     domain = problem.domain
-    if not isinstance(domain, Box | Planar) or domain.dimension > TENSOR_DIMENSIONS:
+    in_time = isinstance(domain, Cylinder) and isinstance(domain.base, Planar) and problem.network.cells in (ADAPTIVE, None)
+    if not (isinstance(domain, Box | Planar) or in_time) or domain.dimension > TENSOR_DIMENSIONS:
         kind = f"{domain.type_name} of dimension {domain.dimension}"
-        return f"the domain is a {kind}; cells fill boxes up to three dimensions and plane shapes"
+        return (
+            f"the domain is a {kind}; cells fill boxes up to three dimensions and plane shapes, with adaptive ones also in time"
+        )
     requirements = [one for condition in problem.conditions for one in condition.requirements(problem)]
     for what, there in (
         ("parameters that are sought", problem.parameters),

@@ -13,7 +13,6 @@ from torch import nn
 from pdekan.ansatz.unknowns import network_outputs
 from pdekan.cells.elimination import Triangles, triangles
 from pdekan.networks.base import ModuleNetwork, Network
-from pdekan.networks.cells import CellNetwork
 from pdekan.optimizers.base import LeastSquares, Optimizer
 from pdekan.output.progress_bar import progress_display
 from pdekan.problem_files.loader import load_problem
@@ -24,7 +23,6 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import is_linear
 from pdekan.solutions.solution import Solution
 from pdekan.training import cell_choice, initial_value
-from pdekan.training.cell_training import CellTraining
 from pdekan.training.family_training import FamilyTraining
 from pdekan.training.graded_coordinates import looked_at
 from pdekan.training.initial_value import InitialValueTraining
@@ -100,9 +98,9 @@ def _solved(problem: Problem, given: Network | None, setup: Setup, resume: Solut
         if given is not None or setup.strategy is not None:
             raise ProblemError("a family is solved member by member: it takes neither a network of your own nor a strategy")
         return FamilyTraining(problem, setup, _solved, resume).solution()
-    on_cells = problem.network.local or (resume is not None and isinstance(resume.network, CellNetwork))
+    on_cells = problem.network.local or (resume is not None and cell_choice.is_of_cells(resume.network))
     if on_cells and given is None:
-        return CellTraining(problem, setup, resume).solution()
+        return cell_choice.on_cells(problem, setup, resume).solution()
     default = setup.strategy is None and setup.method is None and given is None and setup.device == "cpu"
     if default:
         problem = with_singular_functions(problem, resume)

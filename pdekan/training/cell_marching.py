@@ -1,0 +1,304 @@
+"""Time marching on cells: slabs of time, whose lengths and cells in space follow the solution, from the start to the end.
+
+Cells span a slab, so that their elimination costs what it costs in space alone, and all of it is linear in the number of slabs.
+All of time is marched through again with a smaller tolerance, as long as there is time: the difference estimates the error,
+with what the errors of early slabs have become in later ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from pdekan.cells import system
+from pdekan.domains.box import TENSOR_DIMENSIONS
+from pdekan.domains.partition import Partition
+from pdekan.domains.quadrature import Quadrature
+from pdekan.errors import norms
+from pdekan.errors.norms import CELL_POINTS
+from pdekan.fields.jets import TIME
+from pdekan.networks import legendre
+from pdekan.networks.base import Network
+from pdekan.networks.piecewise import PiecewiseInTime
+from pdekan.problems.conditions import Periodic
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Problem
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.validation import Residuals, Validation
+from pdekan.solutions import reference_files
+from pdekan.solutions.solution import Solution
+from pdekan.training import result
+from pdekan.training.cell_estimate import by_difference
+from pdekan.training.cell_slab import Accuracy, CellSlab, SlabSolver
+from pdekan.training.cell_training import refusal
+from pdekan.training.clock import StepEndedError
+from pdekan.training.estimate import Comparison
+from pdekan.training.goal import Goal
+from pdekan.training.history import History
+from pdekan.training.points import DEFAULT_MEGABYTES
+from pdekan.training.progress import Progress
+from pdekan.training.reasons import Reason
+from pdekan.training.schedule import Stage
+from pdekan.training.setup import Setup
+from pdekan.training.state import Candidate, State
+from pdekan.training.threads import threads
+from pdekan.training.uniqueness import refuse_undetermined
+
+LOG = logging.getLogger(__name__)
+SAMPLING = Sampling(8, 4, 0, 0)  # where a solution is judged that does not reach the end
+
+
+@dataclass(frozen=True)
+class MarchRule:
+    """How all of time is marched through.
+
+    first: the relative indicator wanted of the first march; then it is lowered by `lowered`, or by at least `least` where there
+    is no time for more. growth: seconds grow as the power -growth of it (measured: 0.5 to 0.7). degrees: of the first march and
+    of all others. cells: along every axis at first. slabs: of which the first has the length. shortest: of all of time,
+    relative to the indicator wanted. wide: bytes for each square of a cell's unknowns and traces.
+    """
+
+    first: float = 0.3
+    lowered: float = 0.1
+    least: float = 0.4
+    growth: float = 0.6
+    degrees: tuple[int, int] = (6, 8)
+    cells: int = 4
+    slabs: int = 8
+    shortest: float = 0.01
+    wide: float = 50.0
+
+
+def applies(problem: Problem) -> bool:
+    """Whether a problem is one of two coordinates in space and time, which conditions at its start and in space determine."""
+    domain = problem.domain
+    if TIME not in domain.coordinates or domain.dimension != TENSOR_DIMENSIONS:
+        return False
+    periodic = any(isinstance(one, Periodic) and one.coordinate == TIME for one in problem.conditions)
+    at_end = any(f"{TIME}+" in one.faces(domain) for one in problem.conditions if not isinstance(one, Periodic))
+    return any(one.is_initial for one in problem.conditions) and not (periodic or at_end)
+
+
+@dataclass(frozen=True, eq=False)
+class March:
+    """Slabs from the start as far as they go. reason: TOLERANCE where that is the end."""
+
+    slabs: tuple[CellSlab, ...]
+    reason: Reason
+    column: int
+    wanted: float
+    seconds: float
+
+    @property
+    def relative(self) -> float:
+        """The indicator of all slabs, relative to the slopes."""
+        return math.hypot(*(one.error for one in self.slabs)) / max(self.size, 1e-300)
+
+    @property
+    def size(self) -> float:
+        """That of the slopes."""
+        return math.hypot(*(one.found.size for one in self.slabs))
+
+    @property
+    def network(self) -> Network:
+        """The function of all slabs; the last one goes on beyond its end."""
+        ends = [one.problem.domain.upper[self.column] for one in self.slabs]
+        return PiecewiseInTime([one.network for one in self.slabs], ends[:-1], self.column)
+
+    def residuals(self, device: torch.device) -> Residuals:
+        """Root mean squares over all slabs; the relative one is the largest."""
+        parts = [one.residuals(device) for one in self.slabs]
+        lengths = np.array(
+            [one.problem.domain.upper[self.column] - one.problem.domain.lower[self.column] for one in self.slabs]
+        )
+        squares = np.square([(one.equation, one.conditions) for one in parts])
+        equation, conditions = np.sqrt(lengths / lengths.sum() @ squares)
+        return Residuals(float(equation), float(conditions), math.inf, max(one.relative for one in parts))
+
+    def rules(self) -> Iterator[Quadrature]:
+        """Points in all cells, slab by slab."""
+        return (one.mesh.geometry.quadrature(one.mesh.degrees, CELL_POINTS) for one in self.slabs)
+
+
+class CellMarching:
+    """The solution of a problem in time on cells, march after march, all of them again where a run is resumed.
+
+    Raises ProblemError for what cannot be solved on cells.
+    """
+
+    def __init__(self, problem: Problem, setup: Setup, resume: Solution | None = None, rule: MarchRule = MarchRule()) -> None:
+        reason = refusal(problem)
+        if reason is not None:
+            raise ProblemError(f"cells: {reason}; leave out cells, or set cells = 1")
+        self.problem, self.setup, self.rule = problem, setup, rule
+        self.column = problem.domain.coordinates.index(TIME)
+        self.goal = Goal.of(replace(problem, network=replace(problem.network, degree=None)), None)
+        self.device = torch.device(setup.device)
+        self.history = History(problem, None if resume is None else resume.history)
+        self.clock = setup.clock(0.0 if resume is None else resume.seconds, problem.training.seconds)
+        self.marches: list[March] = []
+        self.partial: March | None = None
+        self.comparison: Comparison | None = None
+        self.count = 0 if resume is None else resume.iterations
+        self.words, self.reason = "", Reason.BUDGET
+
+    def allow(self, seconds: float) -> None:
+        """Let `solution`, called once more, go on for so many seconds."""
+        self.clock.budget = self.clock.spent + seconds
+
+    def solution(self) -> Solution:
+        """March until the estimated error meets the target, or time, memory or round-off end it."""
+        reference_files.check_reference(self.problem)
+        if self.setup.estimate:
+            refuse_undetermined(self.problem)
+        with threads(self.setup.cores):
+            self.reason = self._run()
+            march = self.marches[-1] if self.marches else self.partial
+            assert march is not None
+            errors, reference = result.measured(self.problem, march.network)
+            return replace(self._solution(march, self.reason), errors=errors or None, reference=reference)
+
+    def _run(self) -> Reason:
+        """The reason for which marching ends."""
+        with self.clock.running():
+            self._is_affine = system.is_affine(self.problem)
+            while True:
+                wanted = self._next()
+                if wanted is None:
+                    return Reason.BUDGET
+                march = self._marched(wanted)
+                if march.reason is not Reason.TOLERANCE:
+                    self.partial = march
+                    return march.reason
+                self._finished(march)
+                alone = math.inf if self.setup.estimate else march.relative
+                if (alone if self.comparison is None else self.comparison.worst) <= self.goal.target:
+                    return Reason.TOLERANCE
+
+    def _next(self) -> float | None:
+        """The indicator wanted of the next march, None where there is no time for one that is better by enough."""
+        rule = self.rule
+        if not self.marches:
+            return rule.first
+        last = self.marches[-1]
+        left = self.clock.budget - self.clock.spent
+        factor = (last.seconds / left) ** (1.0 / rule.growth) if left > 0.0 else math.inf
+        return last.wanted * max(rule.lowered, factor) if factor <= rule.least else None
+
+    def _marched(self, wanted: float) -> March:
+        """Slabs with an indicator, as far as there is time."""
+        domain, k, began = self.problem.domain, self.column, self.clock.spent
+        start, end = domain.lower[k], domain.upper[k]
+        solver, partition = self._solver(wanted, end - start), self._coarsest()
+        slabs: list[CellSlab] = []
+        position, length, before = start, (end - start) / self.rule.slabs, None
+        if self.marches:
+            first = self.marches[-1].slabs[0]
+            length, partition = first.problem.domain.upper[k] - start, first.mesh.partition
+        size = self.marches[-1].size / math.sqrt(end - start) if self.marches else 0.0
+        accuracy, reason = Accuracy(wanted, size), Reason.TOLERANCE
+        while position < end:
+            upper = position + (end - position) / max(1, math.ceil((end - position) / length - 0.1))
+            try:
+                one, taken = solver.solved(position, upper, before, partition, accuracy)
+            except StepEndedError as ended:
+                reason = ended.reason
+                break
+            self.count += 1
+            length = solver.next_length(one, accuracy)
+            if not taken:
+                partition = one.mesh.partition
+                continue
+            slabs.append(one)
+            LOG.info("up to %g: %d cells, indicator %.1e", upper, one.mesh.partition.count, one.found.relative)
+            partition, before, position = solver.next_partition(one, accuracy), one, upper
+            if not self._shown(March(tuple(slabs), Reason.INTERRUPTED, k, wanted, self.clock.spent - began)):
+                reason = Reason.INTERRUPTED
+                break
+        if not slabs:
+            slabs.append(self._whole(solver))
+        return March(tuple(slabs), reason, k, wanted, self.clock.spent - began)
+
+    def _solver(self, wanted: float, length: float) -> SlabSolver:
+        degree = self.rule.degrees[len(self.marches) > 0]
+        shortest = self.rule.shortest * wanted * length
+        return SlabSolver(
+            self.problem, self.column, degree, shortest, self._coarsest(), self._is_affine, self.device, self.clock,
+            self._most_cells(degree),
+        )  # fmt: skip
+
+    def _coarsest(self) -> Partition:
+        domain = self.problem.domain
+        counts = [1 if k == self.column else self.rule.cells for k in range(domain.dimension)]
+        return Partition.grid(domain.lower, domain.upper, counts)
+
+    def _most_cells(self, degree: int) -> int:
+        """How many cells of a degree fit into the memory allowed."""
+        d, megabytes = self.problem.domain.dimension, self.problem.training.memory or DEFAULT_MEGABYTES
+        width = len(self.problem.unknowns) * (legendre.count(d, degree) + 4 * d * legendre.count(d - 1, degree))
+        return max(1, int(megabytes * 1e6 / (self.rule.wide * width**2)))
+
+    def _whole(self, solver: SlabSolver) -> CellSlab:
+        """All of time as one slab on the coarsest cells, where there was no time for any other."""
+        domain, k = self.problem.domain, self.column
+        at_once = replace(solver, clock=self.setup.clock(0.0, math.inf), rule=replace(solver.rule, rounds=1, newton=1))
+        return at_once.solved(domain.lower[k], domain.upper[k], None, self._coarsest(), Accuracy(math.inf, 0.0))[0]
+
+    def _finished(self, march: March) -> None:
+        """Keep a march, compare it with the one before, write a row of the history."""
+        self.marches.append(march)
+        if self.setup.estimate and len(self.marches) > 1:
+            other = self.marches[-2]
+            ratio = march.relative / max(other.relative, 1e-300)
+            self.comparison = by_difference(self.problem, (march.network, other.network), march.rules(), ratio)
+        self._residuals = march.residuals(self.device)
+        with self.clock.paused():
+            known = norms.measured_unknowns(self.problem)
+            errors = self.history.quick_errors(march.network) if known else {}
+        loss = march.relative**2
+        self.history.append(self.count, self.clock.spent, len(self.marches), loss, self._residuals, errors, {})
+        cells = sum(one.mesh.partition.count for one in march.slabs)
+        LOG.info("%d slabs, %d cells, indicator %.1e in %.1f s", len(march.slabs), cells, march.relative, march.seconds)
+
+    def _shown(self, march: March) -> bool:
+        """Tell the callback; whether to go on."""
+        if self.setup.callback is None:
+            return True
+        reached = march.slabs[-1].problem.domain.upper[self.column]
+        whole = self.problem.domain.upper[self.column] - self.problem.domain.lower[self.column]
+        share = (reached - self.problem.domain.lower[self.column]) / whole
+        with self.clock.paused():
+            self.words = self.setup.callback(
+                Progress(
+                    stage=len(self.marches) + 1, stages=len(self.marches) + 2, step=self.count,
+                    steps=math.ceil(self.count / max(share, 1e-3)) + 1, seconds=self.clock.spent, budget=self.clock.budget,
+                    loss=march.relative**2, relative_residual=march.relative, l2_relative=math.nan,
+                    snapshot=lambda: self._solution(self.marches[-1] if self.marches else march, Reason.INTERRUPTED),
+                )
+            ) or ""  # fmt: skip
+        return not self.words
+
+    def _solution(self, march: March, reason: Reason) -> Solution:
+        problem, words = self.problem, self.words
+        whole = march.reason is Reason.TOLERANCE
+        if whole:
+            residuals = self._residuals
+        else:
+            residuals = Validation.of(problem, SAMPLING, self.device).residuals(march.network)
+            reached = march.slabs[-1].problem.domain.upper[self.column]
+            words = words or f"{reason.sentence}, at {TIME} = {reached:g}"
+        unestimated = None
+        if self.comparison is None:
+            unestimated = "there was no time for a second solution to compare with" if self.setup.estimate else "not asked for"
+        comparison = self.comparison if whole else None
+        end = result.End(reason, words, self.goal.tolerance, comparison, unestimated)
+        stage = Stage("cells", (len(march.slabs),), index=len(self.marches), count=len(self.marches) + 1)
+        state = State(budget=self.clock.budget, steps=self.count, seconds=self.clock.spent)
+        made = {"device": str(self.device), "seed": problem.training.seed, "threads": self.setup.cores}
+        candidate = Candidate(march.network.requires_grad_(False), stage, residuals)
+        return result.solution(problem, candidate, state, end, self.history.arrays(), {}, {}, made)

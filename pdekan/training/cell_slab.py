@@ -1,0 +1,190 @@
+"""One slab of time on cells that span it: solved, refined in space, and shortened where it is steep in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdekan.ansatz.time_slabs import slab
+from pdekan.cells import refinement, system
+from pdekan.cells.elimination import Memory
+from pdekan.cells.refinement import Indicators, RefinementRule
+from pdekan.cells.sampling import CellSampling
+from pdekan.cells.system import Mesh
+from pdekan.domains.partition import Partition
+from pdekan.fields.jets import Frame, Jet
+from pdekan.networks.base import Network
+from pdekan.networks.cells import CellNetwork
+from pdekan.problems.problem import Problem
+from pdekan.residuals.validation import Residuals, Validation
+from pdekan.training.clock import Clock
+
+
+@dataclass(frozen=True)
+class SlabRule:
+    """How a slab is solved.
+
+    rounds: the most meshes. newton: the most Gauss-Newton steps on a mesh, which end where the indicator falls by less than a
+    tenth. steep: the share of time in the squared error above which a slab that is not good enough is shortened by `halved`.
+    safety, most: of the factor between the lengths of slabs. joined: levels of cuts that are taken back between slabs. left: of
+    the indicator allowed, what cells may have together that are not cut.
+    """
+
+    rounds: int = 5
+    newton: int = 8
+    steep: float = 0.5
+    halved: float = 0.5
+    safety: float = 0.9
+    most: float = 2.0
+    joined: int = 2
+    left: float = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class CellSlab:
+    """A slab, its mesh and its solution. in_time: how much of the indicator is due to time."""
+
+    problem: Problem
+    mesh: Mesh
+    network: CellNetwork
+    found: Indicators
+    in_time: float
+
+    @property
+    def error(self) -> float:
+        """The indicator of all cells."""
+        return float(np.linalg.norm(self.found.cells))
+
+    def residuals(self, device: torch.device) -> Residuals:
+        """Those on points that the rows do not use."""
+        rule = CellSampling.of(self.mesh.geometry, self.mesh.degrees, refinement.UNSEEN)
+        return Validation.of(self.problem, rule, device).residuals(self.network)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What is wanted of slabs: the relative indicator; size: the least that it is relative to, by the root of a length."""
+
+    relative: float
+    size: float
+
+    def allowed(self, found: Indicators, length: float) -> float:
+        """The indicator that a slab may have."""
+        return self.relative * max(found.size, self.size * float(np.sqrt(length)))
+
+
+@dataclass(frozen=True, eq=False)
+class SlabSolver:
+    """Solves slabs of a problem. column: that of time. shortest: the length at which slabs are taken as they are."""
+
+    problem: Problem
+    column: int
+    degree: int
+    shortest: float
+    coarsest: Partition
+    is_affine: bool
+    device: torch.device
+    clock: Clock
+    most_cells: int
+    rule: SlabRule = SlabRule()
+
+    def solved(
+        self, start: float, end: float, before: CellSlab | None, partition: Partition, wanted: Accuracy
+    ) -> tuple[CellSlab, bool]:
+        """The slab and whether it is taken; one that is not is to be shortened. partition: the first cells in space."""
+        length, memory = end - start, Memory()
+        last = None if before is None else before.network
+        part = slab(self.problem, (start, end), 0, last, self.problem.training.seconds)
+        mesh = Mesh.of(part, partition_at(partition, self.column, start, end), np.full(partition.count, self.degree))
+        for _ in range(self.rule.rounds):
+            one = self._newton(part, mesh, last, start, memory)
+            allowed = wanted.allowed(one.found, length)
+            if one.error <= allowed:
+                return one, True
+            if one.in_time**2 > self.rule.steep and length > self.shortest:
+                return one, False
+            finer = self._finer(one, allowed)
+            if not mesh.partition.count < finer.partition.count <= self.most_cells:
+                break
+            mesh = finer
+        return one, True
+
+    def next_length(self, one: CellSlab, wanted: Accuracy) -> float:
+        """The length of a slab after one that was taken, or instead of one that was not."""
+        k, rule = self.column, self.rule
+        length = one.problem.domain.upper[k] - one.problem.domain.lower[k]
+        ratio = wanted.allowed(one.found, length) / max(one.error * one.in_time, 1e-300)
+        factor = rule.safety * ratio ** (1.0 / (self.degree - 1))
+        return float(max(self.shortest, length * min(rule.most, max(rule.halved, factor))))
+
+    def next_partition(self, one: CellSlab, wanted: Accuracy) -> Partition:
+        """The cells in space that the next slab begins with: those joined whose indicators are far below what is wanted.
+
+        Errors of slopes grow by 2^p where cells become twice as large.
+        """
+        length = one.problem.domain.upper[self.column] - one.problem.domain.lower[self.column]
+        enough = wanted.allowed(one.found, length) / np.sqrt(len(one.found.cells))
+        low, high = self.coarsest.cells
+        most = (1.0 + 1e-9) * (high - low).max(axis=0)
+        most[self.column] = np.inf
+        small = one.found.cells <= enough * 0.5**self.degree
+        return one.mesh.partition.coarsened(small, most, self.rule.joined)
+
+    def _newton(self, part: Problem, mesh: Mesh, last: Network | None, start: float, memory: Memory) -> CellSlab:
+        """The solution on a mesh; of a nonlinear problem from the end of the slab before."""
+        unknowns = len(part.unknowns)
+        state: Network | None = None
+        if not self.is_affine and last is not None:
+            state = system.projected(AtTime(last, self.column, start), mesh, unknowns)
+        previous = np.inf
+        for _ in range(1 if self.is_affine else self.rule.newton):
+            one = system.solved(part, mesh, state, self.device, self.clock.check, memory)
+            found = refinement.indicators(part, mesh, one, self.device)
+            state = one.network
+            if not found.relative < 0.9 * previous:
+                break
+            previous = found.relative
+        return CellSlab(part, mesh, one.network.requires_grad_(False), found, self._in_time(mesh, one.network, found))
+
+    def _in_time(self, mesh: Mesh, network: CellNetwork, found: Indicators) -> float:
+        """The share of the indicator by the highest coefficients along time, which those along the other axes add up to one."""
+        d, total = mesh.partition.dimension, 0.0
+        for block, degree, error in zip(network.blocks(), mesh.degrees.tolist(), found.cells.tolist(), strict=True):
+            tails = refinement.smoothness(block.detach(), d, degree)[1] if error > 0.0 else np.zeros(d)
+            total += float(error**2 * tails[self.column] ** 2 / max((tails**2).sum(), 1e-300))
+        return float(np.sqrt(total)) / max(float(np.linalg.norm(found.cells)), 1e-300)
+
+    def _finer(self, one: CellSlab, allowed: float) -> Mesh:
+        """The cells with the largest indicators cut in space, as many as leave what is allowed with the others."""
+        space = tuple(k for k in range(one.mesh.partition.dimension) if k != self.column)
+        largest = np.argsort(-one.found.cells)
+        left = np.sqrt(np.cumsum(one.found.cells[largest[::-1]] ** 2))[::-1]
+        chosen = np.zeros_like(one.found.cells)
+        worst = largest[left > self.rule.left * allowed]
+        chosen[worst] = one.found.cells[worst]
+        rule = RefinementRule(share=0.0, most=self.degree, axes=space)
+        return refinement.refined(one.problem, one.mesh, one.network, replace(one.found, cells=chosen), 0.0, rule)
+
+
+def partition_at(partition: Partition, column: int, start: float, end: float) -> Partition:
+    """The cells in space over another interval of time."""
+    lower, upper = list(partition.lower), list(partition.upper)
+    lower[column], upper[column] = start, end
+    return replace(partition, lower=tuple(lower), upper=tuple(upper))
+
+
+class AtTime(Network):
+    """A network's function at one time, for all times."""
+
+    def __init__(self, network: Network, column: int, time: float) -> None:
+        super().__init__()
+        self.network, self.column, self.time = network, column, time
+        self.inputs, self.outputs = network.inputs, network.outputs
+
+    def jet(self, points: Tensor, frame: Frame) -> Jet:
+        there = points.clone()
+        there[:, self.column] = self.time
+        return self.network.jet(there, frame)

@@ -1,0 +1,186 @@
+"""Time marching on cells: slabs that follow what moves, their estimate, and the parts that it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pdekan.cells.rows import linearised, local_rows, rows_of_whole
+from pdekan.domains.box import box
+from pdekan.domains.cell_rules import reference_rule
+from pdekan.domains.combinations import difference
+from pdekan.domains.cylinder import Cylinder
+from pdekan.domains.partition import Partition
+from pdekan.domains.pieces import geometry
+from pdekan.domains.quadrature import Quadrature
+from pdekan.domains.shapes import disk
+from pdekan.networks.cells import CellNetwork
+from pdekan.networks.evaluation import evaluate
+from pdekan.problem_files.loader import load_problem, loads
+from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import equation_terms
+from pdekan.solutions.solution import load_solution
+from pdekan.training.cell_marching import CellMarching, MarchRule, applies
+from pdekan.training.setup import Setup
+from pdekan.training.solver import solve
+
+FILE = """
+schema = 1
+name = "moving"
+[domain]
+type = "box"
+x = [0.0, 1.0]
+y = [0.0, 1.0]
+t = [0.0, 0.5]
+[equation]
+operator = "{operator}"
+source = "manufactured"
+[[conditions]]
+type = "initial"
+value = "exact"
+{velocity}
+[[conditions]]
+type = "dirichlet"
+on = ["x-", "x+", "y-", "y+"]
+value = "exact"
+[exact]
+u = "{exact}"
+[network]
+cells = "adaptive"
+[training]
+tolerance = {tolerance}
+seconds = 300
+"""
+VELOCITY = '[[conditions]]\ntype = "initial"\noperator = "dt(u)"\nvalue = "exact"\n'
+PEAK = "exp(-8*((x - 0.3 - t)**2 + (y - 0.5)**2))"
+EQUATIONS = {
+    "heat": ("dt(u) - 0.1*laplacian(u)", PEAK, ""),
+    "wave": ("dt(dt(u)) - laplacian(u)", "cos(4*x + 3*y - 5*t)", VELOCITY),
+    "reaction": ("dt(u) - 0.1*laplacian(u) + u**3", PEAK, ""),
+}
+
+
+QUICK = MarchRule(lowered=0.3, degrees=(4, 5), cells=2, slabs=3)
+
+
+def problem(name: str, tolerance: float = 2e-2) -> Problem:
+    operator, exact, velocity = EQUATIONS[name]
+    return loads(FILE.format(operator=operator, exact=exact, velocity=velocity, tolerance=tolerance))
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_what_moves_is_followed_and_the_estimate_is_not_below_the_error(name: str) -> None:
+    solution = CellMarching(problem(name), Setup(), rule=QUICK).solution()
+    assert solution.status == "converged"
+    assert solution.errors is not None
+    assert solution.estimate is not None
+    error, estimate = solution.errors["u"].l2_relative, solution.estimate["u"].l2_relative
+    assert error < 2e-2
+    assert 0.5 * error < estimate < 2e-2
+
+
+def test_slabs_join_and_a_stored_solution_is_the_same(tmp_path: Path) -> None:
+    solution = CellMarching(problem("heat", 0.3), Setup(), rule=QUICK).solution()
+    solution.save(tmp_path / "solution.h5")
+    stored = load_solution(tmp_path / "solution.h5")
+    points = np.random.default_rng(0).random((200, 3)) * [1.0, 1.0, 0.5]
+    np.testing.assert_array_equal(stored(points), solution(points))
+    parts = solution.network.architecture()
+    for time in parts["breaks"]:
+        before, after = (solution(np.column_stack([points[:, :2], np.full(200, time + side)])) for side in (0.0, 1e-9))
+        np.testing.assert_allclose(before, after, atol=3e-2)
+    more = CellMarching(problem("heat", 0.3), Setup(), stored, QUICK).solution()
+    assert more.iterations > stored.iterations
+
+
+def test_a_march_that_is_not_finished_is_not_converged() -> None:
+    clock = iter(np.arange(0.0, 1e6, 0.5))
+    one = problem("heat", 1e-4)
+    short = replace(one, training=replace(one.training, seconds=15.0))
+    solution = solve(short, now=lambda: float(next(clock)))
+    assert solution.status == "budget"
+    assert " t = " in solution.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "marched"),
+    [
+        ("", True),
+        (
+            '[[conditions]]\ntype = "dirichlet"\non = "t+"\nvalue = "exact"',
+            False,
+        ),  # of the second order in time, not from a start
+    ],
+)
+def test_problems_from_a_start_are_marched_through(change: str, marched: bool) -> None:
+    text = FILE.format(operator="dt(u) - laplacian(u)", exact="exp(-t)*x", velocity=change, tolerance=0.1)
+    assert applies(loads(text)) is marched
+    assert not applies(load_problem("heat_1d"))
+    assert not applies(load_problem("poisson_3d"))
+
+
+def test_cells_are_joined_as_far_as_allowed() -> None:
+    coarse = Partition.grid((0.0, 0.0), (1.0, 1.0), (2, 2))
+    fine, former = coarse.refined(dict.fromkeys(range(4), (0, 1)))
+    most = np.array([0.5, 0.5])
+    back = fine.coarsened(np.ones(16, dtype=bool), most, levels=2)
+    np.testing.assert_array_equal(back.axis, coarse.axis)
+    np.testing.assert_array_equal(back.at, coarse.at)
+    assert fine.coarsened(np.ones(16, dtype=bool), most, levels=1).count == 8
+    part = fine.coarsened(former != 2, most, levels=2)
+    assert part.count == 7
+    low, high = part.cells
+    assert (high - low).prod(axis=1).sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["helmholtz", "minimal_surface", "anisotropic_diffusion", "smooth_3d", "burgers", "stokes"])
+def test_rows_of_cells_that_are_whole_are_those_of_any_points(name: str) -> None:
+    one, degree = load_problem(name), 4
+    domain, d = one.domain, one.domain.dimension
+    partition = Partition.grid(domain.lower, domain.upper, (3, 2, 2)[:d])
+    cells = geometry(domain, partition)
+    points, weights = cells.rule(np.arange(partition.count), degree + 1)
+    nodes = torch.as_tensor(reference_rule(d, degree + 1)[0])
+    low, high = torch.as_tensor(cells.low), torch.as_tensor(cells.high)
+    network = CellNetwork(partition, np.full(partition.count, degree), len(one.unknowns)).requires_grad_(False)
+    network.coefficients.copy_(torch.randn(len(network.coefficients), generator=torch.Generator().manual_seed(0)))
+    each = low.repeat_interleave(len(nodes), 0), high.repeat_interleave(len(nodes), 0)
+    for term in equation_terms(one, Quadrature(points.reshape(-1, d), weights.ravel()), torch.device("cpu")):
+        linear = linearised(term, network)
+        torch.testing.assert_close(
+            rows_of_whole(linear, 2.0 / (high - low), nodes, degree), local_rows(linear, term, each, degree)
+        )
+        at_nodes, at_points = (
+            network.jet_in(np.arange(partition.count), nodes, term.frame),
+            evaluate(network, term.points, term.frame),
+        )
+        torch.testing.assert_close(at_nodes.value, at_points.value)
+        for own, other in zip(at_nodes.derivatives, at_points.derivatives, strict=True):
+            if own is not None:
+                torch.testing.assert_close(own, other)
+
+
+def test_cells_of_a_shape_in_time_have_its_volume_faces_and_boundary() -> None:
+    base = difference(box(x=(-1.0, 1.0), y=(-1.0, 1.0)), disk(radius=0.5))
+    domain = Cylinder(base, 1.0, 3.0)
+    cells = geometry(domain, Partition.grid(domain.lower, domain.upper, (4, 4, 1)))
+    degrees = np.full(16, 5)
+    assert cells.quadrature(degrees, 3).weights.sum() == pytest.approx(domain.measure, rel=1e-9)
+    for face in domain.faces:
+        rules = [rule for k in range(16) for _, rule in cells.boundary(np.array([k]), face, 6)]
+        total = sum(float(rule.weights.sum()) for rule in rules)
+        whole = float(domain.face(face, 4, 6, 0, 0).weights.sum())
+        assert total == pytest.approx(whole, rel=1e-6), face
+        assert all(np.allclose(np.linalg.norm(rule.normals, axis=1), 1.0) for rule in rules if rule.normals is not None)
+    np.testing.assert_allclose(cells.faces().upper[:, 2] - cells.faces().lower[:, 2], 2.0)
+
+
+def test_cells_all_at_once_are_taken_where_they_are_asked_for() -> None:
+    one = problem("heat", 0.1)
+    stated = replace(one, network=replace(one.network, cells=(2, 1, 1), degree=4))
+    solution = solve(stated)
+    assert isinstance(solution.network, CellNetwork)
