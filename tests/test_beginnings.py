@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from autograd_derivatives import assert_derivatives
 import pdekan as pk
 from pdekan import Problem, TrainingOptions, dirichlet, dt, dx, initial, neumann, where
 from pdekan.cli import main
-from pdekan.fields.diffusion_functions import DiffusionFunctions, repeated_integrals
+from pdekan.fields.diffusion_functions import DiffusionFunctions, DiffusionProducts, repeated_integrals
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.kinds import build
 from pdekan.networks.singular import SingularNetwork
@@ -50,6 +51,19 @@ def test_derivatives_are_those_of_autograd(degree: int) -> None:
     functions = DiffusionFunctions((0.1, 0.2, -0.1), (0.0, 1.3, 0.0), 2, 0.7, ((0, 0), (2, 0), (3, 1), (3, 3)), degree)
     points = torch.as_tensor(np.random.default_rng(0).random((20, 3)))
     assert_derivatives(functions, points, ("x", "y", "t"))
+
+
+def test_products_of_two_faces() -> None:
+    one = DiffusionFunctions((0.0, 0.0, 0.0), (1.1, 0.0, 0.0), 2, 0.7, ((0, 0), (1, 0), (2, 0), (2, 1)), 3)
+    other = DiffusionFunctions((0.0, 1.0, 0.0), (0.0, -0.9, 0.0), 2, 0.7, ((1, 0), (2, 0)), 3)
+    products = DiffusionProducts(one, other, 2)
+    points = torch.as_tensor(np.random.default_rng(0).random((20, 3)))
+    values = products.jet(points, Frame(("x", "y", "t"), Derivatives.VALUE)).value
+    frame = Frame(("x", "y", "t"), Derivatives.VALUE)
+    first, second = (replace(each, degree=0).jet(points, frame).value for each in (one, other))
+    expected = [first[:, 0] * second[:, 0], first[:, 0] * second[:, 1], first[:, 1] * second[:, 0]]
+    assert torch.equal(values, torch.stack(expected, dim=1))
+    assert_derivatives(products, points, ("x", "y", "t"))
 
 
 def test_functions_without_powers_of_time_solve_the_heat_equation() -> None:
@@ -170,6 +184,8 @@ def test_check_prints_where_a_solution_begins_anew(tmp_path: Path, capsys: pytes
 def test_stored_functions_of_a_huge_degree_are_refused() -> None:
     functions = DiffusionFunctions((0.0, 0.0), (1.0, 0.0), 1, 1.0, ((0, 0),))
     architecture = SingularNetwork(pk.KAN([2, 2, 1], degree=3, intervals=2), [functions]).architecture()
+    other = DiffusionProducts(functions, functions, 3)
+    assert build(SingularNetwork(pk.KAN([2, 2, 1]), [other]).architecture()).singular == (other,)  # type: ignore[attr-defined]
     assert build(architecture).singular == (functions,)  # type: ignore[attr-defined]
     architecture["beginnings"][0]["orders"] = [[10**6, 0]]
     with pytest.raises(ValueError, match="orders"):

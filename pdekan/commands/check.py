@@ -12,6 +12,7 @@ from rich.console import Console
 from pdekan.cells.corners import corners
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.commands.terminal import console
+from pdekan.fields.diffusion_functions import DiffusionFunctions
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.validation import exact_residuals, members
 from pdekan.problem_files.well_posedness import warnings
@@ -123,7 +124,8 @@ def _planes(problem: Problem) -> list[dict[str, Any]]:
 def _beginnings(problem: Problem) -> list[dict[str, Any]]:
     """Where the solution begins anew, inside of the domain or on its boundary, and its first degree m in (s, √t) there."""
     ends = list(zip(problem.domain.lower, problem.domain.upper, strict=True))
-    inside = (one for one in beginnings(problem) if all(a <= x <= b for x, (a, b) in zip(one.point, ends, strict=True)))
+    alone = (one for one in beginnings(problem) if isinstance(one, DiffusionFunctions))
+    inside = (one for one in alone if all(a <= x <= b for x, (a, b) in zip(one.point, ends, strict=True)))
     names = problem.domain.coordinates
     return [
         {

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -109,6 +109,41 @@ class DiffusionFunctions:
             parts = [a[..., None] * b for a, b in zip((power(2, 2), 2.0 * mixed, twice), pairs, strict=True)]
             second = torch.stack(parts).sum(0)
         return where(theta >= 0.0, Jet(frame, value, gradient, second), 0.0)
+
+
+@dataclass(frozen=True)
+class DiffusionProducts:
+    """F_m F_n of two faces that meet in an edge, for all orders of both without powers of time, m + n up to `highest`.
+
+    Products of solutions of the heat equation, one of each coordinate, are solutions (Carslaw and Jaeger, section 1.15).
+    outputs: of a network, which the functions are added to; all where none is named.
+    """
+
+    first: DiffusionFunctions
+    second: DiffusionFunctions
+    highest: int
+    outputs: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """The number of functions."""
+        return len(self._pairs)
+
+    @functools.cached_property
+    def _pairs(self) -> list[tuple[int, int]]:
+        first, second = (sorted({m for m, k in one.orders if k == 0}) for one in (self.first, self.second))
+        return [(m, n) for m in first for n in second if m + n <= self.highest]
+
+    def jet(self, points: Tensor, frame: Frame) -> Jet:
+        """The functions at points ``(n, d)``, one component each.
+
+        Raises MissingDerivative for derivatives above the second.
+        """
+        first, second = (
+            replace(one, orders=tuple((pair[k], 0) for pair in self._pairs), degree=0).jet(points, frame)
+            for k, one in enumerate((self.first, self.second))
+        )
+        return first * second
 
 
 def repeated_integrals(x: Tensor, lowest: int, highest: int) -> list[Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pdekan.fields.corner_functions import CornerFunctions, Power
-from pdekan.fields.diffusion_functions import DiffusionFunctions
+from pdekan.fields.diffusion_functions import DiffusionFunctions, DiffusionProducts
 from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Frame, Jet
 from pdekan.fields.plane_functions import PlaneFunctions
@@ -20,7 +20,7 @@ from pdekan.networks.base import Network, Trace
 
 _HIGHEST = 100  # degree of stored functions, so that a file cannot ask for any memory
 # the keys under which an architecture has functions, in the order of `Problem.singular`
-_KINDS = {"corners": CornerFunctions, "planes": PlaneFunctions, "beginnings": DiffusionFunctions}
+_KINDS = {"corners": CornerFunctions, "planes": PlaneFunctions, "beginnings": DiffusionFunctions, "edges": DiffusionProducts}
 
 
 class SingularNetwork(Network):
@@ -112,6 +112,7 @@ def singular_functions(architecture: Mapping[str, Any]) -> list[SingularFunction
         "corners": _corner_functions,
         "planes": _plane_functions,
         "beginnings": _diffusion_functions,
+        "edges": _diffusion_products,
     }
     return [read(stored) for key, read in readers.items() for stored in architecture.get(key, ())]
 
@@ -143,3 +144,8 @@ def _diffusion_functions(stored: Mapping[str, Any]) -> DiffusionFunctions:
         raise ValueError(f"orders {orders} of diffusion in {len(point)} coordinates, degree {degree}")
     duration, width = float(stored["duration"]), float(stored["width"])
     return DiffusionFunctions(point, normal, time, duration, orders, degree, width, tuple(map(int, stored.get("outputs", ()))))
+
+
+def _diffusion_products(stored: Mapping[str, Any]) -> DiffusionProducts:
+    first, second = _diffusion_functions(stored["first"]), _diffusion_functions(stored["second"])
+    return DiffusionProducts(first, second, int(stored["highest"]), tuple(map(int, stored.get("outputs", ()))))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,7 +22,7 @@ import torch
 from pdekan.cells.rows import linearised_at
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
-from pdekan.fields.diffusion_functions import DiffusionFunctions
+from pdekan.fields.diffusion_functions import DiffusionFunctions, DiffusionProducts
 from pdekan.fields.jets import TIME, Derivatives
 from pdekan.problems.formulas import Field, ProblemError
 from pdekan.problems.places import Requirement
@@ -72,7 +72,7 @@ class Beginning:
     diffusivities: tuple[float, ...]
 
 
-def beginnings(problem: Problem, rule: BeginningRule = RULE) -> tuple[DiffusionFunctions, ...]:
+def beginnings(problem: Problem, rule: BeginningRule = RULE) -> tuple[DiffusionFunctions | DiffusionProducts, ...]:
     """The functions of all places at which the solution of equations in a box begins anew."""
     domain = problem.domain
     if not isinstance(domain, Box) or TIME not in domain.coordinates or not 2 <= domain.dimension <= len(rule.along) + 1:
@@ -84,7 +84,8 @@ def beginnings(problem: Problem, rule: BeginningRule = RULE) -> tuple[DiffusionF
     places = [one for face in faces if (one := _disagreement(problem, domain, face, rule)) is not None]
     if domain.dimension == 2 and is_linear(problem):
         places += _jumps(problem, domain, rule)
-    return tuple(functions for place in places for functions in _functions(problem, domain, place, rule))
+    found = [functions for place in places for functions in _functions(problem, domain, place, rule)]
+    return *found, *_products(found)
 
 
 def _disagreement(problem: Problem, domain: Box, face: str, rule: BeginningRule) -> Beginning | None:
@@ -193,15 +194,21 @@ def _functions(problem: Problem, domain: Box, one: Beginning, rule: BeginningRul
     for diffusivity in one.diffusivities:
         normal = np.zeros(domain.dimension)
         normal[edge.axis] = edge.inward / math.sqrt(4.0 * diffusivity * duration)
-        orders = [
-            (one.degree + p, k) for p in range(rule.orders[space - 1]) for k in range(min(2 * p, rule.products[space - 1]) + 1)
-        ]
         at, across = tuple(map(float, point)), tuple(map(float, normal))
-        every = DiffusionFunctions(at, across, edge.time, duration, tuple(orders), rule.along[space - 1], width)
-        alone = replace(every, orders=tuple((m, k) for m, k in orders if k == 0))
-        yield alone if space == 1 and _solves(problem, alone) else every
+        degrees = [one.degree + p for p in range(rule.orders[space - 1])]
+        alone = DiffusionFunctions(at, across, edge.time, duration, tuple((m, 0) for m in degrees), 0, width)
+        most = 0 if space == 1 and _solves(problem, alone) else rule.products[space - 1]
+        orders = tuple((m, k) for p, m in enumerate(degrees) for k in range(min(2 * p, most) + 1))
+        yield replace(alone, orders=orders, degree=rule.along[space - 1])
         if space == 1:
             yield from _images(domain, alone, rule)
+
+
+def _products(found: Sequence[DiffusionFunctions]) -> Iterator[DiffusionProducts]:
+    """The products of the functions of faces of a rectangle that meet."""
+    for one, other in itertools.combinations(found, 2):
+        if np.dot(one.normal, other.normal) == 0.0:
+            yield DiffusionProducts(one, other, max(one.orders)[0])
 
 
 def _images(domain: Box, functions: DiffusionFunctions, rule: BeginningRule) -> Iterator[DiffusionFunctions]:
