@@ -20,7 +20,7 @@ from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.kinds import build
 from pdekan.networks.singular import SingularNetwork
 from pdekan.problems.conditions import Condition
-from pdekan.training.beginnings import beginnings
+from pdekan.training.beginnings import beginning_functions, beginnings
 
 ROD = pk.box(x=(0, 1), t=(0, 0.5))
 QUICK = TrainingOptions(seconds=20.0)
@@ -104,8 +104,7 @@ def test_degree_of_a_disagreement(
     conditions: tuple[Condition, ...], operator: object, source: float, degree: int | None
 ) -> None:
     found = beginnings(conducting(*conditions, dirichlet(lambda t: 0.0 * t, on="x+"), operator=operator, source=source))
-    beside = [one.orders[0] for one in found if one.point[0] == 0.0]
-    assert beside == ([] if degree is None else [(degree, 0)])
+    assert [one.degree for one in found if one.edge.point[0] == 0.0] == ([] if degree is None else [degree])
 
 
 def test_diffusivity_of_a_system() -> None:
@@ -115,8 +114,8 @@ def test_diffusivity_of_a_system() -> None:
     ends = dirichlet(0.0, on="x-", unknown="p"), dirichlet(0.0, on="x+"), neumann(0.0, on="x+", unknown="p")
     begun = initial(0.0), initial(0.0, unknown="p")
     found = beginnings(Problem(ROD, equations, 0.0, (*begun, *ends, load), unknowns=("u", "p"), training=QUICK))
-    assert found[0].normal[0] == pytest.approx(1.0 / np.sqrt(2.0), rel=1e-6)
-    assert found[0].orders[0] == (2, 0)
+    assert found[0].degree == 2
+    assert found[0].diffusivities == pytest.approx([1.0], rel=1e-6)
 
 
 def test_later_jumps_and_inner_ones_are_found() -> None:
@@ -125,7 +124,7 @@ def test_later_jumps_and_inner_ones_are_found() -> None:
         neumann(lambda t: where(t.value < 0.2, 0.0 * t, 1.0), on="x-"),
         dirichlet(0.3, on="x+"),
     )
-    found = {(round(one.point[0], 9), round(one.point[1], 9)): one.orders[0][0] for one in beginnings(problem)}
+    found = {tuple(one.edge.point.round(9).tolist()): one.degree for one in beginnings(problem)}
     assert found[0.3, 0.0] == 1
     assert found[0.0, 0.2] == 1
 
@@ -133,7 +132,8 @@ def test_later_jumps_and_inner_ones_are_found() -> None:
 def test_faces_of_a_square_have_polynomials_along_them() -> None:
     square = pk.box(x=(0, 1), y=(0, 2), t=(0, 0.1))
     conditions = initial(0.0), dirichlet(lambda y: pk.sin(0.5 * np.pi * y), on="x-"), dirichlet(0.0, on=("x+", "y-", "y+"))
-    (one,) = beginnings(Problem(square, lambda u: dt(u) - pk.laplacian(u), 0.0, conditions))
+    (one,) = beginning_functions(Problem(square, lambda u: dt(u) - pk.laplacian(u), 0.0, conditions))
+    assert isinstance(one, DiffusionFunctions)
     assert one.point[:1] == (0.0,)
     assert one.count == 9 * len(one.orders)
 

@@ -12,7 +12,6 @@ from rich.console import Console
 from pdekan.cells.corners import corners
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.commands.terminal import console
-from pdekan.fields.diffusion_functions import DiffusionFunctions
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.validation import exact_residuals, members
 from pdekan.problem_files.well_posedness import warnings
@@ -122,17 +121,11 @@ def _planes(problem: Problem) -> list[dict[str, Any]]:
 
 
 def _beginnings(problem: Problem) -> list[dict[str, Any]]:
-    """Where the solution begins anew, inside of the domain or on its boundary, and its first degree m in (s, √t) there."""
-    ends = list(zip(problem.domain.lower, problem.domain.upper, strict=True))
-    alone = (one for one in beginnings(problem) if isinstance(one, DiffusionFunctions))
-    inside = (one for one in alone if all(a <= x <= b for x, (a, b) in zip(one.point, ends, strict=True)))
+    """Where the solution begins anew, and its first degree m in (s, √t) there."""
     names = problem.domain.coordinates
     return [
-        {
-            "at": {names[k]: one.point[k] for k, x in enumerate(one.normal) if x != 0.0 or k == one.time},
-            "degree": one.orders[0][0],
-        }
-        for one in inside
+        {"at": {names[k]: float(one.edge.point[k]) for k in (one.edge.axis, one.edge.time)}, "degree": one.degree}
+        for one in beginnings(problem)
     ]
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from pdekan.cells.rows import linearised_at
+from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import Array
 from pdekan.fields.diffusion_functions import DiffusionFunctions, DiffusionProducts
@@ -72,18 +73,23 @@ class Beginning:
     diffusivities: tuple[float, ...]
 
 
-def beginnings(problem: Problem, rule: BeginningRule = RULE) -> tuple[DiffusionFunctions | DiffusionProducts, ...]:
-    """The functions of all places at which the solution of equations in a box begins anew."""
+def beginnings(problem: Problem, rule: BeginningRule = RULE) -> list[Beginning]:
+    """All places at which the solution of equations in a box begins anew; none where nothing is known of them."""
     domain = problem.domain
     if not isinstance(domain, Box) or TIME not in domain.coordinates or not 2 <= domain.dimension <= len(rule.along) + 1:
-        return ()
+        return []
     determined = len(problem.equations) == len(problem.unknowns) and not problem.parameters and not problem.ranges
     if not determined or problem.order > 2 or problem.interfaces:
-        return ()
+        return []
     faces = [face for face in domain.faces if face[:-1] != TIME]
     places = [one for face in faces if (one := _disagreement(problem, domain, face, rule)) is not None]
-    if domain.dimension == 2 and is_linear(problem):
-        places += _jumps(problem, domain, rule)
+    return places + (_jumps(problem, domain, rule) if domain.dimension == 2 and is_linear(problem) else [])
+
+
+def beginning_functions(problem: Problem, rule: BeginningRule = RULE) -> tuple[DiffusionFunctions | DiffusionProducts, ...]:
+    """The functions of all places at which the solution begins anew."""
+    domain = problem.domain
+    places = beginnings(problem, rule)
     found = [functions for place in places for functions in _functions(problem, domain, place, rule)]
     return *found, *_products(found)
 
@@ -182,7 +188,7 @@ def _data(problem: Problem, domain: Box, one: Requirement, face: str, along: int
     return np.asarray(data.detach().broadcast_to(len(t)).numpy())
 
 
-def _functions(problem: Problem, domain: Box, one: Beginning, rule: BeginningRule) -> Iterator[DiffusionFunctions]:
+def _functions(problem: Problem, domain: Domain, one: Beginning, rule: BeginningRule) -> Iterator[DiffusionFunctions]:
     """The functions of a place from its degree on, and in a rod their images."""
     edge, space = one.edge, domain.dimension - 1
     low, high = np.array(domain.lower), np.array(domain.upper)
@@ -211,7 +217,7 @@ def _products(found: Sequence[DiffusionFunctions]) -> Iterator[DiffusionProducts
             yield DiffusionProducts(one, other, max(one.orders)[0])
 
 
-def _images(domain: Box, functions: DiffusionFunctions, rule: BeginningRule) -> Iterator[DiffusionFunctions]:
+def _images(domain: Domain, functions: DiffusionFunctions, rule: BeginningRule) -> Iterator[DiffusionFunctions]:
     """The functions reflected at both ends of an interval of length L, as long as they are felt there.
 
     A source at a has images at a + 2jL and -a + 2jL from an end (Carslaw and Jaeger, section 10.10).

@@ -9,7 +9,7 @@ from pdekan.ansatz.unknowns import without_ansatz
 from pdekan.networks.singular import SingularNetwork
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
-from pdekan.training.beginnings import beginnings
+from pdekan.training.beginnings import beginning_functions
 from pdekan.training.corner_terms import singularities
 from pdekan.training.hole_terms import hole_functions
 from pdekan.training.schedule import is_open
@@ -27,4 +27,6 @@ def with_singular_functions(problem: Problem, resume: Solution | None = None) ->
     if problem.enrichments or problem.training.optimizer != "gauss-newton" or not is_open(problem):
         return problem
     corners = (part for one in singularities(problem) for part in one.functions)
-    return replace(problem, singular=(*corners, *hole_functions(problem), *plane_functions(problem), *beginnings(problem)))
+    return replace(
+        problem, singular=(*corners, *hole_functions(problem), *plane_functions(problem), *beginning_functions(problem))
+    )
