@@ -100,6 +100,23 @@ def test_tables_have_a_line_of_names(page: Path) -> None:
     assert all(len(set(counts)) == 1 for counts in cells), cells
 
 
+def test_what_is_shown_of_a_run_in_time_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs of the pages about runs and closed forms, and their commands."""
+    monkeypatch.chdir(tmp_path)
+    assert command("solve", "heat_1d", "--no-figures", "--no-estimate") == 0
+    shutil.copy("outputs/heat_1d/001/solution.vtkhdf", tmp_path)
+    for page, commands in (("runs.md", ("export",)), ("formulas.md", ("formula",))):
+        for language, block in blocks(DOCS / page):
+            if language == "python":
+                exec(compile(block, page, "exec"), names := {})
+            elif language == "sh":
+                for arguments in typed(block):
+                    if arguments[0] in commands and "--edges" not in arguments:  # which takes long, and has its own tests
+                        run = [one.replace("RUN", "outputs/heat_1d/001") for one in arguments]
+                        assert command(*run) == 0
+    assert names["found"].verdict.kind == "exact"
+
+
 def test_what_is_expected_has_the_tests_that_are_named() -> None:
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (DOCS / "expected.md").read_text("utf-8"))
     assert len(named) > 40
