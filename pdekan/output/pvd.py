@@ -26,7 +26,7 @@ def write(path: str | os.PathLike[str], samples: Samples) -> None:
     """Write NAME.pvd, and its steps NAME_steps/0000.vtu, …; of samples without time there is one. Raises OSError."""
     path = Path(path)
     folder = path.with_name(f"{path.stem}_steps")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     lines = []
     with h5py.File.in_memory() as file:
         store_fields(file.create_group("fields", track_order=True), samples)
