@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import tomllib
 
+import h5py
+import numpy as np
 import pytest
 import torch
+from scipy.interpolate import RectBivariateSpline
 
 from pdekan.fields.jets import Derivatives
 from pdekan.problem_files.library import problems, suites
@@ -51,6 +54,24 @@ def test_the_sources_of_the_25_squares_are_where_they_were_published() -> None:
     # (c00 + c11)/a of squares (0, 0), (4, 0), (0, 4), (2, 3) in poisson_a_coef.dat and poisson_f_coef.dat of the published code
     published = [-0.029674780869164613, -0.0022268296469865464, 6.603267956759928, 0.36556952970723106]
     assert source.tolist() == pytest.approx(published, rel=1e-6)
+
+
+def test_the_reference_of_the_cavity_is_a_flow_at_rest_on_its_walls() -> None:
+    with h5py.File(problems()["pinnacle/ns_2d_c"].parent / "data" / "ns_2d_c.h5") as file:
+        x, y, *fields = (file[name][:] for name in ("x", "y", "u", "v", "p"))
+    u, v, _ = fields
+    walls = [u[0], u[-1], u[:, 0], v[0], v[-1], v[:, 0], v[:, -1], u[:, -1] - 4 * x * (1 - x)]
+    assert max(np.abs(wall).max() for wall in walls) < 1e-12
+    u, v, p = (RectBivariateSpline(x, y, field, kx=5, ky=5) for field in fields)
+    at = np.meshgrid(np.linspace(0.1, 0.9, 9), np.linspace(0.1, 0.9, 9))
+
+    def momentum(w: RectBivariateSpline, slope: np.ndarray) -> np.ndarray:
+        across, up = w.ev(*at, dx=1), w.ev(*at, dy=1)
+        return np.asarray(u.ev(*at) * across + v.ev(*at) * up + slope - 0.01 * (w.ev(*at, dx=2) + w.ev(*at, dy=2)))
+
+    assert np.abs(u.ev(*at, dx=1) + v.ev(*at, dy=1)).max() < 1e-3
+    assert np.abs(momentum(u, p.ev(*at, dx=1))).max() < 2e-3
+    assert np.abs(momentum(v, p.ev(*at, dy=1))).max() < 2e-3
 
 
 def test_the_suite_is_listed() -> None:
