@@ -56,7 +56,7 @@ class ChoiceRule:
     seconds, `soonest` at least, its residual is above `left` and will not meet the tolerance if it goes on falling as it did;
     after half of the seconds they are no more. After six seconds of sixty layers left 1e-2 to 3e-1, Stokes flow in a cavity
     1e-3, Kovasznay flow and a Helmholtz problem less than 1e-5. Where more than `nothing` is left of a nonlinear problem in
-    time, one network has found next to nothing, and cells, which may have to march through time, have half of the seconds.
+    time, one network has found next to nothing, and cells, which may have to march through time, have `most_of` the seconds.
     marched: the share of the seconds left in which time is marched through twice, with a network for each cell, before the
     better one goes on; marched_first: instead of `share`.
     """
@@ -71,6 +71,7 @@ class ChoiceRule:
     nothing: float = 0.03
     marched: float = 0.6
     marched_first: float = 0.9
+    most_of: float = 0.75
 
 
 RULE = ChoiceRule()
@@ -198,7 +199,7 @@ def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution
     if not trial.ended:
         return single
     evolves = marches(problem) and not is_affine(problem) and min(trial.residuals) > rule.nothing
-    tried = max(_tried(problem, single.seconds, rule), 0.5 * seconds if evolves else 0.0)
+    tried = max(_tried(problem, single.seconds, rule), rule.most_of * seconds if evolves else 0.0)
     training = on_cells(_within(problem, tried), setup)
     local = training.solution()
     left = max(seconds - single.seconds - local.seconds, 0.01 * seconds)

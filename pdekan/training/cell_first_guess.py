@@ -24,13 +24,14 @@ class CellMarch:
     """How slabs are chosen.
 
     count: slabs at first. enough: the relative indicator of a slab's cells that is accepted; a slab that misses it is halved,
-    one that meets it is followed by one `longer` times as long. smallest: the length, relative to all of time, below which
-    there is no guess.
+    one that meets it is followed by one `longer` times as long. share: of the seconds left, that one may take. smallest: the
+    length, relative to all of time, below which there is no guess.
     """
 
     count: int = 8
-    enough: float = 1e-2
+    enough: float = 5e-2
     longer: float = 1.5
+    share: float = 0.5
     smallest: float = 1e-3
 
 
@@ -59,7 +60,7 @@ def marched(
         if left() <= 0.0 or length < rule.smallest * (end - start):
             return None
         before = networks[-1] if networks else None
-        part = slab(problem, (position, upper), 0, before, left() * (upper - position) / (end - position))
+        part = slab(problem, (position, upper), 0, before, rule.share * left())
         network, indicator = train(part)
         LOG.info("slab %g to %g: indicator %.1e", position, upper, indicator)
         if indicator <= rule.enough:

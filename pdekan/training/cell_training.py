@@ -81,8 +81,8 @@ class CellRule:
     few: float = 1.1
     shares: tuple[float, ...] = (0.1, 0.3, 0.7)
     lost: float = 0.97
-    march: float = 1e-3
-    march_share: float = 0.4
+    march: float = 1e-2
+    march_share: float = 0.6
 
 
 RULE = CellRule()
