@@ -6,7 +6,8 @@ face orthogonal to axis k is weighted by S √h_k, one of the j-th normal deriva
 h^-3/2 and h^-1/2 (Aziz, Kellogg and Stephens, Numer. Math. 46 (1985) 263-281): as much as the residual of a function that
 removes the jump within a cell. All rows of a cell are divided by S h, which makes their sum of squares one of errors of the
 first derivatives: a discrete norm of H^-1, in which solutions with singular second derivatives at corners are approximated
-too (Bramble, Lazarov and Pasciak, Math. Comp. 66 (1997) 935-955).
+too (Bramble, Lazarov and Pasciak, Math. Comp. 66 (1997) 935-955). Where cells span all of time, S has the derivatives by time
+alone in that factor, as the effects of a residual add up over time however small the cells are.
 """
 
 from __future__ import annotations

@@ -54,19 +54,27 @@ def resolving(
     goals: Sequence[float],
     most: int,
     rule: RefinementRule = RULE,
+    least: float = 0.0,
 ) -> Partition:
     """The partition, cut until polynomials of degree p - 2 represent the equations' sources.
 
-    goals: relative to the sources' size, falling; the last one is met for which at most `most` cells are enough. A cell
-    is cut along the axes along which the highest Legendre coefficients are too large, and along all where the series is wrong
-    at points that it does not use.
+    goals: relative to the sources' size, or to `least` where that is more, falling; the last one is met for which at most
+    `most` cells are enough. A cell is cut along the axes along which the highest Legendre coefficients are too large, and along
+    all where the series is wrong at points that it does not use.
     """
     found, look = _resolution(problem, partition, np.arange(partition.count), degree), _Look.at(problem, partition)
     for goal in goals:
-        partition, found, met = _to_goal(problem, partition, found, look, degree, goal, most, rule)
+        partition, found, met = _to_goal(problem, partition, found, look, degree, goal, most, rule, least)
         if not met:
             break
     return partition
+
+
+@torch.no_grad()
+def is_resolved(problem: Problem, partition: Partition, degree: int, goal: float, axis: int, least: float) -> bool:
+    """Whether polynomials of degree p - 2 along an axis represent the equations' sources in all cells; see `resolving`."""
+    found = _resolution(problem, partition, np.arange(partition.count), degree)
+    return bool(found.tails[:, axis].max() <= goal * max(found.size, least) / np.sqrt(partition.count))
 
 
 def _to_goal(
@@ -78,18 +86,19 @@ def _to_goal(
     goal: float,
     most: int,
     rule: RefinementRule,
+    least: float,
 ) -> tuple[Partition, _Resolution, bool]:
     """The cells that meet a goal, or as many as are allowed; whether they meet it."""
     looked = False
     while True:
-        enough = goal * found.size / np.sqrt(partition.count)
-        worst = found.tails.max(1)
+        enough = goal * max(found.size, least) / np.sqrt(partition.count)
+        worst = found.tails.max(1) if rule.axes is None else found.tails[:, rule.axes].max(1)
         chosen = np.flatnonzero(worst > enough).tolist()
-        axes = {cell: np.flatnonzero(found.tails[cell] >= rule.along * worst[cell]).tolist() for cell in chosen}
+        axes = {cell: rule.cut(found.tails[cell]).tolist() for cell in chosen}
         if not axes and not looked:
             looked = True
             wrong = look.wrong(partition, found, degree + UNSEEN, enough)
-            axes = {int(cell): list(range(partition.dimension)) for cell in wrong}
+            axes = {int(cell): list(rule.axes or range(partition.dimension)) for cell in wrong}
         low, high = partition.cells
         wide = ((high - low) > NARROWEST * (np.array(partition.upper) - np.array(partition.lower))).all(axis=1)
         axes = {cell: along for cell, along in axes.items() if wide[cell]}

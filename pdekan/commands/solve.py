@@ -216,7 +216,7 @@ def _network(architecture: dict[str, Any]) -> str:
         networks = architecture["networks"]
         slabs, architecture = f"{slabs}{len(networks)} slabs of time, the last a ", networks[-1]
     if architecture["kind"] == "cells":
-        degrees = list(map(int, architecture["degrees"]))
+        degrees, slabs = list(map(int, architecture["degrees"])), slabs.removesuffix("a ")
         return f"{slabs}a network in each of {architecture['cells']} cells, degree {min(degrees)} to {max(degrees)}"
     sizes = f"{architecture['kind'].upper()} {architecture.get('widths', '')}"
     if architecture["kind"] == "kan":

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from pdekan.cells import system
+from pdekan.cells.elimination import UndeterminedError
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.domains.partition import Partition
 from pdekan.domains.quadrature import Quadrature
@@ -157,7 +158,10 @@ class CellMarching:
         if self.setup.estimate:
             refuse_undetermined(self.problem)
         with threads(self.setup.cores):
-            self.reason = self._run()
+            try:
+                self.reason = self._run()
+            except UndeterminedError as error:
+                raise ProblemError(f"equation and conditions do not determine the solution on cells: {error}") from None
             march = self.marches[-1] if self.marches else self.partial
             assert march is not None
             errors, reference = result.measured(self.problem, march.network)
@@ -176,6 +180,8 @@ class CellMarching:
                     self.partial = march
                     return march.reason
                 self._finished(march)
+                if self.problem.training.steps is not None and self.count >= self.problem.training.steps:
+                    return Reason.STEPS
                 alone = math.inf if self.setup.estimate else march.relative
                 if (alone if self.comparison is None else self.comparison.worst) <= self.goal.target:
                     return Reason.TOLERANCE
@@ -204,16 +210,23 @@ class CellMarching:
         accuracy, reason = Accuracy(wanted, size), Reason.TOLERANCE
         while position < end:
             upper = position + (end - position) / max(1, math.ceil((end - position) / length - 0.1))
+            begun = solver.begun(position, upper, before, partition, accuracy)
+            if begun is None:
+                length = 0.5 * (upper - position)
+                continue
             try:
-                one, taken = solver.solved(position, upper, before, partition, accuracy)
+                one, taken = solver.solved(position, upper, before, begun, accuracy)
             except StepEndedError as ended:
                 reason = ended.reason
                 break
             self.count += 1
-            length = solver.next_length(one, accuracy)
+            length = solver.next_length(one, accuracy, taken)
             if not taken:
                 partition = one.mesh.partition
                 continue
+            if not math.isfinite(one.error):
+                reason = Reason.DIVERGED
+                break
             slabs.append(one)
             LOG.info("up to %g: %d cells, indicator %.1e", upper, one.mesh.partition.count, one.found.relative)
             partition, before, position = solver.next_partition(one, accuracy), one, upper
@@ -229,7 +242,7 @@ class CellMarching:
         shortest = self.rule.shortest * wanted * length
         return SlabSolver(
             self.problem, self.column, degree, shortest, self._coarsest(), self._is_affine, self.device, self.clock,
-            self._most_cells(degree),
+            self._most_cells(degree), bool(self.marches),
         )  # fmt: skip
 
     def _coarsest(self) -> Partition:
@@ -240,7 +253,8 @@ class CellMarching:
     def _most_cells(self, degree: int) -> int:
         """How many cells of a degree fit into the memory allowed."""
         d, megabytes = self.problem.domain.dimension, self.problem.training.memory or DEFAULT_MEGABYTES
-        width = len(self.problem.unknowns) * (legendre.count(d, degree) + 4 * d * legendre.count(d - 1, degree))
+        sides = 2 * (d - 1) * (legendre.count(d - 1, degree) + legendre.count(d - 1, degree - 1))
+        width = len(self.problem.unknowns) * (legendre.count(d, degree) + sides)
         return max(1, int(megabytes * 1e6 / (self.rule.wide * width**2)))
 
     def _whole(self, solver: SlabSolver) -> CellSlab:

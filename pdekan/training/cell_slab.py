@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pdekan.ansatz.time_slabs import slab
-from pdekan.cells import refinement, system
+from pdekan.cells import refinement, sources, system
 from pdekan.cells.elimination import Memory
 from pdekan.cells.refinement import Indicators, RefinementRule
 from pdekan.cells.sampling import CellSampling
@@ -20,7 +20,10 @@ from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Residuals, Validation
-from pdekan.training.clock import Clock
+from pdekan.training.clock import Clock, StepEndedError
+from pdekan.training.reasons import Reason
+
+ROUND_OFF = 1e-10  # of slopes, where the solution's are not known: smaller sources are not looked at
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,22 @@ class SlabRule:
     """How a slab is solved.
 
     rounds: the most meshes. newton: the most Gauss-Newton steps on a mesh, which end where the indicator falls by less than a
-    tenth. steep: the share of time in the squared error above which a slab that is not good enough is shortened by `halved`.
-    safety, most: of the factor between the lengths of slabs. joined: levels of cuts that are taken back between slabs. left: of
-    the indicator allowed, what cells may have together that are not cut.
+    tenth. steep: the share of time in the squared error above which a slab that is not good enough is shortened, by a factor
+    from `shortened` to `halved`. safety, most: of the factor between the lengths of slabs. joined: levels of cuts that are
+    taken back between slabs. left: of the indicator allowed, what cells may have together that are not cut. most_begun: cells
+    for the sources.
     """
 
     rounds: int = 5
     newton: int = 8
     steep: float = 0.5
     halved: float = 0.5
+    shortened: float = 0.7
     safety: float = 0.9
     most: float = 2.0
     joined: int = 2
     left: float = 0.7
+    most_begun: int = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +84,11 @@ class Accuracy:
 
 @dataclass(frozen=True, eq=False)
 class SlabSolver:
-    """Solves slabs of a problem. column: that of time. shortest: the length at which slabs are taken as they are."""
+    """Solves slabs of a problem.
+
+    column: that of time. shortest: the length at which slabs are taken as they are. strict: whether StepEndedError is raised
+    where memory is too small for the cells that are needed, instead of taking a slab as it is.
+    """
 
     problem: Problem
     column: int
@@ -89,6 +99,7 @@ class SlabSolver:
     device: torch.device
     clock: Clock
     most_cells: int
+    strict: bool = False
     rule: SlabRule = SlabRule()
 
     def solved(
@@ -104,21 +115,44 @@ class SlabSolver:
             allowed = wanted.allowed(one.found, length)
             if one.error <= allowed:
                 return one, True
+            if not np.isfinite(one.error):
+                return one, length <= self.shortest
             if one.in_time**2 > self.rule.steep and length > self.shortest:
                 return one, False
             finer = self._finer(one, allowed)
+            if finer.partition.count > self.most_cells and self.strict:
+                raise StepEndedError(Reason.MEMORY)
             if not mesh.partition.count < finer.partition.count <= self.most_cells:
                 break
             mesh = finer
         return one, True
 
-    def next_length(self, one: CellSlab, wanted: Accuracy) -> float:
+    def begun(
+        self, start: float, end: float, before: CellSlab | None, partition: Partition, wanted: Accuracy
+    ) -> Partition | None:
+        """The first cells of a slab: those that its sources need, seen on dense points; None where it is too long for them."""
+        goal, short = wanted.relative, end - start <= self.shortest
+        least = max(ROUND_OFF, wanted.size * float(np.sqrt(end - start)), 0.0 if before is None else before.found.size)
+        part = slab(self.problem, (start, end), 0, None, self.problem.training.seconds)
+        here, most = partition_at(partition, self.column, start, end), min(self.rule.most_begun, self.most_cells)
+        rule = RefinementRule(axes=self.space)
+        finer = sources.resolving(part, here, self.degree, (goal,), max(most, here.count), rule, least)
+        return finer if short or sources.is_resolved(part, finer, self.degree, goal, self.column, least) else None
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The columns of the other coordinates."""
+        return tuple(k for k in range(self.problem.domain.dimension) if k != self.column)
+
+    def next_length(self, one: CellSlab, wanted: Accuracy, taken: bool) -> float:
         """The length of a slab after one that was taken, or instead of one that was not."""
         k, rule = self.column, self.rule
         length = one.problem.domain.upper[k] - one.problem.domain.lower[k]
+        if not np.isfinite(one.error):
+            return max(self.shortest, rule.halved * length)
         ratio = wanted.allowed(one.found, length) / max(one.error * one.in_time, 1e-300)
         factor = rule.safety * ratio ** (1.0 / (self.degree - 1))
-        return float(max(self.shortest, length * min(rule.most, max(rule.halved, factor))))
+        return float(max(self.shortest, length * min(rule.most if taken else rule.shortened, max(rule.halved, factor))))
 
     def next_partition(self, one: CellSlab, wanted: Accuracy) -> Partition:
         """The cells in space that the next slab begins with: those joined whose indicators are far below what is wanted.
@@ -159,13 +193,12 @@ class SlabSolver:
 
     def _finer(self, one: CellSlab, allowed: float) -> Mesh:
         """The cells with the largest indicators cut in space, as many as leave what is allowed with the others."""
-        space = tuple(k for k in range(one.mesh.partition.dimension) if k != self.column)
         largest = np.argsort(-one.found.cells)
         left = np.sqrt(np.cumsum(one.found.cells[largest[::-1]] ** 2))[::-1]
         chosen = np.zeros_like(one.found.cells)
         worst = largest[left > self.rule.left * allowed]
         chosen[worst] = one.found.cells[worst]
-        rule = RefinementRule(share=0.0, most=self.degree, axes=space)
+        rule = RefinementRule(share=0.0, most=self.degree, axes=self.space)
         return refinement.refined(one.problem, one.mesh, one.network, replace(one.found, cells=chosen), 0.0, rule)
 
 
