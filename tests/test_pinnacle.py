@@ -74,6 +74,22 @@ def test_the_reference_of_the_cavity_is_a_flow_at_rest_on_its_walls() -> None:
     assert np.abs(momentum(v, p.ev(*at, dy=1))).max() < 2e-3
 
 
+def test_the_reference_of_the_25_squares_has_their_sources_and_loses_heat_through_its_sides() -> None:
+    problem = load_problem("pinnacle/poisson_2d_ms")
+    with h5py.File(problems()["pinnacle/poisson_2d_ms"].parent / "data" / "poisson_2d_ms.h5") as file:
+        x, y, u = (file[name][:] for name in ("x", "y", "u"))
+    spline, inside = RectBivariateSpline(x, y, u, kx=5, ky=5), np.linspace(-9.0, 9.0, 10)  # off the edges, at -6, -2, 2 and 6
+    at = np.stack(np.meshgrid(inside, inside, indexing="ij"), axis=-1).reshape(-1, 2)
+    (equation,) = problem.equations
+    source = problem.right_hand_side(equation.source, equation.operator, torch.as_tensor(at), Derivatives.FULL, None)
+    found = -spline.ev(*at.T, dx=2) - spline.ev(*at.T, dy=2)
+    np.testing.assert_allclose(found, source, atol=2e-3 * float(source.abs().max()))
+    for axis, end, sign in ((0, 10.0, 1), (0, -10.0, -1), (1, 10.0, 1), (1, -10.0, -1)):
+        places = (np.full(10, end), inside) if axis == 0 else (inside, np.full(10, end))
+        flux = sign * spline.ev(*places, dx=1 - axis, dy=axis)
+        np.testing.assert_allclose(flux + spline.ev(*places), 0.0, atol=1e-4 * np.abs(u).max())
+
+
 def test_the_suite_is_listed() -> None:
     assert "pinnacle" in suites()
     assert len(NAMES) == 22

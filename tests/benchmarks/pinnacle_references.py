@@ -14,9 +14,14 @@ import h5py
 import numpy as np
 import references
 import sympy
+import torch
 from numpy.polynomial import Legendre
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from pdekan.fields.jets import Derivatives
+from pdekan.problem_files.loader import load_problem
 
 FOLDER = Path(__file__).parents[2] / "problems" / "pinnacle" / "data"
 Array = NDArray[np.float64]
@@ -140,6 +145,44 @@ def cavity(x: Array, n: int, nu: float = 0.01) -> dict[str, Array]:
     return {"u": psi(0, 1, x), "v": -psi(1, 0, x), "p": there @ p.reshape(n, n) @ there.T + nu * lid(0, 0, inside, 1)}
 
 
+def many_areas(x: Array, degree: int) -> Array:
+    """-Δu = f on [-10, 10]² with ∂u/∂n + u = 0 and a source that is smooth in each of 5 x 5 squares, at the points (x, x).
+
+    Galerkin with polynomials on the squares that are continuous across them. With the stiffness K, to which u² at both ends is
+    added, and the mass M along an axis it is K U M + M U K = F, solved by K V = M V Λ (Lynch, Rice and Thomas, Numer. Math. 6
+    (1964) 185-199). The source is that of the problem file.
+    """
+    nodes, w = leggauss(degree + 8)
+    edges = np.linspace(-10.0, 10.0, 6)
+    legendre = [Legendre.basis(j) for j in range(degree + 1)]
+    s = Legendre([0.0, 1.0])
+    local = [(1.0 - s) / 2, (1.0 + s) / 2, *((legendre[j] - legendre[j - 2]) / j for j in range(2, degree + 1))]
+
+    def table(order: int, at: Array) -> Array:
+        """Derivatives of the basis, hats of the edges first, ``(n, 6 + 5 (p - 1))``."""
+        cell = np.clip(np.searchsorted(edges, at) - 1, 0, 4)
+        xi = 0.5 * (at - edges[cell]) - 1.0
+        values = np.stack([f.deriv(order)(xi) if order else f(xi) for f in local], axis=1)
+        out, rows = np.zeros((len(at), 6 + 5 * (degree - 1))), np.arange(len(at))
+        out[rows, cell], out[rows, cell + 1] = values[:, 0], values[:, 1]
+        for j in range(2, degree + 1):
+            out[rows, 6 + 5 * (j - 2) + cell] = values[:, j]
+        return out / 2.0**order
+
+    q, weights = (edges[:-1, None] + 2.0 * (nodes + 1.0)).ravel(), np.tile(2.0 * w, 5)
+    values, slopes, ends = table(0, q), table(1, q), table(0, edges[[0, -1]])
+    mass, stiffness = values.T @ (weights[:, None] * values), slopes.T @ (weights[:, None] * slopes) + ends.T @ ends
+    problem = load_problem("pinnacle/poisson_2d_ms")
+    points = torch.as_tensor(np.stack(np.meshgrid(q, q, indexing="ij"), axis=-1).reshape(-1, 2))
+    equation = problem.equations[0]
+    source = problem.right_hand_side(equation.source, equation.operator, points, Derivatives.FULL, None)
+    load = (weights[:, None] * values).T @ source.numpy().reshape(len(q), -1) @ (weights[:, None] * values)
+    growth, modes = eigh(stiffness, mass)
+    u = modes @ (modes.T @ load @ modes / (growth[:, None] + growth)) @ modes.T
+    there = table(0, x)
+    return np.asarray(there @ u @ there.T)
+
+
 def measurements() -> None:
     """Potentials on a grid of 50 x 50 points, and temperatures at 2500 random points, with errors of 0.1."""
     generator = np.random.default_rng(5)
@@ -194,6 +237,10 @@ def main() -> None:
     source = "Kuramoto-Sivashinsky, 100/16, 100/16^2, 100/16^4, from cos(x) (1 + sin(x)): Fourier and ETDRK4"
     both = (with_curvature(one, 256) for one in (coarse, fine))
     references.write("kuramoto_sivashinsky", source, {"x": x, "t": t}, *both, 5e-5)
+    across = 2.0 + 2.0 * np.tanh(3.0 * np.linspace(-1.0, 1.0, 21)) / np.tanh(3.0)  # crowded where the source jumps
+    x = np.unique((np.linspace(-10.0, 6.0, 5)[:, None] + across).round(12))
+    source = "-laplacian(u) = f in 5 x 5 squares, n.grad(u) + u = 0: Galerkin with polynomials on the squares"
+    references.write("poisson_2d_ms", source, {"x": x, "y": x}, *({"u": many_areas(x, p)} for p in (24, 32)), 1e-6)
     x = 0.5 * (1.0 + np.tanh(5.0 * np.linspace(-1.0, 1.0, 81)) / np.tanh(5.0))  # crowded in the corners
     source = "Navier-Stokes, Reynolds number 100, u = 4 x (1 - x) at y = 1: stream function, Legendre and Galerkin, Newton"
     references.write("ns_2d_c", source, {"x": x, "y": x}, cavity(x, 36), cavity(x, 48), 5e-5)
