@@ -241,7 +241,7 @@ def main() -> None:
     x = np.unique((np.linspace(-10.0, 6.0, 5)[:, None] + across).round(12))
     source = "-laplacian(u) = f in 5 x 5 squares, n.grad(u) + u = 0: Galerkin with polynomials on the squares"
     references.write("poisson_2d_ms", source, {"x": x, "y": x}, *({"u": many_areas(x, p)} for p in (24, 32)), 1e-6)
-    x = 0.5 * (1.0 + np.tanh(5.0 * np.linspace(-1.0, 1.0, 81)) / np.tanh(5.0))  # crowded in the corners
+    x = 0.5 * (1.0 + np.tanh(4.0 * np.linspace(-1.0, 1.0, 81)) / np.tanh(4.0))  # crowded in the corners
     source = "Navier-Stokes, Reynolds number 100, u = 4 x (1 - x) at y = 1: stream function, Legendre and Galerkin, Newton"
     references.write("ns_2d_c", source, {"x": x, "y": x}, cavity(x, 36), cavity(x, 48), 5e-5)
 
