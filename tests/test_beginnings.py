@@ -48,7 +48,8 @@ def test_repeated_integrals_are_integrals() -> None:
 
 @pytest.mark.parametrize("degree", [0, 2])
 def test_derivatives_are_those_of_autograd(degree: int) -> None:
-    functions = DiffusionFunctions((0.1, 0.2, -0.1), (0.0, 1.3, 0.0), 2, 0.7, ((0, 0), (2, 0), (3, 1), (3, 3)), degree)
+    orders, rates = ((0, 0), (2, 0), (3, 1), (3, 3)), (0.0, 0.7, -0.3) if degree else ()
+    functions = DiffusionFunctions((0.1, 0.2, -0.1), (0.0, 1.3, 0.0), 2, 0.7, orders, degree, 1.0, rates)
     points = torch.as_tensor(np.random.default_rng(0).random((20, 3)))
     assert_derivatives(functions, points, ("x", "y", "t"))
 
@@ -159,6 +160,21 @@ def test_heated_rod_against_its_series(tmp_path: Path) -> None:
     assert solution.estimate is not None
     solution.save(tmp_path / "solution.vtkhdf")
     assert np.array_equal(pk.load_solution(tmp_path / "solution.vtkhdf")(points), solution(points))
+
+
+def test_convection_against_its_closed_form() -> None:
+    """u = ½ (erfc((x - bt)/√4κt) + exp(bx/κ) erfc((x + bt)/√4κt)) on a half-line (Ogata and Banks, USGS paper 411-A (1961))."""
+    b, kappa = 2.0, 0.02
+    operator = lambda u: dt(u) + b * dx(u) - kappa * dx(dx(u))  # noqa: E731
+    channel = pk.box(x=(0, 1), t=(0, 0.3))
+    solution = pk.solve(
+        Problem(channel, operator, 0.0, (initial(0.0), dirichlet(1.0, on="x-")), training=QUICK), estimate=False
+    )
+    x, t = np.random.default_rng(0).random((200, 2)).T * [[1.0], [0.29]] + [[0.0], [0.01]]
+    root = np.sqrt(4.0 * kappa * t)
+    beyond = np.exp(-(((x - b * t) / root) ** 2)) * scipy.special.erfcx((x + b * t) / root)
+    exact = 0.5 * (scipy.special.erfc((x - b * t) / root) + beyond)
+    assert np.abs(solution(np.stack([x, t], axis=1)) - exact).max() < 1e-9
 
 
 def test_top_hat_against_its_series() -> None:

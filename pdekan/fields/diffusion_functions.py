@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pdekan.fields.elementary import DERIVATIVES
 from pdekan.fields.functions import stacked, where
-from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative
+from pdekan.fields.jets import Derivatives, Frame, Jet, MissingDerivative, compose
 from pdekan.fields.plane_functions import component, legendre
 
 SOONEST = 1e-12  # θ is at least this: derivatives may be infinite at θ = 0
@@ -30,12 +31,13 @@ SOONEST = 1e-12  # θ is at least this: derivatives may be infinite at θ = 0
 
 @dataclass(frozen=True)
 class DiffusionFunctions:
-    """θ^k F_{m-2k}(σ, θ) P(τ) for all orders (m, k) and products P of Legendre polynomials along the face; 0 for θ < 0.
+    """exp(a · (x - point)) θ^k F_{m-2k}(σ, θ) P(τ) for all orders (m, k) and products P of Legendre polynomials; 0 for θ < 0.
 
-    point: on the face at the start of time. normal: into the domain, of length 1 / √(4κT) with the diffusivity κ, 0 for time.
-    time: the axis of time, whose length is `duration` T. degree: the total degree of the polynomials in τ, the coordinates
-    along the face in units of half of `width`. outputs: of a network, which the functions are added to; all where none is
-    named.
+    point: on the face at the start of time. normal: into the domain, of length 1 / √(4κT) with the diffusivity κ; for time
+    0, or such that σ is the distance from a place that moves. time: the axis of time, whose length is `duration` T. degree:
+    the total degree of the polynomials in τ, the coordinates along the face in units of half of `width`. rates: a, with
+    which functions of diffusion are those of convection and reaction; none for zero. outputs: of a network, which the
+    functions are added to; all where none is named.
     """
 
     point: tuple[float, ...]
@@ -45,6 +47,7 @@ class DiffusionFunctions:
     orders: tuple[tuple[int, int], ...]
     degree: int = 0
     width: float = 1.0
+    rates: tuple[float, ...] = ()
     outputs: tuple[int, ...] = ()
 
     @property
@@ -72,6 +75,8 @@ class DiffusionFunctions:
             raise MissingDerivative("functions of diffusion have first and second derivatives only")
         beginning = self._beginning(points, frame)
         position = frame.position(points - points.new_tensor(self.point))
+        if self.rates:
+            beginning = compose(DERIVATIVES["exp"], component(position, points.new_tensor(self.rates))) * beginning
         polynomials = [legendre(component(position, axis), self.degree) for axis in self._along.to(points)]
         if not polynomials:
             return beginning

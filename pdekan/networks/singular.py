@@ -143,7 +143,8 @@ def _diffusion_functions(stored: Mapping[str, Any]) -> DiffusionFunctions:
     if not small or not 0 <= time < len(point) == len(normal) or not orders:
         raise ValueError(f"orders {orders} of diffusion in {len(point)} coordinates, degree {degree}")
     duration, width = float(stored["duration"]), float(stored["width"])
-    return DiffusionFunctions(point, normal, time, duration, orders, degree, width, tuple(map(int, stored.get("outputs", ()))))
+    rates, outputs = tuple(map(float, stored.get("rates", ()))), tuple(map(int, stored.get("outputs", ())))
+    return DiffusionFunctions(point, normal, time, duration, orders, degree, width, rates, outputs)
 
 
 def _diffusion_products(stored: Mapping[str, Any]) -> DiffusionProducts:

@@ -30,7 +30,7 @@ from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, equation_terms, is_linear
 from pdekan.training.edge_jumps import jumps
-from pdekan.training.time_edges import CPU, Edge, diffusivities, fitted
+from pdekan.training.time_edges import CPU, Edge, diffusivities, fitted, lower_order
 from pdekan.training.time_edges import RULE as EDGES
 
 
@@ -58,6 +58,8 @@ class BeginningRule:
     along: tuple[int, int] = (0, 8)
     images: int = 2
     felt: float = 6.0
+    steepest: float = 300.0
+    gentle: float = 20.0
     most: int = 12
 
 
@@ -191,47 +193,63 @@ def _data(problem: Problem, domain: Box, one: Requirement, face: str, along: int
 def _functions(problem: Problem, domain: Domain, one: Beginning, rule: BeginningRule) -> Iterator[DiffusionFunctions]:
     """The functions of a place from its degree on, and in a rod their images."""
     edge, space = one.edge, domain.dimension - 1
-    low, high = np.array(domain.lower), np.array(domain.upper)
-    duration = float(edge.lengths[edge.time])
-    point = edge.point.copy()
-    others = [k for k in range(domain.dimension) if k not in (edge.axis, edge.time)]
-    point[others] = 0.5 * (low + high)[others]
-    width = float(max(edge.lengths[others], default=1.0))
+    point, others = edge.point.copy(), [k for k in range(domain.dimension) if k not in (edge.axis, edge.time)]
+    point[others] = 0.5 * (np.array(domain.lower) + np.array(domain.upper))[others]
+    width, duration = float(max(edge.lengths[others], default=1.0)), float(edge.lengths[edge.time])
+    degrees = [one.degree + p for p in range(rule.orders[space - 1])]
     for diffusivity in one.diffusivities:
-        normal = np.zeros(domain.dimension)
-        normal[edge.axis] = edge.inward / math.sqrt(4.0 * diffusivity * duration)
-        at, across = tuple(map(float, point)), tuple(map(float, normal))
-        degrees = [one.degree + p for p in range(rule.orders[space - 1])]
-        alone = DiffusionFunctions(at, across, edge.time, duration, tuple((m, 0) for m in degrees), 0, width)
-        most = 0 if space == 1 and _solves(problem, alone) else rule.products[space - 1]
-        orders = tuple((m, k) for p, m in enumerate(degrees) for k in range(min(2 * p, most) + 1))
-        yield replace(alone, orders=orders, degree=rule.along[space - 1])
-        if space == 1:
-            yield from _images(domain, alone, rule)
+        for speed, rates in _carried(problem, edge, diffusivity, rule):
+            across = np.zeros(domain.dimension)
+            across[edge.axis], across[edge.time] = edge.inward, -speed
+            normal = tuple(map(float, across / math.sqrt(4.0 * diffusivity * duration)))
+            at, first = tuple(map(float, point)), tuple((m, 0) for m in degrees)
+            alone = DiffusionFunctions(at, normal, edge.time, duration, first, 0, width, rates)
+            most = 0 if space == 1 and _solves(problem, alone) else rule.products[space - 1]
+            orders = tuple((m, k) for p, m in enumerate(degrees) for k in range(min(2 * p, most) + 1))
+            yield replace(alone, orders=orders, degree=rule.along[space - 1])
+            if space == 1 and abs(speed) * edge.lengths[edge.axis] < rule.gentle * diffusivity:
+                yield from _images(domain, alone, edge.axis, rule)
+
+
+def _carried(problem: Problem, edge: Edge, kappa: float, rule: BeginningRule) -> Iterator[tuple[float, tuple[float, ...]]]:
+    """Speeds v and rates a with which exp(a · x) F(s - vt, t) solve the linear equation for one unknown, F that of heat.
+
+    With the speed b of convection and a reaction c they are v = b, a = (0, -c) and v = -b, a = (b/κ, -c): together they have
+    constant values on the face (Ogata and Banks, USGS Professional Paper 411-A (1961), equation 13).
+    """
+    if len(problem.unknowns) > 1 or not is_linear(problem):
+        yield 0.0, ()
+        return
+    speed, reaction = lower_order(problem, edge)
+    for sign in (1.0, -1.0) if speed else (1.0,):
+        rates = np.zeros(len(edge.point))
+        rates[edge.time] = -reaction
+        rates[edge.axis] = 0.0 if sign > 0.0 else edge.inward * speed / kappa
+        if np.abs(rates * edge.lengths).max() < rule.steepest:
+            yield sign * speed, tuple(map(float, rates)) if rates.any() else ()
 
 
 def _products(found: Sequence[DiffusionFunctions]) -> Iterator[DiffusionProducts]:
     """The products of the functions of faces of a rectangle that meet."""
     for one, other in itertools.combinations(found, 2):
-        if np.dot(one.normal, other.normal) == 0.0:
+        if np.dot(one.normal, other.normal) == one.normal[one.time] * other.normal[one.time]:
             yield DiffusionProducts(one, other, max(one.orders)[0])
 
 
-def _images(domain: Domain, functions: DiffusionFunctions, rule: BeginningRule) -> Iterator[DiffusionFunctions]:
+def _images(domain: Domain, functions: DiffusionFunctions, axis: int, rule: BeginningRule) -> Iterator[DiffusionFunctions]:
     """The functions reflected at both ends of an interval of length L, as long as they are felt there.
 
     A source at a has images at a + 2jL and -a + 2jL from an end (Carslaw and Jaeger, section 10.10).
     """
-    (axis,) = np.flatnonzero(functions.normal)
     start, length, at = domain.lower[axis], domain.upper[axis] - domain.lower[axis], functions.point[axis] - domain.lower[axis]
-    per_length = abs(functions.normal[axis])
+    per_length = functions.normal[axis]
     shifts = 2.0 * length * np.arange(-rule.images, rule.images + 1)
     for place in np.unique(np.round(np.concatenate([at + shifts, -at + shifts]) / length, 12)) * length:
         outside = max(-place, place - length)
-        if outside >= 0.0 and abs(place - at) > 1e-9 * length and outside * per_length < rule.felt:
-            point, normal = list(functions.point), list(functions.normal)
-            point[axis], normal[axis] = start + float(place), per_length if place <= 0.0 else -per_length
-            yield replace(functions, point=tuple(point), normal=tuple(normal))
+        if outside >= 0.0 and abs(place - at) > 1e-9 * length and outside * abs(per_length) < rule.felt:
+            point, turned = list(functions.point), 1.0 if (place <= 0.0) == (per_length > 0.0) else -1.0
+            point[axis] = start + float(place)
+            yield replace(functions, point=tuple(point), normal=tuple(turned * x for x in functions.normal))
 
 
 @torch.no_grad()

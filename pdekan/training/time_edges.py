@@ -26,14 +26,15 @@ class EdgeRule:
     """How a neighbourhood is looked at.
 
     degree: of the polynomials, by the dimension of space; points: along an axis, more than the degree. steps: of Newton's
-    method. wave: the wave number at which diffusivities are read off the equation, relative to 1 / length; same: a relative
-    difference of diffusivities that is none.
+    method. wave: the wave number at which diffusivities are read off the equation, relative to 1 / length; real: the largest
+    imaginary part of one there, relative, which convection has; same: a relative difference of diffusivities that is none.
     """
 
     degree: tuple[int, int] = (7, 5)
     points: int = 3
     steps: int = 3
     wave: float = 1e6
+    real: float = 1e-3
     same: float = 1e-5
 
 
@@ -149,8 +150,16 @@ def diffusivities(problem: Problem, edge: Edge, state: Callable[[Term], Jet], ru
     finite = np.abs(below) > 1e-9 * np.abs(below).max()
     rates = -above[finite] / below[finite] / wave**2
     least = edge.lengths[n] ** 2 / edge.lengths[t] / rule.wave  # a smaller one is not felt across the domain
-    real = np.sort(rates.real[(rates.real > least) & (np.abs(rates.imag) <= rule.same * np.abs(rates.real))])
+    real = np.sort(rates.real[(rates.real > least) & (np.abs(rates.imag) <= rule.real * np.abs(rates.real))])
     return [float(one) for k, one in enumerate(real) if k == 0 or one > (1.0 + rule.same) * real[k - 1]]
+
+
+def lower_order(problem: Problem, edge: Edge) -> tuple[float, float]:
+    """b and c of the linear equation ∂u/∂t + b ∂u/∂s - κ ∂²u/∂s² + c u = … for one unknown at an edge."""
+    (term,) = equation_terms(problem, Quadrature(edge.point[None], np.ones(1)), CPU)
+    value, gradient, _ = _coefficients(term, linearised_at(term, term.zero()).slope)
+    speed, reaction = gradient[0, edge.axis] / gradient[0, edge.time], value[0] / gradient[0, edge.time]
+    return edge.inward * float(speed), float(reaction)
 
 
 def _coefficients(term: Term, slope: Jet) -> tuple[Tensor, Tensor, Tensor]:
