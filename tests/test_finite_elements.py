@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 
 import numpy as np
 import pytest
@@ -282,6 +282,12 @@ def test_estimates_are_within_a_factor_of_three_of_the_error(name: str, monkeypa
             assert error / 3.0 <= estimate <= 3.0 * error + 1e-11
     accurate = {"disk": 1e-9, "robin": 1e-9, "interval": 1e-10, "cube": 1e-3, "ball": 1e-3}.get(name, 1e-6)
     assert max(l2 for l2, _ in found.values()) < accurate
+
+
+def test_other_work_on_the_machine_takes_no_level_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds of the wall's clock pass, those of the processor do not."""
+    monkeypatch.setattr("time.perf_counter", count(0.0, 1e4).__next__)
+    assert len(list(islice(solver.levels(SMOOTH["interval"]), 4))) == 4
 
 
 def test_a_corner_costs_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
