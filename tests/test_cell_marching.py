@@ -24,7 +24,8 @@ from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
 from pdekan.solutions.solution import load_solution
-from pdekan.training.cell_marching import CellMarching, MarchRule, applies
+from pdekan.training.cell_marching import CellMarching, MarchRule
+from pdekan.training.cell_slab import goes_by_slabs
 from pdekan.training.setup import Setup
 from pdekan.training.solver import solve
 
@@ -118,9 +119,9 @@ def test_a_march_that_is_not_finished_is_not_converged() -> None:
 )
 def test_problems_from_a_start_are_marched_through(change: str, marched: bool) -> None:
     text = FILE.format(operator="dt(u) - laplacian(u)", exact="exp(-t)*x", velocity=change, tolerance=0.1)
-    assert applies(loads(text)) is marched
-    assert not applies(load_problem("heat_1d"))
-    assert not applies(load_problem("poisson_3d"))
+    assert goes_by_slabs(loads(text)) is marched
+    assert not goes_by_slabs(load_problem("heat_1d"))
+    assert not goes_by_slabs(load_problem("poisson_3d"))
 
 
 def test_cells_are_joined_as_far_as_allowed() -> None:

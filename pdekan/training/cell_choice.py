@@ -25,9 +25,9 @@ from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
-from pdekan.training import cell_marching
 from pdekan.training.cell_first_guess import marches
 from pdekan.training.cell_marching import CellMarching
+from pdekan.training.cell_slab import goes_by_slabs
 from pdekan.training.cell_training import ADAPTIVE, CellTraining, refusal
 from pdekan.training.cell_training import RULE as CELLS
 from pdekan.training.estimate import compared
@@ -119,13 +119,13 @@ def is_of_cells(network: Network) -> bool:
 
 def on_cells(problem: Problem, setup: Setup, resume: Solution | None = None) -> CellTraining | CellMarching:
     """The training on cells of a problem: all at once, or slab by slab where there is time beside two coordinates."""
-    marches = problem.network.cells in (ADAPTIVE, None) and cell_marching.applies(problem)
-    return (CellMarching if marches else CellTraining)(problem, setup, resume)
+    in_slabs = problem.network.cells in (ADAPTIVE, None) and goes_by_slabs(problem)
+    return (CellMarching if in_slabs else CellTraining)(problem, setup, resume)
 
 
 def _tried(problem: Problem, spent: float, rule: ChoiceRule) -> float:
     """The seconds for which cells are tried: as many as one network took, or what two marches through time may take."""
-    return max(spent, rule.marched * (problem.training.seconds - spent)) if cell_marching.applies(problem) else spent
+    return max(spent, rule.marched * (problem.training.seconds - spent)) if goes_by_slabs(problem) else spent
 
 
 def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:
@@ -176,7 +176,7 @@ class _Trial:
 def _cells_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
     """The solution on cells or, where it does not meet the tolerance, the better one of it and that of one network."""
     seconds = problem.training.seconds
-    share = rule.marched_first if cell_marching.applies(problem) else rule.share
+    share = rule.marched_first if goes_by_slabs(problem) else rule.share
     local = on_cells(_within(problem, share * seconds), setup).solution()
     local = replace(local, problem=problem)
     left = seconds - local.seconds

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 
 from pdekan.cells import system
-from pdekan.cells.elimination import UndeterminedError
-from pdekan.domains.box import TENSOR_DIMENSIONS
+from pdekan.cells.elimination import Memory, UndeterminedError
 from pdekan.domains.partition import Partition
 from pdekan.domains.quadrature import Quadrature
 from pdekan.errors import norms
@@ -26,7 +25,6 @@ from pdekan.fields.jets import TIME
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
 from pdekan.networks.piecewise import PiecewiseInTime
-from pdekan.problems.conditions import Periodic
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
@@ -73,16 +71,6 @@ class MarchRule:
     slabs: int = 8
     shortest: float = 0.01
     wide: float = 50.0
-
-
-def applies(problem: Problem) -> bool:
-    """Whether a problem is one of two coordinates in space and time, which conditions at its start and in space determine."""
-    domain = problem.domain
-    if TIME not in domain.coordinates or domain.dimension != TENSOR_DIMENSIONS:
-        return False
-    periodic = any(isinstance(one, Periodic) and one.coordinate == TIME for one in problem.conditions)
-    at_end = any(f"{TIME}+" in one.faces(domain) for one in problem.conditions if not isinstance(one, Periodic))
-    return any(one.is_initial for one in problem.conditions) and not (periodic or at_end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +230,7 @@ class CellMarching:
         shortest = self.rule.shortest * wanted * length
         return SlabSolver(
             self.problem, self.column, degree, shortest, self._coarsest(), self._is_affine, self.device, self.clock,
-            self._most_cells(degree), bool(self.marches),
+            self._most_cells(degree), bool(self.marches), lambda: Memory(self.setup.triangles),
         )  # fmt: skip
 
     def _coarsest(self) -> Partition:

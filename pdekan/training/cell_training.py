@@ -33,6 +33,7 @@ from pdekan.solutions.solution import Solution
 from pdekan.training import result
 from pdekan.training.cell_estimate import Step, compared_with, comparison
 from pdekan.training.cell_first_guess import marched, marches
+from pdekan.training.cell_slab import goes_by_slabs
 from pdekan.training.clock import StepEndedError
 from pdekan.training.estimate import Comparison
 from pdekan.training.goal import Goal
@@ -91,8 +92,9 @@ RULE = CellRule()
 def refusal(problem: Problem) -> str | None:
     """Why a problem cannot be solved on cells, or None where it can."""
     domain = problem.domain
-    in_time = isinstance(domain, Cylinder) and isinstance(domain.base, Planar) and problem.network.cells in (ADAPTIVE, None)
-    if not (isinstance(domain, Box | Planar) or in_time) or domain.dimension > TENSOR_DIMENSIONS:
+    in_slabs = problem.network.cells in (ADAPTIVE, None) and goes_by_slabs(problem)
+    shape = domain.base if isinstance(domain, Cylinder) and in_slabs else domain
+    if not isinstance(shape, Box | Planar) or domain.dimension > TENSOR_DIMENSIONS:
         kind = f"{domain.type_name} of dimension {domain.dimension}"
         return (
             f"the domain is a {kind}; cells fill boxes up to three dimensions and plane shapes, with adaptive ones also in time"
@@ -108,7 +110,7 @@ def refusal(problem: Problem) -> str | None:
         ("conditions inside", any(one.at for one in problem.conditions)),
         ("slabs of time", problem.training.slabs > 1),
         ("graded coordinates", problem.training.adapt),
-        ("slits", isinstance(domain, Polygon) and bool(domain.slits)),
+        ("slits", isinstance(shape, Polygon) and bool(shape.slits)),
         ("an MLP", problem.network.kind == "mlp"),
     ):
         if there:
