@@ -64,13 +64,13 @@ class MarchRule:
 
     first: float = 0.3
     lowered: float = 0.1
-    least: float = 0.4
+    least: float = 0.6
     growth: float = 0.6
     degrees: tuple[int, int] = (6, 8)
     cells: int = 4
     slabs: int = 8
     shortest: float = 0.01
-    wide: float = 50.0
+    wide: float = 25.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +132,7 @@ class CellMarching:
         self.clock = setup.clock(0.0 if resume is None else resume.seconds, problem.training.seconds)
         self.marches: list[March] = []
         self.partial: March | None = None
+        self.too_fine = 0.0  # the indicator wanted of a march for which memory was not enough
         self.comparison: Comparison | None = None
         self.count = 0 if resume is None else resume.iterations
         self.words, self.reason = "", Reason.BUDGET
@@ -162,8 +163,11 @@ class CellMarching:
             while True:
                 wanted = self._next()
                 if wanted is None:
-                    return Reason.BUDGET
+                    return Reason.MEMORY if self.too_fine else Reason.BUDGET
                 march = self._marched(wanted)
+                if march.reason is Reason.MEMORY:
+                    self.too_fine = wanted
+                    continue
                 if march.reason is not Reason.TOLERANCE:
                     self.partial = march
                     return march.reason
@@ -175,14 +179,15 @@ class CellMarching:
                     return Reason.TOLERANCE
 
     def _next(self) -> float | None:
-        """The indicator wanted of the next march, None where there is no time for one that is better by enough."""
+        """The indicator wanted of the next march, None where there is no time or memory for one that is better by enough."""
         rule = self.rule
         if not self.marches:
             return rule.first
         last = self.marches[-1]
         left = self.clock.budget - self.clock.spent
         factor = (last.seconds / left) ** (1.0 / rule.growth) if left > 0.0 else math.inf
-        return last.wanted * max(rule.lowered, factor) if factor <= rule.least else None
+        factor = max(rule.lowered, factor, math.sqrt(self.too_fine / last.wanted))
+        return last.wanted * factor if factor <= rule.least else None
 
     def _marched(self, wanted: float) -> March:
         """Slabs with an indicator, as far as there is time."""
