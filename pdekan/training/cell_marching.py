@@ -57,9 +57,10 @@ class MarchRule:
     """How all of time is marched through.
 
     first: the relative indicator wanted of the first march; then it is lowered by `lowered`, or by at least `least` where there
-    is no time for more. growth: seconds grow as the power -growth of it (measured: 0.5 to 0.7). degrees: of the first march and
-    of all others. cells: along every axis at first. slabs: of which the first has the length. shortest: of all of time,
-    relative to the indicator wanted. wide: bytes for each square of a cell's unknowns and traces.
+    is no time for more. growth: seconds grow as the power -growth of it (measured: 0.5 to 0.7). degrees: of the first march,
+    and of the others where memory is enough for twice the cells of the last one. cells: along every axis at first. slabs: of
+    which the first has the length. shortest: of all of time, relative to the indicator wanted. wide: bytes for each square of a
+    cell's unknowns and traces.
     """
 
     first: float = 0.3
@@ -231,7 +232,9 @@ class CellMarching:
         return March(tuple(slabs), reason, k, wanted, self.clock.spent - began)
 
     def _solver(self, wanted: float, length: float) -> SlabSolver:
-        degree = self.rule.degrees[len(self.marches) > 0]
+        degree, high = self.rule.degrees
+        if self.marches and 2 * max(one.mesh.partition.count for one in self.marches[-1].slabs) <= self._most_cells(high):
+            degree = high
         shortest = self.rule.shortest * wanted * length
         return SlabSolver(
             self.problem, self.column, degree, shortest, self._coarsest(), self._is_affine, self.device, self.clock,
