@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,16 +15,28 @@ from pdekan.cells.elimination import Memory
 from pdekan.cells.refinement import Indicators, RefinementRule
 from pdekan.cells.sampling import CellSampling
 from pdekan.cells.system import Mesh
+from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.domains.partition import Partition
-from pdekan.fields.jets import Frame, Jet
+from pdekan.fields.jets import TIME, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
+from pdekan.problems.conditions import Periodic
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Residuals, Validation
 from pdekan.training.clock import Clock, StepEndedError
 from pdekan.training.reasons import Reason
 
 ROUND_OFF = 1e-10  # of slopes, where the solution's are not known: smaller sources are not looked at
+
+
+def goes_by_slabs(problem: Problem) -> bool:
+    """Whether a problem is one of two coordinates in space and time, which conditions at its start and in space determine."""
+    domain = problem.domain
+    if TIME not in domain.coordinates or domain.dimension != TENSOR_DIMENSIONS:
+        return False
+    periodic = any(isinstance(one, Periodic) and one.coordinate == TIME for one in problem.conditions)
+    at_end = any(f"{TIME}+" in one.faces(domain) for one in problem.conditions if not isinstance(one, Periodic))
+    return any(one.is_initial for one in problem.conditions) and not (periodic or at_end)
 
 
 @dataclass(frozen=True)
@@ -100,13 +113,14 @@ class SlabSolver:
     clock: Clock
     most_cells: int
     strict: bool = False
+    memory: Callable[[], Memory] = Memory
     rule: SlabRule = SlabRule()
 
     def solved(
         self, start: float, end: float, before: CellSlab | None, partition: Partition, wanted: Accuracy
     ) -> tuple[CellSlab, bool]:
         """The slab and whether it is taken; one that is not is to be shortened. partition: the first cells in space."""
-        length, memory = end - start, Memory()
+        length, memory = end - start, self.memory()
         last = None if before is None else before.network
         part = slab(self.problem, (start, end), 0, last, self.problem.training.seconds)
         mesh = Mesh.of(part, partition_at(partition, self.column, start, end), np.full(partition.count, self.degree))
@@ -126,7 +140,7 @@ class SlabSolver:
                 break
             mesh = finer
             if 2 * mesh.partition.count > self.most_cells:
-                memory = Memory()  # there is no room for two of them
+                memory = self.memory()  # there is no room for two of them
         return one, True
 
     def begun(
@@ -177,7 +191,7 @@ class SlabSolver:
             state = system.projected(AtTime(last, self.column, start), mesh, unknowns)
         previous = np.inf
         for _ in range(1 if self.is_affine else self.rule.newton):
-            one = system.solved(part, mesh, state, self.device, self.clock.check, memory)
+            one = system.solved(part, mesh, state, self.device, self.clock.check, memory if self.is_affine else self.memory())
             found = refinement.indicators(part, mesh, one, self.device)
             state = one.network
             if not found.relative < 0.9 * previous:
