@@ -23,13 +23,12 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, terms
 from pdekan.training.first_guess import values_are
 from pdekan.training.inner_starts import spread, starts
-from pdekan.training.points import POINTS_PER_INTERVAL, training_points
+from pdekan.training.points import training_points
 from pdekan.training.schedule import Stage
 from pdekan.training.search import InnerProblems, minimised, read
 
 LOG = logging.getLogger(__name__)
-# Points for each parameter: with five a network [2,5,1] of 5 intervals had errors five times as large between them; with less
-# than `POINTS_PER_INTERVAL` along an axis one of 40 intervals had.
+# Points for each parameter: with five a network [2,5,1] of 5 intervals had errors five times as large between them.
 POINTS = 8
 
 
@@ -53,7 +52,7 @@ class Plan:
     coarsest: int = 3
     first: tuple[Round, ...] = (Round(256, 10), Round(40, 20), Round(12, 60))
     then: tuple[Round, ...] = (Round(8, 20), Round(2, 40))
-    work: tuple[float, float] = (2e10, 2.5e11)
+    work: tuple[float, float] = (2e10, 1.2e11)
     ridge: float = 1e-16
     numbers: int = 2**22
 
@@ -112,9 +111,7 @@ def _after(
 
 def nearness(problem: Problem, stage: Stage, finer: Network) -> tuple[Problem, list[Term]]:
     """The problem u = v for a finer network v, and its terms on points for a stage."""
-    d = problem.domain.dimension
-    axis = POINTS_PER_INTERVAL[stage.degree[-1] <= 4] * max(stage.intervals) if d <= 2 else 0
-    training = replace(problem.training, points=max(POINTS * stage.parameters(d), axis**d))
+    training = replace(problem.training, points=POINTS * stage.parameters(problem.domain.dimension))
     near = replace(values_are(problem, 0.0), training=training)
     device = next(finer.parameters()).device
     with torch.no_grad():
