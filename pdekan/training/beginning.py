@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -17,7 +16,6 @@ from pdekan.residuals.validation import Validation
 from pdekan.training import warm_start
 from pdekan.training.context import Context
 from pdekan.training.first_guess import first_guess
-from pdekan.training.nearest import nearest
 from pdekan.training.schedule import Stage
 from pdekan.training.search import BRIEF, InnerSearch, Search
 from pdekan.training.state import State
@@ -25,9 +23,9 @@ from pdekan.training.stopping import Distance
 
 # Relative residual above which the network of an eigenvalue problem is no better a beginning than the eigenfunction.
 UNRESOLVED = 0.03
-# The shares of the seconds left that the search may take, and that for the network nearest to a finer one; the residual,
-# relative to a network's own, at which one with finer splines stands for the solution.
-SEARCH_SHARE, NEAREST_SHARE, FINER_RESIDUAL = 0.25, 0.5, 0.3
+# The share of the seconds left that the search may take, and the residual, relative to a network's own, at which one with finer
+# splines stands for the solution.
+SEARCH_SHARE, FINER_RESIDUAL = 0.25, 0.3
 
 
 def begins_anew(context: Context, state: State) -> bool:
@@ -50,25 +48,11 @@ def guess(
 
 def search(context: Context, stage: Stage, state: State, like: Network) -> InnerSearch:
     """The search for a stage, which may take a share of the seconds. like: a network of its sizes."""
+    clock, problem = context.clock, context.fitted
+    late = state.seconds + SEARCH_SHARE * (clock.budget - state.seconds)
+    generator = torch.Generator().manual_seed(problem.training.seed + stage.start)
     options = BRIEF if context.goal.grows else Search()
-    expired = _expired(context, state, SEARCH_SHARE)
-    return InnerSearch(context.fitted, stage, cast("KAN", like), _generator(context, stage), expired, options)
-
-
-def nearest_to(finer: Network, context: Context, stage: Stage, state: State, like: Network) -> Network:
-    """The network of a stage's sizes nearest to a finer one, of those that are looked for; where none is, the one like it."""
-    expired = _expired(context, state, NEAREST_SHARE)
-    return nearest(context.fitted, stage, cast("KAN", like), finer, _generator(context, stage), expired) or like
-
-
-def _expired(context: Context, state: State, share: float) -> Callable[[], bool]:
-    """Whether a share of the seconds left is over."""
-    late = state.seconds + share * (context.clock.budget - state.seconds)
-    return lambda: context.clock.is_late(late)
-
-
-def _generator(context: Context, stage: Stage) -> torch.Generator:
-    return torch.Generator().manual_seed(context.fitted.training.seed + stage.start)
+    return InnerSearch(problem, stage, cast("KAN", like), generator, lambda: clock.is_late(late), options)
 
 
 def distance_to_finer(stage: Stage, state: State, network: Network, validation: Validation) -> Distance | None:

@@ -111,15 +111,10 @@ class Ladder(Strategy):
 
     def accept(self, state: State, candidate: Candidate) -> State:
         waves = candidate.stage.waves
-        if candidate.stage.finer:
-            finer = min(candidate, state.finer or candidate, key=lambda one: one.relative)
-            state = replace(state, finer=finer)
-            if waves:  # which have nodes of their own, and are no beginning
-                return replace(state, ended=Reason.STALLED) if state.ended is Reason.TOLERANCE else state
         gain = state.gain if waves else state.gain_of(candidate)
         if waves and not self.waves.suffice(candidate, state, self.target):
             return state.beside(candidate)
-        state = replace(state, gain=gain)
+        state = replace(state, gain=gain, finer=candidate if candidate.stage.finer else state.finer)
         if self.grows and state.best is not None and candidate.relative >= state.best.relative:
             return state
         return replace(state.improved(candidate), rejected=None if waves else state.rejected)
@@ -129,7 +124,7 @@ class Ladder(Strategy):
         stage = self.stages[index]
         if state.best is None:
             return None
-        if stage.waves and not stage.finer and (skip := self.waves.skip(self.stages, index, state, self.target)) is not None:
+        if stage.waves and (skip := self.waves.skip(self.stages, index, state, self.target)) is not None:
             return skip
         if stage.search and self.grows and not state.found:
             return Skip.NOT_FOUND

@@ -149,7 +149,7 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
     if problem.training.refine is not None:
         return tuple(replace(first, intervals=(n,) * layers) for n in problem.training.refine)
     if is_searchable(problem):
-        return _searched(first, options.degree, options.intervals, FIRST_WAVES[d][-1])
+        return _searched(first, options.degree, options.intervals)
     if options.intervals is not None:
         final = _spread(options.intervals, layers, "intervals")
         return tuple(replace(first, degree=k, intervals=n) for k, n in _ramp_to(degree, final))
@@ -182,7 +182,7 @@ def is_searchable(problem: Problem) -> bool:
     return is_linear(problem) and not any(one.frame.higher for one in terms(problem, Sampling(2, 4, 0, 0)))
 
 
-def _searched(first: Stage, degree: object, intervals: object, waves: tuple[int, int]) -> tuple[Stage, ...]:
+def _searched(first: Stage, degree: object, intervals: object) -> tuple[Stage, ...]:
     """The stages of a network whose inner functions are searched for, with outer functions as fine as the search's or finer.
 
     degree, intervals: as the user gave them; without both the outer functions grow from those of the search. Else they come
@@ -194,11 +194,8 @@ def _searched(first: Stage, degree: object, intervals: object, waves: tuple[int,
     final = first.degree, _spread(intervals if intervals is not None else REQUESTED_INTERVALS, 2, "intervals")  # type: ignore[arg-type]
     finer = final[0][1] < DEGREE or final[1][1] < FINER[-1]
     fine = [replace(first, degree=(3, DEGREE), intervals=(1, n), finer=finer) for n in FINER]
-    fine[0] = replace(fine[0], search=True)
-    if finer:  # networks that are not [2, 5, 1] with fine splines are better than all that are
-        return *fine, replace(_waves(first, *waves), finer=True), replace(first, degree=final[0], intervals=final[1])
     last = dict.fromkeys(((final[0], (1, final[1][1])), final))
-    return *fine, *(replace(first, degree=k, intervals=n) for k, n in last)
+    return (replace(fine[0], search=True), *fine[1:], *(replace(first, degree=k, intervals=n) for k, n in last))
 
 
 def _ladder(dimension: int, base: str, outputs: int, waves: bool) -> tuple[Stage, ...]:

@@ -24,7 +24,7 @@ from pdekan.optimizers.many import ManyGaussNewton, Solved
 from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.sizes import TINY, sizes_at
-from pdekan.residuals.terms import Term, terms
+from pdekan.residuals.terms import terms
 from pdekan.training.inner_starts import spread, starts
 from pdekan.training.points import POINTS_PER_PARAMETER, own_points
 from pdekan.training.schedule import Stage
@@ -51,7 +51,8 @@ class Search:
     multiplications, but at least `fewest`; networks of the stage's own sizes are left out where they would take more than
     `most`. wide: how many of the stage's own width, from plane waves, where it is above `widths`. waves: nodes and
     intervals of the plane waves whose solution starts are read off. hopeless: a loss, relative to that of zero, above which
-    a round is the last one; needed: for a network to be returned. numbers: entries of Jacobians in memory at once.
+    a round is the last one; needed: for a network to be returned. numbers: entries of Jacobians in memory at once. own:
+    rounds with the stage's own splines, see `in_own_splines`.
     """
 
     widths: tuple[int, ...] = (2, 4, 6)
@@ -66,6 +67,7 @@ class Search:
     hopeless: float = math.inf
     needed: float = math.inf
     rounds: tuple[Round, ...] = (Round(1.0, 10, 4), Round(0.25, 15, 4), Round(0.08, 30, 8))
+    own: tuple[Round, Round] = (Round(1.0, 12, 0), Round(0.2, 40, 0))
 
 
 # Before a network that grows: what takes a third of a second, and finds sums of two functions only.
@@ -88,12 +90,12 @@ class InnerProblems:
     dimension: int
 
     @classmethod
-    def of(cls, problem: Problem, stage: Stage, like: KAN, fitted: list[Term] | None = None) -> InnerProblems:
+    def of(cls, problem: Problem, stage: Stage, like: KAN) -> InnerProblems:
         """On the training points of a stage, for networks of its sizes on the box of another one.
 
-        The residuals must be affine, and a network its own ansatz. fitted: the terms, by default those of the problem.
+        The residuals must be affine, and a network its own ansatz.
         """
-        fitted = fitted or terms(problem, own_points(problem, stage, problem.training.seed), like.lower.device)
+        fitted = terms(problem, own_points(problem, stage, problem.training.seed), like.lower.device)
         kan = like.resized((like.inputs, *stage.hidden, 1), stage.degree, stage.intervals, (0,), ((), ()))
         sizes = sizes_at(problem, fitted, kan, trained=False)
         objective = Objective(problem, kan, fitted, problem.training.weights, sizes=sizes)
@@ -164,6 +166,25 @@ class InnerSearch:
             return None
         return network.widened(self.stage.hidden, self.generator).refined(self.stage.degree, self.stage.intervals)
 
+    @torch.no_grad()
+    def in_own_splines(self, finer: Network) -> KAN | None:
+        """The best network with the stage's own splines, from starts of all kinds; some are read off a finer network.
+
+        Where splines are coarse, other inner functions are better than those of the solution. None where it takes too long.
+        """
+        first, last = self.options.own
+        if not self._is_affordable(self.options.fewest, first.steps):
+            return None
+        problem, degree = InnerProblems.of(self.problem, self.stage, self.like), self.stage.degree
+        count, width = self._count(problem, first.steps), self.stage.hidden[0]
+        position, solution = self._read(finer)
+        kinds = starts(count - count // 2, width, solution, position, self.generator)
+        a = torch.cat([spread(count // 2, self.like.inputs, width, self.generator), kinds])
+        batch = KANBatch.of(coefficients(a, degree[0]).to(position), degree, (1, self.stage.intervals[1]))
+        found = self._minimised(problem, batch.refined(degree, self.stage.intervals).inner, first.steps)
+        found = self._minimised(problem, found.a[: max(1, round(last.share * count))], last.steps)
+        return self._best(problem, found)[1]
+
     def _is_affordable(self, count: int, steps: int) -> bool:
         """Whether so many networks of the stage's sizes can be trained for so many steps."""
         parameters = self.stage.parameters(self.like.inputs)
@@ -207,7 +228,13 @@ class InnerSearch:
         return InnerProblems.of(self.problem, replace(self.stage, **sizes), self.like)  # type: ignore[arg-type]
 
     def _minimised(self, problem: InnerProblems, a: Tensor, steps: int) -> Solved:
-        return minimised(problem, a, steps, self.options.numbers, self.expired)
+        """The networks after so many steps, the best first, some of them at a time to bound the memory."""
+        each = max(1, self.options.numbers // (len(problem.residual) * problem.columns))
+        parts: list[Solved] = []
+        for part in a.split(each):
+            if not parts or not self.expired():
+                parts.append(ManyGaussNewton().minimise(problem, part, steps))
+        return Solved.joined(parts).best()
 
     def _by_waves(self) -> tuple[Tensor, Jet]:
         """A solution with plane waves inside: points of [-1, 1]^d, and value and derivatives in these coordinates there."""
@@ -218,27 +245,15 @@ class InnerSearch:
         problem = InnerProblems.of(self.problem, stage, self.like)
         a = waves.spline_layers[0].dense("coefficients").transpose(1, 2).reshape(1, -1, nodes)
         solved = ManyGaussNewton(ridge=1e-12).minimise(problem, a, 0)
-        return read(self.problem, self.stage, problem.batch(solved.a, solved.c).network(0, self.like), self.like)
+        return self._read(problem.batch(solved.a, solved.c).network(0, self.like))
 
-
-def minimised(
-    problem: InnerProblems, a: Tensor, steps: int, numbers: int, expired: Callable[[], bool], ridge: float = 1e-6
-) -> Solved:
-    """The networks after so many steps, the best first, some of them at a time to bound the memory; once it is late, fewer."""
-    each = max(1, numbers // (len(problem.residual) * problem.columns))
-    parts: list[Solved] = []
-    for part in a.split(each):
-        if not parts or not expired():
-            parts.append(ManyGaussNewton(ridge=ridge).minimise(problem, part, steps))
-    return Solved.joined(parts).best()
-
-
-def read(problem: Problem, stage: Stage, network: Network, box: KAN) -> tuple[Tensor, Jet]:
-    """Points of [-1, 1]^d, the box of a KAN, and another network's value and derivatives in these coordinates there."""
-    points = torch.as_tensor(own_points(problem, stage, 0).inside(problem.domain).points).to(box.lower)
-    frame = Frame(problem.domain.coordinates, Derivatives.DIAGONAL)
-    u, half = network.jet(points, frame)[0], 0.5 * (box.upper - box.lower)
-    assert u.gradient is not None
-    assert u.second is not None
-    scaled = replace(u, gradient=u.gradient * half, second=u.second * half**2)
-    return to_unit_box(points, frame, box.lower, box.upper).value, scaled
+    def _read(self, network: Network) -> tuple[Tensor, Jet]:
+        """Points of [-1, 1]^d, and a network's value and derivatives in these coordinates there."""
+        box, rule = self.like, own_points(self.problem, self.stage, 0)
+        points = torch.as_tensor(rule.inside(self.problem.domain).points).to(box.lower)
+        frame = Frame(self.problem.domain.coordinates, Derivatives.DIAGONAL)
+        u, half = network.jet(points, frame)[0], 0.5 * (box.upper - box.lower)
+        assert u.gradient is not None
+        assert u.second is not None
+        scaled = replace(u, gradient=u.gradient * half, second=u.second * half**2)
+        return to_unit_box(points, frame, box.lower, box.upper).value, scaled

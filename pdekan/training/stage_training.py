@@ -18,13 +18,12 @@ from pdekan.residuals.terms import terms
 from pdekan.residuals.validation import Residuals
 from pdekan.solutions.solution import Solution
 from pdekan.training import warm_start
-from pdekan.training.beginning import begins_anew, distance_to_finer, guess, nearest_to, search
+from pdekan.training.beginning import begins_anew, distance_to_finer, guess, search
 from pdekan.training.context import Context
 from pdekan.training.continuation import Position
 from pdekan.training.fit import fit
 from pdekan.training.graded_coordinates import sized
 from pdekan.training.memory import graphs
-from pdekan.training.nearest import nearness
 from pdekan.training.optimizer_choice import SizedGaussNewton
 from pdekan.training.progress import Progress
 from pdekan.training.reasons import Reason
@@ -32,9 +31,9 @@ from pdekan.training.schedule import Stage
 from pdekan.training.state import Candidate, State
 from pdekan.training.stopping import BestStep, Budget, Distance, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
 
-# Steps of a network that is fitted to a finer one, none of them nearer to it, after which a stage ends: the network that is
-# carried over may be nearer than the first ones.
-PATIENCE = 30
+# The error, relative to the solution, above which splines are so coarse that other inner functions are better than those of the
+# solution: they are then searched for again, and training goes on while the distance to the finer network is larger.
+COARSE = 1e-3
 # Reasons that are limits of the training: with more seconds or steps, the stage would have gone on.
 LIMITED = (Reason.STEPS, Reason.BUDGET, Reason.INTERRUPTED, Reason.MEMORY)
 
@@ -77,11 +76,6 @@ class StageTraining:
             with context.clock.running():
                 found = search(context, stage, state, network).network()
             self.state, network = replace(self.state, found=found is not None), found or network
-        self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
-        self.distance = distance_to_finer(stage, state, network, self.validation)
-        if self.distance is not None:
-            network = self._nearest(self.distance, network)
-            problem, fitted = nearness(context.fitted, sizes, self.distance.network)
         self.network = network  # as it is before the fit
         self.theta = parameters_to_vector(network.parameters()).detach()
         self.rows = sum(len(term.target) for term in fitted)
@@ -91,19 +85,27 @@ class StageTraining:
             problem, network, fitted, problem.training.weights, rows_at_a_time, context.clock.check,
             graphs(problem.training.memory), known,
         )  # fmt: skip
+        self.distance = distance_to_finer(stage, state, network, self.validation)
+        self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
+        if self.distance is not None:
+            self._select_by(self.distance)
         self.steep = SteepForCoordinates(problem, state.grading)
         self._last, self._fastest = context.clock.spent, math.inf
-        self.optimizer, self.taken = "", 0  # steps before the optimizer started anew
+        # taken: steps before the optimizer started anew
+        self.optimizer, self.taken = "", 0
         self.position: Position | None = None
 
-    def _nearest(self, distance: Distance, network: Network) -> Network:
-        """The network to begin with that is fitted to a finer one; the step is kept that is nearest to that."""
-        with self.context.clock.running():
-            found = nearest_to(distance.network, self.context, self.stage, self.state, network)
-        self.best_step = BestStep(worse=1.0, patience=PATIENCE)
-        for one in (network, found):
-            self.best_step.keep(Step(parameters_to_vector(one.parameters()).detach(), math.inf), distance(one))
-        return found
+    def _select_by(self, distance: Distance) -> None:
+        """Select the step nearest to a network with finer splines, and begin with other inner functions where that is far."""
+        nearest = self.network
+        if distance(nearest) > COARSE * distance.norm:
+            with self.context.clock.running():
+                found = search(self.context, self.stage, self.state, self.network).in_own_splines(distance.network)
+            nearest = min(nearest, found or nearest, key=distance)
+            self.theta = parameters_to_vector(nearest.parameters()).detach()
+        self.best_step.keep(Step(self.theta, math.inf), distance(nearest))
+        if self.best_step.error > COARSE * distance.norm:
+            self.best_step.worse = math.inf
 
     def trained(self, position: Position | None = None) -> TrainedStage:
         """The stage after the fit, which goes on from a position if there is one."""

@@ -210,8 +210,7 @@ class Trainer:
         network = resume.network.to(self.context.device)
         inner = inner_network(network)
         grading = inner.grading if isinstance(inner, KAN) else None
-        networks = (stage for stage in schedule if not (stage.waves and stage.finer))
-        widest = max((sized(problem, stage, grading) for stage in networks), key=lambda stage: stage.hidden)
+        widest = max((sized(problem, stage, grading) for stage in schedule), key=lambda stage: stage.hidden)
         warm_start.check_resumable(problem, resume, widest)
         extrapolated = resume.iterations == 0
         first = warm_start.stage_of(schedule, inner, resume.stage)
