@@ -7,6 +7,7 @@ predicted. In a short slab they do not; the function of all slabs is near enough
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class CellMarch:
     longer: float = 1.5
     share: float = 0.5
     smallest: float = 1e-3
+    patience: float = 2.0
 
 
 def marches(problem: Problem) -> bool:
@@ -55,15 +57,18 @@ def marched(
     length, position = (end - start) / rule.count, start
     networks: list[Network] = []
     breaks: list[float] = []
+    longest = 0.0
     while position < end:
         upper = position + length if position + 1.2 * length < end else end
         if left() <= 0.0 or length < rule.smallest * (end - start):
             return None
         before = networks[-1] if networks else None
-        part = slab(problem, (position, upper), 0, before, rule.share * left())
+        began = left()
+        part = slab(problem, (position, upper), 0, before, min(rule.share * began, rule.patience * longest or math.inf))
         network, indicator = train(part)
         LOG.info("slab %g to %g: indicator %.1e", position, upper, indicator)
         if indicator <= rule.enough:
+            longest = max(longest, began - left())
             networks.append(network)
             breaks.append(upper)
             position, length = upper, rule.longer * (upper - position)

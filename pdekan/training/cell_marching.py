@@ -57,7 +57,7 @@ class MarchRule:
     """How all of time is marched through.
 
     first: the relative indicator wanted of the first march; then it is lowered by `lowered`, or by at least `least` where there
-    is no time for more. growth: seconds grow as the power -growth of it (measured: 0.5 to 0.7). degrees: of the first march,
+    is no time for more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of the first march,
     and of the others where memory is enough for twice the cells of the last one. cells: along every axis at first. slabs: of
     which the first has the length. shortest: of all of time, relative to the indicator wanted. wide: bytes for each square of a
     cell's unknowns and traces.

@@ -64,7 +64,8 @@ class CellRule:
     cells a step towards them may have. shares: of the largest indicator, above which cells are refined: the first for whose
     cells there is time. lost: the factor of the residual from the first step on the first cells to the last one from which on a
     nonlinear problem in time is marched through, in at most `march_share` of the seconds, to an error of about `march`, where
-    the steps on all of time begin then. It is 1 and more for a pair of solitons and Allen and Cahn's equation, 0.9 for the
+    the steps on all of time begin then, on cells that represent it to `represented`: on those for 1e-2 a pair of solitons
+    was lost again. It is 1 and more for a pair of solitons and Allen and Cahn's equation, 0.9 for the
     front of Burgers' equation, 0.05 for two solitons that meet.
     """
 
@@ -83,6 +84,7 @@ class CellRule:
     shares: tuple[float, ...] = (0.1, 0.3, 0.7)
     lost: float = 0.97
     march: float = 1e-2
+    represented: float = 1e-4
     march_share: float = 0.6
 
 
@@ -193,7 +195,7 @@ class CellTraining:
         self._step(mesh, lambda: None)  # there is always a solution
         if self.adaptive and _is_lost(self) and (guess := _marched(self)) is not None:
             most = self._most_cells(int(mesh.degrees.max())) // 2
-            mesh = refinement.representing(self.problem, mesh, guess, self.rule.march, most)
+            mesh = refinement.representing(self.problem, mesh, guess, self.rule.represented, most)
             self.start, self.steps = guess, []
             self._step(mesh, lambda: None)
         return self._resolved(mesh) if self.adaptive and self.start is None else mesh
