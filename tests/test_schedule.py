@@ -9,6 +9,7 @@ import pytest
 
 from pdekan import dirichlet, laplacian
 from pdekan.domains.box import Box, box
+from pdekan.problem_files.loader import load_problem
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions, Nodes, TrainingOptions
 from pdekan.problems.parameters import Parameter
@@ -41,6 +42,11 @@ def test_the_default_grows_from_small_networks_to_large_ones(dimension: int) -> 
     first = len(FIRST_WAVES.get(dimension, ())) - 1  # one of them after the search
     assert all(stage.waves for stage in plan[: max(0, first)])
     assert [k for k, stage in enumerate(plan) if stage.search] == ([first, first + 1] if dimension in (2, 3) else [])
+
+
+def test_regression_begins_with_a_trained_network() -> None:
+    """A few plane waves between data are any function that has the data."""
+    assert not stages(load_problem("regression"))[0].waves
 
 
 def test_nonlinear_problems_begin_with_a_trained_network() -> None:

@@ -132,8 +132,8 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
         # waves solve for the last layer alone, which leaves parameters as they are; only Gauss-Newton solves for it
         waves = options.base == "none" and problem.training.optimizer == "gauss-newton" and not problem.parameters
         first, *others = _ladder(d, options.base, outputs, waves)
-        # singular functions beside the waves need more points than these have
-        quick = waves and d in FIRST_WAVES and not problem.singular and is_linear(problem)
+        # singular functions beside the waves need more points than these have; waves between data alone are anything
+        quick = waves and d in FIRST_WAVES and problem.equations and not problem.singular and is_linear(problem)
         begun = [_waves(first, n, m) for n, m in FIRST_WAVES[d]] if quick else []
         if is_searchable(problem):
             found = [_with(replace(first, search=True), (3, DEGREE), (1, n)) for n in (FINER[0], FOUND)]
