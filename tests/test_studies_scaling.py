@@ -335,7 +335,8 @@ def test_the_limit_is_that_of_the_plans_intervals_where_it_can_be_computed() -> 
 
 def test_the_papers_points_are_shown_beside_the_papers_problem_alone() -> None:
     paper = load_problem("poisson_kan_paper", ["training.seed=3", "network.hidden=[4]", "name=mine"])
-    assert scaling.study(paper, SMALL, (), [], "").paper == kan_paper.figure_3_3()
+    shown = scaling.study(paper, SMALL, (), [], "").paper
+    assert repr(shown) == repr(kan_paper.figure_3_3())  # some of whose numbers are not known: nan is unequal to itself
     assert study((), []).paper == ()
     for change in ('exact.u="sin(pi*x)*sin(pi*y**2)/2"', "domain.x=[-1.0, 2.0]", "equation.operator=2*laplacian(u)"):
         assert not scaling.study(load_problem("poisson_kan_paper", [change]), SMALL, (), [], "").paper, change
