@@ -108,6 +108,15 @@ def test_degree_of_a_disagreement(
     assert [one.degree for one in found if one.edge.point[0] == 0.0] == ([] if degree is None else [degree])
 
 
+@pytest.mark.parametrize("power", [0.5, -1.0])
+def test_nothing_is_known_where_coefficients_or_data_are_not_finite(power: float) -> None:
+    degenerate = lambda u: dt(u) - dx(u**power * dx(u))  # noqa: E731
+    assert beginnings(conducting(initial(0.0), dirichlet(0.0, on="x-"), operator=degenerate)) == []
+    infinite = conducting(initial(0.0), dirichlet(lambda t: 1.0 / (t * 0.0), on="x-"))
+    assert beginnings(infinite) == []
+    assert all(one.degree >= 0 for one in beginnings(conducting(initial(0.0), dirichlet(0.0), source=lambda t: t**-0.5)))
+
+
 def test_diffusivity_of_a_system() -> None:
     """Consolidation of soil: the pressure diffuses, at the rate one, and the displacement is an integral of it."""
     equations = (lambda u, p: dx(dx(u)) - dx(p), lambda u, p: dt(dx(u)) - dx(dx(p)))

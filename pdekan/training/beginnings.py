@@ -43,7 +43,8 @@ class BeginningRule:
     m = 0, likewise. highest: the largest degree m that is felt; slope: the largest difference of an exponent from m.
     orders: how many degrees of functions, by the dimension of space; products: the largest power k of time in them; along:
     the degree of their polynomials along the face. images: of functions, by either end of an interval; felt: ξ from which
-    on they are not. most: later and inner jumps.
+    on they are not. steepest: exponent of the factors of convection and reaction, above which there are no functions.
+    gentle: Péclet number up to which functions have images. most: later and inner jumps.
     """
 
     places: tuple[float, float] = (0.31, 0.62)
@@ -84,8 +85,11 @@ def beginnings(problem: Problem, rule: BeginningRule = RULE) -> list[Beginning]:
     if not determined or problem.order > 2 or problem.interfaces:
         return []
     faces = [face for face in domain.faces if face[:-1] != TIME]
-    places = [one for face in faces if (one := _disagreement(problem, domain, face, rule)) is not None]
-    return places + (_jumps(problem, domain, rule) if domain.dimension == 2 and is_linear(problem) else [])
+    try:
+        places = [one for face in faces if (one := _disagreement(problem, domain, face, rule)) is not None]
+        return places + (_jumps(problem, domain, rule) if domain.dimension == 2 and is_linear(problem) else [])
+    except ProblemError:  # data that are not finite at an edge
+        return []
 
 
 def beginning_functions(problem: Problem, rule: BeginningRule = RULE) -> tuple[DiffusionFunctions | DiffusionProducts, ...]:
@@ -152,10 +156,7 @@ def _first(problem: Problem, edge: Edge, rule: BeginningRule) -> Beginning | Non
 def _jumps(problem: Problem, domain: Box, rule: BeginningRule) -> list[Beginning]:
     """What begins in a rod where data on its ends jump in time, or its initial values in space, themselves or their slopes."""
     values = [one for condition in problem.conditions for one in condition.requirements(problem) if one.place.sides == 1]
-    try:
-        found = [place for one in values for face in one.faces for place in _jumps_on(problem, domain, one, face)]
-    except ProblemError:  # data that are not finite everywhere
-        return []
+    found = [place for one in values for face in one.faces for place in _jumps_on(problem, domain, one, face)]
     return found if len(found) <= rule.most else []
 
 
