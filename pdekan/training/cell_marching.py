@@ -32,7 +32,7 @@ from pdekan.residuals.validation import Residuals, Validation
 from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
-from pdekan.training.cell_estimate import by_difference
+from pdekan.training.cell_estimate import RELIABLE, by_difference
 from pdekan.training.cell_slab import Accuracy, CellSlab, SlabSolver
 from pdekan.training.cell_training import refusal
 from pdekan.training.clock import StepEndedError
@@ -56,11 +56,11 @@ SAMPLING = Sampling(8, 4, 0, 0)  # where a solution is judged that does not reac
 class MarchRule:
     """How all of time is marched through.
 
-    first: the relative indicator wanted of the first march; then it is lowered by `lowered`, or by at least `least` where there
-    is no time for more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of the first march,
-    and of the others where memory is enough for twice the cells of the last one. cells: along every axis at first. slabs: of
-    which the first has the length. shortest: of all of time, relative to the indicator wanted. wide: bytes for each square of a
-    cell's unknowns and traces.
+    first: the relative indicator wanted of the first march; then a `lowered` part of what was reached, or at most `least` of it
+    where there is no time for more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of the first
+    march, and of the others where memory is enough for twice the cells of the last one. cells: along every axis at first.
+    slabs: of which the first has the length. shortest: of all of time, relative to the indicator wanted. wide: bytes for each
+    square of a cell's unknowns and traces.
     """
 
     first: float = 0.3
@@ -187,8 +187,9 @@ class CellMarching:
         last = self.marches[-1]
         left = self.clock.budget - self.clock.spent
         factor = (last.seconds / left) ** (1.0 / rule.growth) if left > 0.0 else math.inf
-        factor = max(rule.lowered, factor, math.sqrt(self.too_fine / last.wanted))
-        return last.wanted * factor if factor <= rule.least else None
+        reached = min(last.wanted, last.relative)
+        factor = max(rule.lowered, factor, math.sqrt(self.too_fine / reached))
+        return reached * factor if factor <= rule.least else None
 
     def _marched(self, wanted: float) -> March:
         """Slabs with an indicator, as far as there is time."""
@@ -262,8 +263,10 @@ class CellMarching:
     def _finished(self, march: March) -> None:
         """Keep a march, compare it with the one before, write a row of the history."""
         self.marches.append(march)
-        if self.setup.estimate and len(self.marches) > 1:
-            other = self.marches[-2]
+        coarser = [one for one in self.marches if march.relative <= RELIABLE * one.relative]
+        self.comparison = None  # two marches of the same cells have the same error, which their difference does not show
+        if self.setup.estimate and coarser:
+            other = coarser[-1]
             ratio = march.relative / max(other.relative, 1e-300)
             self.comparison = by_difference(self.problem, (march.network, other.network), march.rules(), ratio)
         self._residuals = march.residuals(self.device)
@@ -304,7 +307,11 @@ class CellMarching:
             words = words or f"{reason.sentence}, at {TIME} = {reached:g}"
         unestimated = None
         if self.comparison is None:
-            unestimated = "there was no time for a second solution to compare with" if self.setup.estimate else "not asked for"
+            unestimated = (
+                "there is no other solution that is less accurate by enough, to compare with"
+                if self.setup.estimate
+                else "not asked for"
+            )
         comparison = self.comparison if whole else None
         end = result.End(reason, words, self.goal.tolerance, comparison, unestimated)
         stage = Stage("cells", (len(march.slabs),), index=len(self.marches), count=len(self.marches) + 1)
