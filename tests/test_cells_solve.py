@@ -7,6 +7,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution, load_solution
+from pdekan.training import cell_choice
 from pdekan.training.cell_choice import RULE, _is_better, _Trial, cause, chosen, is_local, outlook
 from pdekan.training.progress import Progress
 from pdekan.training.setup import Setup
@@ -284,6 +286,26 @@ def test_a_layer_that_no_source_shows_is_solved_on_cells(monkeypatch: pytest.Mon
     assert solution is not None
     assert isinstance(solution.network, CellNetwork)
     assert solution.errors["u"].h1_seminorm_relative < 1e-5
+
+
+def test_the_seconds_that_one_stalled_network_leaves_are_for_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = layers(1e-1, training=TrainingOptions(seconds=10.0))
+    first = solve(replace(problem, training=TrainingOptions(steps=1)), estimate=False)
+
+    def ended(status: str, seconds: float) -> Solution | None:
+        one = replace(first, status=status, seconds=seconds)
+        monkeypatch.setattr(cell_choice, "Trainer", lambda *_: SimpleNamespace(solution=lambda: one))
+        return chosen(problem, Setup())
+
+    after_it = ended("stalled", 2.0)
+    assert after_it is not None
+    assert isinstance(after_it.network, CellNetwork)
+    assert after_it.status == "converged"
+    assert after_it.seconds > 2.0
+    assert after_it.problem == problem
+    for nothing_left in (ended("stalled", 9.0), ended("converged", 2.0), ended("budget", 2.0)):
+        assert nothing_left is not None
+        assert not isinstance(nothing_left.network, CellNetwork)
 
 
 def test_estimates_of_refinements_that_end_early_are_not_far_below_the_errors() -> None:

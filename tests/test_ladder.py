@@ -20,7 +20,7 @@ from pdekan.training.optimizer_choice import METHODS
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
 from pdekan.training.state import Candidate, State
-from pdekan.training.strategy import Regridding, RequestedNetwork, Resampling, Restarts, Stop, Strategy
+from pdekan.training.strategy import AfterWaves, Regridding, RequestedNetwork, Resampling, Restarts, Stop, Strategy
 
 TARGET = 1e-7
 TRAINED, FIRST, SECOND, THIRD = 0, 1, 3, 4  # places of a trained network and of plane waves
@@ -182,6 +182,21 @@ def test_another_start_begins_with_nothing_but_the_best_of_those_before() -> Non
     assert fresh.winner is state.best
     assert following(strategy, replace(state, start=1)) is Reason.STALLED
     assert following(strategy, replace(state, ended=Reason.TOLERANCE)) is Reason.TOLERANCE
+
+
+def test_networks_are_trained_anew_where_waves_stall_before_the_target() -> None:
+    steps = ladder()
+    strategy = AfterWaves(steps, Ladder((trained_stage(),), TARGET, METHOD), TARGET)
+    state = after(steps, (TRAINED, 1e-2), (FIRST, 1e-4), (SECOND, 1e-5), (THIRD, 1e-6))
+    assert following(steps, state) is Reason.STALLED
+    first = strategy.next(problem(), state)
+    assert isinstance(first, Stage)
+    assert (first.waves, first.start, state.restarted(1).winner) == (False, 1, state.best)
+    assert following(strategy, after(steps, (TRAINED, 1e-2), (FIRST, 1e-4))) == 2  # the ladder goes on
+    assert following(strategy, replace(state, ended=Reason.BUDGET)) is Reason.BUDGET
+    assert following(strategy, replace(state, stage=first, start=1)) is Reason.STALLED
+    met = after(steps, (TRAINED, 1e-2), (FIRST, 1e-4), (SECOND, 1e-5), (THIRD, 0.9 * TARGET))
+    assert following(strategy, met) is Reason.STALLED
 
 
 def test_a_requested_network_is_what_training_ends_with() -> None:

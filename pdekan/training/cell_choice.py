@@ -57,6 +57,7 @@ class ChoiceRule:
     after half of the seconds they are no more. After six seconds of sixty layers left 1e-2 to 3e-1, Stokes flow in a cavity
     1e-3, Kovasznay flow and a Helmholtz problem less than 1e-5. Where more than `nothing` is left of a nonlinear problem in
     time, one network has found next to nothing, and cells, which may have to march through time, have `most_of` the seconds.
+    worth: the share of the seconds that is enough to try cells after one network that has stalled.
     marched: the share of the seconds left in which time is marched through twice, with a network for each cell, before the
     better one goes on; marched_first: instead of `share`.
     """
@@ -69,6 +70,7 @@ class ChoiceRule:
     soonest: float = 2.0
     left: float = 3e-3
     nothing: float = 0.03
+    worth: float = 0.3
     marched: float = 0.6
     marched_first: float = 0.9
     most_of: float = 0.75
@@ -182,12 +184,7 @@ def _cells_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
     left = seconds - local.seconds
     if local.status in ("converged", "interrupted") or left <= 0.0:
         return local
-    single = Trainer(_within(looked_at(problem), left), None, setup).solution()
-    single = replace(single, problem=problem)
-    if single.status == "interrupted":
-        return local
-    better = local if _is_better(problem, setup, local, single) else single
-    return replace(better, seconds=local.seconds + single.seconds)
+    return _better(problem, setup, local, Trainer(_within(looked_at(problem), left), None, setup).solution())
 
 
 def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
@@ -197,7 +194,10 @@ def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution
     by_steps = problem.training.steps is not None  # which then decide alone, however fast they are
     single = Trainer(one, None, setup if by_steps else replace(setup, callback=trial)).solution()
     if not trial.ended:
-        return single
+        left = seconds - single.seconds
+        if by_steps or single.status != "stalled" or left < rule.worth * seconds:
+            return single
+        return _better(problem, setup, single, on_cells(_within(problem, left), setup).solution())
     evolves = marches(problem) and not is_affine(problem) and min(trial.residuals) > rule.nothing
     tried = max(_tried(problem, single.seconds, rule), rule.most_of * seconds if evolves else 0.0)
     training = on_cells(_within(problem, tried), setup)
@@ -210,6 +210,15 @@ def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution
         return replace(local, problem=problem, seconds=single.seconds + local.seconds)
     went_on = Trainer(_within(one, left), None, setup, single).solution()
     return replace(went_on, problem=problem, seconds=went_on.seconds + local.seconds)
+
+
+def _better(problem: Problem, setup: Setup, first: Solution, second: Solution) -> Solution:
+    """The better one of two solutions of which one is on cells; interrupted where the second one is."""
+    local, single = (first, second) if is_of_cells(first.network) else (second, first)
+    better = local if _is_better(problem, setup, local, single) else single
+    if second.status == "interrupted":
+        better = replace(better, status=second.status, reason=second.reason)
+    return replace(better, problem=problem, seconds=first.seconds + second.seconds)
 
 
 def _within(problem: Problem, seconds: float) -> Problem:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pdekan.problems.problem import Problem
+from pdekan.training.cell_training import refusal
 from pdekan.training.goal import Goal
 from pdekan.training.ladder import Ladder
 from pdekan.training.optimizer_choice import Method
 from pdekan.training.schedule import Stage
-from pdekan.training.strategy import Regridding, RequestedNetwork, Resampling, Restarts, Strategy
+from pdekan.training.strategy import AfterWaves, Regridding, RequestedNetwork, Resampling, Restarts, Strategy
 
 
 def composed(problem: Problem, schedule: tuple[Stage, ...], goal: Goal, method: Method, starts: int = 1) -> Strategy:
     """The stages of a schedule, one after the other, as the options `resample`, `adapt` and `starts` want them."""
-    strategy: Strategy = Ladder(schedule, goal.target, method, goal.grows, noisy=goal.noisy)
+    ladder = Ladder(schedule, goal.target, method, goal.grows, noisy=goal.noisy)
+    strategy: Strategy = ladder
+    trained = tuple(stage for stage in schedule if not (stage.waves or stage.search))
+    # where cells can be tried, they come after waves
+    if trained and len(trained) < len(schedule) and goal.grows and starts == 1 and refusal(problem) is not None:
+        strategy = AfterWaves(ladder, replace(ladder, stages=trained), goal.target)
     if problem.training.resample:
         strategy = Resampling(strategy)
     if problem.training.adapt:

@@ -99,6 +99,28 @@ class RequestedNetwork(Wrapper):
 
 
 @dataclass(frozen=True)
+class AfterWaves(Wrapper):
+    """Trains networks from random parameters where another strategy stalls with plane waves that miss the target.
+
+    Trained networks have fewer nodes than the waves before them and cannot begin with their function. trained: a strategy that
+    has none but trained ones. target: a relative residual.
+    """
+
+    trained: Strategy
+    target: float
+
+    def next(self, problem: Problem, state: State) -> Stage | Stop:
+        if state.start == 0:
+            decision, best = self.inner.next(problem, state), state.best
+            stalled = isinstance(decision, Stop) and decision.reason is Reason.STALLED
+            if not stalled or best is None or not best.stage.waves or best.relative <= self.target:
+                return decision
+            state = state.restarted(1)
+        decision = self.trained.next(problem, state)
+        return replace(decision, start=1) if isinstance(decision, Stage) else decision
+
+
+@dataclass(frozen=True)
 class Restarts(Wrapper):
     """Trains again from other random numbers, `starts` times in all, while the target is not met."""
 
