@@ -222,7 +222,6 @@ KEEP = {  # what files say beside the physics, each with its reason
         "two circles of interfaces take wide networks: the gradient is off by 6e-5 after a minute",
     ),
     "cylinder_in_field": ({"weights"}, "of two materials whose conductivities differ by a thousand the better one counts most"),
-    "heat_disk": ({"seconds"}, "three coordinates take wide networks: a minute leaves 2e-5"),
 }
 
 
