@@ -13,11 +13,11 @@ from pdekan.fields.jets import Jet, compose
 
 
 def pairing(cotangent: Jet, u: Jet) -> Tensor:
-    """⟨cotangent, u⟩ ``(n,)`` of scalar fields."""
+    """⟨cotangent, u⟩ ``(n,)`` of scalar fields, ``(n, m)`` of components."""
     total = cotangent.value * u.value
     for slope, part in zip(cotangent.derivatives, u.derivatives, strict=True):
         if slope is not None and part is not None:
-            total = total + (slope * part).sum(1)
+            total = total + (slope * part).sum(-1)
     return total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -102,8 +103,14 @@ class SingularTrace:
 
     def rows(self, cotangent: Jet) -> Tensor:
         """The columns of the network, then those of the factors, output by output."""
-        columns = [pairing(cotangent[k], self.functions[j])[:, None] for k, j in self.network.pairs]
+        outputs = itertools.groupby(self.network.pairs, key=lambda pair: pair[0])
+        columns = [self._columns(cotangent[k], [j for _, j in pairs]) for k, pairs in outputs]
         return torch.cat([self.inner.rows(cotangent), *columns], dim=1)
+
+    def _columns(self, cotangent: Jet, chosen: list[int]) -> Tensor:
+        """Those of some functions' factors in one output."""
+        functions = self.functions.each(lambda part: part[:, chosen])
+        return pairing(cotangent.each(lambda part: part[:, None]), functions)
 
 
 def singular_functions(architecture: Mapping[str, Any]) -> list[SingularFunctions]:

@@ -251,7 +251,7 @@ def _powers(orders: list[float], slope: bool, lower: Lower, bent: bool, rule: Co
 
 
 def _is_known(power: Power, powers: Sequence[Power], rule: CornerRule) -> bool:
-    return any(np.allclose(power[:2], one[:2], atol=rule.whole) and power[2:] == one[2:] for one in powers)
+    return any(math.dist(power[:2], one[:2]) < rule.whole and power[2:] == one[2:] for one in powers)
 
 
 def _further(exponent: float, lower: Lower, bent: bool, rule: CornerRule) -> range:
