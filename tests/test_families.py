@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from commands import command
 from scipy.interpolate import BarycentricInterpolator
 
 import pdekan as pk
+from pdekan.errors.estimate import Estimate
 from pdekan.fields.jets import Derivatives
 from pdekan.networks.sparse_interpolation import SparseInterpolation, leja_points, neighbours
 from pdekan.problem_files.loader import ProblemFileError, loads
@@ -135,6 +137,26 @@ def test_one_member_says_nothing_of_the_others(rod: Solution) -> None:
     assert first.estimates() == (None, "there was no time for members along every parameter")
     both = Members(rod.problem, {index: members[index] for index in ((0,), (1,))}, {(0,): {}, (1,): {}})
     assert both.is_spanned
+
+
+def test_a_linear_member_begins_with_the_smallest_network_others_with_the_nearest(rod: Solution) -> None:
+    one = members_of(rod)[0,]
+    sizes = {(0,): 3, (1,): 2, (2,): 2}  # at 0, 1 and -1; the next nodes are -0.58, 0.66, -0.84, 0.87 and 0.31
+    found = Members(rod.problem, {index: replace(one, network=torch.nn.Linear(2, k)) for index, k in sizes.items()})
+    assert found.nearest((3,), smallest=True) is found.solved[2,]
+    assert found.nearest((4,), smallest=True) is found.solved[1,]
+    assert found.nearest((5,)) is found.solved[2,]
+    assert found.nearest((7,)) is found.solved[0,]
+
+
+def test_a_member_that_is_not_estimated_has_an_error_in_proportion_to_its_residual(rod: Solution) -> None:
+    def one(residual: float, error: float | None) -> Solution:
+        estimate = None if error is None else {"u": Estimate(error, error, error, error, "")}
+        return replace(members_of(rod)[0,], relative_residual=residual, estimate=estimate)
+
+    found = Members(rod.problem, {(0,): one(1e-6, 2e-8), (1,): one(1e-7, 5e-9), (2,): one(4e-6, None)})
+    assert found.ratio == pytest.approx(0.05)
+    assert found.own_error == pytest.approx(2e-7)
 
 
 def test_two_members_of_three_do_not_converge() -> None:

@@ -54,12 +54,14 @@ class Members:
         self.surpluses[index] = table.add(one.network, self.network() if self.solved else None, self.at(index))
         self.solved[index] = one
 
-    def nearest(self, index: Index) -> Solution | None:
-        """The member whose node is nearest, relative to the ranges."""
-        nodes = SparseInterpolation((*self.solved, index)).nodes
-        if len(nodes) == 1:
+    def nearest(self, index: Index, smallest: bool = False) -> Solution | None:
+        """The member whose node is nearest, relative to the ranges; smallest: among those with the fewest parameters."""
+        if not self.solved:
             return None
-        return list(self.solved.values())[int(np.argmin(((nodes[:-1] - nodes[-1]) ** 2).sum(1)))]
+        sizes = {one: sum(p.numel() for p in self.solved[one].network.parameters()) for one in self.solved}
+        among = [one for one, size in sizes.items() if not smallest or size == min(sizes.values())]
+        nodes = SparseInterpolation((*among, index)).nodes
+        return self.solved[among[int(np.argmin(((nodes[:-1] - nodes[-1]) ** 2).sum(1)))]]
 
     @property
     def active(self) -> list[Index]:
@@ -83,8 +85,15 @@ class Members:
 
     @property
     def own_error(self) -> float:
-        """The largest estimated error of a member; zero where none is known."""
-        return max((largest(one.estimate) for one in self.solved.values() if one.estimate is not None), default=0.0)
+        """The largest error of a member: its estimate or, where there is none, its residual times `ratio`."""
+        own, ratio = self.solved.values(), self.ratio
+        return max(ratio * one.relative_residual if one.estimate is None else largest(one.estimate) for one in own)
+
+    @property
+    def ratio(self) -> float:
+        """The largest estimated error of a member in proportion to its residual; zero where none is known."""
+        known = [(one.estimate, one.relative_residual) for one in self.solved.values()]
+        return max((largest(own) / residual for own, residual in known if own is not None and residual > 0.0), default=0.0)
 
     def next(self) -> tuple[Index, list[Index]]:
         """The node with the largest surplus, and its neighbours, which are to be solved before it is refined."""

@@ -17,8 +17,10 @@ from pdekan.errors.family_errors import Table
 from pdekan.networks.kan import KAN
 from pdekan.networks.sparse_interpolation import Index
 from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import is_linear
 from pdekan.solutions.solution import Solution
 from pdekan.training.family_members import INTERRUPTED, Members, joined, mean_seconds, members_of
+from pdekan.training.goal import Goal
 from pdekan.training.progress import Callback, Progress
 from pdekan.training.resonance import resonances
 from pdekan.training.setup import Setup
@@ -54,6 +56,7 @@ class FamilyTraining:
         self.earlier = {} if self.resume is None else members_of(self.resume)
         self.clock = self.setup.clock(begun, self.problem.training.seconds)
         self.members, table = Members(self.problem), Table.of(self.problem)
+        self.is_linear = is_linear(self.problem)  # all that is taken over of a network are then its inner functions
         doubts = list(resonances(self.problem)) if self.setup.estimate else []
         with self.clock.running():
             reason = self._solve_all([(0,) * len(self.problem.ranges)], table)
@@ -84,11 +87,24 @@ class FamilyTraining:
         part = replace(part, training=replace(part.training, seconds=max(left, 1e-3)))
         callback = None if self.setup.callback is None else self._shown(self.setup.callback, index)
         estimate = self.setup.estimate and sum(index) <= 2 and max(index) == sum(index)
-        return self.solve(part, None, replace(self.setup, callback=callback, estimate=estimate), self._start(part, index))
+        target = 0.0 if estimate else self._sufficient()
+        setup = replace(self.setup, callback=callback, estimate=estimate, target=target, measure=False)
+        return self.solve(part, None, setup, self._start(part, index))
+
+    def _sufficient(self) -> float:
+        """The residual with which the error of a member is as small as the differences have to be; 0 where it is not known."""
+        ratio = self.members.ratio if self.members.is_spanned else 0.0
+        return min(self._target / ratio, 0.1 * Goal.of(self.problem, None).tolerance) if ratio > 0.0 else 0.0
+
+    @property
+    def _target(self) -> float:
+        """The differences from interpolation at which no further member is needed."""
+        tolerance = self.problem.training.tolerance
+        return self.rule.target if tolerance is None else 0.3 * tolerance
 
     def _start(self, part: Problem, index: Index) -> Solution | None:
         """The nearest member that is solved, as the start of another one; None where its network cannot be taken over."""
-        nearest = self.members.nearest(index)
+        nearest = self.members.nearest(index, smallest=self.is_linear)
         inner = None if nearest is None else inner_network(nearest.network)
         if nearest is None or not isinstance(inner, KAN):
             return None
@@ -98,8 +114,8 @@ class FamilyTraining:
 
     def _reached(self) -> str:
         """Why no further member is needed, or an empty text."""
-        gap, target = self.members.gap, self.problem.training.tolerance or self.rule.target
-        if gap <= (0.3 * target if self.problem.training.tolerance else target):
+        gap = self.members.gap
+        if gap <= self._target:
             return "the differences from interpolation met the tolerance"
         if gap <= self.rule.noise * self.members.own_error:
             return "the differences from interpolation are as small as the errors of the members"

@@ -20,7 +20,8 @@ class Setup:
     rows of cells, see `cells.elimination`. cores: threads that networks of `parallel` parameters and more may use, smaller ones
     use one. Measured on two cores with 848 to 1896 parameters: two threads are 1.6 times as fast as one on an idle machine, and
     1.4 to 1.8 times slower where another process computes; with 138 parameters 1.4 and 3 times. now: what seconds
-    are counted by, see `Clock`.
+    are counted by, see `Clock`. target: the least residual at which training stops, where that of the goal is smaller.
+    measure: whether the errors of one network are measured in the end.
     """
 
     strategy: Strategy | None = None
@@ -34,6 +35,8 @@ class Setup:
     lowered: int = 3
     triangles: Triangles = triangles
     now: Callable[[], float] | None = None
+    target: float = 0.0
+    measure: bool = True
 
     def clock(self, spent: float, seconds: float) -> Clock:
         """A clock of a training that has taken so many seconds and may take others."""

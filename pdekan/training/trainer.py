@@ -17,7 +17,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.sizes import sizes_at
-from pdekan.residuals.terms import terms
+from pdekan.residuals.terms import is_linear, terms
 from pdekan.residuals.validation import Residuals
 from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
@@ -67,6 +67,7 @@ class Trainer:
             went_on = restored(resume, problem)
         trained = problem if went_on is not None and went_on.exact else assumed_noisy(problem)
         goal = Goal.of(trained, given)
+        goal = replace(goal, target=max(goal.target, setup.target))
         if went_on is not None:
             goal = replace(goal, target=went_on.target)
         starts = 1 if given is not None or (resume is not None and went_on is None) else problem.training.starts or 1
@@ -222,7 +223,7 @@ class Trainer:
         stage = replace(schedule[first], index=first, count=len(schedule))
         state = replace(
             state, best=Candidate(network, stage, Residuals()), grading=grading, first=first, extrapolated=extrapolated,
-            steps=resume.iterations, seconds=resume.seconds,
+            affine=is_linear(problem), steps=resume.iterations, seconds=resume.seconds,
         )  # fmt: skip
         return replace(state, best=self._carried_over(stage, state))  # the problem may have changed since
 
@@ -243,7 +244,7 @@ class Trainer:
         if self.setup.interrupted():  # what follows may take as long as many steps
             solution = self._solution(best, state, end, self.context.history.quick_errors(network), {})
             return replace(solution, continuation=plain(self.continuation))
-        errors, reference = result.measured(self.problem, network)
+        errors, reference = result.measured(self.problem, network) if self.setup.measure else ({}, None)
         doubts, deviations = list(ill_posed(self.problem)), dict[str, float]()
         if self.problem.parameters:
             objective = self._objective(best, state)
