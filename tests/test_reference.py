@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import pdekan
 from pdekan.cli import main
 from pdekan.domains.box import Box, box
-from pdekan.domains.quadrature import Array
+from pdekan.domains.quadrature import Array, sobol
 from pdekan.errors.norms import measure
 from pdekan.errors.reference_solutions import FiniteElementReference, richardson_errors
 from pdekan.fem import solver
@@ -181,6 +181,55 @@ def test_errors_against_a_grid_are_those_against_the_formula(tmp_path: Path, gro
     for norm in ("l2", "l2_relative", "h1", "h1_seminorm", "linf"):
         assert getattr(found, norm) == pytest.approx(getattr(known, norm), rel=1e-3)
     assert 0.0 < found.reference_l2 < 1e-5
+
+
+def scattered(path: Path, count: int = 4096, change: Callable[[dict[str, Array]], object] = lambda _: None) -> Path:
+    """sin(2x) exp(y) and its slopes at quasi-random points of the square, known to 1e-8."""
+    x, y = sobol(SQUARE.lower, SQUARE.upper, count, 5).points.T
+    columns = {"x": x, "y": y, "u": np.sin(2.0 * x) * np.exp(y), "u_x": 2.0 * np.cos(2.0 * x) * np.exp(y)}
+    columns["u_y"] = columns["u"]
+    change(columns)
+    with h5py.File(path, "w") as file:
+        file.attrs["scattered"], file.attrs["accuracy"] = True, 1e-8
+        for name, values in columns.items():
+            file[name] = values
+    return path
+
+
+def test_errors_at_scattered_points_are_those_against_the_formula(tmp_path: Path) -> None:
+    problem, network = stated(str(scattered(tmp_path / "points.h5"))), near(1e-3)
+    reference = reference_files.reference_for(problem, network)
+    found, known = measure(problem, network, reference)["u"], measure(stated(None), network)["u"]
+    for norm in ("l2", "l2_relative", "h1_seminorm"):
+        assert getattr(found, norm) == pytest.approx(getattr(known, norm), rel=2e-2)
+    assert found.reference_l2 == pytest.approx(1e-8 * known.l2 / known.l2_relative, rel=2e-2)
+    assert found.points == 4096
+    assert reference is not None
+    assert reference(np.array([[0.1, 0.2]])) == {}  # no values for pictures
+
+
+def test_scattered_points_without_slopes_say_nothing_of_the_seminorm(tmp_path: Path) -> None:
+    problem, network = stated(str(scattered(tmp_path / "points.h5", change=lambda columns: columns.pop("u_y")))), near(1e-3)
+    found = measure(problem, network, reference_files.reference_for(problem, network))["u"]
+    assert found.l2 > 0.0
+    assert math.isnan(found.h1_seminorm)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda columns: columns.update(x=columns["x"][1:]), "one length"),
+        (lambda columns: columns.update(x=2.0 * columns["x"]), r"of 64 points are not in the domain"),
+        (lambda columns: columns.pop("u"), "no dataset of numbers named u"),
+    ],
+)
+def test_scattered_points_that_do_not_serve_are_refused(
+    tmp_path: Path, change: Callable[[dict[str, Array]], object], message: str
+) -> None:
+    problem = stated(str(scattered(tmp_path / "points.h5", 64, change)))
+    with pytest.raises((OutputError, ProblemError), match=message) as raised:
+        reference_files.check_reference(problem)
+    assert "points.h5" in str(raised.value)
 
 
 @pytest.mark.parametrize("count", [12, 24, 48])

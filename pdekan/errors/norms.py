@@ -82,11 +82,13 @@ def measure(
 
     Up to three dimensions the composite Gauss rule is refined until halving its cells changes no norm by 5e-4 of itself;
     above, at least 10⁵ scrambled Sobol points in 16 independent replicates are used. Networks on cells have Gauss
-    points in each. seconds: no finer rule is begun that would take longer.
+    points in each; a reference that is known at points, these. seconds: no finer rule is begun that would take longer.
     """
     domain, began = problem.domain, time.perf_counter()
     if not measured_unknowns(problem, reference):
         return {}
+    if reference is not None and reference.rule is not None:
+        return measure_on_rule(problem, network, reference.rule, reference)
     if domain.dimension > TENSOR_DIMENSIONS:
         rules = (domain.interior(0, 0, SOBOL_POINTS // REPLICATES, 7919 + k) for k in range(REPLICATES))
         replicates = [_sums(problem, network, rule, reference) for rule in rules]

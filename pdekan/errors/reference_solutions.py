@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from pdekan.domains.quadrature import Array
+from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.problems.problem import Problem
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ ReferenceValues = Mapping[str, tuple[Array, Array]]  # by unknown: values (n,) a
 
 
 class ReferenceSolution(Protocol):
-    """A known solution. estimate: its own errors in L2 and in the H1 seminorm by unknown, nan where not known."""
+    """A known solution. estimate: its own errors in L2 and in the H1 seminorm by unknown, nan where not known. rule: of the
+    points where alone it is known, None where it is known everywhere.
+    """
 
     @property
     def name(self) -> str:
@@ -32,6 +34,9 @@ class ReferenceSolution(Protocol):
 
     @property
     def estimate(self) -> Mapping[str, tuple[float, float]]: ...
+
+    @property
+    def rule(self) -> Quadrature | None: ...
 
     def __call__(self, points: Array) -> ReferenceValues:
         """Values ``(n,)`` and gradients ``(n, d)`` of each unknown at points ``(n, d)`` in the domain."""
@@ -44,6 +49,7 @@ class FiniteElementReference:
     unknowns: tuple[str, ...]
     solution: FiniteElementFunction
     estimate: Mapping[str, tuple[float, float]]
+    rule: ClassVar[None] = None
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Users' files of fields on tensor grids: HDF5, or netCDF 4, with a dataset for each coordinate and each field."""
+"""Users' files of fields on tensor grids or at points: HDF5, or netCDF 4, with a dataset for each coordinate and field."""
 
 from __future__ import annotations
 
@@ -30,6 +30,35 @@ def read_grid(path: Path, coordinates: Sequence[str], fields: Sequence[str]) -> 
             if array.shape != shape:
                 raise OutputError(f"{name} has shape {array.shape}; the axes {', '.join(coordinates)} make it {shape}")
     return axes, values
+
+
+def holds_points(path: Path) -> bool:
+    """Whether a file has the attribute `scattered`: its fields then are values at points, and not on a grid."""
+    with opened(path, "/") as root:
+        return bool(root.attrs.get("scattered", False))
+
+
+def read_points(
+    path: Path, coordinates: Sequence[str], fields: Sequence[str]
+) -> tuple[Array, dict[str, tuple[Array, Array]], float]:
+    """Points ``(n, d)``, by field its values ``(n,)`` and slopes ``(n, d)``, and the relative accuracy that the file states.
+
+    The slopes of u are u_x, u_y, …, nan where there are none; the accuracy is nan where it is not stated. Raises OutputError
+    for datasets that are missing, of another length or not finite.
+    """
+    with opened(path, "/") as root:
+        columns = [_array(root, name) for name in coordinates]
+        found = {}
+        for name in fields:
+            slopes = [
+                _array(root, f"{name}_{x}") if f"{name}_{x}" in root else np.full(len(columns[0]), np.nan) for x in coordinates
+            ]
+            found[name] = (_array(root, name), np.stack(slopes, 1))
+        accuracy = float(root.attrs.get("accuracy", np.nan))
+    lengths = {len(column) for column in columns} | {len(u) for u, _ in found.values()}
+    if len(lengths) > 1 or any(column.ndim != 1 for column in columns):
+        raise OutputError(f"{path}: the datasets of scattered points need one length, and have {sorted(lengths)}")
+    return np.stack(columns, axis=1), found, accuracy
 
 
 def _array(group: h5py.Group, name: str) -> Array:

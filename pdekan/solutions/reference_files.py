@@ -1,4 +1,4 @@
-"""The reference that a problem names: finite elements, the file of a run, or a tensor grid of values."""
+"""The reference that a problem names: finite elements, the file of a run, a tensor grid of values, or values at points."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 
 from pdekan.domains.base import Domain
-from pdekan.domains.quadrature import Array
+from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.errors.norms import measure_on_rule
 from pdekan.errors.reference_solutions import SUFFICIENT_ACCURACY, ReferenceSolution, ReferenceValues, finite_element_references
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
-from pdekan.output.grid_file import read_grid
+from pdekan.output.grid_file import holds_points, read_grid, read_points
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import ELEMENTS, Problem
 from pdekan.solutions.solution import Solution, load_solution
@@ -38,6 +38,7 @@ class RunReference:
 
     name: str
     solution: Solution
+    rule: ClassVar[None] = None
 
     @property
     def estimate(self) -> Mapping[str, tuple[float, float]]:
@@ -61,9 +62,27 @@ class GridReference:
     name: str
     splines: Mapping[str, NdBSpline]
     estimate: Mapping[str, tuple[float, float]]
+    rule: ClassVar[None] = None
 
     def __call__(self, points: Array) -> ReferenceValues:
         return {name: _evaluated(spline, points) for name, spline in self.splines.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class PointsReference:
+    """Values and gradients at quasi-random points, of which errors are means; nothing is known between them."""
+
+    name: str
+    rule: Quadrature
+    fields: ReferenceValues
+    estimate: Mapping[str, tuple[float, float]]
+
+    def __call__(self, points: Array) -> ReferenceValues:
+        """At some of its points; at others no unknown has a value."""
+        from scipy.spatial import cKDTree  # a tenth of a second, which most commands do not need
+
+        distance, at = cKDTree(self.rule.points).query(points)
+        return {name: (u[at], slopes[at]) for name, (u, slopes) in self.fields.items()} if not distance.any() else {}
 
 
 def reference_for(problem: Problem, network: Network) -> ReferenceSolution | None:
@@ -123,11 +142,27 @@ def _from_file(problem: Problem, path: Path) -> ReferenceSolution:
                 f"the problem seeks {', '.join(unknowns)} of {', '.join(coordinates)}"
             )
         return RunReference(f"the run {path.parent.name}", solution)
+    if holds_points(path):
+        return _at_points(path, problem)
     axes, fields = read_grid(path, problem.domain.coordinates, problem.unknowns)
     _check_covers(path, axes, problem.domain)
     splines = {name: _interpolant(axes, values) for name, values in fields.items()}
     estimate = {name: _estimate(axes, values, splines[name]) for name, values in fields.items()}
     return GridReference(f"the grid of {path.name}", splines, estimate)
+
+
+def _at_points(path: Path, problem: Problem) -> PointsReference:
+    domain = problem.domain
+    points, fields, accuracy = read_points(path, domain.coordinates, problem.unknowns)
+    outside = ~domain.contains(points)
+    if outside.any():
+        raise ProblemError(
+            f"{path}: {outside.sum()} of {len(points)} points are not in the domain, the first {points[outside][0]}"
+        )
+    rule = Quadrature(points, np.full(len(points), domain.measure / len(points)))
+    sizes = {name: (rule.weights @ u**2, rule.weights @ (slopes**2).sum(1)) for name, (u, slopes) in fields.items()}
+    estimate = {name: (accuracy * math.sqrt(size), accuracy * math.sqrt(slope)) for name, (size, slope) in sizes.items()}
+    return PointsReference(f"the {len(points)} points of {path.name}", rule, fields, estimate)
 
 
 def _check_covers(path: Path, axes: Sequence[Array], domain: Domain) -> None:
