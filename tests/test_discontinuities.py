@@ -93,7 +93,7 @@ def test_python_formulas_moving_jumps_and_solids() -> None:
         pk.solve(square)
     moving = plate("where(x < 0.5 + 0.1*t, 1, 2)", "dt(u) - div(k*grad(u))", time="t = [0.0, 3.0]")
     (equation_in_time,) = moving.equations
-    points = coefficient_jumps(moving, equation_in_time).numpy()
+    points = coefficient_jumps(moving, equation_in_time).points.numpy()
     np.testing.assert_allclose(points[:, 0], 0.5 + 0.1 * points[:, 2], atol=1e-8)
     solid = Problem(
         pk.box(x=(-1, 1), y=(-1, 1), z=(-1, 1)),

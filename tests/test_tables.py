@@ -21,7 +21,9 @@ from pdekan.fields.multi_indices import Higher, indices
 from pdekan.fields.operators import div, grad
 from pdekan.problem_files.loader import ProblemFileError, json_schema, load_problem
 from pdekan.problems.conditions import dirichlet
+from pdekan.problems.discontinuities import coefficient_jumps
 from pdekan.problems.formulas import ProblemError
+from pdekan.problems.jump_surfaces import surfaces
 from pdekan.problems.problem import Problem
 from pdekan.problems.tables import Table
 from pdekan.training.solver import solve
@@ -287,6 +289,18 @@ def test_jumps_of_a_constant_table_under_a_derivative_have_to_be_declared(tmp_pa
     path = written(tmp_path, 'file = "k.h5", interpolation = "constant"', x=XS, y=XS, k=np.eye(11))
     with pytest.raises(ProblemError, match="where no interface is declared"):
         solve(load_problem(path))
+
+
+def test_a_constant_table_jumps_where_its_cells_end(tmp_path: Path) -> None:
+    """With jumps at most edges of its cells, lines along which they are found lie in planes through many of them."""
+    axis = np.linspace(0.0, 1.0, 11)
+    k = np.random.default_rng(0).integers(1, 4, (11, 11)).astype(float)
+    problem = load_problem(written(tmp_path, 'file = "k.h5", interpolation = "constant"', x=axis, y=axis, k=k))
+    found = [one for one in surfaces(problem.domain, coefficient_jumps(problem, problem.equations[0])) if one.axis]
+    assert len(found) > 15  # of twenty; the others have few points
+    for one in found:
+        value = float(one.words.partition(" = ")[2])
+        assert abs(10.0 * value - round(10.0 * value - 0.5) - 0.5) < 1e-5
 
 
 # Solutions

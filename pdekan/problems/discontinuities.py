@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.problems.formulas import EXACT, Field, ProblemError, RightHandSide
-from pdekan.problems.jump_surfaces import Surface, at, declaration, surfaces
+from pdekan.problems.jump_surfaces import Jumps, Surface, at, declaration, surfaces
 from pdekan.problems.narrow_regions import NARROW, Differences, Region, narrow_regions
 from pdekan.problems.problem import Equation, Problem
 
@@ -63,22 +63,22 @@ class _Watching(Frame):
         self.compared.append(difference)
 
 
-def coefficient_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Tensor:
-    """Points ``(n, d)`` away from interfaces at which what an equation differentiates jumps, whatever the unknowns are."""
+def coefficient_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Jumps:
+    """Points away from interfaces at which what an equation differentiates jumps, whatever the unknowns are."""
     return _same_for_both(problem, lambda trial: _differentiated(problem, equation.operator, trial), look)
 
 
-def data_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Tensor:
-    """Points ``(n, d)`` away from interfaces at which an equation's source, or its operator at smooth unknowns, jumps."""
+def data_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Jumps:
+    """Points away from interfaces at which an equation's source, or its operator at smooth unknowns, jumps."""
     return _same_for_both(problem, lambda trial: _residual(problem, equation, trial), look)
 
 
-def data_singularities(problem: Problem, equation: Equation, look: Look = Look()) -> Tensor:
-    """Points ``(n, d)`` as those of `data_jumps`, and those at which values have no limit."""
+def data_singularities(problem: Problem, equation: Equation, look: Look = Look()) -> Jumps:
+    """Points as those of `data_jumps`, and those at which values have no limit."""
     return _same_for_both(problem, lambda trial: _residual(problem, equation, trial, True), replace(look, unbounded=True))
 
 
-def _same_for_both(problem: Problem, values: Callable[[float], Values], look: Look) -> Tensor:
+def _same_for_both(problem: Problem, values: Callable[[float], Values], look: Look) -> Jumps:
     """The jumps that two trial functions have in common: others are jumps of functions of the unknowns."""
     for sizes in TRIALS if problem.domain.dimension <= look.most else ():
         try:
@@ -88,23 +88,23 @@ def _same_for_both(problem: Problem, values: Callable[[float], Values], look: Lo
             continue
         if not len(second):
             return second
-        size = first.new_tensor(problem.domain.upper) - first.new_tensor(problem.domain.lower)
-        apart = torch.cdist(first / size, second / size).min(dim=1).values
+        size = first.points.new_tensor(problem.domain.upper) - first.points.new_tensor(problem.domain.lower)
+        apart = torch.cdist(first.points / size, second.points / size).min(dim=1).values
         return _undeclared(problem, first[apart < look.near], look)
-    return torch.empty(0, problem.domain.dimension, dtype=torch.float64)
+    return Jumps(torch.empty(0, problem.domain.dimension, dtype=torch.float64), torch.empty(0, dtype=torch.int64))
 
 
 class _NotFiniteError(ProblemError):
     """A formula that has no finite value at a trial function."""
 
 
-def _undeclared(problem: Problem, points: Tensor, look: Look) -> Tensor:
+def _undeclared(problem: Problem, jumps: Jumps, look: Look) -> Jumps:
     """The points that lie on no declared interface."""
     for shape in problem.interfaces.values():
-        if len(points):
-            apart = torch.as_tensor(shape.distance(points.numpy())).abs()
-            points = points[apart > look.near * problem.domain.size]
-    return points
+        if len(jumps):
+            apart = torch.as_tensor(shape.distance(jumps.points.numpy())).abs()
+            jumps = jumps[apart > look.near * problem.domain.size]
+    return jumps
 
 
 def _environment(problem: Problem, points: Tensor, frame: Frame, trial: float) -> dict[str, Any]:
@@ -164,10 +164,10 @@ def _middle(problem: Problem) -> Tensor:
 
 
 @torch.no_grad()
-def _jumps(problem: Problem, values: Values, look: Look) -> Tensor:
-    """Points ``(n, d)`` at which values jump along lines parallel to the axes."""
+def _jumps(problem: Problem, values: Values, look: Look) -> Jumps:
+    """Points at which values jump along lines parallel to the axes."""
     found = [_jumps_along(problem, k, values, look) for k in range(problem.domain.dimension)]
-    return torch.cat(found)
+    return Jumps(torch.cat(found), torch.repeat_interleave(torch.tensor([len(points) for points in found])))
 
 
 def _jumps_along(problem: Problem, k: int, values: Values, look: Look) -> Tensor:
@@ -314,9 +314,9 @@ def refuse_undeclared(problem: Problem) -> None:
                 f"{at(problem.domain, region.point)}, which no point of training would see; make it wider, or state what its "
                 "integral does as the jump of the flux across an interface, or as a condition"
             )
-        points = coefficient_jumps(problem, equation)
-        if len(points):
-            found = list(surfaces(problem.domain, points))[:SHOWN]
+        jumps = coefficient_jumps(problem, equation)
+        if len(jumps):
+            found = list(surfaces(problem.domain, jumps))[:SHOWN]
             raise ProblemError(
                 f"what {_shown(equation.operator)} differentiates jumps at {'; '.join(one.words for one in found)}, where no "
                 "interface is declared: the equation would hold on either side, and the flux would not be continuous. Declare "
@@ -328,9 +328,9 @@ def warnings_of_jumps(problem: Problem) -> list[str]:
     """Sentences on sources, and coefficients outside of derivatives, that jump at no interface."""
     sentences = []
     for k, equation in enumerate(problem.equations):
-        points = data_jumps(problem, equation)
-        if len(points) and not len(coefficient_jumps(problem, equation)):
-            found = list(surfaces(problem.domain, points))[:SHOWN]
+        jumps = data_jumps(problem, equation)
+        if len(jumps) and not len(coefficient_jumps(problem, equation)):
+            found = list(surfaces(problem.domain, jumps))[:SHOWN]
             which = f"equation {k + 1}" if len(problem.equations) > 1 else "the equation"
             sentences.append(
                 f"the source or a coefficient of {which} jumps at {'; '.join(one.words for one in found)}: errors fall slowly "

@@ -31,16 +31,33 @@ class Surface:
     points: Tensor | None = field(default=None, compare=False)
 
 
-def surfaces(domain: Domain, points: Tensor) -> Iterator[Surface]:
-    """The surfaces through points ``(n, d)``, those with most points first."""
+@dataclass(frozen=True)
+class Jumps:
+    """Points ``(n, d)`` at which values jump along lines parallel to axes, and the numbers ``(n,)`` of these axes.
+
+    A plane is across the lines along which it is found: that points of one line are in a plane with it says nothing.
+    """
+
+    points: Tensor
+    along: Tensor
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, rows: Tensor) -> Jumps:
+        return Jumps(self.points[rows], self.along[rows])
+
+
+def surfaces(domain: Domain, jumps: Jumps) -> Iterator[Surface]:
+    """The surfaces through points, those with most points first."""
     generator = torch.Generator().manual_seed(0)
-    while len(points):
-        on, surface = max((*_planes(domain, points), *_spheres(domain, points, generator)), key=lambda one: int(one[0].sum()))
-        if int(on.sum()) < min(len(points), domain.dimension + 3) and domain.dimension > 1:
-            yield Surface(f"near {at(domain, points[0])}")
+    while len(jumps):
+        on, surface = max((*_planes(domain, jumps), *_spheres(domain, jumps, generator)), key=lambda one: int(one[0].sum()))
+        if int(on.sum()) < min(len(jumps), domain.dimension + 3) and domain.dimension > 1:
+            yield Surface(f"near {at(domain, jumps.points[0])}")
             return
-        yield replace(surface, points=points[on])
-        points = points[~on]
+        yield replace(surface, points=jumps.points[on])
+        jumps = jumps[~on]
 
 
 def at(domain: Domain, point: Tensor) -> str:
@@ -48,11 +65,12 @@ def at(domain: Domain, point: Tensor) -> str:
     return ", ".join(f"{name} = {value:.6g}" for name, value in zip(domain.coordinates, point.tolist(), strict=True))
 
 
-def _planes(domain: Domain, points: Tensor) -> Iterator[tuple[Tensor, Surface]]:
-    """Planes across an axis through the first point."""
-    for k, name in enumerate(domain.coordinates):
-        value = float(points[:, k].median())
-        on = (points[:, k] - value).abs() <= ON * domain.size
+def _planes(domain: Domain, jumps: Jumps) -> Iterator[tuple[Tensor, Surface]]:
+    """For each axis a plane across it, through the middle one of the points found along it."""
+    for k in sorted({*jumps.along.tolist()}):
+        name, found = domain.coordinates[k], jumps.along == k
+        value = float(jumps.points[found, k].median())
+        on = found & ((jumps.points[:, k] - value).abs() <= ON * domain.size)
         ends = list(zip(domain.coordinates, domain.lower, domain.upper, strict=True))
         ends[k] = (name, domain.lower[k], value)
         sides = ", ".join(f"{one} = [{_number(a)}, {_number(b)}]" for one, a, b in ends)
@@ -66,10 +84,10 @@ def _number(value: float) -> str:
     return repr(short if abs(short - value) <= ROUND * max(1.0, abs(value)) else float(f"{value:.10g}"))
 
 
-def _spheres(domain: Domain, points: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, Surface]]:
+def _spheres(domain: Domain, jumps: Jumps, generator: torch.Generator) -> Iterator[tuple[Tensor, Surface]]:
     """Spheres, or circles, through random points: a |x|² + b·x + c = 0; planes, where a = 0."""
     space = [k for k, name in enumerate(domain.coordinates) if name != TIME]
-    m = len(space)
+    m, points = len(space), jumps.points
     if m < 2 or len(points) < m + 2:
         return
     middle = 0.5 * (points.new_tensor(domain.lower) + points.new_tensor(domain.upper))[space]
@@ -80,6 +98,8 @@ def _spheres(domain: Domain, points: Tensor, generator: torch.Generator) -> Iter
         form = torch.linalg.svd(rows[chosen], full_matrices=True)[2][-1]
         slope = (2.0 * form[0] * x + form[1:-1]).norm(dim=1).clamp_min(1e-300)
         on = (rows @ form).abs() <= ON * slope
+        if abs(float(form[0])) < ON:
+            on &= torch.zeros(domain.dimension).index_copy(0, torch.tensor(space), form[1:-1].abs().float())[jumps.along] > ON
         if int(on.sum()) > m + 1:
             yield on, _sphere(domain, form / form[1:-1].norm().clamp_min(form[0].abs()), middle, space)
 
