@@ -108,6 +108,12 @@ class Arc(ABC):
         """First and last point ``(2, 2)``."""
         return self.at(np.array(self.span))
 
+    @property
+    def box(self) -> Array:
+        """Lower and upper corner ``(2, 2)`` of the box around the arc."""
+        points = self.at([*self.span, *self.turns(0), *self.turns(1)])
+        return np.stack([points.min(axis=0), points.max(axis=0)])
+
     def normal(self, t: ArrayLike) -> Array:
         """Outward unit normals ``(n, 2)``, on the right of the arc."""
         first, last = self.span

@@ -77,26 +77,43 @@ class Combination(Planar):
 
     def _outline(self) -> list[Arc]:
         arcs = [replace(arc, name=f"part{k + 1}.{arc.name}") for k, part in enumerate(self.parts) for arc in part.arcs]
-        same = SAME * max(part.size for part in self.parts)
-        kept = [piece for k in range(len(arcs)) for piece in self._kept(arcs[k], arcs[:k], arcs[k + 1 :], same)]
+        size = max(part.size for part in self.parts)
+        boxes, around = np.stack([arc.box for arc in arcs]), np.array([(part.lower, part.upper) for part in self.parts])
+        kept: list[Arc] = []
+        for k, arc in enumerate(arcs):
+            near, reached = (_meet(boxes[k], others, CLOSED * size) for others in (boxes, around))
+            if reached.all() or self.kind != "intersection":
+                before, after = (
+                    [arcs[j] for j in np.flatnonzero(near) if low <= j < high] for low, high in ((0, k), (k + 1, len(arcs)))
+                )
+                kept += self._kept(arc, before, after, reached, SAME * size)
         if not kept:
             raise DomainError(f"the {self.kind} of {len(self.parts)} parts is empty; check their places and sizes")
         return kept
 
-    def _kept(self, arc: Arc, before: Sequence[Arc], after: Sequence[Arc], same: float) -> Iterator[Arc]:
-        """The pieces of an arc that bound the combination, with it on the left, and do not lie on an arc before."""
+    def _kept(self, arc: Arc, before: Sequence[Arc], after: Sequence[Arc], reached: Sides, same: float) -> Iterator[Arc]:
+        """The pieces of an arc that bound the combination, with it on the left, and do not lie on an arc before.
+
+        before, after: arcs that it may meet; reached: the parts that it may meet.
+        """
         at = cuts(arc, [*before, *after], same)
         middles = 0.5 * (at[1:] + at[:-1])
         points, normals = arc.at(middles), arc.normal(middles)
-        sides = [part.sides(points, normals) for part in self.parts]
+        none = np.zeros(len(points), dtype=bool)
+        sides = [part.sides(points, normals) if near else (none, none) for part, near in zip(self.parts, reached, strict=True)]
         front, behind = (OPERATIONS[self.kind](states) for states in zip(*sides, strict=True))
-        taken = np.any([np.zeros(len(points), dtype=bool), *(other.distance(points) < same for other in before)], axis=0)
+        taken = np.any([none, *(other.distance(points) < same for other in before)], axis=0)
         turn = np.where(taken, 0, behind.astype(int) - front.astype(int))
         for way, group in groupby(range(len(turn)), key=lambda k: int(turn[k])):
             run = list(group)
             ends = float(at[run[0]]), float(at[run[-1] + 1])
             if way != 0:
                 yield arc.trimmed(*ends) if way > 0 else arc.trimmed(*reversed(ends))
+
+
+def _meet(box: Array, others: Array, reach: float) -> Sides:
+    """Which boxes ``(n, 2, 2)``, lower corners first, are at most `reach` away from another along both axes."""
+    return np.asarray((np.maximum(box[0], others[:, 0]) - np.minimum(box[1], others[:, 1]) <= reach).all(axis=1))
 
 
 def cuts(arc: Arc, others: Sequence[Arc], same: float) -> Array:

@@ -41,9 +41,9 @@ class Planar(Domain):
     def __post_init__(self) -> None:
         space(self.coordinates, 2)
         object.__setattr__(self, "arcs", tuple(self._outline()))
-        extremes = np.concatenate([arc.at([*arc.span, *arc.turns(0), *arc.turns(1)]) for arc in self.arcs])
-        object.__setattr__(self, "lower", tuple(extremes.min(axis=0).tolist()))
-        object.__setattr__(self, "upper", tuple(extremes.max(axis=0).tolist()))
+        boxes = np.stack([arc.box for arc in self.arcs])
+        object.__setattr__(self, "lower", tuple(boxes[:, 0].min(axis=0).tolist()))
+        object.__setattr__(self, "upper", tuple(boxes[:, 1].max(axis=0).tolist()))
 
     @abstractmethod
     def _outline(self) -> Iterable[Arc]:
