@@ -50,6 +50,8 @@ def test_exponent_of_a_sum_of_powers(order: float) -> None:
 def test_smooth_functions_have_no_exponent() -> None:
     assert exponent(lambda t: np.exp(3.0 * t) + 1.0, 1.0) is None
     assert exponent(lambda t: np.zeros_like(t), 1.0) is None
+    assert exponent(lambda t: np.exp(-740.0 + 20.0 * t), 1.0) is None  # smaller than all normal numbers
+    assert exponent(lambda t: np.exp(-1000.0 * (1.0 - 20.0 * t) ** 2), 1.0) is None  # some are
 
 
 def test_logarithms_are_no_powers() -> None:

@@ -18,7 +18,8 @@ from pdekan.domains.quadrature import Array
 class PowerLawRule:
     """How a function is looked at. reaches: shares of the length that is named; the first counts on which the function has the
     form. decades: that the points span; points: on each length. smooth, singular: how many c_j and d_j. agreed: the relative
-    residual of such a form. exponents: the smallest and the largest μ. whole: nearer to an integer, μ is none.
+    residual of such a form. exponents: the smallest and the largest μ. whole: nearer to an integer, μ is none. zero: no value is larger than this where
+    there is nothing but underflow; spread: the least value that counts, relative to the largest.
     """
 
     reaches: tuple[float, ...] = (3e-2, 3e-3, 3e-4)
@@ -29,6 +30,8 @@ class PowerLawRule:
     agreed: float = 1e-8
     exponents: tuple[float, float] = (-1.95, 3.0)
     whole: float = 0.02
+    zero: float = 1e-290
+    spread: float = 1e-100
 
 
 RULE = PowerLawRule()
@@ -47,9 +50,10 @@ def exponent(values: Callable[[Array], Array], reach: float, least: float = 0.0,
         t = np.logspace(-rule.decades, 0.0, rule.points)
         f = values(reach * share * t)
         size = np.abs(f) + float(np.median(np.abs(f)))
-        if not np.isfinite(f).all() or not size.max() > least:
+        largest = float(size.max())
+        if not np.isfinite(f).all() or not largest > max(least, rule.zero):
             return None
-        size = size + least
+        f, size = f / largest, np.maximum((size + least) / largest, rule.spread)
         fit = _Fit(t, f / size, 1.0 / size, rule)
         if fit.polynomial() <= rule.agreed:
             return None
