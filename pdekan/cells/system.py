@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pdekan.cells.elimination import Front, Memory, solve
+from pdekan.cells.means import chained, integrals
 from pdekan.cells.rows import CellRows, cell_rows
 from pdekan.cells.traces import traces, values_count
 from pdekan.domains.cell_rules import on_boxes, reference_rule
@@ -90,7 +91,11 @@ def solved(
         None if axis == LEAF else (node + 1, int(partition.upper_child[node]))
         for node, axis in enumerate(partition.axis.tolist())
     ]
-    found = solve(children, fronts, [*cell_sizes, *face_sizes], check_time, memory)
+    means = integrals(problem, mesh.geometry, groups, mesh.degrees, network)
+    order = [(cell, int(partition.leaves[cell])) for cell in np.argsort(partition.leaves).tolist()]
+    fronts = chained(fronts, order, means, len(cell_sizes) + len(face_sizes))
+    sums = [1] * (len(means) * partition.count)
+    found = solve(children, fronts, [*cell_sizes, *face_sizes, *sums], check_time, memory)
     solution = CellNetwork(partition, mesh.degrees, unknowns, (mesh.geometry.low, mesh.geometry.high)).to(device)
     solution.coefficients.copy_(torch.cat([found.values[cell] for cell in range(partition.count)]))
     lead = torch.ones(partition.count, dtype=torch.float64)

@@ -22,6 +22,7 @@ from pdekan.domains.planar import Planar
 from pdekan.domains.shapes import Polygon
 from pdekan.errors import norms
 from pdekan.errors.norms import Errors
+from pdekan.fields.jets import TIME
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
@@ -108,7 +109,7 @@ def refusal(problem: Problem) -> str | None:
         ("enrichments", problem.enrichments),
         ("interfaces", problem.interfaces),
         ("exact conditions", any(one.is_exact for one in problem.conditions)),
-        ("mean conditions", any(one.is_mean for one in requirements)),
+        ("means over all of time", TIME in domain.coordinates and any(one.is_mean for one in requirements)),
         ("conditions inside", any(one.at for one in problem.conditions)),
         ("slabs of time", problem.training.slabs > 1),
         ("graded coordinates", problem.training.adapt),

@@ -18,8 +18,8 @@ from pdekan.domains.quadrature import Array
 class PowerLawRule:
     """How a function is looked at. reaches: shares of the length that is named; the first counts on which the function has the
     form. decades: that the points span; points: on each length. smooth, singular: how many c_j and d_j. agreed: the relative
-    residual of such a form. exponents: the smallest and the largest μ. whole: nearer to an integer, μ is none. zero: no value is larger than this where
-    there is nothing but underflow; spread: the least value that counts, relative to the largest.
+    residual of such a form. exponents: the smallest and the largest μ. whole: nearer to an integer, μ is none. zero: where no
+    value is larger there is nothing but underflow; spread: the least value that counts, relative to the largest.
     """
 
     reaches: tuple[float, ...] = (3e-2, 3e-3, 3e-4)
