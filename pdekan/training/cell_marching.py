@@ -58,9 +58,10 @@ class MarchRule:
 
     first: the relative indicator wanted of the first march; then a `lowered` part of what was reached, or at most `least` of it
     where there is no time for more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of the first
-    march, and of the others where memory is enough for twice the cells of the last one. cells: along every axis at first.
-    slabs: of which the first has the length. shortest: of all of time, relative to the indicator wanted. wide: bytes for each
-    square of a cell's unknowns and traces.
+    march, and of the others where memory is enough for twice the cells of the last one. planned: of the seconds left, those
+    that slabs may take together for more cells or shorter slabs. cells: along every axis at first. slabs: of which the first
+    has the length. shortest: of all of time, relative to the indicator wanted. wide: bytes for each square of a cell's unknowns
+    and traces.
     """
 
     first: float = 0.3
@@ -68,6 +69,7 @@ class MarchRule:
     least: float = 0.6
     growth: float = 0.6
     degrees: tuple[int, int] = (6, 8)
+    planned: float = 0.85
     cells: int = 4
     slabs: int = 8
     shortest: float = 0.01
@@ -76,13 +78,30 @@ class MarchRule:
 
 @dataclass(frozen=True, eq=False)
 class March:
-    """Slabs from the start as far as they go. reason: TOLERANCE where that is the end."""
+    """Slabs from the start as far as they go. times: seconds after each of them. reason: TOLERANCE where that is the end."""
 
     slabs: tuple[CellSlab, ...]
+    times: tuple[float, ...]
     reason: Reason
     column: int
     wanted: float
-    seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Those for all slabs."""
+        return max(self.times, default=0.0)
+
+    @property
+    def breaks(self) -> list[float]:
+        """The ends of all slabs but the last one, which goes on beyond its end."""
+        return [one.problem.domain.upper[self.column] for one in self.slabs[:-1]]
+
+    def share(self, start: float, end: float) -> float:
+        """Of the seconds from a time on, what this march took up to another."""
+        first = self.slabs[0].problem.domain.lower[self.column]
+        last = self.slabs[-1].problem.domain.upper[self.column]
+        a, b = np.interp((start, end), (first, *self.breaks, last), (0.0, *self.times))
+        return float((b - a) / max(self.seconds - a, 1e-300))
 
     @property
     def relative(self) -> float:
@@ -96,9 +115,8 @@ class March:
 
     @property
     def network(self) -> Network:
-        """The function of all slabs; the last one goes on beyond its end."""
-        ends = [one.problem.domain.upper[self.column] for one in self.slabs]
-        return PiecewiseInTime([one.network for one in self.slabs], ends[:-1], self.column)
+        """The function of all slabs."""
+        return PiecewiseInTime([one.network for one in self.slabs], self.breaks, self.column)
 
     def residuals(self, device: torch.device) -> Residuals:
         """Root mean squares over all slabs; the relative one is the largest."""
@@ -194,15 +212,11 @@ class CellMarching:
     def _marched(self, wanted: float) -> March:
         """Slabs with an indicator, as far as there is time."""
         domain, k, began = self.problem.domain, self.column, self.clock.spent
-        start, end = domain.lower[k], domain.upper[k]
-        solver, partition = self._solver(wanted, end - start), self._coarsest()
+        position, end = domain.lower[k], domain.upper[k]
+        solver, before, reason = self._solver(wanted, end - position), None, Reason.TOLERANCE
         slabs: list[CellSlab] = []
-        position, length, before = start, (end - start) / self.rule.slabs, None
-        if self.marches:
-            first = self.marches[-1].slabs[0]
-            length, partition = first.problem.domain.upper[k] - start, first.mesh.partition
-        size = self.marches[-1].size / math.sqrt(end - start) if self.marches else 0.0
-        accuracy, reason = Accuracy(wanted, size), Reason.TOLERANCE
+        times: list[float] = []
+        length, partition, accuracy = self._first(wanted, end - position)
         while position < end:
             upper = position + (end - position) / max(1, math.ceil((end - position) / length - 0.1))
             begun = solver.begun(position, upper, before, partition, accuracy)
@@ -210,7 +224,8 @@ class CellMarching:
                 length = 0.5 * (upper - position)
                 continue
             try:
-                one, taken = solver.solved(position, upper, before, begun, accuracy)
+                seconds = self._seconds_for(position, upper)
+                one, taken = solver.solved((position, upper), before, begun, accuracy, seconds)
             except StepEndedError as ended:
                 reason = ended.reason
                 break
@@ -222,15 +237,29 @@ class CellMarching:
             if not math.isfinite(one.error):
                 reason = Reason.DIVERGED
                 break
-            slabs.append(one)
+            slabs, times = [*slabs, one], [*times, self.clock.spent - began]
             LOG.info("up to %g: %d cells, indicator %.1e", upper, one.mesh.partition.count, one.found.relative)
             partition, before, position = solver.next_partition(one, accuracy), one, upper
-            if not self._shown(March(tuple(slabs), Reason.INTERRUPTED, k, wanted, self.clock.spent - began)):
+            if not self._shown(March(tuple(slabs), tuple(times), Reason.INTERRUPTED, k, wanted)):
                 reason = Reason.INTERRUPTED
                 break
         if not slabs:
-            slabs.append(self._whole(solver))
-        return March(tuple(slabs), reason, k, wanted, self.clock.spent - began)
+            slabs, times = [self._whole(solver)], [self.clock.spent - began]
+        return March(tuple(slabs), tuple(times), reason, k, wanted)
+
+    def _first(self, wanted: float, whole: float) -> tuple[float, Partition, Accuracy]:
+        """Length and cells of the first slab, those of the last march, and the accuracy of all."""
+        if not self.marches:
+            return whole / self.rule.slabs, self._coarsest(), Accuracy(wanted, 0.0)
+        last, domain = self.marches[-1], self.marches[-1].slabs[0].problem.domain
+        length = domain.upper[self.column] - domain.lower[self.column]
+        return length, last.slabs[0].mesh.partition, Accuracy(wanted, last.size / math.sqrt(whole))
+
+    def _seconds_for(self, start: float, end: float) -> float:
+        """What a slab may take, so that the others have the time that they took in the last march, in proportion."""
+        if not self.marches:
+            return math.inf
+        return self.rule.planned * self.marches[-1].share(start, end) * (self.clock.budget - self.clock.spent)
 
     def _solver(self, wanted: float, length: float) -> SlabSolver:
         degree, high = self.rule.degrees
@@ -258,7 +287,7 @@ class CellMarching:
         """All of time as one slab on the coarsest cells, where there was no time for any other."""
         domain, k = self.problem.domain, self.column
         at_once = replace(solver, clock=self.setup.clock(0.0, math.inf), rule=replace(solver.rule, rounds=1, newton=1))
-        return at_once.solved(domain.lower[k], domain.upper[k], None, self._coarsest(), Accuracy(math.inf, 0.0))[0]
+        return at_once.solved((domain.lower[k], domain.upper[k]), None, self._coarsest(), Accuracy(math.inf, 0.0))[0]
 
     def _finished(self, march: March) -> None:
         """Keep a march, compare it with the one before, write a row of the history."""

@@ -46,8 +46,8 @@ class SlabRule:
     rounds: the most meshes. newton: the most Gauss-Newton steps on a mesh, which end where the indicator falls by less than a
     tenth. steep: the share of time in the squared error above which a slab that is not good enough is shortened, by a factor
     from `shortened` to `halved`. safety, most: of the factor between the lengths of slabs. joined: levels of cuts that are
-    taken back between slabs. left: of the indicator allowed, what cells may have together that are not cut. most_begun: cells
-    for the sources.
+    taken back between slabs. left: of the indicator allowed, what cells may have together that are not cut. looser: factors of
+    the indicator allowed, the first of which leads to cells for which there is time. most_begun: cells for the sources.
     """
 
     rounds: int = 5
@@ -59,6 +59,7 @@ class SlabRule:
     most: float = 2.0
     joined: int = 2
     left: float = 0.7
+    looser: tuple[float, ...] = (1.0, 2.0, 4.0)
     most_begun: int = 400
 
 
@@ -117,23 +118,34 @@ class SlabSolver:
     rule: SlabRule = SlabRule()
 
     def solved(
-        self, start: float, end: float, before: CellSlab | None, partition: Partition, wanted: Accuracy
+        self,
+        times: tuple[float, float],
+        before: CellSlab | None,
+        partition: Partition,
+        wanted: Accuracy,
+        seconds: float = np.inf,
     ) -> tuple[CellSlab, bool]:
-        """The slab and whether it is taken; one that is not is to be shortened. partition: the first cells in space."""
-        length, memory = end - start, self.memory()
+        """The slab and whether it is taken; one that is not is to be shortened. partition: the first cells in space.
+
+        seconds: what the slab may take, about; it is taken as it is where more cells or shorter slabs would take longer.
+        """
+        (start, end), memory, until = times, self.memory(), self.clock.spent + seconds
+        length = end - start
         last = None if before is None else before.network
-        part = slab(self.problem, (start, end), 0, last, self.problem.training.seconds)
+        part = slab(self.problem, times, 0, last, self.problem.training.seconds)
         mesh = Mesh.of(part, partition_at(partition, self.column, start, end), np.full(partition.count, self.degree))
         for _ in range(self.rule.rounds):
+            began = self.clock.spent
             one = self._newton(part, mesh, last, start, memory)
+            left, taken = until - self.clock.spent, max(self.clock.spent - began, 1e-9)
             allowed = wanted.allowed(one.found, length)
             if one.error <= allowed:
                 return one, True
             if not np.isfinite(one.error):
                 return one, length <= self.shortest
-            if one.in_time**2 > self.rule.steep and length > self.shortest:
+            if one.in_time**2 > self.rule.steep and length > self.shortest and taken / self.rule.shortened < left:
                 return one, False
-            finer = self._finer(one, allowed)
+            finer = self._finer(one, allowed, left / taken)
             if finer.partition.count > self.most_cells and self.strict:
                 raise StepEndedError(Reason.MEMORY)
             if not mesh.partition.count < finer.partition.count <= self.most_cells:
@@ -168,7 +180,8 @@ class SlabSolver:
             return max(self.shortest, rule.halved * length)
         ratio = wanted.allowed(one.found, length) / max(one.error * one.in_time, 1e-300)
         factor = rule.safety * ratio ** (1.0 / (self.degree - 1))
-        return float(max(self.shortest, length * min(rule.most if taken else rule.shortened, max(rule.halved, factor))))
+        low, high = (rule.safety, rule.most) if taken else (rule.halved, rule.shortened)
+        return float(max(self.shortest, length * min(high, max(low, factor))))
 
     def next_partition(self, one: CellSlab, wanted: Accuracy) -> Partition:
         """The cells in space that the next slab begins with: those joined whose indicators are far below what is wanted.
@@ -207,15 +220,22 @@ class SlabSolver:
             total += float(error**2 * tails[self.column] ** 2 / max((tails**2).sum(), 1e-300))
         return float(np.sqrt(total)) / max(float(np.linalg.norm(found.cells)), 1e-300)
 
-    def _finer(self, one: CellSlab, allowed: float) -> Mesh:
-        """The cells with the largest indicators cut in space, as many as leave what is allowed with the others."""
+    def _finer(self, one: CellSlab, allowed: float, times: float) -> Mesh:
+        """The cells with the largest indicators cut in space, as many as leave what is allowed with the others.
+
+        times: how many times as many cells there may be; if even the loosest indicator needs more, none is cut.
+        """
         largest = np.argsort(-one.found.cells)
         left = np.sqrt(np.cumsum(one.found.cells[largest[::-1]] ** 2))[::-1]
-        chosen = np.zeros_like(one.found.cells)
-        worst = largest[left > self.rule.left * allowed]
-        chosen[worst] = one.found.cells[worst]
         rule = RefinementRule(share=0.0, most=self.degree, axes=self.space)
-        return refinement.refined(one.problem, one.mesh, one.network, replace(one.found, cells=chosen), 0.0, rule)
+        for factor in self.rule.looser:
+            chosen = np.zeros_like(one.found.cells)
+            worst = largest[left > self.rule.left * factor * allowed]
+            chosen[worst] = one.found.cells[worst]
+            finer = refinement.refined(one.problem, one.mesh, one.network, replace(one.found, cells=chosen), 0.0, rule)
+            if finer.partition.count <= times * one.mesh.partition.count:
+                return finer
+        return one.mesh
 
 
 def partition_at(partition: Partition, column: int, start: float, end: float) -> Partition:
