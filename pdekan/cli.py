@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
-import math
 import re
 import shlex
 import signal
@@ -22,9 +22,28 @@ from pathlib import Path
 from typing import NoReturn
 
 from pdekan.commands.codes import DONE, INTERNAL, INTERRUPTED, USAGE, UsageError
+from pdekan.commands.option_values import (
+    assignment,
+    count,
+    grid,
+    names,
+    networks,
+    networks_or_none,
+    number,
+    numbers,
+    positive,
+    times,
+    whole,
+)
 
 # of our errors, those whose message alone is what the user needs; by name, because importing them takes torch's second
 USERS_ERRORS = ("ProblemError", "OutputError", "StudyError")
+HINTS = {
+    errno.ENOENT: "look at the names of the folders",
+    errno.ENOTDIR: "a part of the path is a file; choose another place",
+    errno.EISDIR: "name a file in it",
+    errno.ENOSPC: "make room, or choose another place",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DONE
     except Exception as error:
         if _is_users(error):
-            print(f"pdekan: {error}", file=sys.stderr)
+            print(f"pdekan: {_in_words(error)}", file=sys.stderr)
             return USAGE
         traceback.print_exc()
         print("pdekan: internal error; please report it with the lines above and the problem file", file=sys.stderr)
@@ -64,13 +83,13 @@ def _ended_by_signals() -> Iterator[None]:
 
     mine = threading.current_thread() is threading.main_thread()
     caught = [one for one in (signal.SIGTERM, signal.SIGHUP) if mine and signal.getsignal(one) is signal.SIG_DFL]
-    for number in caught:
-        signal.signal(number, end)
+    for one in caught:
+        signal.signal(one, end)
     try:
         yield
     finally:
-        for number in caught:
-            signal.signal(number, signal.SIG_DFL)
+        for one in caught:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _is_users(error: Exception) -> bool:
@@ -78,19 +97,38 @@ def _is_users(error: Exception) -> bool:
     return isinstance(error, (UsageError, OSError)) or any(kind.__name__ in USERS_ERRORS for kind in type(error).__mro__)
 
 
+def _in_words(error: Exception) -> str:
+    """The message of an error; of the operating system's about a file, the file first and what to look at."""
+    if not (isinstance(error, OSError) and error.filename and error.strerror):
+        return str(error)
+    hint = HINTS.get(error.errno or 0, "look at its permissions, or choose another place")
+    return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}; {hint}"
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors suggest what is spelt alike."""
+    """A parser whose errors suggest what is spelt alike, or where help is."""
 
     def error(self, message: str) -> NoReturn:
         """Print the message with a suggestion, and exit."""
-        wrong = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (--[\w-]+)", message)
-        if wrong:
-            word, known = wrong[1] or wrong[2], list(_words(self))
-            if owners := [owner for owner, one in known if owner and one == word]:
-                message += f"; {word} is an option of {', '.join(owners)}; --set replaces any value of a file"
-            elif close := difflib.get_close_matches(word, [one for _, one in known], n=1, cutoff=0.6):
-                message += f"; did you mean {close[0]}?"
-        super().error(message)
+        wrong = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
+        hint = _suggestion(self, wrong[1] or wrong[2]) if wrong else ""
+        super().error(f"{message}; {hint or f'`{self.prog} --help` says what is allowed'}")
+
+
+def _suggestion(parser: argparse.ArgumentParser, word: str) -> str:
+    """What was likely meant by a word that a parser does not know; empty where nothing is known."""
+    known = list(_words(parser))
+    owners = [owner for owner, one in known if owner and one == word]
+    if len(owners) == len(COMMANDS):
+        return f"{word} stands after the command, as in: pdekan solve FILE {word}"
+    if owners:
+        return f"{word} is an option of {', '.join(owners)}; --set replaces any value of a file"
+    if re.fullmatch(r"\w+\.[\w.]+=.*", word):
+        return f"values of the file are replaced by: --set {word}"
+    if word.endswith(".toml"):
+        return f"did you mean: pdekan solve {word}"
+    close = difflib.get_close_matches(word, [one for _, one in known], n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def _words(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
@@ -124,9 +162,11 @@ def argument_parser() -> argparse.ArgumentParser:
 def _solve_arguments(solve: argparse.ArgumentParser) -> None:
     _problem_arguments(solve)
     solve.add_argument("--output", type=Path, metavar="DIR", help="the run's directory (default: a fresh outputs/NAME/NNN)")
-    solve.add_argument("--seed", type=int, help="seed of the random start")
-    solve.add_argument("--tolerance", type=float, help="grow the network until the relative residual on unseen points is below")
-    solve.add_argument("--memory", type=float, metavar="MB", help="megabytes that training may take (default: 2000)")
+    solve.add_argument("--seed", type=whole, help="seed of the random start")
+    solve.add_argument(
+        "--tolerance", type=number, help="grow the network until the relative residual on unseen points is below"
+    )
+    solve.add_argument("--memory", type=number, metavar="MB", help="megabytes that training may take (default: 2000)")
     solve.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
     solve.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that factorises cells, as tcp://host:8786")
     solve.add_argument("--no-estimate", action="store_true", help="leave out the estimate of the error")
@@ -139,24 +179,24 @@ def _solve_arguments(solve: argparse.ArgumentParser) -> None:
 
 def _study_arguments(study: argparse.ArgumentParser) -> None:
     study.add_argument("name", nargs="?", metavar="NAME", help="the experiment; without it they are listed")
-    study.add_argument("--seeds", type=_count, metavar="N", help="random starts of every network (default: the experiment's)")
+    study.add_argument("--seeds", type=count, metavar="N", help="random starts of every network (default: the experiment's)")
     study.add_argument("--quick", action="store_true", help="fewer and smaller trainings, one seed where not given")
     _place_arguments(study, "outputs/NAME_study/NNN")
 
 
 def _export_arguments(export: argparse.ArgumentParser) -> None:
     _run_argument(export)
-    export.add_argument("--grid", type=_grid, metavar="200x200", help="points along each axis")
-    export.add_argument("--time", type=_times, metavar="T,T", help="at these times; --grid then has no number for time")
+    export.add_argument("--grid", type=grid, metavar="200x200", help="points along each axis")
+    export.add_argument("--time", type=times, metavar="T,T", help="at these times; --grid then has no number for time")
     export.add_argument(
-        "--parameter", type=_assignment, action="append", metavar="mu=1.3", help="of a family, the member; may repeat"
+        "--parameter", type=assignment, action="append", metavar="mu=1.3", help="of a family, the member; may repeat"
     )
     export.add_argument(
         "--line",
         metavar="x=0:1,y=0.5",
         help="CSV of points along a line: every coordinate a value or from:to; one that is left out runs along all of it",
     )
-    export.add_argument("--points", type=_count, default=201, metavar="N", help="of the line (default: 201)")
+    export.add_argument("--points", type=count, default=201, metavar="N", help="of the line (default: 201)")
     export.add_argument(
         "--to",
         type=Path,
@@ -188,16 +228,16 @@ def _report_arguments(report: argparse.ArgumentParser) -> None:
 
 def _prune_arguments(prune: argparse.ArgumentParser) -> None:
     _run_argument(prune)
-    prune.add_argument("--factor", type=float, metavar="F", help="how much the relative residual may grow (default: 10)")
-    prune.add_argument("--tolerance", type=float, metavar="T", help="a relative residual that is good enough in any case")
-    prune.add_argument("--seconds", type=float, metavar="S", help="budget (default: 60)")
+    prune.add_argument("--factor", type=number, metavar="F", help="how much the relative residual may grow (default: 10)")
+    prune.add_argument("--tolerance", type=number, metavar="T", help="a relative residual that is good enough in any case")
+    prune.add_argument("--seconds", type=number, metavar="S", help="budget (default: 60)")
     prune.add_argument("--output", type=Path, metavar="DIR", help="the new run's directory (default: a fresh outputs/NAME/NNN)")
     prune.add_argument("--force", action="store_true", help="overwrite what is in --output")
 
 
 def _formula_arguments(formula: argparse.ArgumentParser) -> None:
     _run_argument(formula)
-    formula.add_argument("--seconds", type=float, default=120.0, metavar="S", help="time for the search (default: 120)")
+    formula.add_argument("--seconds", type=number, default=120.0, metavar="S", help="time for the search (default: 120)")
     formula.add_argument("--edges", action="store_true", help="only say what each edge of the network may be")
 
 
@@ -225,9 +265,9 @@ def _new_arguments(new: argparse.ArgumentParser) -> None:
     new.add_argument(
         "name", nargs="?", default="problem", metavar="NAME", help="its name; the file is NAME.toml (default: problem)"
     )
-    new.add_argument("--dimensions", type=int, choices=(1, 2, 3), default=2, help="space coordinates (default: 2)")
+    new.add_argument("--dimensions", type=whole, choices=(1, 2, 3), default=2, help="space coordinates (default: 2)")
     new.add_argument("--time", action="store_true", help="with a coordinate t")
-    new.add_argument("--unknowns", type=_names, default=("u",), metavar="u,v", help="names of the unknowns (default: u)")
+    new.add_argument("--unknowns", type=names, default=("u",), metavar="u,v", help="names of the unknowns (default: u)")
     new.add_argument("--force", action="store_true", help="overwrite the file")
 
 
@@ -248,25 +288,25 @@ def _completion_arguments(completion: argparse.ArgumentParser) -> None:
 def _scaling_arguments(scaling: argparse.ArgumentParser) -> None:
     _problem_arguments(scaling)
     sizes = scaling.add_argument_group("what is trained", "lists are joined by commas, the layers of one network by x")
-    sizes.add_argument("--hidden", type=_networks, metavar="5,7,5x5", help="hidden layers of the KANs (default: 5,7,10)")
-    sizes.add_argument("--intervals", type=_numbers, metavar="5,10", help="knot intervals (default: 5,10,15,20,30)")
-    sizes.add_argument("--degree", type=int, metavar="K", help="degree of the splines (default: 3)")
-    sizes.add_argument("--optimizer", type=_names, metavar="NAMES", help="of KANs, a curve each (default: gauss-newton)")
+    sizes.add_argument("--hidden", type=networks, metavar="5,7,5x5", help="hidden layers of the KANs (default: 5,7,10)")
+    sizes.add_argument("--intervals", type=numbers, metavar="5,10", help="knot intervals (default: 5,10,15,20,30)")
+    sizes.add_argument("--degree", type=whole, metavar="K", help="degree of the splines (default: 3)")
+    sizes.add_argument("--optimizer", type=names, metavar="NAMES", help="of KANs, a curve each (default: gauss-newton)")
     sizes.add_argument(
         "--mlp",
-        type=_networks_or_none,
+        type=networks_or_none,
         metavar="10,50x50",
         help="hidden layers of the MLPs, or none (default: widths 5 to 100 in one, two and three layers)",
     )
     sizes.add_argument(
         "--mlp-optimizer",
-        type=_names,
+        type=names,
         metavar="NAMES",
         help="of MLPs; the best of them counts (default: gauss-newton,ssbroyden,lbfgs)",
     )
     sizes.add_argument("--no-grown", action="store_true", help="leave out the networks that the solver itself chooses")
-    sizes.add_argument("--seeds", type=_count, metavar="N", help="random starts of every network (default: 3)")
-    sizes.add_argument("--seconds", type=float, metavar="S", help="budget of one training (default: 15)")
+    sizes.add_argument("--seeds", type=count, metavar="N", help="random starts of every network (default: 3)")
+    sizes.add_argument("--seconds", type=number, metavar="S", help="budget of one training (default: 15)")
     sizes.add_argument("--quick", action="store_true", help="few sizes, one seed, short budgets, where not given: a first look")
     _place_arguments(scaling, "outputs/NAME_scaling/NNN")
 
@@ -274,77 +314,17 @@ def _scaling_arguments(scaling: argparse.ArgumentParser) -> None:
 def _bench_arguments(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("folder", type=Path, metavar="FOLDER", help="a folder of problem files, or a suite of the library")
     _outside_argument(bench)
-    bench.add_argument("--seconds", type=_positive, metavar="S", help="budget of each problem (default: that of its file)")
+    bench.add_argument("--seconds", type=positive, metavar="S", help="budget of each problem (default: that of its file)")
     _place_arguments(bench, "outputs/FOLDER_bench/NNN")
 
 
 def _place_arguments(command: argparse.ArgumentParser, fresh: str) -> None:
     place = command.add_argument_group("where")
-    place.add_argument("--workers", type=_count, metavar="N", help="processes to train in (default: one a core)")
+    place.add_argument("--workers", type=count, metavar="N", help="processes to train in (default: one a core)")
     place.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster to train on, as tcp://host:8786")
     place.add_argument("--output", type=Path, metavar="DIR", help=f"its directory (default: a fresh {fresh})")
     place.add_argument("--resume", action="store_true", help="go on with the study in --output, or with the newest one")
     place.add_argument("--force", action="store_true", help="overwrite the study in --output")
-
-
-def _grid(text: str) -> tuple[int, ...]:
-    try:
-        shape = tuple(int(part) for part in text.split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a grid; write numbers joined by x, as 200x200") from None
-    if min(shape) < 2 or max(shape) > 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r}: every axis needs 2 to 100000 points")
-    return shape
-
-
-def _times(text: str) -> tuple[float, ...]:
-    try:
-        times = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        times = (math.nan,)
-    if not all(map(math.isfinite, times)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write numbers joined by commas, as 0.5,1")
-    return times
-
-
-def _assignment(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    try:
-        return name.strip(), float(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: write the name and the value of a parameter, as mu=1.3") from None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text.split(",")))
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(sorted({_count(part) for part in text.split(",")}))
-
-
-def _networks(text: str) -> tuple[tuple[int, ...], ...]:
-    return tuple(dict.fromkeys(tuple(_count(nodes) for nodes in part.split("x")) for part in text.split(",")))
-
-
-def _networks_or_none(text: str) -> tuple[tuple[int, ...], ...]:
-    return () if text == "none" else _networks(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0.0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
 
 
 # The commands, each with what it does and the function that adds its arguments; its module is that of its name.

@@ -668,13 +668,13 @@ def test_export_does_not_overwrite(copied: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["export", "run", "--grid", "5x5"], "grid 5x5: it needs 1 numbers"),
+        (["export", "run", "--grid", "5x5"], "grid 5x5: it needs a number for each of x, at least 2"),
         (["export", "run", "--to", "none/grid.vtkhdf"], "none"),
         (["export", "none"], "none: no run here"),
-        (["export", "tiny.toml"], "tiny.toml: not an HDF5 file"),
+        (["export", "tiny.toml"], "tiny.toml: a problem file is no run; `pdekan solve tiny.toml` makes one of it"),
         (["plot", "none"], "none: no run here"),
         (["plot", "."], "no run here"),
-        (["plot", "tiny.toml", "--to", "pictures"], "tiny.toml: not an HDF5 file"),
+        (["plot", "tiny.toml", "--to", "pictures"], "tiny.toml: a problem file is no run"),
     ],
 )
 def test_exports_and_plots_that_cannot_be(

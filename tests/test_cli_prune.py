@@ -112,7 +112,7 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(
     assert cli.main(["prune", str(run), "--output", str(pruned)]) == 2  # which is not empty
     assert "not empty" in capsys.readouterr().err
     assert cli.main(["prune", str(run), "--factor", "0.1"]) == 2
-    assert "the factor is at least 1" in capsys.readouterr().err
+    assert "factor 0.1: how much the residual may grow is at least 1" in capsys.readouterr().err
     (workplace / "tiny.toml").write_text(TINY)
     mlp = ["--set", 'network={kind = "mlp", hidden = [2]}', "--set", "training.steps=1"]
     cli.main(["solve", "tiny.toml", "--output", "mlp", *mlp])

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import command
+from commands import TINY, command
 
 
 def completed(script: str, *words: str) -> set[str]:
@@ -70,6 +70,49 @@ def test_an_option_of_other_commands_is_said_to_be_theirs(capsys: pytest.Capture
     said = capsys.readouterr().err
     assert "--seconds is an option of scaling, bench, prune, formula; --set replaces any value of a file" in said
     assert "did you mean" not in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("", "COMMAND; `pdekan --help` says what is allowed"),
+        ("my.toml", "did you mean: pdekan solve my.toml"),
+        ("--json solve my.toml", "--json stands after the command, as in: pdekan solve FILE --json"),
+        ("solve my", "did you mean my.toml?"),
+        ("solve folder", "it is a folder; name a file in it; `pdekan bench` solves all in a folder"),
+        ("solve run", "did you mean run/problem.toml?"),
+        ("solve my.toml training.steps=3", "values of the file are replaced by: --set training.steps=3"),
+        ("solve my.toml --tolerance tight", "'tight' is no number; write one without a unit, as 0.5 or 1e-6"),
+        ("solve my.toml --memory 2GB", "'2GB' is no number; write one without a unit"),
+        ("solve my.toml --seed 1.5", "'1.5' is no whole number"),
+        ("solve my.toml --set tolerance=1e-3", "it belongs to the table training: training.tolerance"),
+        ("solve my.toml --set conditions.value=1", "conditions is a list: conditions.0 is its first entry"),
+        ("solve my.toml --output my.toml/run", "my.toml/run: not a directory; a part of the path is a file"),
+        ("solve my.toml --output /proc/none/run", ": no such file or directory; look at the names of the folders"),
+        ("plot my.toml", "a problem file is no run; `pdekan solve my.toml` makes one of it"),
+        ("scaling my.toml --hidden 5;7", "write networks joined by commas, the layers of one joined by x, as 5,10x10"),
+        ("new x --unknowns pi", "'pi' is the name of a constant already; choose another"),
+    ],
+)
+def test_what_is_typed_by_mistake_is_answered_by_what_to_type(
+    typed: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.toml").write_text(TINY)
+    for folder in ("folder", "run"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "run" / "problem.toml").write_text(TINY)
+    before = sorted(tmp_path.rglob("*"))
+    assert command(*typed.split()) == 2
+    assert words in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("typed", ["new heat", "new heat.toml", "new heat --unknowns T"])
+def test_a_new_file_can_be_solved_as_it_is(typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(*typed.split()) == 0
+    assert command("check", "heat.toml") == 0
 
 
 def test_nothing_is_suggested_for_what_is_unlike_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,12 @@ def message(text: str) -> str:
         ("kappa = 1.0", "κ = 1.0", "names are made of the letters a to z"),
         ("t = [", "tau = [", "time is the coordinate called t"),
         ('name = "heat"', 'name = "heat_0.02"', '"heat_0_02"'),
+        ('source = "0"', "source = “0”", "write straight quotes"),
+        ('source = "0"', 'source = "sin x"', "write sin(x)"),
+        ('source = "0"', 'source = "2 x"', "between 2 and x a sign is missing, such as *"),
+        ('source = "0"', 'source = "0"\nseed = 3', "it belongs to the table training: training.seed"),
+        ("[parameters]", "[training]\nadapt = True\n[parameters]", "write adapt = true"),
+        ("[parameters]", "[domain]\n[parameters]", "a table has one header: put the keys of both below it"),
     ],
 )
 def test_slips_in_the_file(written: str, instead: str, words: str) -> None:

@@ -186,7 +186,7 @@ def test_times_are_in_the_domain_and_ascend() -> None:
     for times, message in (((0.7,), "goes from 0 to 0.5"), ((0.2, 0.1), "above the one before"), ((), "above the one before")):
         with pytest.raises(ValueError, match=message):
             sampled("line", times=times)
-    with pytest.raises(ValueError, match="it needs 2 numbers"):
+    with pytest.raises(ValueError, match="it needs a number for each of"):
         sampled("rectangle", shape=(4, 4, 4), times=(0.1,))
     with pytest.raises(ValueError, match="no time"):
         sample(box(x=(0, 1)), ("u",), lambda points: {"u": points[:, 0]}, times=(0.1,))

@@ -14,8 +14,9 @@ from pdekan.problem_files.template import template
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises ProblemError, UsageError and OSError."""
-    text = template(options.name, options.dimensions, options.time, options.unknowns)
-    file = Path(f"{options.name}.toml")
+    name = options.name.removesuffix(".toml")
+    text = template(name, options.dimensions, options.time, options.unknowns)
+    file = Path(f"{name}.toml")
     loads(text, str(file))  # names are refused as in any problem file
     if file.exists() and not options.force:
         raise UsageError(f"{file} exists; choose another name, or --force to overwrite it")

@@ -45,13 +45,16 @@ def _in_file(path: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
     return tuple(kept)
 
 
-def _unknown_key(key: str, known: list[str]) -> str:
+def _unknown_key(key: str, known: list[str], table: str) -> str:
     """The message of a key that a table does not have: where it belongs, one that is spelt alike, and those that there are."""
     message, top = f"unknown key; known are {', '.join(known)}", schema.ProblemFile.model_fields
     if key in top and key not in known:
         tables = (*_TABLES, "domain", "parameters", "functions", "exact", "outputs")
         table = f"[[{key}]]" if key in LISTS else f"[{key}]" if key in tables else key
         return f"{message}; {table} belongs at the top level of the file" + (", before the first table" if table == key else "")
+    for other in ("equation", "network", "training"):
+        if table in ("", "equation", "network", "training") and key in _TABLES[other].model_fields:
+            return f"{message}; it belongs to the table {other}: {other}.{key}"
     alike = near(key, known)
     return f"{message}; {alike}" if alike else message
 
@@ -72,7 +75,8 @@ def _in_words(item: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         tables = _TABLES | domains.tables()
         last = [str(part) for part in ("", *item["loc"][:-1]) if part in tables][-1]
-        return _unknown_key(str(item["loc"][-1]), [field.alias or name for name, field in tables[last].model_fields.items()])
+        known = [field.alias or name for name, field in tables[last].model_fields.items()]
+        return _unknown_key(str(item["loc"][-1]), known, last)
     if kind == "literal_error":
         return f"found {found}, expected {context['expected']}"
     if kind == "string_pattern_mismatch":

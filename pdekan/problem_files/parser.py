@@ -112,7 +112,9 @@ def syntax_tree(text: str) -> tuple[ast.expr, int]:
         return ast.parse(flat.strip(), mode="eval").body, start
     except SyntaxError as error:
         column = start + (error.offset or len(flat) + 1)
-        raise ExpressionError(f"cannot be read as a formula at column {column}, near {_near(flat, column)}") from None
+        raise ExpressionError(
+            f"cannot be read as a formula at column {column}, near {_near(flat, column)}{_missing_sign(flat)}"
+        ) from None
     except (MemoryError, RecursionError, ValueError, OverflowError):
         raise ExpressionError("too deeply nested; break it up with [functions]") from None
 
@@ -140,6 +142,17 @@ def dependency_order(texts: Mapping[str, str]) -> list[str]:
     except graphlib.CycleError as error:
         cycle = " -> ".join(reversed(error.args[1]))
         raise ExpressionError(f"functions refer to each other in a circle: {cycle}") from None
+
+
+def _missing_sign(text: str) -> str:
+    """What to write between two words that stand beside each other; empty where none do."""
+    pair = re.search(r"(\w+|\)) +(\w+)", text)
+    if pair is None:
+        return ""
+    first, second = (shortened(one, 20) for one in pair.groups())
+    return (
+        f"; write {first}({second})" if first in FUNCTIONS else f"; between {first} and {second} a sign is missing, such as *"
+    )
 
 
 def _near(text: str, column: int) -> str:

@@ -107,6 +107,10 @@ def read(problem: str | Path) -> tuple[str, str]:
         raise ProblemFileError(
             [f"{problem}: there is no such file, and no such problem in the library: {_hint(str(problem), shipped)}"]
         ) from None
+    except IsADirectoryError:
+        own = path / "problem.toml"
+        hint = f"did you mean {own}?" if own.exists() else "name a file in it; `pdekan bench` solves all in a folder"
+        raise ProblemFileError([f"{shortened(str(problem))!r}: cannot be read: it is a folder; {hint}"]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ProblemFileError([f"{shortened(str(problem))!r}: cannot be read: {reason}"]) from None
@@ -130,7 +134,8 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 def _hint(name: str, shipped: Iterable[str]) -> str:
-    return f"{near(name.removesuffix('.toml'), shipped)} `pdekan list` shows all".strip()
+    alike = f"did you mean {name}.toml?" if Path(f"{name}.toml").exists() else near(name.removesuffix(".toml"), shipped)
+    return f"{alike} `pdekan list` shows all".strip()
 
 
 def parse_source(text: str, where: str, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Source:
@@ -164,7 +169,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         position = re.search(r" \(at line (\d+), column (\d+)\)$", message)
         place = f"{where}:{position[1]}: column {position[2]}" if position else where
         reason = message[: position.start()] if position else message
-        hint = _toml_hint(text.split("\n")[int(position[1]) - 1]) if position else ""
+        hint = _toml_hint(text.split("\n")[int(position[1]) - 1], reason) if position else ""
         raise ProblemFileError([f"{place}: not TOML: {shortened(reason, 200)}{hint}"]) from None
     except RecursionError:
         raise ProblemFileError([f"{where}: not a problem file: brackets are nested too deeply"]) from None
@@ -174,11 +179,17 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     return data
 
 
-def _toml_hint(line: str) -> str:
-    """What is likely wrong with a line that is not TOML."""
+def _toml_hint(line: str, reason: str) -> str:
+    """What is likely wrong with a line that is not TOML, for the reason that tomllib gives."""
     if header := re.match(rf"\s*\[\s*({'|'.join(LISTS)})\s*\]", line):
         return f"; {header[1]} are a list: write [[{header[1]}]] before each"
+    if reason.startswith("Cannot declare"):
+        return "; a table has one header: put the keys of both below it"
     key, equals, value = line.partition("=")
+    if quotes := re.search("[\u201c\u201d\u201e\u2018\u2019]", line):
+        return f'; write straight quotes, ", instead of {quotes[0]}'
+    if word := re.fullmatch(r"\s*(True|False|TRUE|FALSE)\s*(#.*)?", value):
+        return f"; write {key.strip()} = {word[1].lower()}"
     if equals and re.fullmatch(_KEY, key.strip()) and re.match(r"\s*[^\s\d\[{\"'#]", value):
         return f'; formulas and text stand in quotes: {shortened(key)} = "{shortened(value.partition("#")[0])}"'
     if equals and not key.isascii():
@@ -268,8 +279,9 @@ def _override(data: dict[str, Any], path: Key, value: Any) -> None:
     for part, following in zip(path, [*path[1:], None], strict=True):
         listed = isinstance(holder, list) and isinstance(part, int) and part < len(holder)
         if not listed and not isinstance(holder, dict):
-            key = ".".join(map(str, path))
-            raise ProblemFileError([f"override of {key}: there is no {part!r} in {quoted(holder)}"])
+            key, start = ".".join(map(str, path)), ".".join(map(str, path[: path.index(part)]))
+            hint = f"; {start} is a list: {start}.0 is its first entry" if isinstance(holder, list) else ""
+            raise ProblemFileError([f"override of {key}: there is no {part!r} in {quoted(holder)}{hint}"])
         name = part if listed else str(part)
         if following is None:
             holder[name] = value

@@ -37,7 +37,7 @@ def _head(name: str, unknowns: Sequence[str]) -> str:
         'title = "Diffusion with a source"',
         '# reference = "the book, page and equation that the problem is from"',
     ]
-    return "\n".join([*lines, *([f"unknowns = {_listed(unknowns)}"] if len(unknowns) > 1 else [])])
+    return "\n".join([*lines, *([f"unknowns = {_listed(unknowns)}"] if tuple(unknowns) != ("u",) else [])])
 
 
 def _domain(axes: Sequence[str], time: bool) -> str:

@@ -103,10 +103,11 @@ def prune(
     options out of range.
     """
     problem = check(solution)
-    if not (factor >= 1.0 and seconds > 0.0 and (tolerance is None or tolerance > 0.0)):
-        raise ProblemError(
-            f"factor {factor:g}, tolerance {tolerance}, seconds {seconds:g}: the factor is at least 1, the others are positive"
-        )
+    if not factor >= 1.0:
+        raise ProblemError(f"factor {factor:g}: how much the residual may grow is at least 1")
+    for name, value in (("tolerance", tolerance), ("seconds", seconds)):
+        if value is not None and not value > 0.0:
+            raise ProblemError(f"{name} {value:g}: it must be above 0")
     with threads(1):
         return _Search(problem, solution, factor, tolerance or 0.0, seconds, watch).pruned()
 

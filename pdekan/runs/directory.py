@@ -97,6 +97,8 @@ def output_directory(path: Path | None, name: str, force: bool) -> Path:
 def solution_file(path: Path) -> Path:
     """The solution file of a run, given as its directory or as the file. Raises OutputError where there is none."""
     file = path / SOLUTION if path.is_dir() else path
+    if file.suffix == ".toml":
+        raise OutputError(f"{path}: a problem file is no run; `pdekan solve {path}` makes one of it")
     if not file.is_file():
         raise OutputError(f"{path}: no run here ({SOLUTION} is missing); `pdekan solve` prints where it left one")
     return file

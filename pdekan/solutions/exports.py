@@ -130,5 +130,6 @@ def save(solution: Solved, path: str | os.PathLike[str], shape: Shape = None, ti
     """Write a file of the kind that its ending names, whole or not at all. Raises OutputError for another ending."""
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
-        raise OutputError(f"{path}: the ending says what is written: {', '.join(WRITERS)}")
+        line = "; CSV is written along a line, by `pdekan export RUN --line`" if path.suffix.lower() == ".csv" else ""
+        raise OutputError(f"{path}: the ending says what is written: {', '.join(WRITERS)}{line}")
     WRITERS[path.suffix.lower()](solution, path, shape, times)

@@ -108,7 +108,7 @@ def _grid(domain: Domain, shape: Sequence[int] | None, times: Sequence[float] | 
         default = GRID[len(names)]
         shape = [TIMES[len(names) - 1] if name == TIME and len(names) > 1 else default for name in counted]
     if len(shape) != len(counted) or min(shape, default=2) < 2:
-        raise ValueError(f"grid {'x'.join(map(str, shape))}: it needs {len(counted)} numbers, each at least 2")
+        raise ValueError(f"grid {'x'.join(map(str, shape))}: it needs a number for each of {', '.join(counted)}, at least 2")
     counts = dict(zip(counted, shape, strict=True))
     sides = {name: (a, b) for name, a, b in zip(domain.coordinates, domain.lower, domain.upper, strict=True)}
     values = {name: np.linspace(*sides[name], n) for name, n in counts.items()}
