@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 import pdekan as pk
+from pdekan.output.samples import OutputError
 
 SOUND: dict[str, Any] = {
     "domain": pk.box(x=(0, 1)), "equation": lambda u: -pk.laplacian(u), "source": 1.0, "conditions": [pk.dirichlet(0.0)],
@@ -27,6 +31,9 @@ SOUND: dict[str, Any] = {
         ({"equation": "laplacian(u)"}, "by load_problem"),
         ({"exact": "sin(x)"}, "is no formula"),
         ({"exact": None, "source": [None]}, "None is no formula"),
+        ({"source": [1.0, 2.0], "equation": [lambda u: u, [1.0]]}, "[1.0] is no formula"),
+        ({"equation": lambda w: w}, "an equation is a function of w; it mentions no unknown, and the unknowns are u"),
+        ({"parameters": {"k": 1.0}}, "k is 1.0; a Parameter is needed, such as Parameter(1.0), or values={'k': 1.0}"),
     ],
 )
 def test_problems_name_what_they_need(wrong: dict[str, Any], words: str) -> None:
@@ -53,6 +60,52 @@ def test_problems_name_what_they_need(wrong: dict[str, Any], words: str) -> None
 def test_options_have_the_limits_of_problem_files(options: Any, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         options(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("equation", "words"),
+    [
+        (lambda u, x: math.sin(x) * u, "must be real number, not Jet; write sin, exp, … of pdekan for those of math"),
+        (lambda u, x: u if x > 0.5 else pk.laplacian(u), "and where(x.value < 0.5, a, b) for a comparison"),
+        (lambda u: None, "None is neither a number nor a formula's value"),
+        (lambda u: pk.grad(u), "a formula is a vector; a scalar is needed"),
+    ],
+)
+def test_equations_are_functions_of_fields_and_scalars(equation: Any, words: str) -> None:
+    with pytest.raises(pk.ProblemError, match=re.escape(words)):
+        pk.solve(pk.Problem(**{**SOUND, "domain": pk.box(x=(0, 1), y=(0, 1)), "equation": equation}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"problem": 3}, "problem is 3; a Problem is needed, the path of a file, or the name of a library problem"),
+        ({"network": [2, 5, 1]}, "network is [2, 5, 1]; a NetworkOptions is needed"),
+        ({"network": torch.nn.Linear}, "a NetworkOptions is needed, such as NetworkOptions(hidden=(10,)), or a module"),
+        ({"network": torch.nn.Linear(3, 1)}, "needed is one from (n, 2), columns x, y, to (n, 1)"),
+        ({"network": torch.nn.Linear(2, 3)}, "the network gives values of shape (2, 3) at 2 points"),
+        ({"optimizer": "adam"}, "or the name in TrainingOptions(optimizer=…)"),
+    ],
+)
+def test_arguments_of_solve_are_of_their_types(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(pk.ProblemError, match=re.escape(words)):
+        pk.solve(**{"problem": "poisson_sine", **wrong})
+
+
+@pytest.mark.parametrize("interval", ["01", 1, (0, 1, 2), (0, None)])
+def test_intervals_are_two_numbers(interval: Any) -> None:
+    with pytest.raises(pk.DomainError, match=re.escape("an interval is two numbers, such as x=(0, 1)")):
+        pk.box(x=interval)
+
+
+def test_solutions_are_asked_for_what_they_have() -> None:
+    solution = pk.solve("poisson_sine", training=pk.TrainingOptions(steps=1), estimate=False)
+    with pytest.raises(OutputError, match="'v' is no unknown; the unknowns are u"):
+        solution.plot("v")
+    with pytest.raises(ValueError, match="points are no array of real numbers"):
+        solution("x")
+    with pytest.raises(ValueError, match="outside is 'zero'; it must be one of nan, raise"):
+        replace(solution, outside="zero")  # type: ignore[arg-type]
 
 
 def test_fluxes_are_through_faces() -> None:

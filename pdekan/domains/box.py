@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +93,16 @@ class Box(Domain):
 
 def box(**bounds: tuple[float, float]) -> Box:
     """A box from its intervals: ``box(x=(-1, 1), y=(-1, 1))``; t is time."""
-    return Box(tuple(bounds), tuple(float(a) for a, _ in bounds.values()), tuple(float(b) for _, b in bounds.values()))
+    ends = [_interval(name, one) for name, one in bounds.items()]
+    return Box(tuple(bounds), tuple(a for a, _ in ends), tuple(b for _, b in ends))
+
+
+def _interval(name: str, ends: Any) -> tuple[float, float]:
+    """The two ends of an interval. Raises DomainError for anything else."""
+    if isinstance(ends, (Sequence, np.ndarray)) and not isinstance(ends, str) and len(ends) == 2:
+        with suppress(TypeError, ValueError):
+            return float(ends[0]), float(ends[1])
+    raise DomainError(f"{name} is {ends!r}; an interval is two numbers, such as {name}=(0, 1)")
 
 
 def hypercube(dimension: int, lower: float, upper: float) -> Box:

@@ -48,11 +48,17 @@ class PythonField(Field):
         missing = [name for name in self.names if name not in environment]
         if missing:
             raise ProblemError(f"unknown name {missing[0]!r}; known here: {', '.join(environment)}")
-        value = self.function(*(environment[name] for name in self.names))
+        try:
+            value = self.function(*(environment[name] for name in self.names))
+        except TypeError as error:
+            if "Jet" not in str(error):
+                raise
+            hint = "write sin, exp, … of pdekan for those of math, and where(x.value < 0.5, a, b) for a comparison"
+            raise ProblemError(f"a formula of {', '.join(self.names)} cannot be evaluated: {error}; {hint}") from error
         if isinstance(value, Jet):
             return value
         like: Jet = next(iter(environment.values()))
-        return like.frame.constant(float(value), like.value)
+        return like.frame.constant(_number(value), like.value)
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,16 @@ def as_field(formula: Formula | Field) -> Field:
     if not hasattr(formula, "__float__"):
         hint = "write a function such as lambda x: sin(x), or a number; text is read from problem files, by load_problem"
         raise ProblemError(f"{formula!r} is no formula; {hint}")
-    return Constant(float(formula))
+    return Constant(_number(formula))
+
+
+def _number(value: Any) -> float:
+    """A number that a user gave as a formula or a formula returned. Raises ProblemError for anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        what = f"{value!r} is neither a number nor a formula's value"
+        raise ProblemError(f"{what}; a formula returns what it computes of the names that it is given") from None
 
 
 def right_hand_side(value: Formula | RightHandSide) -> Field | RightHandSide:

@@ -22,6 +22,7 @@ from pdekan.problems.formulas import (
     Field,
     Formula,
     ProblemError,
+    PythonField,
     RightHandSide,
     as_field,
     names_of,
@@ -112,6 +113,8 @@ class Problem(Described):
             _check_family(self)
         if not (self.equations or self.data):
             raise ProblemError("neither an equation nor data: there is nothing to solve")
+        for one in self.equations:
+            _check_mentions(one.operator, self)
         if self.exact is not None and self.exact_reference is not None:
             raise ProblemError("an exact solution and a reference; errors are measured against one of them")
         taken = [one.operator for one in self.equations if one.source is EXACT]
@@ -273,9 +276,11 @@ class Problem(Described):
             frame = Frame(self.domain.coordinates, level, normals)
             trial = dict.fromkeys(self.sought, frame.coordinate(points, 0))
             try:
-                operator(self.environment(points, level, normals, trial))
+                value = operator(self.environment(points, level, normals, trial))
             except MissingDerivative as error:
                 return error
+            if value.components is not None:
+                raise ProblemError("a formula is a vector; a scalar is needed (dot and div make one)")
             return None
 
         reason = None
@@ -314,6 +319,13 @@ def _check_family(problem: Problem) -> None:
             raise ProblemError(f"{one!r} has a range, and is the name of a coordinate or an unknown already; choose another")
 
 
+def _check_mentions(operator: Field, problem: Problem) -> None:
+    """Raise ProblemError for a Python function that is an equation and has no unknown among its arguments."""
+    if isinstance(operator, PythonField) and not {*operator.names} & {*problem.sought}:
+        names, unknowns = ", ".join(operator.names) or "nothing", ", ".join(problem.unknowns)
+        raise ProblemError(f"an equation is a function of {names}; it mentions no unknown, and the unknowns are {unknowns}")
+
+
 def _check_types(given: Mapping[str, Any]) -> None:
     """Raise ProblemError where an argument is not of its type: what was given, and what is needed."""
     for name, kind in {"domain": Domain, "network": NetworkOptions, "training": TrainingOptions}.items():
@@ -328,6 +340,9 @@ def _check_types(given: Mapping[str, Any]) -> None:
                 f"a {type(given[name]).__name__}" if isinstance(given[name], item) and item is not str else repr(given[name])
             )
             raise ProblemError(f"{name} is {found}; a list is needed, such as {name}={example}")
+    for name, one in given["parameters"].items():
+        if not isinstance(one, Parameter):
+            raise ProblemError(f"{name} is {one!r}; a Parameter is needed, such as Parameter(1.0), or values={{{name!r}: 1.0}}")
     for name in ("equation", "source"):
         if isinstance(given[name], str):
             as_field(given[name])  # refuses text

@@ -59,7 +59,11 @@ def joined(solution: Solved, values: Array, axis: int) -> Array:
 
 def checked(solution: Solved, points: ArrayLike, more: int = 0) -> tuple[Array, NDArray[np.bool_]]:
     """Points ``(n, d + more)``, and which are outside of the domain. Raises ValueError for another shape."""
-    d, x = solution.domain.dimension, np.atleast_2d(np.array(points, dtype=np.float64))
+    d = solution.domain.dimension
+    try:
+        x = np.atleast_2d(np.array(points, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"points are no array of real numbers ({error}); needed is (n, {d + more})") from None
     if x.ndim != 2 or x.shape[1] != d + more:
         names = (*solution.domain.coordinates, *(families.family_of(solution.network).ranges if more else ()))
         hint = f"; or points of {', '.join(solution.domain.coordinates)}, and the parameters by name" if more else ""

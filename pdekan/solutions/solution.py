@@ -89,6 +89,10 @@ class Solution:
     family: Mapping[str, Any] | None = None
     outputs: Mapping[str, Output] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.outside not in ("nan", "raise"):
+            raise ValueError(f"outside is {self.outside!r}; it must be one of nan, raise")
+
     @overload
     def __call__(self, points: torch.Tensor) -> torch.Tensor: ...
     @overload

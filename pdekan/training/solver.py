@@ -66,8 +66,8 @@ def solve(
     now: what counts the seconds of training instead of the wall's clock, as `time.thread_time`.
     Raises ProblemError for options that do not fit the problem. The caller's network is not changed.
     """
-    if not isinstance(problem, Problem):
-        problem = load_problem(problem)
+    _check_arguments(problem, network, optimizer)
+    problem = problem if isinstance(problem, Problem) else load_problem(problem)
     options = network if isinstance(network, NetworkOptions) else problem.network
     problem = replace(problem, network=options, training=training or problem.training)
     refuse_undeclared(problem)
@@ -88,8 +88,31 @@ def _with_outputs(problem: Problem, solution: Solution) -> Solution:
 
 
 def _wrapped(module: nn.Module, problem: Problem) -> Network:
-    """A module of the user's as a network for the problem."""
-    return module if isinstance(module, Network) else ModuleNetwork(module, problem.domain.dimension, network_outputs(problem))
+    """A module of the user's as a network for the problem. Raises ProblemError for one that has other inputs or outputs."""
+    if isinstance(module, Network):
+        return module
+    network = ModuleNetwork(module, problem.domain.dimension, network_outputs(problem))
+    points = torch.as_tensor(problem.domain.interior(1, 2, 2, 0).points[:2])
+    wanted = f"from (n, {network.inputs}), columns {', '.join(problem.domain.coordinates)}, to (n, {network.outputs})"
+    try:
+        found = tuple(network(points).shape)
+    except RuntimeError as error:
+        raise ProblemError(f"the network cannot be evaluated: {error}; needed is one {wanted}") from error
+    if found != (2, network.outputs):
+        raise ProblemError(f"the network gives values of shape {found} at 2 points; needed is one {wanted}")
+    return network
+
+
+def _check_arguments(problem: object, network: object, optimizer: object) -> None:
+    """Raise ProblemError for arguments of other types: what was given, and what is needed."""
+    if not isinstance(problem, (Problem, str, Path)):
+        raise ProblemError(f"problem is {problem!r}; a Problem is needed, the path of a file, or the name of a library problem")
+    if not (network is None or isinstance(network, (nn.Module, NetworkOptions))):
+        raise ProblemError(
+            f"network is {network!r}; a NetworkOptions is needed, such as NetworkOptions(hidden=(10,)), or a module"
+        )
+    if not (optimizer is None or isinstance(optimizer, Method) or hasattr(optimizer, "minimise")):
+        raise ProblemError(f"optimizer is {optimizer!r}; an object is needed, or the name in TrainingOptions(optimizer=…)")
 
 
 def _solved(problem: Problem, given: Network | None, setup: Setup, resume: Solution | None) -> Solution:
