@@ -277,32 +277,50 @@ def browser(tmp_path: Path) -> Iterator[Any]:
     driver.quit()
 
 
-# the first element with a class, in shadow roots too
-FIND = """
-const search = (root) => {
-    for (const one of root.querySelectorAll("*")) {
-        if (one.classList.contains(arguments[0])) return one;
-        const found = one.shadowRoot && search(one.shadowRoot);
-        if (found) return found;
-    }
-};
-return search(document);"""
+# classes, title and outline of the element that keys go to, in shadow roots too
+FOCUSED = """
+let one = document.activeElement;
+while (one.shadowRoot?.activeElement) one = one.shadowRoot.activeElement;
+const style = getComputedStyle(one);
+return [one.className, one.title, style.outlineStyle, style.outlineWidth];"""
+PLOTTED = "return Bokeh.documents?.[0]?.get_model_by_name('slider') !== undefined"
+
+
+def tab_to(browser: Any, words: str) -> None:
+    """Press the tabulator until the element with such a class or title has the focus, and shows it."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    for _ in range(30):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        kind, title, style, width = browser.execute_script(FOCUSED)
+        if words in kind or words == title:
+            assert (style, width) == ("solid", "3px")
+            return
+    raise AssertionError(f"no way to {words}")
 
 
 def test_in_a_browser_the_slider_changes_the_picture_and_nothing_is_asked_for(page: Path, browser: Any) -> None:
+    """By keyboard alone, from the top of the page."""
+    from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
     browser.get_log("performance")  # of the browser's own first page
     browser.get(page.as_uri())
-    handle = WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(FIND, "noUi-handle"))
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(PLOTTED))
+    tab_to(browser, "noUi-handle")
     pictures = browser.find_elements("css selector", "figure")
     before = pictures[0].screenshot_as_png
-    for _ in range(4):
-        handle.send_keys(Keys.ARROW_RIGHT)
+    ActionChains(browser).send_keys(*[Keys.ARROW_RIGHT] * 4).perform()
     value = browser.execute_script("return Bokeh.documents[0].get_model_by_name('slider').value")
     assert value == 4
     WebDriverWait(browser, 30).until(lambda driver: pictures[0].screenshot_as_png != before)
+    shown = "const range = Bokeh.documents[0].get_model_by_name('u').x_range; return range.end - range.start"
+    whole = browser.execute_script(shown)
+    tab_to(browser, "Zoom In")
+    ActionChains(browser).send_keys(Keys.ENTER).perform()
+    assert browser.execute_script(shown) < 0.95 * whole
     assert [one for one in browser.get_log("browser") if one["level"] == "SEVERE"] == []
     sent = [json.loads(one["message"])["message"] for one in browser.get_log("performance")]
     asked = [one["params"] for one in sent if one["method"] == "Network.requestWillBeSent"]
@@ -321,3 +339,5 @@ def test_in_a_browser_nothing_is_wider_than_the_window(page: Path, browser: Any,
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") != light
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": features})
+    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

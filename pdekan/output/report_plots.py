@@ -36,7 +36,9 @@ _DECADES = 4  # of errors and residuals below the largest
 _ARROWS = 17  # along the longer side of a plane
 _LENGTH = 0.75  # of an arrow, relative to their distance
 _LEAST = 0.01  # of the largest size: where a vector is smaller there is no arrow
-_TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
+_TOOLS = "pan,wheel_zoom,box_zoom,zoom_in,zoom_out,reset,save"
+# the page's own style does not reach into the elements of Bokeh
+_FOCUS = ":focus-visible, .noUi-handle:focus-visible { outline: 3px solid var(--link) !important; outline-offset: 2px; }"
 
 
 # the data that are drawn, those of all steps of the slider, and the names of the columns that differ
@@ -103,6 +105,7 @@ def _slider(fields: Frames, labels: Mapping[str, str], updates: Sequence[Update]
         title=labels[fields.slider],
         format=shown,
         sizing_mode="stretch_width",
+        stylesheets=[_FOCUS],
     )
     slider.js_on_change(
         "value",
@@ -145,7 +148,7 @@ def _style(plot: figure) -> None:
         axis.major_tick_line_color = axis.minor_tick_line_color = INK
         axis.axis_label_text_font_style = "normal"
     plot.grid.grid_line_color, plot.grid.grid_line_alpha = INK, 0.25
-    plot.toolbar.logo = None
+    plot.toolbar.logo, plot.toolbar.stylesheets = None, [_FOCUS]
 
 
 def _image(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[str, Any]) -> tuple[figure, list[Update]]:
@@ -173,6 +176,7 @@ def _image(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
         updates.append(arrows(plot, fields, one.along))
     plot.add_tools(
         HoverTool(
+            visible=False,
             renderers=[drawn],
             tooltips=[(labels[fields.across], "$x"), (labels[fields.up], "$y"), (one.label, "@image{0.0000e+0}")],
         )
@@ -260,7 +264,9 @@ def _lines(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[s
         plot.legend.background_fill_alpha = plot.legend.border_line_alpha = 0.0
         plot.legend.label_text_color = INK
     plot.add_tools(
-        HoverTool(tooltips=[(labels[fields.across], "@x"), (one.label, f"@{{{one.name}}}{{0.0000e+0}}")], mode="vline")
+        HoverTool(
+            visible=False, tooltips=[(labels[fields.across], "@x"), (one.label, f"@{{{one.name}}}{{0.0000e+0}}")], mode="vline"
+        )
     )
     every = ColumnDataSource({name: list(value) for name, value in values.items()})
     return plot, [(shown, every, list(values))]
@@ -283,7 +289,7 @@ def _history(columns: Mapping[str, Array]) -> figure:
             source = ColumnDataSource({"step": step[drawn], "value": values[drawn]})
             plot.line("step", "value", source=source, color=colour, line_width=2, legend_label=label)
             plot.scatter("step", "value", source=source, color=colour, size=5 if drawn.size < 60 else 2)
-    plot.add_tools(HoverTool(tooltips=[("step", "@step"), ("value", "@value{0.00e+0}")]))
+    plot.add_tools(HoverTool(visible=False, tooltips=[("step", "@step"), ("value", "@value{0.00e+0}")]))
     if plot.renderers:
         plot.legend.background_fill_alpha = plot.legend.border_line_alpha = 0.0
         plot.legend.label_text_color, plot.legend.orientation = INK, "horizontal"

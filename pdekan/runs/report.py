@@ -233,7 +233,10 @@ def _solution(samples: Samples, fields: Frames, shown: Sequence[Shown], drawn: P
     if fields.slider:
         text = f"Slider through {fields.slider}: arrow keys move it"
         slider = f'<div class="slider" role="group" aria-label="{text}">{drawn.places["slider"]}</div>'
-    hint = "Hover or tap for values; drag, scroll and the tools beside each picture zoom, all pictures together."
+    hint = (
+        "Hover or tap for values; drag, scroll and the tools below each picture zoom all pictures together. By keyboard: Tab "
+        "goes from tool to tool, Enter uses one."
+    )
     return slider + paragraph(hint, "soft") + report_page.grid(figures)
 
 
