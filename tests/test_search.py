@@ -20,6 +20,7 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
 from pdekan.training.inner_starts import starts
+from pdekan.training.nearest import Fits, Round, nearest, nearness, refinements
 from pdekan.training.points import training_points
 from pdekan.training.schedule import Stage, is_searchable, stages
 from pdekan.training.search import InnerProblems, InnerSearch, Search
@@ -155,15 +156,43 @@ def test_networks_that_would_take_too_long_are_left_out() -> None:
     assert InnerSearch(PAPER, wide, like, generator()).in_own_splines(like) is None
 
 
-def test_coarse_splines_end_at_their_best_approximation() -> None:
-    """[2,2,1] with cubic splines: with the exact inner functions 20 intervals allow 2.6e-9, see tests/benchmarks/slopes.md."""
-    problem = replace(PAPER, network=pk.NetworkOptions(hidden=(2,), degree=3, intervals=20))
-    solution = pk.solve(problem, estimate=False)
+def test_the_nearest_network_has_the_values_of_one_that_it_contains() -> None:
+    """Splines with 4 intervals are some with 8; values alone are fitted, whatever the equation."""
+    small, large = (Stage("kan", (2,), (3, 3), (n, n)) for n in (4, 8))
+    finer, like = (KAN((2, 2, 1), 3, n, "none", (-1.0, -1.0), (1.0, 1.0)) for n in (4, 8))
+    finer.initialise(generator(5))
+    assert [one.intervals for one in refinements(large, 3)] == [(2, 2), small.intervals, large.intervals]
+    near, (term,) = nearness(PAPER, large, finer)
+    assert not near.conditions
+    few = Fits(first=(Round(32, 10), Round(4, 40)), then=(Round(2, 30),), last=Round(1, 30))
+    found = nearest(PAPER, large, like, finer, generator(), fits=few)
+    with torch.no_grad():
+        assert torch.equal(term.target, finer(term.points)[:, 0])
+        x = 2.0 * torch.rand(500, 2, generator=generator(), dtype=torch.float64) - 1.0
+        error, size = found(x) - finer(x), finer(x) - finer(x).mean()
+    assert float(error.norm()) < 1e-2 * float(size.norm())
+
+
+def test_a_fit_that_is_late_is_a_network_of_the_stage() -> None:
+    stage, like = Stage("kan", (2,), (3, 3), (1, 7)), KAN((2, 2, 1), 3, (1, 7), "none", (-1.0, -1.0), (1.0, 1.0))
+    like.initialise(generator())
+    found = nearest(PAPER, stage, like, like, generator(), lambda: True, Fits(first=(Round(8, 10),)))
+    assert (found.widths, found.degree, found.intervals) == ((2, 2, 1), (3, 3), (1, 7))
+
+
+@pytest.mark.parametrize(("steps", "allowed"), [(None, 1.4e-5), (30, 3.5e-4)])
+def test_coarse_splines_end_at_their_best_approximation(steps: int | None, allowed: float) -> None:
+    """[2,2,1] with cubic splines of 5 intervals: the exact inner functions allow L2² of 1.4e-4, and 3.5e-4 by least residuals.
+
+    These are of tests/benchmarks/slopes.md. Where steps are not limited, better inner functions are found by a fit.
+    """
+    problem = replace(PAPER, network=pk.NetworkOptions(hidden=(2,), degree=3, intervals=5))
+    solution = pk.solve(replace(problem, training=replace(problem.training, steps=steps)), estimate=False)
     assert solution.errors is not None
     assert isinstance(solution.network, KAN)
-    assert (solution.network.degree, solution.network.intervals) == ((3, 3), (20, 20))  # not the finer one, of lower residual
-    assert solution.errors["u"].l2_mean_square < 2.6e-9
-    assert solution.errors["u"].h1_seminorm_mean_square < 3.3e-6
+    assert (solution.network.degree, solution.network.intervals) == ((3, 3), (5, 5))  # not the finer one, of lower residual
+    assert solution.errors["u"].l2_mean_square < allowed
+    assert solution.errors["u"].h1_seminorm_mean_square < 3.3e-2
 
 
 def test_the_distance_is_that_in_l2() -> None:

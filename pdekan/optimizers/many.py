@@ -7,7 +7,7 @@ a ridge of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,14 +73,19 @@ class ManyGaussNewton:
     down: float = 5.0
     up: float = 4.0
 
-    def minimise(self, problem: ManyProblems, a: Tensor, steps: int) -> Solved:
-        """Minimise from a ``(B, …)`` by so many trial steps; a trial that does not lower the cost is not taken."""
+    def minimise(self, problem: ManyProblems, a: Tensor, steps: int, expired: Callable[[], bool] = lambda: False) -> Solved:
+        """Minimise from a ``(B, …)`` by so many trial steps; a trial that does not lower the cost is not taken.
+
+        expired: asked before every step; where it is true, there are no more.
+        """
         size = problem.residual.square().sum()
         damping = a.new_full((len(a),), self.damping)
         ridge = a.new_full((len(a),), self.ridge)
         state, reflections = self._solved(problem, problem.normalised(a), ridge)
         model = self._model(problem, state, reflections)
         for _ in range(steps):
+            if expired():
+                break
             ridge = (self.ridge * state.loss / size).clamp_min(self.min_ridge).minimum(ridge)
             step = _damped(model, damping).reshape(state.a.shape)
             trial, reflections = self._solved(problem, problem.normalised(state.a + step), ridge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -16,16 +17,20 @@ from pdekan.residuals.validation import Validation
 from pdekan.training import warm_start
 from pdekan.training.context import Context
 from pdekan.training.first_guess import first_guess
-from pdekan.training.schedule import Stage
+from pdekan.training.nearest import nearest
+from pdekan.training.schedule import FIRST_WAVES, Stage
 from pdekan.training.search import BRIEF, InnerSearch, Search
 from pdekan.training.state import State
 from pdekan.training.stopping import Distance
 
 # Relative residual above which the network of an eigenvalue problem is no better a beginning than the eigenfunction.
 UNRESOLVED = 0.03
-# The share of the seconds left that the search may take, and the residual, relative to a network's own, at which one with finer
-# splines stands for the solution.
-SEARCH_SHARE, FINER_RESIDUAL = 0.25, 0.3
+# The shares of the seconds left that a search and a fit to a finer network may take, and the residual, relative to a network's
+# own, at which a finer one stands for the solution.
+SEARCH_SHARE, FIT_SHARE, FINER_RESIDUAL = 0.25, 0.9, 0.3
+# The errors, relative to the solution, above which splines are so coarse that other inner functions than the solution's own are
+# looked for: by a search for a small residual, and by a fit to the finer network.
+COARSE, FITTED = 1e-3, 1e-6
 
 
 def begins_anew(context: Context, state: State) -> bool:
@@ -48,18 +53,48 @@ def guess(
 
 def search(context: Context, stage: Stage, state: State, like: Network) -> InnerSearch:
     """The search for a stage, which may take a share of the seconds. like: a network of its sizes."""
-    clock, problem = context.clock, context.fitted
-    late = state.seconds + SEARCH_SHARE * (clock.budget - state.seconds)
-    generator = torch.Generator().manual_seed(problem.training.seed + stage.start)
     options = BRIEF if context.goal.grows else Search()
-    return InnerSearch(problem, stage, cast("KAN", like), generator, lambda: clock.is_late(late), options)
+    expired = _expired(context, state, SEARCH_SHARE)
+    return InnerSearch(context.fitted, stage, cast("KAN", like), _generator(context, stage), expired, options)
 
 
-def distance_to_finer(stage: Stage, state: State, network: Network, validation: Validation) -> Distance | None:
-    """The distance to a network with finer splines, where that is so much better that it stands for the solution."""
-    finer = state.finer
-    if finer is None or stage.finer:
+def coarse_starts(context: Context, stage: Stage, state: State, like: Network, distance: Distance) -> list[Network]:
+    """Networks of a stage's sizes to begin with where those of a finer one are too coarse. like: that one in these sizes.
+
+    A fit takes as many steps as time allows: there is none where the steps are given.
+    """
+    error, found = distance(like) / distance.norm, list[Network | None]()
+    if error > COARSE:
+        found.append(search(context, stage, state, like).in_own_splines(distance.network))
+    if error > FITTED and stage.final and context.problem.training.steps is None:
+        generator, expired = _generator(context, stage), _expired(context, state, FIT_SHARE)
+        found.append(nearest(context.fitted, stage, cast("KAN", like), distance.network, generator, expired))
+    return [one for one in found if one is not None]
+
+
+def _expired(context: Context, state: State, share: float) -> Callable[[], bool]:
+    """Whether a share of the seconds left is over."""
+    late = state.seconds + share * (context.clock.budget - state.seconds)
+    return lambda: context.clock.is_late(late)
+
+
+def _generator(context: Context, stage: Stage) -> torch.Generator:
+    return torch.Generator().manual_seed(context.fitted.training.seed + stage.start)
+
+
+def distance_to_finer(
+    context: Context, stage: Stage, state: State, network: Network, validation: Validation
+) -> Distance | None:
+    """The distance to a network that stands for the solution: one with finer splines or with plane waves inside.
+
+    None where neither is far better than the stage's own network.
+    """
+    if state.finer is None or stage.finer:
         return None
-    if finer.relative > FINER_RESIDUAL * validation.residuals(network).relative:
+    relative = validation.residuals(network).relative
+    with context.clock.running():
+        waves = search(context, stage, state, network).by_waves(*FIRST_WAVES[context.problem.domain.dimension][-1])
+    finer = min((state.finer.network, waves), key=lambda one: validation.residuals(one).relative)
+    if validation.residuals(finer).relative > FINER_RESIDUAL * relative:
         return None
-    return Distance.to(finer.network, validation.terms[0])
+    return Distance.to(finer, validation.terms[0])

@@ -24,10 +24,10 @@ from pdekan.optimizers.many import ManyGaussNewton, Solved
 from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.sizes import TINY, sizes_at
-from pdekan.residuals.terms import terms
+from pdekan.residuals.terms import Term, terms
 from pdekan.training.inner_starts import spread, starts
 from pdekan.training.points import POINTS_PER_PARAMETER, own_points
-from pdekan.training.schedule import Stage
+from pdekan.training.schedule import DEGREE, Stage
 
 LOG = logging.getLogger(__name__)
 
@@ -90,12 +90,12 @@ class InnerProblems:
     dimension: int
 
     @classmethod
-    def of(cls, problem: Problem, stage: Stage, like: KAN) -> InnerProblems:
+    def of(cls, problem: Problem, stage: Stage, like: KAN, fitted: list[Term] | None = None) -> InnerProblems:
         """On the training points of a stage, for networks of its sizes on the box of another one.
 
-        The residuals must be affine, and a network its own ansatz.
+        The residuals must be affine, and a network its own ansatz. fitted: the terms, by default those of the problem.
         """
-        fitted = terms(problem, own_points(problem, stage, problem.training.seed), like.lower.device)
+        fitted = fitted or terms(problem, own_points(problem, stage, problem.training.seed), like.lower.device)
         kan = like.resized((like.inputs, *stage.hidden, 1), stage.degree, stage.intervals, (0,), ((), ()))
         sizes = sizes_at(problem, fitted, kan, trained=False)
         objective = Objective(problem, kan, fitted, problem.training.weights, sizes=sizes)
@@ -156,7 +156,7 @@ class InnerSearch:
         found: list[tuple[float, KAN]] = []
         if options.wide and own > max(options.widths) and self._is_affordable(options.wide, options.rounds[-1].steps // 2):
             found.append(self._of_waves(own))
-        position, solution = self._by_waves()
+        position, solution = read(self.problem, self.stage, self.by_waves(*options.waves), self.like)
         for width in sorted({min(width, own) for width in options.widths}):
             if found and (found[-1][0] <= options.enough or self.expired()):
                 break
@@ -177,7 +177,7 @@ class InnerSearch:
             return None
         problem, degree = InnerProblems.of(self.problem, self.stage, self.like), self.stage.degree
         count, width = self._count(problem, first.steps), self.stage.hidden[0]
-        position, solution = self._read(finer)
+        position, solution = read(self.problem, self.stage, finer, self.like)
         kinds = starts(count - count // 2, width, solution, position, self.generator)
         a = torch.cat([spread(count // 2, self.like.inputs, width, self.generator), kinds])
         batch = KANBatch.of(coefficients(a, degree[0]).to(position), degree, (1, self.stage.intervals[1]))
@@ -228,32 +228,38 @@ class InnerSearch:
         return InnerProblems.of(self.problem, replace(self.stage, **sizes), self.like)  # type: ignore[arg-type]
 
     def _minimised(self, problem: InnerProblems, a: Tensor, steps: int) -> Solved:
-        """The networks after so many steps, the best first, some of them at a time to bound the memory."""
-        each = max(1, self.options.numbers // (len(problem.residual) * problem.columns))
-        parts: list[Solved] = []
-        for part in a.split(each):
-            if not parts or not self.expired():
-                parts.append(ManyGaussNewton().minimise(problem, part, steps))
-        return Solved.joined(parts).best()
+        return minimised(problem, a, steps, self.options.numbers, self.expired)
 
-    def _by_waves(self) -> tuple[Tensor, Jet]:
-        """A solution with plane waves inside: points of [-1, 1]^d, and value and derivatives in these coordinates there."""
-        nodes, intervals = self.options.waves
-        stage = replace(self.stage, hidden=(nodes,), degree=(1, self.stage.degree[1]), intervals=(1, intervals), waves=True)
+    @torch.no_grad()
+    def by_waves(self, nodes: int, intervals: int) -> KAN:
+        """A solution with plane waves inside."""
+        stage = replace(self.stage, hidden=(nodes,), degree=(1, DEGREE), intervals=(1, intervals), waves=True)
         waves = self.like.resized((self.like.inputs, nodes, 1), stage.degree, stage.intervals, (0,), ((), ()))
         waves.initialise(self.generator)
         problem = InnerProblems.of(self.problem, stage, self.like)
         a = waves.spline_layers[0].dense("coefficients").transpose(1, 2).reshape(1, -1, nodes)
         solved = ManyGaussNewton(ridge=1e-12).minimise(problem, a, 0)
-        return self._read(problem.batch(solved.a, solved.c).network(0, self.like))
+        return problem.batch(solved.a, solved.c).network(0, self.like)
 
-    def _read(self, network: Network) -> tuple[Tensor, Jet]:
-        """Points of [-1, 1]^d, and a network's value and derivatives in these coordinates there."""
-        box, rule = self.like, own_points(self.problem, self.stage, 0)
-        points = torch.as_tensor(rule.inside(self.problem.domain).points).to(box.lower)
-        frame = Frame(self.problem.domain.coordinates, Derivatives.DIAGONAL)
-        u, half = network.jet(points, frame)[0], 0.5 * (box.upper - box.lower)
-        assert u.gradient is not None
-        assert u.second is not None
-        scaled = replace(u, gradient=u.gradient * half, second=u.second * half**2)
-        return to_unit_box(points, frame, box.lower, box.upper).value, scaled
+
+def minimised(
+    problem: InnerProblems, a: Tensor, steps: int, numbers: int, expired: Callable[[], bool], ridge: float = 1e-6
+) -> Solved:
+    """The networks after so many steps, the best first, some of them at a time to bound the memory; once it is late, fewer."""
+    each = max(1, numbers // (len(problem.residual) * problem.columns))
+    parts: list[Solved] = []
+    for part in a.split(each):
+        if not parts or not expired():
+            parts.append(ManyGaussNewton(ridge=ridge).minimise(problem, part, steps, expired))
+    return Solved.joined(parts).best()
+
+
+def read(problem: Problem, stage: Stage, network: Network, box: KAN) -> tuple[Tensor, Jet]:
+    """Points of [-1, 1]^d, the box of a KAN, and another network's value and derivatives in these coordinates there."""
+    points = torch.as_tensor(own_points(problem, stage, 0).inside(problem.domain).points).to(box.lower)
+    frame = Frame(problem.domain.coordinates, Derivatives.DIAGONAL)
+    u, half = network.jet(points, frame)[0], 0.5 * (box.upper - box.lower)
+    assert u.gradient is not None
+    assert u.second is not None
+    scaled = replace(u, gradient=u.gradient * half, second=u.second * half**2)
+    return to_unit_box(points, frame, box.lower, box.upper).value, scaled

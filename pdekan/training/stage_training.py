@@ -18,7 +18,7 @@ from pdekan.residuals.terms import terms
 from pdekan.residuals.validation import Residuals
 from pdekan.solutions.solution import Solution
 from pdekan.training import warm_start
-from pdekan.training.beginning import begins_anew, distance_to_finer, guess, search
+from pdekan.training.beginning import COARSE, begins_anew, coarse_starts, distance_to_finer, guess, search
 from pdekan.training.context import Context
 from pdekan.training.continuation import Position
 from pdekan.training.fit import fit
@@ -31,9 +31,6 @@ from pdekan.training.schedule import Stage
 from pdekan.training.state import Candidate, State
 from pdekan.training.stopping import BestStep, Budget, Distance, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
 
-# The error, relative to the solution, above which splines are so coarse that other inner functions are better than those of the
-# solution: they are then searched for again, and training goes on while the distance to the finer network is larger.
-COARSE = 1e-3
 # Reasons that are limits of the training: with more seconds or steps, the stage would have gone on.
 LIMITED = (Reason.STEPS, Reason.BUDGET, Reason.INTERRUPTED, Reason.MEMORY)
 
@@ -85,7 +82,7 @@ class StageTraining:
             problem, network, fitted, problem.training.weights, rows_at_a_time, context.clock.check,
             graphs(problem.training.memory), known,
         )  # fmt: skip
-        self.distance = distance_to_finer(stage, state, network, self.validation)
+        self.distance = distance_to_finer(context, stage, state, network, self.validation)
         self.best_step = BestStep(worse=2.0 if state.grading is None else 1.0)
         if self.distance is not None:
             self._select_by(self.distance)
@@ -96,13 +93,11 @@ class StageTraining:
         self.position: Position | None = None
 
     def _select_by(self, distance: Distance) -> None:
-        """Select the step nearest to a network with finer splines, and begin with other inner functions where that is far."""
-        nearest = self.network
-        if distance(nearest) > COARSE * distance.norm:
-            with self.context.clock.running():
-                found = search(self.context, self.stage, self.state, self.network).in_own_splines(distance.network)
-            nearest = min(nearest, found or nearest, key=distance)
-            self.theta = parameters_to_vector(nearest.parameters()).detach()
+        """Select the step nearest to a network with finer splines, and begin with the nearest of several networks."""
+        with self.context.clock.running():
+            found = coarse_starts(self.context, self.stage, self.state, self.network, distance)
+        nearest = min(self.network, *found, key=distance) if found else self.network
+        self.theta = parameters_to_vector(nearest.parameters()).detach()
         self.best_step.keep(Step(self.theta, math.inf), distance(nearest))
         if self.best_step.error > COARSE * distance.norm:
             self.best_step.worse = math.inf

@@ -1,0 +1,121 @@
+"""The network of coarse splines that is nearest in L2 to one that stands for the solution.
+
+Where splines are coarse, a lower residual does not mean a smaller error, and other inner functions are better than those of the
+solution. They are found by a fit of values: ∫ (u - v)² is minimised over networks u, for a network v of a far lower residual.
+Many starts are compared with few intervals; the best of them are refined, which is exact where knots are nested, and trained
+on, until they have the intervals asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pdekan.networks.base import Network
+from pdekan.networks.batch import KANBatch, coefficients
+from pdekan.networks.kan import KAN
+from pdekan.optimizers.many import Solved
+from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import Term, terms
+from pdekan.training.first_guess import values_are
+from pdekan.training.inner_starts import spread, starts
+from pdekan.training.points import POINTS_PER_INTERVAL, training_points
+from pdekan.training.schedule import Stage
+from pdekan.training.search import InnerProblems, minimised, read
+
+LOG = logging.getLogger(__name__)
+# Points for each parameter: with five a network [2,5,1] of 5 intervals had errors five times as large between them; with two an
+# interval along an axis, at the same places of each, one of 40 intervals had errors forty times as large.
+POINTS = 8
+
+
+@dataclass(frozen=True)
+class Round:
+    """Trial steps for at most so many networks, the best of the round before."""
+
+    networks: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Fits:
+    """How the nearest network is looked for.
+
+    coarsest: with how many intervals, at most, starts are compared. first, then, last: the rounds there, after every
+    refinement, and at the end. work: multiplications of a round, which may leave fewer networks, but one. ridge: of refined
+    networks. numbers: entries of Jacobians in memory at once.
+    """
+
+    coarsest: int = 3
+    first: tuple[Round, ...] = (Round(128, 10), Round(24, 20), Round(8, 60))
+    then: tuple[Round, ...] = (Round(8, 15), Round(3, 50))
+    last: Round = Round(1, 150)
+    work: float = 3e10
+    ridge: float = 1e-16
+    numbers: int = 2**22
+
+
+@torch.no_grad()
+def nearest(
+    problem: Problem,
+    stage: Stage,
+    like: KAN,
+    finer: Network,
+    generator: torch.Generator,
+    expired: Callable[[], bool] = lambda: False,
+    fits: Fits = Fits(),
+) -> KAN:
+    """A network of a stage's sizes that is near to a finer one, the nearest that was found by the time allowed.
+
+    like: a network with the box that the result shall have.
+    """
+    a, rounds, ridge, before = Tensor(), fits.first, 1e-6, stage.intervals
+    for sizes in refinements(stage, fits.coarsest):
+        near, fitted = nearness(problem, sizes, finer)
+        many = InnerProblems.of(near, sizes, like, fitted)
+        if sizes.intervals == stage.intervals:
+            rounds = (*rounds, fits.last)
+        if a.numel() == 0:
+            a = _starts(problem, sizes, like, finer, rounds[0].networks, generator)
+        else:
+            a = KANBatch.of(a, stage.degree, before).refined(stage.degree, sizes.intervals).inner
+        for one in rounds:
+            most = int(fits.work / (one.steps * len(many.residual) * many.columns**2))
+            found: Solved = minimised(many, a[: max(1, min(one.networks, most))], one.steps, fits.numbers, expired, ridge)
+            a = found.a
+        before, rounds, ridge = sizes.intervals, fits.then, fits.ridge
+        LOG.info("nearest: %s intervals, loss %.1e of %.1e", sizes.intervals, found.loss[0], many.residual.square().sum())
+    return many.batch(found.a, found.c).network(0, like)
+
+
+def nearness(problem: Problem, stage: Stage, finer: Network) -> tuple[Problem, list[Term]]:
+    """The problem u = v for a finer network v, and its terms on points for a stage."""
+    d = problem.domain.dimension
+    axis = POINTS_PER_INTERVAL[True] * max(stage.intervals) if d <= 2 else 0
+    training = replace(problem.training, points=max(POINTS * stage.parameters(d), axis**d))
+    near = replace(values_are(problem, 0.0), training=training)
+    with torch.no_grad():
+        fitted = terms(near, training_points(near, stage, training.seed), next(finer.parameters()).device)
+        return near, [replace(term, target=finer(term.points)[:, 0]) for term in fitted]
+
+
+def refinements(stage: Stage, coarsest: int) -> list[Stage]:
+    """A stage and those before it with half its intervals, until there are no more than the coarsest ones; these come first."""
+    sizes = [stage]
+    while max(sizes[0].intervals) > coarsest:
+        sizes.insert(0, replace(sizes[0], intervals=tuple(max(1, n // 2) for n in sizes[0].intervals)))
+    return sizes
+
+
+def _starts(problem: Problem, stage: Stage, like: KAN, finer: Network, count: int, generator: torch.Generator) -> Tensor:
+    """Inner coefficients of starts of all kinds, half of them plane waves; some are read off the finer network."""
+    position, solution = read(problem, stage, finer, like)
+    width = stage.hidden[0]
+    kinds = starts(count - count // 2, width, solution, position, generator)
+    a = torch.cat([spread(count // 2, like.inputs, width, generator), kinds])
+    polynomials = coefficients(a, stage.degree[0]).to(position)
+    return KANBatch.of(polynomials, stage.degree, (1, stage.intervals[1])).refined(stage.degree, stage.intervals).inner
