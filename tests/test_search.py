@@ -195,13 +195,19 @@ def test_coarse_splines_end_at_their_best_approximation(steps: int | None, allow
     assert solution.errors["u"].h1_seminorm_mean_square < 3.3e-2
 
 
-def test_the_distance_is_that_in_l2() -> None:
+def test_the_distance_is_the_mean_of_those_in_l2_and_h1() -> None:
+    """Of (3 x + y)/4 and 0 on the square: ∫ e² / 4 = 10/48, |∇e|² = 10/16."""
     term = terms(PAPER, training_points(PAPER, STAGE, 0))[0]
-    networks = [KAN((2, 1, 1), 3, 1), KAN((2, 1, 1), 3, 1)]
-    for network, value in zip(networks, (0.25, -0.5), strict=True):
-        with torch.no_grad():
-            network.spline_layers[-1].coefficients.fill_(value)
-    assert Distance.to(networks[0], term)(networks[1]) == pytest.approx(0.75)
+    line, zero = KAN((2, 1), 3, 1), KAN((2, 1), 3, 1)
+    t = splines.sample_points(3, 1)
+    with torch.no_grad():
+        for layer, factor in ((line.spline_layers[0], 1.0), (zero.spline_layers[0], 0.0)):
+            for axis, slope in enumerate((0.75, 0.25)):
+                layer.coefficients[axis, 0] = splines.fit(t, factor * slope * t[:, None], 3, 1)[:, 0]
+    distance = Distance.to(zero, term)
+    assert distance(line) == pytest.approx((10.0 / 48.0 * 10.0 / 16.0) ** 0.25)
+    assert distance.norm == 0.0
+    assert Distance.to(line, term).norm == pytest.approx(distance(line))
 
 
 def test_only_networks_whose_residual_is_affine_are_searched_for() -> None:

@@ -18,16 +18,16 @@ from pdekan.training import warm_start
 from pdekan.training.context import Context
 from pdekan.training.first_guess import first_guess
 from pdekan.training.nearest import nearest
-from pdekan.training.schedule import FIRST_WAVES, Stage
+from pdekan.training.schedule import FIRST_WAVES, WAVES, Stage
 from pdekan.training.search import BRIEF, InnerSearch, Search
 from pdekan.training.state import State
 from pdekan.training.stopping import Distance
 
 # Relative residual above which the network of an eigenvalue problem is no better a beginning than the eigenfunction.
 UNRESOLVED = 0.03
-# The shares of the seconds left that a search and a fit to a finer network may take, and the residual, relative to a network's
-# own, at which a finer one stands for the solution.
-SEARCH_SHARE, FIT_SHARE, FINER_RESIDUAL = 0.25, 0.9, 0.3
+# The shares of the seconds left that a search and a fit to a finer network may take, and the residuals, relative to a network's
+# own, at which a finer one stands for the solution, and at which no better one is looked for.
+SEARCH_SHARE, FIT_SHARE, FINER_RESIDUAL, NEGLIGIBLE = 0.25, 0.9, 0.3, 0.01
 # The errors, relative to the solution, above which splines are so coarse that other inner functions than the solution's own are
 # looked for: by a search for a small residual, and by a fit to the finer network.
 COARSE, FITTED = 1e-3, 1e-6
@@ -91,10 +91,14 @@ def distance_to_finer(
     """
     if state.finer is None or stage.finer:
         return None
-    relative = validation.residuals(network).relative
-    with context.clock.running():
-        waves = search(context, stage, state, network).by_waves(*FIRST_WAVES[context.problem.domain.dimension][-1])
-    finer = min((state.finer.network, waves), key=lambda one: validation.residuals(one).relative)
-    if validation.residuals(finer).relative > FINER_RESIDUAL * relative:
-        return None
-    return Distance.to(finer, validation.terms[0])
+    d, finer = context.problem.domain.dimension, state.finer.network
+
+    def residual(one: Network) -> float:
+        return validation.residuals(one).relative
+
+    for sizes in (FIRST_WAVES[d][-1], WAVES[d][0][1:]):
+        if residual(finer) > NEGLIGIBLE * residual(network):
+            with context.clock.running():
+                waves = search(context, stage, state, network).by_waves(*sizes)
+            finer = min(finer, waves, key=residual)
+    return Distance.to(finer, validation.terms[0]) if residual(finer) <= FINER_RESIDUAL * residual(network) else None

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.optimizers.base import Step
 from pdekan.problems.problem import Problem
@@ -52,7 +53,10 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Distance:
-    """The distance in L2 to a network that stands for the solution, by its values ``(n, U)`` at points of a quadrature.
+    """√(‖e‖ ‖∇e‖) for the difference e from a network that stands for the solution, at points of a quadrature.
+
+    Both norms fall with it, and units of length do not matter; it bounds that of H^½ by interpolation. values: the jet of that
+    network, of one unknown.
 
     Where splines are coarse, least squares of the residual say little of the error: on sin πx sin πy² with cubic splines of 20
     intervals steps that lower the loss by a third multiply the error by up to ten.
@@ -61,22 +65,28 @@ class Distance:
     network: Network
     points: Tensor
     share: Tensor
-    values: Tensor
+    values: Jet
 
     @classmethod
     @torch.no_grad()
     def to(cls, network: Network, term: Term) -> Distance:
         """To a network, at the points of a term."""
-        return cls(network, term.points, term.share, network(term.points))
+        frame = Frame(term.frame.coordinates, Derivatives.GRADIENT)
+        return cls(network, term.points, term.share, network.jet(term.points, frame)[0])
 
     @property
     def norm(self) -> float:
         """That of the network, the distance to zero."""
-        return math.sqrt(float(self.share @ self.values.square().sum(1)))
+        return self._of(self.values)
 
     @torch.no_grad()
     def __call__(self, network: Network) -> float:
-        return math.sqrt(float(self.share @ (network(self.points) - self.values).square().sum(1)))
+        return self._of(network.jet(self.points, self.values.frame)[0] - self.values)
+
+    def _of(self, e: Jet) -> float:
+        assert e.gradient is not None
+        value, slope = e.value.square(), e.gradient.square().sum(1)
+        return math.sqrt(math.sqrt(float((self.share @ value) * (self.share @ slope))))
 
 
 @dataclass
