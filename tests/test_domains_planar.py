@@ -16,6 +16,7 @@ import pdekan as pk
 from pdekan.domains.base import DomainError
 from pdekan.domains.box import Box, box
 from pdekan.domains.combinations import Combination, difference, intersection, planar, union
+from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Quadrature
 from pdekan.domains.shapes import Annulus, Ellipse, Polygon, annulus, disk, ellipse, polygon
@@ -172,6 +173,16 @@ def test_triangulations_fill_the_domain_and_their_edges_are_as_long_as_asked(dom
     # a chord of length h on a circle of radius r cuts off h³ / 12 r, and edges span no more than 30 degrees
     assert areas.sum() == pytest.approx(domain.measure, abs=1e-12 if straight else perimeter * size * 0.05)
     assert np.abs(domain.distance(corners)[np.abs(domain.distance(corners)) < 0.3 * size]).max() < 1e-6
+
+
+def test_corners_are_where_faces_meet() -> None:
+    triangle, hole = [(0.0, 0.0), (4.0, 0.0), (0.0, 4.0)], [(1.0, 1.0), (1.0, 2.0), (2.0, 1.0)]
+    shape = polygon(triangle, holes=[hole])
+    assert {tuple(point) for point in shape.corners.tolist()} == {*triangle, *hole}
+    in_time = Cylinder(shape, 1.0, 2.0).corners
+    assert {tuple(point) for point in in_time.tolist()} == {(*point, t) for point in (*triangle, *hole) for t in (1.0, 2.0)}
+    assert box(x=(0.0, 1.0), t=(2.0, 3.0)).corners.tolist() == [[0.0, 2.0], [0.0, 3.0], [1.0, 2.0], [1.0, 3.0]]
+    assert pk.ball(center=(0.0, 0.0, 0.0), radius=1.0).corners.shape == (0, 3)
 
 
 def test_curves_that_almost_touch_are_refused() -> None:

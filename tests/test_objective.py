@@ -255,8 +255,10 @@ def test_normalising_parameters_normalises_the_network() -> None:
     objective, theta = objective_for(problem)
     network = objective.load(objective.normalise(theta))
     assert isinstance(network, KAN)
-    points = torch.cat([term.points for term in objective.terms])
-    low, high = hidden_ranges(network, points)[0]
+    points = [term.points for term in objective.terms]
+    corners = torch.as_tensor(problem.domain.corners)
+    low, high = hidden_ranges(network, torch.cat([*points, corners]))[0]
+    assert bool((hidden_ranges(network, corners)[0][1] > hidden_ranges(network, torch.cat(points))[0][1]).any())
     assert low.tolist() == pytest.approx([-0.97] * 3)
     assert high.tolist() == pytest.approx([0.97] * 3)
 

@@ -55,6 +55,11 @@ class Domain(ABC):
         return self.measure / float(np.prod(np.subtract(self.upper, self.lower)))
 
     @property
+    def corners(self) -> Array:
+        """Points ``(m, d)`` at which faces meet, where these are single points and not too many; none by default."""
+        return np.empty((0, self.dimension))
+
+    @property
     @abstractmethod
     def faces(self) -> tuple[str, ...]:
         """Names of all boundary pieces (faces), time included."""

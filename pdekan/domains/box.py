@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -47,6 +48,12 @@ class Box(Domain):
     def measure(self) -> float:
         """∏ (upper - lower), in the units of the coordinates."""
         return math.prod(b - a for a, b in zip(self.lower, self.upper, strict=True))
+
+    @property
+    def corners(self) -> Array:
+        if self.dimension > TENSOR_DIMENSIONS:
+            return super().corners
+        return np.array(list(itertools.product(*zip(self.lower, self.upper, strict=True))))
 
     @property
     def faces(self) -> tuple[str, ...]:

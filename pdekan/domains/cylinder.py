@@ -50,6 +50,11 @@ class Cylinder(Domain):
         return self.base.measure * (self.end - self.start)
 
     @property
+    def corners(self) -> Array:
+        points = self.base.corners
+        return np.concatenate([np.insert(points, len(self.base.lower), t, axis=1) for t in (self.start, self.end)])
+
+    @property
     def faces(self) -> tuple[str, ...]:
         return (*self.base.faces, START, END)
 

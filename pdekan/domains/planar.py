@@ -59,6 +59,10 @@ class Planar(Domain):
         return math.fsum(arc.swept for arc in self.arcs)
 
     @property
+    def corners(self) -> Array:
+        return np.concatenate([arc.ends for arc in self.arcs])
+
+    @property
     def faces(self) -> tuple[str, ...]:
         """Names of the arcs without repetition: the pieces of an arc that was cut have the same name."""
         return tuple(self._arcs_of)

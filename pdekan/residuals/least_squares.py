@@ -61,7 +61,8 @@ class Objective:
         self.affine = self.linear > 0 and all(is_affine(term, problem) for term in terms)
         self._fixed = self.affine and self.network.homogeneous
         self._groups = _grouped([len(term.target) for term in self.terms], block)
-        self._points = torch.cat([term.points for term in terms])
+        points = [term.points for term in terms]
+        self._points = torch.cat([*points, points[0].new_tensor(problem.domain.corners)])  # where no rule has points
         self.in_one_block = len(self._groups) == 1
         self.bounds = _bounds(problem, self._points)
         self._prepared: dict[int, object] = {}

@@ -14,12 +14,13 @@ from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Array, Quadrature
 
 LOG = logging.getLogger(__name__)
-NEAR, NEARER = 1e-3, 1e-6  # of the size: distances between which the growth of a source towards a point is measured
+NEAR = 1e-3, 3e-5, 1e-6  # of the size: distances between which the growth of a source towards a point is measured
 DIRECTIONS = 16
 MARGIN = 0.05  # of the order of a singularity, which is measured
 MOST = 8  # points that are moved; a source that is singular at more of them is no formula for the domain
 ASIDE = 0.25  # of the distance of points
 HUGE = 1e6  # times the median: the value at a point that is at a singularity up to round-off
+LARGE = 1e-3  # … and of the largest finite one: a source that is zero but for round-off has a small median
 
 
 def moved_aside(domain: Domain, rule: Quadrature, values: Tensor, source: Callable[[Tensor], Tensor]) -> Quadrature:
@@ -30,7 +31,8 @@ def moved_aside(domain: Domain, rule: Quadrature, values: Tensor, source: Callab
     """
     finite = values.isfinite()
     size = torch.where(finite, values.abs(), torch.inf)
-    doubtful = torch.nonzero(size > HUGE * size.median()).flatten().tolist()
+    largest = torch.where(finite, values.abs(), 0.0).max()
+    doubtful = torch.nonzero(size > torch.maximum(HUGE * size.median(), LARGE * largest)).flatten().tolist()
     if len(doubtful) > MOST:
         return rule
     points = rule.points.copy()
@@ -63,13 +65,13 @@ def _directions(dimension: int) -> Array:
 
 
 def _order(domain: Domain, point: Array, source: Callable[[Tensor], Tensor]) -> float:
-    """The exponent a of |source| ~ r^-a about a point, inf where it has no finite values beside it."""
+    """The exponent a of |source| ~ r^-a about a point, the least of all distances; inf where there are no finite values."""
     sizes = []
-    for distance in (NEAR, NEARER):
+    for distance in NEAR:
         around = point + distance * domain.size * _directions(domain.dimension)
         around = around[domain.contains(around)]
         values = source(torch.as_tensor(around)).abs()
         if not len(values) or not bool(values.isfinite().all()):
             return float("inf")
         sizes.append(max(float(values.mean()), 1e-300))
-    return float(np.log(sizes[1] / sizes[0]) / np.log(NEAR / NEARER))
+    return float((-np.diff(np.log(sizes)) / np.diff(np.log(NEAR))).min())
