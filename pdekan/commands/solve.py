@@ -20,7 +20,6 @@ from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE, UsageError
 from pdekan.commands.terminal import GRACE, Signals, console, interruptible, note
 from pdekan.errors.norms import Errors
 from pdekan.errors.reference_solutions import SUFFICIENT_ACCURACY
-from pdekan.networks.singular import singular_functions
 from pdekan.output.progress_bar import progress_display
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.well_posedness import warnings
@@ -28,6 +27,7 @@ from pdekan.problems.problem import Problem
 from pdekan.runs import directory as runs
 from pdekan.runs.finished import finished
 from pdekan.runs.lock import locked
+from pdekan.runs.summary import network_in_words
 from pdekan.solutions.outputs import Output
 from pdekan.solutions.solution import Solution
 from pdekan.training import solver
@@ -170,7 +170,7 @@ def _print_summary(solution: Solution, summary: dict[str, Any], typed: str) -> N
     residuals = f"{solution.residual:.2e} equation, {solution.condition_residual:.2e} conditions (mean, on unseen points)"
     rows = [
         ("status", f"{solution.status}: {solution.reason}"),
-        ("network", f"{_network(summary['network'])}, {solution.parameters} parameters"),
+        ("network", f"{network_in_words(summary['network'])}, {solution.parameters} parameters"),
         ("training", f"{solution.iterations} steps in {solution.seconds:.1f} s, seed {solution.seed}"),
         ("residual", residuals),
     ]
@@ -204,25 +204,6 @@ def next_lines(solution: Solution, typed: str) -> Iterator[str]:
         words = [word for word in shlex.split(typed) if word != "--force" or "--resume" not in one.options]
         yield f"{'or' if k else 'next'}: {one.reason}"
         yield f"    {shlex.join(words)} {one.options}"
-
-
-def _network(architecture: dict[str, Any]) -> str:
-    """The kind of a network and its sizes, in words."""
-    slabs = ""
-    if architecture["kind"] == "family":
-        networks = architecture["networks"]
-        slabs, architecture = f"{len(networks)} members, the first a ", networks[0]
-    if architecture["kind"] == "slabs":
-        networks = architecture["networks"]
-        slabs, architecture = f"{slabs}{len(networks)} slabs of time, the last a ", networks[-1]
-    if architecture["kind"] == "cells":
-        degrees, slabs = list(map(int, architecture["degrees"])), slabs.removesuffix("a ")
-        return f"{slabs}a network in each of {architecture['cells']} cells, degree {min(degrees)} to {max(degrees)}"
-    sizes = f"{architecture['kind'].upper()} {architecture.get('widths', '')}"
-    if architecture["kind"] == "kan":
-        sizes += f", degree {_by_layer(architecture['degree'])}, intervals {_by_layer(architecture['intervals'])}"
-    functions = sum(one.count for one in singular_functions(architecture))
-    return slabs + sizes + (f", {functions} singular functions" if functions else "")
 
 
 def _estimate_rows(solution: Solution) -> list[tuple[str, str]]:
@@ -284,8 +265,3 @@ def _reference(errors: Errors, name: str) -> str:
     if all(one <= SUFFICIENT_ACCURACY * error for one, error in zip(own, measured, strict=True)):
         return text
     return f"{text}: not ten times below the error, which may be of the reference"
-
-
-def _by_layer(values: list[int]) -> str:
-    """Numbers of all layers, or one where they are equal."""
-    return str(values[0]) if len(set(values)) == 1 else "/".join(map(str, values))

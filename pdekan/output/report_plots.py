@@ -38,6 +38,7 @@ _LENGTH = 0.75  # of an arrow, relative to their distance
 _LEAST = 0.01  # of the largest size: where a vector is smaller there is no arrow
 _TOOLS = "pan,wheel_zoom,box_zoom,zoom_in,zoom_out,reset,save"
 # the page's own style does not reach into the elements of Bokeh
+_ON_PAPER = "@media print { :host { display: none; } }"
 _FOCUS = ":focus-visible, .noUi-handle:focus-visible { outline: 3px solid var(--link) !important; outline-offset: 2px; }"
 
 
@@ -148,7 +149,7 @@ def _style(plot: figure) -> None:
         axis.major_tick_line_color = axis.minor_tick_line_color = INK
         axis.axis_label_text_font_style = "normal"
     plot.grid.grid_line_color, plot.grid.grid_line_alpha = INK, 0.25
-    plot.toolbar.logo, plot.toolbar.stylesheets = None, [_FOCUS]
+    plot.toolbar.logo, plot.toolbar.stylesheets = None, [_FOCUS, _ON_PAPER]
 
 
 def _image(fields: Frames, one: Shown, labels: Mapping[str, str], ranges: dict[str, Any]) -> tuple[figure, list[Update]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pdekan.ansatz.unknowns import inner_network
+from pdekan.ansatz.unknowns import without_ansatz
 from pdekan.output import network_figure, report_page
 from pdekan.output.frames import Frames, frames
 from pdekan.output.labels import with_unit
@@ -23,9 +23,9 @@ from pdekan.output.vtkhdf import read_samples
 from pdekan.problem_files import typesetting
 from pdekan.problem_files.names import REFERENCE
 from pdekan.runs.network_drawing import can_be_drawn, drawing
+from pdekan.runs.summary import network_in_words
 from pdekan.solutions.solution import Solution, load_solution
 
-MAX_LISTED = 20  # numbers of a network's sizes
 CONFIDENCE = 1.959964  # standard deviations on each side of a normal distribution hold 95 %
 MEANING = (
     "Relative errors are norms of the error divided by those of the solution over the whole domain: L2 of the values, the H1 "
@@ -266,9 +266,8 @@ def _counted(count: int, what: str) -> str:
 
 
 def _network(solution: Solution) -> str:
-    described = inner_network(solution.network).architecture().items()
-    sizes = ", ".join(f"{key} {value}" for key, value in described if not isinstance(value, list) or len(value) < MAX_LISTED)
-    text = paragraph(f"{solution.parameters} parameters: {sizes[:400]}")
+    words = network_in_words(without_ansatz(solution.network).architecture())
+    text = paragraph(f"{words}: {_counted(solution.parameters, 'parameter')}")
     if not can_be_drawn(solution):
         return text + paragraph("Only a single KAN is drawn.", "soft")
     figure = network_figure.networks([drawing(solution)])
