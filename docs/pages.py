@@ -124,7 +124,7 @@ def gallery() -> str:
     """The pictures of the library, each with a link to its page."""
     cards = [
         f":::{{grid-item-card}} {_breakable(name)}\n:link: gallery/{name}\n:link-type: doc\n"
-        f":img-top: {_picture(name)}\n{title}\n:::\n"
+        f":img-top: {_picture(name)}\n:img-alt: Solution of {name}\n{title}\n:::\n"
         for name, title in titles().items()
         if _picture(name)
     ]

@@ -124,6 +124,12 @@ def test_what_is_expected_has_the_tests_that_are_named() -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_pictures_are_there_and_have_alternative_texts(page: Path) -> None:
+    pictures = re.findall(r"!\[([^\]]*)\]\((?!http)([^)]+)\)", page.read_text("utf-8"))
+    assert [place for text, place in pictures if not (text.strip() and (page.parent / place).exists())] == []
+
+
 def test_every_operator_and_function_is_on_the_page() -> None:
     written = set(re.findall(r"`(?:a )?([^\s`(]+)(?:\(| b`|`)", (DOCS / "operators.md").read_text("utf-8")))
     names = (set(OPERATIONS) | set(CONSTANTS)) - {"+", "-", "*", "/", "**", "negative", "derivative"}
