@@ -117,6 +117,15 @@ def test_what_is_shown_of_a_run_in_time_works(tmp_path: Path, monkeypatch: pytes
     assert names["found"].verdict.kind == "exact"
 
 
+def test_a_studys_file_is_read_as_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "outputs" / "studies" / "quick" / "study.h5", tmp_path)
+    (shown,) = [block for language, block in blocks(DOCS / "scaling.md") if language == "python" and "study.h5" in block]
+    exec(compile(shown, "scaling.md", "exec"), names := {})
+    assert len(names["runs"]) > 20
+    assert set(names["runs"].curve) >= {"KAN [2,5,1]", "MLP depth 2"}
+
+
 def test_what_is_expected_has_the_tests_that_are_named() -> None:
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (DOCS / "expected.md").read_text("utf-8"))
     assert len(named) > 40

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,13 @@ def test_the_rod_of_the_documentation(rod: Solution) -> None:
     assert rod.family["errors"]["u"]["mean"]["l2_relative"] <= rod.family["errors"]["u"]["worst"]["l2_relative"]
     for mu in (0.5, 1.3, 7.9):
         np.testing.assert_allclose(rod(X, mu=mu), exact(X, mu), atol=1e-8)
+
+
+def test_what_the_page_shows_of_a_family_works(rod: Solution) -> None:
+    (shown,) = re.findall(r'```python\n(solution = pk\.solve\("rod.toml"\).*?)```', DOCUMENT.read_text("utf-8"), re.DOTALL)
+    names = {"pk": SimpleNamespace(solve=lambda file: rod), "points": X, "values": exact(X, 1.3)}
+    exec(compile(shown, "problems.md", "exec"), names)
+    assert rod.fit(X, names["values"])["mu"].value == pytest.approx(1.3, abs=1e-6)
 
 
 def test_the_estimate_of_the_worst_member_is_not_below_its_error(rod: Solution) -> None:
