@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,11 +12,14 @@ import torch
 from scipy.interpolate import RectBivariateSpline
 
 from pdekan.fields.jets import Derivatives
+from pdekan.output.grid_file import read_points
 from pdekan.problem_files.library import problems, suites
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.validation import exact_residuals
 
 NAMES = [name for name in problems() if name.startswith("pinnacle/")]
+POINTS = ["gray_scott", "heat_2d_vc", "kuramoto_sivashinsky"]  # references at scattered points
+ACCURACY = {"heat_2d_vc": 1e-4}  # of those that are known less well than to 1e-5
 EXACT = ["heat_2d_ms", "heat_inv", "heat_nd", "poisson_inv", "poisson_nd", "wave_1d", "wave_2d_ms"]
 
 
@@ -88,6 +92,31 @@ def test_the_reference_of_the_25_squares_has_their_sources_and_loses_heat_throug
         places = (np.full(10, end), inside) if axis == 0 else (inside, np.full(10, end))
         flux = sign * spline.ev(*places, dx=1 - axis, dy=axis)
         np.testing.assert_allclose(flux + spline.ev(*places), 0.0, atol=1e-4 * np.abs(u).max())
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_references_at_points_are_known_better_than_what_is_compared_with_them(name: str) -> None:
+    problem = load_problem(f"pinnacle/{name}")
+    assert problem.exact_reference is not None
+    points, fields, accuracy = read_points(Path(problem.exact_reference), problem.domain.coordinates, problem.unknowns)
+    assert accuracy <= ACCURACY.get(name, 1e-5)
+    assert problem.domain.contains(points).all()
+    share = (points - problem.domain.lower) / np.subtract(problem.domain.upper, problem.domain.lower)
+    assert np.abs(share.mean(axis=0) - 0.5).max() < 2e-3  # even: errors are means over them
+    assert all(np.isfinite(values).all() and np.isfinite(slopes).all() for values, slopes in fields.values())
+
+
+def test_the_reference_of_kuramoto_and_sivashinsky_begins_as_it_is_stated_and_keeps_its_mean() -> None:
+    problem = load_problem("pinnacle/kuramoto_sivashinsky")
+    points, fields, _ = read_points(Path(str(problem.exact_reference)), problem.domain.coordinates, problem.unknowns)
+    (x, t), (u, slopes) = points.T, fields["u"]
+    start = t == t.min()
+    first = (u - t * slopes[:, 1])[start]  # by Taylor's series backwards
+    np.testing.assert_allclose(first, (np.cos(x) * (1.0 + np.sin(x)))[start], atol=200 * t.min() ** 2)
+    # u_t + 100/16 u u_x = -(100/16² u_x + 100/16⁴ u_xxx)_x, whose mean over x is zero, as that of u is
+    both = slopes[:, 1] + 100 / 16 * u * slopes[:, 0]
+    assert abs(both.mean()) < 0.02 * np.abs(both).mean()
+    assert abs(u.mean()) < 0.01 * np.abs(u).mean()
 
 
 def test_the_suite_is_listed() -> None:

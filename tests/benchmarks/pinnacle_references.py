@@ -27,49 +27,6 @@ FOLDER = Path(__file__).parents[2] / "problems" / "pinnacle" / "data"
 Array = NDArray[np.float64]
 
 
-def kuramoto_sivashinsky(t: Array, modes: int, h: float) -> Array:
-    """u_t + 100/16 u u_x + 100/16² u_xx + 100/16⁴ u_xxxx = 0 from cos x (1 + sin x), periodic on [0, 2π], ``(modes, len(t))``.
-
-    Fourier and ETDRK4: Kassam, Trefethen, SIAM J. Sci. Comput. 26 (2005) 1214-1233, eqs. 2.5 and 3.1. h: the step, of which
-    all of `t` are multiples.
-    """
-    x = 2.0 * np.pi * np.arange(modes) / modes
-    k = np.fft.rfftfreq(modes, 1.0 / modes)
-    linear = 100 / 16**2 * k**2 - 100 / 16**4 * k**4
-    circle = np.exp(1j * np.pi * (np.arange(1, 65) - 0.5) / 64)
-    z = h * linear[:, None] + circle
-    half, whole = np.exp(h * linear / 2), np.exp(h * linear)
-    q = h * ((np.exp(z / 2) - 1) / z).mean(1).real
-    f1 = h * ((-4 - z + np.exp(z) * (4 - 3 * z + z**2)) / z**3).mean(1).real
-    f2 = h * ((2 + z + np.exp(z) * (z - 2)) / z**3).mean(1).real
-    f3 = h * ((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3).mean(1).real
-    kept = k <= modes / 3  # products have no aliases below
-
-    def slope(v: NDArray[np.complex128]) -> NDArray[np.complex128]:
-        return -0.5 * 100 / 16 * 1j * k * np.fft.rfft(np.fft.irfft(v, modes) ** 2) * kept
-
-    v, out = np.fft.rfft(np.cos(x) * (1.0 + np.sin(x))), [np.cos(x) * (1.0 + np.sin(x))]
-    for steps in np.rint(np.diff(t) / h).astype(int):
-        for _ in range(steps):
-            n0 = slope(v)
-            a = half * v + q * n0
-            n1 = slope(a)
-            b = half * v + q * n1
-            n2 = slope(b)
-            n3 = slope(half * a + q * (2.0 * n2 - n0))
-            v = whole * v + f1 * n0 + 2.0 * f2 * (n1 + n2) + f3 * n3
-        out.append(np.fft.irfft(v, modes))
-    return np.array(out).T
-
-
-def with_curvature(u: Array, points: int) -> dict[str, Array]:
-    """u and w = u_xx at evenly spaced points, from periodic values, with the first ones again at the end."""
-    k = np.fft.rfftfreq(len(u), 1.0 / len(u))
-    w = np.fft.irfft(-(k[:, None] ** 2) * np.fft.rfft(u, axis=0), len(u), axis=0)
-    columns = {"u": u, "w": w}
-    return {name: np.concatenate([one, one[:1]])[:: len(u) // points] for name, one in columns.items()}
-
-
 def of_lid() -> tuple[sympy.Expr, sympy.Expr]:
     """A stream function with the values and slopes of ψ on the walls below a lid with u = 4 x (1 - x), and a pressure over ν.
 
@@ -232,11 +189,6 @@ def main() -> None:
     source = "Burgers' equation, nu = 0.01/pi, from -sin(pi x): formula of Cole and Hopf"
     fine = {"u": references.burgers(x, t, 300)}
     references.write("burgers_1d", source, {"x": x, "t": t}, {"u": references.burgers(x, t, 200)}, fine)
-    coarse, fine = (kuramoto_sivashinsky(t, modes, h) for modes, h in ((256, 1e-4), (512, 5e-5)))
-    x = np.linspace(0.0, 2.0 * np.pi, 257)
-    source = "Kuramoto-Sivashinsky, 100/16, 100/16^2, 100/16^4, from cos(x) (1 + sin(x)): Fourier and ETDRK4"
-    both = (with_curvature(one, 256) for one in (coarse, fine))
-    references.write("kuramoto_sivashinsky", source, {"x": x, "t": t}, *both, 5e-5)
     across = 2.0 + 2.0 * np.tanh(3.0 * np.linspace(-1.0, 1.0, 21)) / np.tanh(3.0)  # crowded where the source jumps
     x = np.unique((np.linspace(-10.0, 6.0, 5)[:, None] + across).round(12))
     source = "-laplacian(u) = f in 5 x 5 squares, n.grad(u) + u = 0: Galerkin with polynomials on the squares"
