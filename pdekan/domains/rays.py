@@ -105,7 +105,7 @@ class Rays:
         return rows, x[rows, first], x[rows, last + 1]
 
     def face(self, k: int, spacing: Sequence[float]) -> Quadrature:
-        """Points on surface k as far as it is boundary, and on none of the surfaces before, with outward normals."""
+        """Points on surface k as far as it is boundary, with outward normals; none where one before is the same."""
         y, z, weights = self._lines(spacing, k)
         surface = self._permuted[k]
         x = real_roots(surface.along(y, z))
@@ -114,8 +114,7 @@ class Rays:
         slope = np.stack([surface.derivative(j)(points) for j in range(3)], axis=1)
         outward = -slope / np.linalg.norm(slope, axis=1)[:, None]
         beyond, before = (self._inside(points + side * BESIDE * self.size * outward) for side in (1.0, -1.0))
-        earlier = [np.abs(one(points)) < SAME * self.size for one in self._permuted[:k]]
-        kept = (beyond != before) & ~np.any([np.zeros(len(points), dtype=bool), *earlier], axis=0)
+        kept = (beyond != before) & (k in self._different)
         outward = np.where(beyond[:, None], -outward, outward)[kept]
         area = weights[rows][kept] / np.abs(outward[:, 0])
         back = np.argsort(self.order)

@@ -16,7 +16,7 @@ from pdekan.solutions.solved import Solved
 
 WHOLE = "domain"
 # Cells and points in each along an axis, by the dimension of what is integrated over; above, quasi-random points.
-RULES, SCATTERED = {1: (64, 8, 0, 0), 2: (24, 6, 0, 0), 3: (8, 5, 0, 0)}, (1, 4, 2**15, 0)
+RULES, SCATTERED = {1: (64, 8, 0, 0), 2: (36, 6, 0, 0), 3: (8, 6, 0, 0)}, (1, 4, 2**15, 0)
 
 
 def integral(solution: Solved, formula: Formula | Field, on: str | Sequence[str] = WHOLE) -> float:
