@@ -18,7 +18,7 @@ from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.validation import exact_residuals
 
 NAMES = [name for name in problems() if name.startswith("pinnacle/")]
-POINTS = ["burgers_2d_c", "gray_scott", "heat_2d_vc", "kuramoto_sivashinsky"]  # references at scattered points
+POINTS = ["burgers_2d_c", "gray_scott", "heat_2d_lt", "heat_2d_vc", "kuramoto_sivashinsky"]  # references at scattered points
 ACCURACY = {"burgers_2d_c": 2e-3, "heat_2d_vc": 1e-4}  # of those that are known less well than to 1e-5
 EXACT = ["heat_2d_ms", "heat_inv", "heat_nd", "poisson_inv", "poisson_nd", "wave_1d", "wave_2d_ms"]
 
