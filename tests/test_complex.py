@@ -89,7 +89,7 @@ def test_what_complex_numbers_do_not_have_is_refused(formula: str, words: str) -
     ("old", "new", "words"),
     [
         ('complex = ["u"]', 'complex = ["v"]', r"<text>:4: complex\.0: 'v' is no unknown; the unknowns are u"),
-        ('complex = ["u"]', "", "unknown name 'I'"),
+        ('complex = ["u"]', "", r"unknown name 'I'; did you mean I of complex numbers, with complex = \["),
         ('complex = ["u"]', 'complex = ["u"]\nunknowns = ["u", "u_re"]', "u_re"),
         ('source = "0"', 'source = "q"', r"<text>:13: equation\.source: .*'q'"),
         ('source = "0"', 'source = "1 +"', r"<text>:13: equation\.source: cannot be read as a formula"),

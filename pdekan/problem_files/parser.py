@@ -34,6 +34,7 @@ _OTHER_NAMES = {
     "integral": 'integral(...) in [outputs], or a condition with type = "mean"',
     "heaviside": "where(x < 0, 0, 1)", "step": "where(x < 0, 0, 1)", "piecewise": "where(x < 0, a, b)",
 }  # fmt: skip
+_COMPLEX_NAMES = ("I", "re", "im", "arg", "conj")
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
@@ -347,6 +348,8 @@ def _meant(name: str, scope: Scope) -> str | None:
         return f"d{scope.coordinates[0]}({scope.unknowns[0] if scope.unknowns else 'u'})"
     if name in _OTHER_NAMES:
         return _OTHER_NAMES[name]
+    if name in _COMPLEX_NAMES:
+        return f'{name} of complex numbers, with complex = ["{scope.unknowns[0] if scope.unknowns else "u"}"]'
     if name == "dt":
         return None  # there is no time: not dot
     return next(iter(difflib.get_close_matches(name, scope.values + scope.callables, n=1)), None)
