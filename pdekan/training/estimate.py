@@ -64,7 +64,8 @@ class EstimateRule:
     share: the processor time allowed, absolute and relative to the seconds of training, of which the larger counts; the
     first space has no limit. steps: Gauss-Newton steps of the richer network where parameters are sought, in which it is not
     linear. trial: splines in one dimension and waves in two of the space that is tried before training. linear: residual up to
-    which a nonlinear problem's amplified residual is an estimate. round_off: residual below which no space is better.
+    which a nonlinear problem's amplified residual is an estimate; small: up to which errors fall as residuals do; nothing: from
+    which on a solution has as good as nothing of the problem's. round_off: residual below which no space is better.
     """
 
     splines: tuple[int, ...] = (48, 192, 768)
@@ -77,6 +78,8 @@ class EstimateRule:
     steps: int = 4
     trial: tuple[int, ...] = (24, 20)
     linear: float = 1e-3
+    small: float = 0.03
+    nothing: float = 0.5
     round_off: float = 1e-13
 
 
@@ -138,7 +141,7 @@ def compared(
     if ratio > rule.saturation and (reason := _hidden(problem, relative, richest.affine, rule)) is not None:
         return reason
     one = _comparison(_differences(problem, network, richest.network), ratio, richest.size, richest.weighted, rule)
-    if not one.reliable and earlier is not None:
+    if not one.reliable and earlier is not None and relative <= rule.small:
         one = _by_coarser(problem, network, relative, earlier, one)
     values = [parameter_values(each) if problem.parameters else {} for each in (network, richest.network)]
     factor = one.worst / max(one.difference, TINY)
@@ -192,6 +195,8 @@ def _by_coarser(problem: Problem, network: Network, relative: float, earlier: Ca
 
 def _hidden(problem: Problem, relative: float, affine: bool, rule: EstimateRule) -> str | None:
     """Why no richer space that is not much better says anything about the error, or None where it does."""
+    if relative > rule.nothing:
+        return "the residual is about as large as that of no function at all, and no richer space lowers it enough"
     if not affine and relative > rule.linear:
         return "the residual is too large for an estimate by linearisation"
     if any(one.noise or one.noise is None for one in problem.data):
