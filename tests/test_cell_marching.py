@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
 from pdekan.solutions.solution import load_solution
-from pdekan.training.cell_marching import CellMarching, MarchRule
-from pdekan.training.cell_slab import goes_by_slabs
+from pdekan.training.cell_marching import CellMarching, March, MarchRule
+from pdekan.training.cell_slab import Accuracy, CellSlab, SlabRule, SlabSolver, goes_by_slabs
+from pdekan.training.clock import Clock
+from pdekan.training.reasons import Reason
 from pdekan.training.setup import Setup
 from pdekan.training.solver import solve
 
@@ -99,6 +102,25 @@ def test_slabs_join_and_a_stored_solution_is_the_same(tmp_path: Path) -> None:
         np.testing.assert_allclose(before, after, atol=3e-2)
     more = CellMarching(problem("heat", 0.3), Setup(), stored, QUICK).solution()
     assert more.iterations > stored.iterations
+
+
+def test_a_slab_is_taken_as_it_is_where_there_is_no_time_for_more_cells() -> None:
+    one = problem("heat")
+    coarsest = Partition.grid(one.domain.lower, one.domain.upper, (2, 2, 1))
+    clock = Clock(0.0, math.inf)
+    solver = SlabSolver(one, 2, 4, 0.01, coarsest, True, torch.device("cpu"), clock, 10**4, rule=SlabRule(rounds=2))
+    with clock.running():
+        slabs = [solver.solved((0.0, 0.01), None, coarsest, Accuracy(0.01, 0.0), seconds)[0] for seconds in (0.0, 1e9)]
+    assert len(slabs[0].found.cells) == 4 < len(slabs[1].found.cells)
+    marched = March(tuple(replace_time(slabs[0], k) for k in range(3)), (1.0, 4.0, 10.0), Reason.TOLERANCE, 2, 0.1)
+    shares = [marched.share(*times) for times in ((0.0, 0.5), (0.5, 1.0), (1.0, 3.0))]
+    np.testing.assert_allclose(shares, [0.05, 0.5 / 9.5, 1.0])
+
+
+def replace_time(one: CellSlab, k: int) -> CellSlab:
+    """A slab from time k to k + 1, with the solution of another."""
+    time = one.problem.domain
+    return replace(one, problem=replace(one.problem, domain=replace(time, lower=(0.0, 0.0, k), upper=(1.0, 1.0, k + 1.0))))
 
 
 def test_a_march_that_is_not_finished_is_not_converged() -> None:

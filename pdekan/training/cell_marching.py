@@ -205,7 +205,7 @@ class CellMarching:
         last = self.marches[-1]
         left = self.clock.budget - self.clock.spent
         factor = (last.seconds / left) ** (1.0 / rule.growth) if left > 0.0 else math.inf
-        reached = min(last.wanted, last.relative)
+        reached = max(last.relative, 1e-300)  # more or less than wanted
         factor = max(rule.lowered, factor, math.sqrt(self.too_fine / reached))
         return reached * factor if factor <= rule.least else None
 

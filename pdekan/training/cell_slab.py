@@ -23,6 +23,7 @@ from pdekan.networks.cells import CellNetwork
 from pdekan.problems.conditions import Periodic
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Residuals, Validation
+from pdekan.training.cell_first_guess import marches
 from pdekan.training.clock import Clock, StepEndedError
 from pdekan.training.reasons import Reason
 
@@ -32,11 +33,9 @@ ROUND_OFF = 1e-10  # of slopes, where the solution's are not known: smaller sour
 def goes_by_slabs(problem: Problem) -> bool:
     """Whether a problem is one of two coordinates in space and time, which conditions at its start and in space determine."""
     domain = problem.domain
-    if TIME not in domain.coordinates or domain.dimension != TENSOR_DIMENSIONS:
-        return False
     periodic = any(isinstance(one, Periodic) and one.coordinate == TIME for one in problem.conditions)
     at_end = any(f"{TIME}+" in one.faces(domain) for one in problem.conditions if not isinstance(one, Periodic))
-    return any(one.is_initial for one in problem.conditions) and not (periodic or at_end)
+    return domain.dimension == TENSOR_DIMENSIONS and marches(problem) and not (periodic or at_end)
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,16 @@ class SlabRule:
     """How a slab is solved.
 
     rounds: the most meshes. newton: the most Gauss-Newton steps on a mesh, which end where the indicator falls by less than a
-    tenth. steep: the share of time in the squared error above which a slab that is not good enough is shortened, by a factor
-    from `shortened` to `halved`. safety, most: of the factor between the lengths of slabs. joined: levels of cuts that are
-    taken back between slabs. left: of the indicator allowed, what cells may have together that are not cut. looser: factors of
-    the indicator allowed, the first of which leads to cells for which there is time. most_begun: cells for the sources.
+    tenth. steep: the shares of time in the squared error above which a slab that is not good enough is shortened, by a factor
+    from `shortened` to `halved`: where time alone makes it too large, and elsewhere. safety, most: of the factor between the
+    lengths of slabs. joined: levels of cuts that are taken back between slabs. left: of the indicator allowed, what cells may
+    have together that are not cut. looser: factors of the indicator allowed, the first of which leads to cells for which there
+    is time. most_begun: cells for the sources.
     """
 
     rounds: int = 5
     newton: int = 8
-    steep: float = 0.5
+    steep: tuple[float, float] = (0.2, 0.5)
     halved: float = 0.5
     shortened: float = 0.7
     safety: float = 0.9
@@ -143,7 +143,9 @@ class SlabSolver:
                 return one, True
             if not np.isfinite(one.error):
                 return one, length <= self.shortest
-            if one.in_time**2 > self.rule.steep and length > self.shortest and taken / self.rule.shortened < left:
+            share, (some, much) = one.in_time**2, self.rule.steep
+            steep = share > (some if one.in_time * one.error > allowed else much)
+            if steep and length > self.shortest and taken / self.rule.shortened < left:
                 return one, False
             finer = self._finer(one, allowed, left / taken)
             if finer.partition.count > self.most_cells and self.strict:
