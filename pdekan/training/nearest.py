@@ -46,15 +46,15 @@ class Fits:
     """How the nearest network is looked for.
 
     coarsest: with how many intervals, at most, starts are compared. first, then, last: the rounds there, after every
-    refinement, and at the end. work: multiplications of a round, which may leave fewer networks, but one. ridge: of refined
-    networks. numbers: entries of Jacobians in memory at once.
+    refinement, and at the end. work: multiplications of a round before the last, about a second of them, which may leave fewer
+    networks and steps: time is for the sizes asked for. ridge: of refined networks. numbers: entries of Jacobians in memory.
     """
 
     coarsest: int = 3
     first: tuple[Round, ...] = (Round(128, 10), Round(24, 20), Round(8, 60))
     then: tuple[Round, ...] = (Round(8, 15), Round(3, 50))
     last: Round = Round(1, 150)
-    work: float = 3e10
+    work: float = 1e10
     ridge: float = 1e-16
     numbers: int = 2**22
 
@@ -77,15 +77,14 @@ def nearest(
     for sizes in refinements(stage, fits.coarsest):
         near, fitted = nearness(problem, sizes, finer)
         many = InnerProblems.of(near, sizes, like, fitted)
-        if sizes.intervals == stage.intervals:
-            rounds = (*rounds, fits.last)
         if a.numel() == 0:
             a = _starts(problem, sizes, like, finer, rounds[0].networks, generator)
         else:
             a = KANBatch.of(a, stage.degree, before).refined(stage.degree, sizes.intervals).inner
-        for one in rounds:
-            most = int(fits.work / (one.steps * len(many.residual) * many.columns**2))
-            found: Solved = minimised(many, a[: max(1, min(one.networks, most))], one.steps, fits.numbers, expired, ridge)
+        steps = max(1, int(fits.work / (len(many.residual) * many.columns**2)))
+        limited = [Round(min(one.networks, -(-steps // one.steps)), min(one.steps, steps)) for one in rounds]
+        for one in [*limited, fits.last] if sizes.intervals == stage.intervals else limited:
+            found: Solved = minimised(many, a[: one.networks], one.steps, fits.numbers, expired, ridge)
             a = found.a
         before, rounds, ridge = sizes.intervals, fits.then, fits.ridge
         LOG.info("nearest: %s intervals, loss %.1e of %.1e", sizes.intervals, found.loss[0], many.residual.square().sum())
