@@ -157,11 +157,18 @@ def test_networks_that_would_take_too_long_are_left_out() -> None:
 
 
 def test_the_nearest_network_has_the_values_of_one_that_it_contains() -> None:
-    """Splines with 4 intervals are some with 8; values alone are fitted, whatever the equation."""
-    small, large = (Stage("kan", (2,), (3, 3), (n, n)) for n in (4, 8))
-    finer, like = (KAN((2, 2, 1), 3, n, "none", (-1.0, -1.0), (1.0, 1.0)) for n in (4, 8))
+    """Splines with 5 intervals are some with 10; values alone are fitted, whatever the equation."""
+    small, large = (Stage("kan", (2,), (3, 3), (n, n)) for n in (5, 10))
+    finer, like = (KAN((2, 2, 1), 3, n, "none", (-1.0, -1.0), (1.0, 1.0)) for n in (5, 10))
     finer.initialise(generator(5))
-    assert [one.intervals for one in refinements(large, 3)] == [(2, 2), small.intervals, large.intervals]
+    assert [one.intervals for one in refinements(large)] == [(2, 2), small.intervals, large.intervals]
+    assert [one.intervals for one in refinements(replace(large, intervals=(2, 30)))] == [
+        (1, 2),
+        (1, 5),
+        (1, 10),
+        (1, 20),
+        (2, 30),
+    ]
     near, (term,) = nearness(PAPER, large, finer)
     assert not near.conditions
     few = Fits(first=(Round(32, 10), Round(4, 40)), then=(Round(2, 30),), last=Round(1, 30))

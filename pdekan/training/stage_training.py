@@ -101,6 +101,8 @@ class StageTraining:
         self.best_step.keep(Step(self.theta, math.inf), distance(nearest))
         if self.best_step.error > COARSE * distance.norm:
             self.best_step.worse = math.inf
+        elif self.context.problem.training.steps is None:  # a fit is nearer than what steps come to, and needs the time
+            self.best_step.worse, self.best_step.patience = 1.0, 1
 
     def trained(self, position: Position | None = None) -> TrainedStage:
         """The stage after the fit, which goes on from a position if there is one."""
