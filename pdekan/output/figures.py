@@ -44,7 +44,7 @@ def solution(samples: Samples, unknown: str | None = None, marks: Array | None =
     for marks with another number of columns.
     """
     unknown = unknown or samples.unknowns[0]
-    if unknown not in samples.unknowns:
+    if unknown not in samples.fields:
         raise OutputError(f"{unknown!r} is no unknown; the unknowns are {', '.join(samples.unknowns)}")
     name, values, columns = symbol(unknown), samples.fields[unknown], _columns(samples, marks)
     label = with_unit(name, samples.unit(unknown))
