@@ -42,6 +42,7 @@ HINTS = {
     errno.ENOENT: "look at the names of the folders",
     errno.ENOTDIR: "a part of the path is a file; choose another place",
     errno.EISDIR: "name a file in it",
+    errno.EEXIST: "it is no folder; choose another place",
     errno.ENOSPC: "make room, or choose another place",
 }
 

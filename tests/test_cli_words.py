@@ -91,6 +91,7 @@ def test_an_option_of_other_commands_is_said_to_be_theirs(capsys: pytest.Capture
         ("solve my.toml --output /proc/none/run", ": no such file or directory; look at the names of the folders"),
         ("plot my.toml", "a problem file is no run; `pdekan solve my.toml` makes one of it"),
         ("scaling my.toml --hidden 5;7", "write networks joined by commas, the layers of one joined by x, as 5,10x10"),
+        ("study mlp-kan", "no study 'mlp-kan'; did you mean mlp-or-kan?"),
         ("new x --unknowns pi", "'pi' is the name of a constant already; choose another"),
     ],
 )
@@ -106,6 +107,17 @@ def test_what_is_typed_by_mistake_is_answered_by_what_to_type(
     assert command(*typed.split()) == 2
     assert words in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_with_other_parameters_is_not_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.toml").write_text(TINY)
+    plain = ("solve", "tiny.toml", "--output", "run", "--no-figures", "--no-estimate", "--set", "training.steps=1")
+    assert command(*plain, "--set", "parameters={k={initial=1.0,trainable=true}}") in (0, 3)
+    assert command(*plain[:4], "--resume") == 2
+    assert "the run to resume was made with other trainable parameters; start a new one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("typed", ["new heat", "new heat.toml", "new heat --unknowns T"])

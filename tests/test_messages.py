@@ -48,6 +48,8 @@ def message(text: str) -> str:
         ("t = [", "tau = [", "time is the coordinate called t"),
         ('name = "heat"', 'name = "heat_0.02"', '"heat_0_02"'),
         ('source = "0"', "source = “0”", "write straight quotes"),
+        ("[parameters]", '[network]\ncells = "adaptve"\n[parameters]', "network.cells: found \"adaptve\", expected 'adaptive'"),
+        ("[parameters]", '[time]\noutputs = "many"\n[parameters]', 'time.outputs: found "many", expected a whole number'),
         ('source = "0"', 'source = "sin x"', "write sin(x)"),
         ('source = "0"', 'source = "2 x"', "between 2 and x a sign is missing, such as *"),
         ('source = "0"', 'source = "0"\nseed = 3', "it belongs to the table training: training.seed"),

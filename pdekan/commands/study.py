@@ -10,6 +10,7 @@ from pdekan.commands.terminal import console
 from pdekan.commands.trainings import report, train
 from pdekan.output import tables
 from pdekan.output.findings import Heading
+from pdekan.problem_files.reader import near
 from pdekan.solutions.environment import environment
 from pdekan.studies import folder
 from pdekan.studies.experiment import Experiment, summarised
@@ -21,7 +22,8 @@ def run(options: argparse.Namespace) -> int:
     if options.name is None:
         return _list(options)
     if options.name not in EXPERIMENTS:
-        raise UsageError(f"no study {options.name!r}; there are {', '.join(EXPERIMENTS)}")
+        hint = near(options.name, EXPERIMENTS) or f"there are {', '.join(EXPERIMENTS)}"
+        raise UsageError(f"no study {options.name!r}; {hint}")
     experiment = EXPERIMENTS[options.name]
     tasks = experiment.tasks(options.seeds or (1 if options.quick else experiment.seeds), options.quick)
     done = train(options, f"{experiment.name}_study", experiment.train, tasks, lambda row: None)

@@ -44,6 +44,7 @@ def write_animations(directory: Path, samples: Samples) -> dict[str, Path]:
         raise OutputError(
             f"an animation needs samples at several times; these have {samples.times.size or 'no time beside space'}"
         )
+    directory.mkdir(parents=True, exist_ok=True)
     paths = {}
     for unknown in samples.unknowns:
         ending = f"_{unknown}" if len(samples.unknowns) > 1 else ""

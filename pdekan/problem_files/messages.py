@@ -18,6 +18,7 @@ _TABLES: dict[str, type[Table]] = {
     "enrichment": schema.Enrichment, "[ParameterTable]": schema.ParameterTable,
 }  # fmt: skip
 _TAGS = ("[key]", "[Nodes]", "[ParameterTable]", "[faces]", "[place]", NUMBER)  # parts of a location that are no keys
+_KINDS = re.compile(r"constrained-\w+|(list|literal|function-\w+)\[.*")  # such parts that pydantic names by itself
 _WANTED = {
     "string": "text in quotes", "int": "a whole number", "float": "a finite number", "finite_number": "a finite number",
     "list": "a list [ … ]", "dict": "a table", "model": "a table", "model_attributes": "a table",
@@ -29,7 +30,8 @@ _LIMITS = {
 
 def described(item: ErrorDetails, data: Any) -> tuple[tuple[str | int, ...], str]:
     """The key in the file that an error is about, and a message. data: the tables of the file."""
-    path = tuple(part for part in item["loc"] if part not in _TAGS and part not in domains.tables())
+    named = tuple(part for part in item["loc"] if part not in _TAGS and part not in domains.tables())
+    path = tuple(part for part in named if not (isinstance(part, str) and _KINDS.fullmatch(part)))
     return _in_file(path, data), _in_words(item)
 
 

@@ -270,7 +270,6 @@ def animate(run: Path, directory: Path) -> dict[str, str]:
     from pdekan.output.animation import write_animations
 
     samples = load_solution(solution_file(run)).sample()
-    directory.mkdir(parents=True, exist_ok=True)
     return {name: os.fspath(path) for name, path in write_animations(directory, samples).items()}
 
 

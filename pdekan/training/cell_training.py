@@ -212,7 +212,9 @@ class CellTraining:
         if not self.adaptive and cells is not None:
             counts = (cells,) * d if isinstance(cells, int) else tuple(map(int, cells))
         if len(counts) != d:
-            raise ProblemError(f"cells has {len(counts)} numbers for {d} coordinates; write one for each, or a single number")
+            raise ProblemError(
+                f"network.cells has {len(counts)} numbers for {d} coordinates; write one for each, or a single number"
+            )
         partition = Partition.grid(domain.lower, domain.upper, counts)
         return Mesh.of(problem, partition, np.full(partition.count, degree))
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import torch
 
-from pdekan.ansatz.unknowns import build_ansatz, inner_network, replace_inner_network
+from pdekan.ansatz.unknowns import build_ansatz, inner_network, parameter_values, replace_inner_network
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.networks.mlp import MLP
@@ -119,6 +119,8 @@ def check_resumable(problem: Problem, resume: Solution, widest: Stage) -> None:
     """Raises ProblemError where the network of an earlier solution fits neither the problem nor the widest stage."""
     if (resume.domain, resume.unknowns) != (problem.domain, problem.unknowns):
         raise ProblemError("the run to resume was made on another domain or for another unknown; start a new one")
+    if {*parameter_values(resume.network)} != {*problem.parameters}:
+        raise ProblemError("the run to resume was made with other trainable parameters; start a new one")
     network = inner_network(resume.network)
     if widest.kind == "given":
         return
