@@ -188,31 +188,46 @@ def burgers_2d_c(n: int, step: float) -> Columns:
     return found | {name: found[name] + np.random.default_rng(3).integers(0, 4, len(found["x"])) for name in "xy"}
 
 
-def heat_2d_vc(n: int, quadrature: int) -> Columns:
-    """The file's equation by Galerkin's method with n x n sines, in time by the eigenfunctions of Λ c = λ M c.
+def weighted(
+    name: str, table: str, n: int, quadrature: int, value: Callable[[Array], Array]
+) -> tuple[Array, Array, Array, Array]:
+    """Points ``(k,)`` and weights along an axis, the weight 1/value of a linear table there ``(k, k)``, and its cosine moments.
 
-    M is weighted by 1/exp(g), integrated between the points of the table, where g is linear along both axes.
+    The rule is between the points of the table, where it is linear along both axes; moments: ``(2 n + 1, 2 n + 1)``, of
+    cos(p π s) cos(q π s'), with s and s' from 0 to 1 along the axes.
     """
-    with h5py.File(FOLDER / "heat_2d_vc.h5") as file:
-        axis, table = file["x"][:], file["g"][:]
+    with h5py.File(FOLDER / f"{name}.h5") as file:
+        axis, known = file["x"][:], file[table][:].astype(float)
     nodes, weights = leggauss(quadrature)
     width = np.diff(axis)
     q = (axis[:-1, None] + 0.5 * width[:, None] * (nodes + 1.0)).ravel()
     w = (0.5 * width[:, None] * weights).ravel()
     share = np.tile(0.5 * (nodes + 1.0), len(width))
     cell = np.repeat(np.arange(len(width)), quadrature)
-    along = table[cell] * (1.0 - share[:, None]) + table[cell + 1] * share[:, None]
-    inverse = np.exp(-(along[:, cell] * (1.0 - share) + along[:, cell + 1] * share))
-    cosines = w[:, None] * np.cos(np.pi * q[:, None] * np.arange(2 * n + 1))
-    moments = cosines.T @ inverse @ cosines
-    # sin mx sin m'x = (cos (m - m') x - cos (m + m') x)/2, along both axes
-    m = np.arange(1, n + 1)
+    along = known[cell] * (1.0 - share[:, None]) + known[cell + 1] * share[:, None]
+    inverse = 1.0 / value(along[:, cell] * (1.0 - share) + along[:, cell + 1] * share)
+    cosines = w[:, None] * np.cos(np.pi * ((q - axis[0]) / (axis[-1] - axis[0]))[:, None] * np.arange(2 * n + 1))
+    return q, w, inverse, cosines.T @ inverse @ cosines
+
+
+def mass_of(moments: Array, m: Array, sign: float) -> Array:
+    """Weighted products of sin mx sin ny, with sign -1, or of cos mx cos ny, with sign 1, as a matrix.
+
+    sin mx sin m'x = (cos (m - m') x - cos (m + m') x)/2, and cos mx cos m'x is half the sum.
+    """
     minus, plus = np.abs(m[:, None] - m), m[:, None] + m
-    mass = np.zeros((n, n, n, n))
-    for one, sign in ((minus, 1.0), (plus, -1.0)):
-        for other, second in ((minus, 1.0), (plus, -1.0)):
-            mass += (0.25 * sign * second * moments[one][:, :, other]).transpose(0, 2, 1, 3)
-    mass = mass.reshape(n * n, n * n)
+    mass = np.zeros((len(m),) * 4)
+    for one, first in ((minus, 1.0), (plus, sign)):
+        for other, second in ((minus, 1.0), (plus, sign)):
+            mass += (0.25 * first * second * moments[one][:, :, other]).transpose(0, 2, 1, 3)
+    return mass.reshape(len(m) ** 2, len(m) ** 2)
+
+
+def heat_2d_vc(n: int, quadrature: int) -> Columns:
+    """The file's equation by Galerkin's method with n x n sines, in time by the eigenfunctions of Λ c = λ M c."""
+    q, w, inverse, moments = weighted("heat_2d_vc", "g", n, quadrature, np.exp)
+    m = np.arange(1, n + 1)
+    mass = mass_of(moments, m, -1.0)
     stiffness = 0.25 * np.pi**2 * (m[:, None] ** 2 + m**2).ravel()
     source = 200.0 * (np.sin(np.pi * q)[:, None] * np.sin(5.0 * np.pi * q))
     sines = w[:, None] * np.sin(np.pi * q[:, None] * m)
@@ -231,6 +246,28 @@ def heat_2d_vc(n: int, quadrature: int) -> Columns:
         v, by_time = ((root * (modes @ one)).reshape(n, n) for one in (b, change))
         angles = np.pi * points.T[:, :, None] * m
         (x, y), (dx, dy) = np.sin(angles), np.pi * m * np.cos(angles)
+        pairs = (x, v, y), (dx, v, y), (x, v, dy), (x, by_time, y)
+        found.append([[np.einsum("mq,mq->m", one @ two, three) for one, two, three in pairs]])
+    return columns(("u",), where, times, np.array(found))
+
+
+def wave_2d_cg(n: int, quadrature: int) -> Columns:
+    """The file's equation by Galerkin's method with n x n cosines, in time by the eigenfunctions of Λ c = ω² M c."""
+    q, w, inverse, moments = weighted("wave_2d_cg", "c", n, quadrature, lambda c: c)
+    m = np.arange(n)
+    size = np.where(m == 0, 2.0, 1.0)  # of ∫ cos² over an axis
+    stiffness = 0.25 * np.pi**2 * ((m[:, None] ** 2 + m**2) * np.multiply.outer(size, size)).ravel()
+    mass = mass_of(moments, m, 1.0)
+    cosines = w[:, None] * np.cos(0.5 * np.pi * (q + 1.0)[:, None] * m)
+    start = np.exp(-((q[:, None] + 0.5) ** 2 + q**2) / 0.18)
+    load = (cosines.T @ (inverse * start) @ cosines).ravel()
+    square, modes = eigh(np.diag(stiffness), mass, overwrite_a=True, overwrite_b=True)
+    omega, first = np.sqrt(np.maximum(square, 0.0)), modes.T @ load  # the nearest function in the norm that M stands for
+    times, where, found = stratified(5.0, 0.01), places((-1.0, -1.0), (1.0, 1.0)), []
+    for t, points in zip(times, where, strict=True):
+        v, by_time = ((modes @ (first * one)).reshape(n, n) for one in (np.cos(omega * t), -omega * np.sin(omega * t)))
+        angles = 0.5 * np.pi * (points.T[:, :, None] + 1.0) * m
+        (x, y), (dx, dy) = np.cos(angles), -0.5 * np.pi * m * np.sin(angles)
         pairs = (x, v, y), (dx, v, y), (x, v, dy), (x, by_time, y)
         found.append([[np.einsum("mq,mq->m", one @ two, three) for one, two, three in pairs]])
     return columns(("u",), where, times, np.array(found))
@@ -266,7 +303,7 @@ def ns_2d_cg(cells: int, levels: int) -> Columns:
     for level in range(levels):
         middle = mesh.p[:, mesh.t].mean(axis=1)
         apart = np.min([np.hypot(middle[0] - a, middle[1] - b) for a, b in ((2, 1), (4, 0), (4, 2))], axis=0)
-        mesh = mesh.refined(np.nonzero(apart < 1.5 * 0.5**level / cells)[0])
+        mesh = mesh.refined(np.nonzero(apart < 3.0 * 0.5**level / cells)[0])
     velocity = skfem.Basis(mesh, skfem.ElementVector(skfem.ElementTriP4()), intorder=11)
     pressure = velocity.with_element(skfem.ElementTriP3())
     viscous = skfem.BilinearForm(lambda u, v, w: 0.02 * ddot(sym_grad(u), sym_grad(v))).assemble(velocity)
@@ -300,6 +337,7 @@ def ns_2d_cg(cells: int, levels: int) -> Columns:
 COMPUTED: dict[str, tuple[Callable[[int, float], Columns], tuple[int, float], tuple[int, float], float]] = {
     "kuramoto_sivashinsky": (kuramoto_sivashinsky, (256, 1e-4), (512, 5e-5), 1e-5),
     "heat_2d_vc": (heat_2d_vc, (56, 4), (72, 4), 1e-4),
+    "wave_2d_cg": (wave_2d_cg, (56, 4), (72, 4), 2e-3),
     "heat_2d_lt": (heat_2d_lt, (320, 0.01), (384, 0.005), 1e-5),
     "gray_scott": (gray_scott, (640, 0.5), (768, 0.25), 1e-5),
     "ns_2d_cg": (ns_2d_cg, (4, 14), (8, 20), 1e-5),
