@@ -105,6 +105,19 @@ def test_a_coarser_network_tells_the_error_better_than_the_amplified_residual(na
     assert by_coarser.worst < amplified.worst
 
 
+def test_a_residual_like_that_of_no_function_says_nothing_about_the_error() -> None:
+    """Neither by a richer space that is as poor, nor by a coarser network."""
+    problem, poor = KNOWN["an indefinite one"], EstimateRule(waves=(2,), added=(), seconds=0.0, share=0.0)
+    untrained = pk.solve(
+        problem, network=NetworkOptions(hidden=(1,), degree=1), training=TrainingOptions(steps=1), estimate=False
+    )
+    earlier = Candidate(untrained.network, Stage("kan", ()), Residuals(relative=2.0))
+    assert untrained.relative_residual > 0.5
+    found = compared(problem, untrained.network, untrained.relative_residual, 0.0, poor, earlier)
+    assert isinstance(found, str)
+    assert "no function" in found
+
+
 def unstable() -> Problem:
     """u' = u - 2 exp(-x) from 1: a perturbation grows as exp(x)."""
     return Problem(
