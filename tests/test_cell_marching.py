@@ -112,15 +112,15 @@ def test_a_slab_is_taken_as_it_is_where_there_is_no_time_for_more_cells() -> Non
     with clock.running():
         slabs = [solver.solved((0.0, 0.01), None, coarsest, Accuracy(0.01, 0.0), seconds)[0] for seconds in (0.0, 1e9)]
     assert len(slabs[0].found.cells) == 4 < len(slabs[1].found.cells)
-    marched = March(tuple(replace_time(slabs[0], k) for k in range(3)), (1.0, 4.0, 10.0), Reason.TOLERANCE, 2, 0.1)
+    marched = March(tuple(at_time(slabs[0], k) for k in range(3)), (1.0, 4.0, 10.0), Reason.TOLERANCE, 2)
     shares = [marched.share(*times) for times in ((0.0, 0.5), (0.5, 1.0), (1.0, 3.0))]
     np.testing.assert_allclose(shares, [0.05, 0.5 / 9.5, 1.0])
 
 
-def replace_time(one: CellSlab, k: int) -> CellSlab:
+def at_time(one: CellSlab, k: int) -> CellSlab:
     """A slab from time k to k + 1, with the solution of another."""
-    time = one.problem.domain
-    return replace(one, problem=replace(one.problem, domain=replace(time, lower=(0.0, 0.0, k), upper=(1.0, 1.0, k + 1.0))))
+    domain = box(x=(0.0, 1.0), y=(0.0, 1.0), t=(float(k), k + 1.0))
+    return replace(one, problem=replace(one.problem, domain=domain))
 
 
 def test_a_march_that_is_not_finished_is_not_converged() -> None:

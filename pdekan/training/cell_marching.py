@@ -56,12 +56,12 @@ SAMPLING = Sampling(8, 4, 0, 0)  # where a solution is judged that does not reac
 class MarchRule:
     """How all of time is marched through.
 
-    first: the relative indicator wanted of the first march; then a `lowered` part of what was reached, or at most `least` of it
-    where there is no time for more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of the first
-    march, and of the others where memory is enough for twice the cells of the last one. planned: of the seconds left, those
-    that slabs may take together for more cells or shorter slabs. cells: along every axis at first. slabs: of which the first
-    has the length. shortest: of all of time, relative to the indicator wanted. wide: bytes for each square of a cell's unknowns
-    and traces.
+    first: the relative indicator wanted of the first march; then the one reached is lowered by `lowered`, or by at least
+    `least` where there is no time for more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of
+    the first march, and of the others where memory is enough for twice the cells of the last one. planned: of the seconds left,
+    those that slabs may take together for more cells or shorter slabs. longer: the most by which slabs become longer that took
+    more than that. cells: along every axis at first. slabs: of which the first has the length. shortest: of all of time,
+    relative to the indicator wanted. wide: bytes for each square of a cell's unknowns and traces.
     """
 
     first: float = 0.3
@@ -70,6 +70,7 @@ class MarchRule:
     growth: float = 0.6
     degrees: tuple[int, int] = (6, 8)
     planned: float = 0.85
+    longer: float = 2.0
     cells: int = 4
     slabs: int = 8
     shortest: float = 0.01
@@ -84,7 +85,6 @@ class March:
     times: tuple[float, ...]
     reason: Reason
     column: int
-    wanted: float
 
     @property
     def seconds(self) -> float:
@@ -239,13 +239,14 @@ class CellMarching:
                 break
             slabs, times = [*slabs, one], [*times, self.clock.spent - began]
             LOG.info("up to %g: %d cells, indicator %.1e", upper, one.mesh.partition.count, one.found.relative)
+            length = max(length, (upper - position) * self._behind(times, seconds))
             partition, before, position = solver.next_partition(one, accuracy), one, upper
-            if not self._shown(March(tuple(slabs), tuple(times), Reason.INTERRUPTED, k, wanted)):
+            if not self._shown(March(tuple(slabs), tuple(times), Reason.INTERRUPTED, k)):
                 reason = Reason.INTERRUPTED
                 break
         if not slabs:
             slabs, times = [self._whole(solver)], [self.clock.spent - began]
-        return March(tuple(slabs), tuple(times), reason, k, wanted)
+        return March(tuple(slabs), tuple(times), reason, k)
 
     def _first(self, wanted: float, whole: float) -> tuple[float, Partition, Accuracy]:
         """Length and cells of the first slab, those of the last march, and the accuracy of all."""
@@ -260,6 +261,11 @@ class CellMarching:
         if not self.marches:
             return math.inf
         return self.rule.planned * self.marches[-1].share(start, end) * (self.clock.budget - self.clock.spent)
+
+    def _behind(self, times: list[float], seconds: float) -> float:
+        """By which factor the last slab took longer than it may: by as much the next one is longer, with as many cells."""
+        taken = times[-1] - (times[-2] if len(times) > 1 else 0.0)
+        return min(taken / max(seconds, 1e-9), self.rule.longer)
 
     def _solver(self, wanted: float, length: float) -> SlabSolver:
         degree, high = self.rule.degrees
