@@ -154,6 +154,7 @@ def test_networks_that_would_take_too_long_are_left_out() -> None:
     wide = Stage("kan", (60,), (3, 3), (1, 5))
     like = KAN((2, 60, 1), wide.degree, wide.intervals, "none", (-1.0, -1.0), (1.0, 1.0))
     assert InnerSearch(PAPER, wide, like, generator()).in_own_splines(like) is None
+    assert nearest(PAPER, replace(wide, intervals=(5, 40)), like, like, generator()) is None
 
 
 def test_the_nearest_network_has_the_values_of_one_that_it_contains() -> None:
@@ -173,6 +174,7 @@ def test_the_nearest_network_has_the_values_of_one_that_it_contains() -> None:
     assert not near.conditions
     few = Fits(first=(Round(32, 10), Round(4, 40)), then=(Round(2, 30),), last=Round(1, 30))
     found = nearest(PAPER, large, like, finer, generator(), fits=few)
+    assert found is not None
     with torch.no_grad():
         assert torch.equal(term.target, finer(term.points)[:, 0])
         x = 2.0 * torch.rand(500, 2, generator=generator(), dtype=torch.float64) - 1.0
@@ -184,6 +186,7 @@ def test_a_fit_that_is_late_is_a_network_of_the_stage() -> None:
     stage, like = Stage("kan", (2,), (3, 3), (1, 7)), KAN((2, 2, 1), 3, (1, 7), "none", (-1.0, -1.0), (1.0, 1.0))
     like.initialise(generator())
     found = nearest(PAPER, stage, like, like, generator(), lambda: True, Fits(first=(Round(8, 10),)))
+    assert found is not None
     assert (found.widths, found.degree, found.intervals) == ((2, 2, 1), (3, 3), (1, 7))
 
 

@@ -52,7 +52,7 @@ class Plan:
     mlp: tuple[Layers, ...] = tuple((width,) * layers for layers in (1, 2, 3) for width in (5, 10, 20, 50, 100))
     mlp_optimizers: tuple[str, ...] = ("gauss-newton", "ssbroyden", "lbfgs")
     seeds: int = 3
-    seconds: float = 15.0
+    seconds: float = 20.0
     starts: int = 5
     grown: bool = True
 

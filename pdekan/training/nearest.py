@@ -50,7 +50,8 @@ class Fits:
 
     first, then, last: the rounds with the fewest intervals, after every refinement, and at the end. work: multiplications of a
     round before the last, about a second of them, which may leave fewer networks and steps: time is for the sizes asked for.
-    ridge: of refined networks. numbers: entries of Jacobians in memory.
+    ridge: of refined networks. numbers: entries of Jacobians in memory at once; most: of one network's, above which there is no
+    fit.
     """
 
     first: tuple[Round, ...] = (Round(128, 10), Round(24, 20), Round(8, 60))
@@ -59,6 +60,7 @@ class Fits:
     work: float = 1e10
     ridge: float = 1e-16
     numbers: int = 2**22
+    most: int = 2**25
 
 
 @torch.no_grad()
@@ -70,11 +72,14 @@ def nearest(
     generator: torch.Generator,
     expired: Callable[[], bool] = lambda: False,
     fits: Fits = Fits(),
-) -> KAN:
-    """A network of a stage's sizes that is near to a finer one, the nearest that was found by the time allowed.
+) -> KAN | None:
+    """A network of a stage's sizes that is near to a finer one, the nearest that was found; None where it is too large.
 
     like: a network with the box that the result shall have.
     """
+    d = problem.domain.dimension
+    if _points(stage, d) * stage.parameters(d) > fits.most:
+        return None
     a, rounds, ridge, before = Tensor(), fits.first, 1e-6, stage.intervals
     for sizes in refinements(stage):
         near, fitted = nearness(problem, sizes, finer)
@@ -95,13 +100,18 @@ def nearest(
 
 def nearness(problem: Problem, stage: Stage, finer: Network) -> tuple[Problem, list[Term]]:
     """The problem u = v for a finer network v, and its terms on points for a stage."""
-    d = problem.domain.dimension
-    axis = POINTS_PER_INTERVAL[True] * max(stage.intervals) if d <= 2 else 0
-    training = replace(problem.training, points=max(POINTS * stage.parameters(d), axis**d))
+    training = replace(problem.training, points=_points(stage, problem.domain.dimension))
     near = replace(values_are(problem, 0.0), training=training)
     with torch.no_grad():
         fitted = terms(near, training_points(near, stage, training.seed), next(finer.parameters()).device)
         return near, [replace(term, target=finer(term.points)[:, 0]) for term in fitted]
+
+
+def _points(stage: Stage, d: int) -> int:
+    """How many points a fit has in d dimensions."""
+    axis: int = POINTS_PER_INTERVAL[True] * max(stage.intervals)
+    each: int = POINTS * stage.parameters(d)
+    return max(each, axis * axis) if d <= 2 else each
 
 
 def refinements(stage: Stage, chain: Sequence[int] = CHAIN) -> list[Stage]:
