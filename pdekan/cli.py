@@ -43,6 +43,7 @@ HINTS = {
     errno.ENOTDIR: "a part of the path is a file; choose another place",
     errno.EISDIR: "name a file in it",
     errno.EEXIST: "it is no folder; choose another place",
+    errno.EFBIG: "no file may be so large here, see `ulimit -f`",
     errno.ENOSPC: "make room, or choose another place",
 }
 

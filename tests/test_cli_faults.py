@@ -56,7 +56,7 @@ def limited(size: int, *arguments: str) -> tuple[int, str]:
 def test_where_nothing_fits_nothing_is_left(workplace: Path) -> None:
     code, err = limited(NOTHING_FITS, *SOLVE)
     assert code == 2
-    assert "File too large: 'out/solution.vtkhdf'" in err
+    assert "out/solution.vtkhdf: file too large; no file may be so large here, see `ulimit -f`" in err
     assert os.listdir(workplace) == ["tiny.toml"]
 
 
@@ -86,7 +86,7 @@ def test_training_goes_on_where_no_checkpoint_can_be_written(workplace: Path) ->
     with started(*SOLVE, before=every + LIMITED.format(NOTHING_FITS)) as process:
         _, err = process.communicate()
     assert "no checkpoint is written: [Errno 27]" in err
-    assert "File too large: 'out/solution.vtkhdf'" in err
+    assert "out/solution.vtkhdf: file too large; no file may be so large here, see `ulimit -f`" in err
 
 
 def test_a_full_file_system(mounted: Path) -> None:

@@ -92,7 +92,7 @@ def test_what_a_signal_interrupts_goes_on_as_if_it_had_not(name: str, asked: int
 
     def interrupted() -> bool:
         calls.append(None)
-        return len(calls) == asked
+        return len(calls) >= asked  # as a signal, which stays
 
     stopped = solve(given, interrupted=interrupted, watch=lambda progress: None)
     assert stopped.status == "interrupted"

@@ -47,7 +47,7 @@ STATED = {
     "advection": Stated(1e-6, 1e-6, nightly=True),
     "annulus": Stated(1e-6, 2e-5, nightly=True),
     "allen_cahn_wave": Stated(1e-5, 5e-6, nightly=True),
-    "anisotropic_diffusion": SMOOTH,
+    "anisotropic_diffusion": Stated(1e-6, 1e-6),
     "boundary_layer": Stated(1e-8),
     "bratu": ONE_STEP,
     "burgers_wave": Stated(1e-5, 1e-4, nightly=True),

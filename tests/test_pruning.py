@@ -168,7 +168,7 @@ def test_it_stops_when_time_is_up_or_somebody_says_so(sine: Solution) -> None:
 def test_what_cannot_be_pruned_is_refused(sine: Solution) -> None:
     with pytest.raises(ProblemError, match=r"factor 0\.5"):
         prune(sine, factor=0.5)
-    with pytest.raises(ProblemError, match="positive"):
+    with pytest.raises(ProblemError, match="it must be above 0"):
         prune(sine, seconds=0.0)
     quick = TrainingOptions(points=100, steps=1)
     mlp = solve(replace(loads(SINE), network=NetworkOptions("mlp", (3,)), training=quick))

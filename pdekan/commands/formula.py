@@ -23,7 +23,7 @@ from pdekan.runs.lock import locked
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.symbolic import report, search
 from pdekan.symbolic.drawing import drawing
-from pdekan.symbolic.edges import candidates
+from pdekan.symbolic.edges import ROUND_OFF, candidates
 from pdekan.symbolic.sampling import inner_box
 from pdekan.symbolic.search import Formula
 
@@ -85,7 +85,9 @@ def _edges(solution: Solution, as_json: bool) -> int:
     if not isinstance(kan, KAN):
         raise UsageError(f"--edges: the network is a {type(kan).__name__}; only the edges of a KAN are functions")
     points = solution.domain.interior(16, 3, 2048, 0).points
-    edges = candidates(kan, points)
+    known = (solution.estimate or {}).values()
+    noise = max((one.l2_relative for one in known), default=solution.relative_residual)
+    edges = candidates(kan, points, noise=max(noise, ROUND_OFF))
     if as_json:
         described = [
             {

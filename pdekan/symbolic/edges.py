@@ -29,6 +29,7 @@ from pdekan.symbolic.templates import Template, combination, constant, evaluate
 MAX_SYMBOL_COST = 3.2  # of the families for single edges: no products of two
 SYMBOLS = tuple(family for family in FAMILIES if family.cost <= MAX_SYMBOL_COST)
 MAX_EDGES = 24  # of a network that is read edge by edge; larger ones are not sparse enough to be a formula
+ROUND_OFF = 1e-9  # relative error of the activations of an exact network
 EDGE_NOISE = 100.0  # relative error of an edge, in relative errors of the solution
 
 
@@ -53,21 +54,28 @@ class _Variable:
     upper: float
 
 
-def candidates(kan: KAN, points: Array, families: Sequence[Family] = SYMBOLS, count: int = 3) -> list[Candidates]:
-    """For every edge of a KAN at points ``(n, d)`` the families of the library that are nearest to its activation."""
+def candidates(
+    kan: KAN, points: Array, families: Sequence[Family] = SYMBOLS, count: int = 3, noise: float = ROUND_OFF
+) -> list[Candidates]:
+    """For every edge of a KAN at points ``(n, d)`` the families of the library that are nearest to its activation.
+
+    noise: the relative error of activations, within which simpler families come first.
+    """
     return [
-        nearest(trace, k, (i, o), families, count)
+        nearest(trace, k, (i, o), families, count, noise)
         for k, trace in enumerate(traces(kan, points))
         for i, o in trace.layer.kept.nonzero().tolist()
     ]
 
 
-def nearest(trace: LayerTrace, layer: int, edge: Edge, families: Sequence[Family] = SYMBOLS, count: int = 3) -> Candidates:
+def nearest(
+    trace: LayerTrace, layer: int, edge: Edge, families: Sequence[Family] = SYMBOLS, count: int = 3, noise: float = ROUND_OFF
+) -> Candidates:
     """The families that are nearest to one edge of a layer that was evaluated at points."""
     x = trace.x.value[:, edge[0]]
     nodes, weights = gauss(float(x.min()), float(x.max()))
     phi = _activation(trace, *edge, nodes)
-    span = FunctionSpan.of(nodes, weights, np.column_stack([np.ones_like(phi), phi]), 1e-9)
+    span = FunctionSpan.of(nodes, weights, np.column_stack([np.ones_like(phi), phi]), noise)
     matches = ranked(span, np.ones((len(nodes), 1)), families)
     return Candidates(layer, *edge, tuple(matches[:count]))
 

@@ -160,14 +160,14 @@ def _orthonormal(columns: Array, least: float) -> tuple[Array, Array]:
 def ranked(span: FunctionSpan, known: Array, families: Sequence[Family] = FAMILIES) -> list[tuple[str, float, Template]]:
     """Members of all families that are near to a span modulo known functions ``(n, k)``: name, sine and member.
 
-    Those with sines up to SIMPLER times the least one come first, by cost; then the others, by sine.
+    Those with sines up to the noise, or SIMPLER times the least one, come first, by cost; then the others, by sine.
     """
     known, _ = np.linalg.qr(np.sqrt(span.weights)[:, None] * known)
     left = span.basis - known @ (known.T @ span.basis)
     basis = np.linalg.svd(left, full_matrices=False)[0][:, : span.rank - known.shape[1]]
     fits = [_fitted(family, span, known, basis, span.noise, MAX_SHORT_SINE) for family in families]
     near = [fit for fit in fits if fit is not None]
-    good = SIMPLER * min((fit.sine for fit in near), default=0.0)
+    good = max(span.noise, SIMPLER * min((fit.sine for fit in near), default=0.0))
     near.sort(key=lambda fit: (max(good, fit.sine), fit.cost))
     return [(fit.family.name, fit.sine, _member(fit, fit.coefficients[0], span)) for fit in near]
 
