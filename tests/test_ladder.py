@@ -186,7 +186,7 @@ def test_another_start_begins_with_nothing_but_the_best_of_those_before() -> Non
 
 def test_networks_are_trained_anew_where_waves_stall_before_the_target() -> None:
     steps = ladder()
-    strategy = AfterWaves(steps, Ladder((trained_stage(),), TARGET, METHOD), TARGET)
+    strategy = AfterWaves(steps, replace(steps, trained_only=True), TARGET)
     state = after(steps, (TRAINED, 1e-2), (FIRST, 1e-4), (SECOND, 1e-5), (THIRD, 1e-6))
     assert following(steps, state) is Reason.STALLED
     first = strategy.next(problem(), state)
@@ -194,7 +194,8 @@ def test_networks_are_trained_anew_where_waves_stall_before_the_target() -> None
     assert (first.waves, first.start, state.restarted(1).winner) == (False, 1, state.best)
     assert following(strategy, after(steps, (TRAINED, 1e-2), (FIRST, 1e-4))) == 2  # the ladder goes on
     assert following(strategy, replace(state, ended=Reason.BUDGET)) is Reason.BUDGET
-    assert following(strategy, replace(state, stage=first, start=1)) is Reason.STALLED
+    assert following(strategy, replace(state, stage=first, start=1)) == 2  # the next one that is trained
+    assert following(strategy, replace(state, stage=replace(first, index=2), start=1)) is Reason.STALLED
     met = after(steps, (TRAINED, 1e-2), (FIRST, 1e-4), (SECOND, 1e-5), (THIRD, 0.9 * TARGET))
     assert following(strategy, met) is Reason.STALLED
 

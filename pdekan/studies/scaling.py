@@ -231,7 +231,10 @@ def _history(solution: Solution) -> dict[str, list[float]]:
 
 
 def _stages(solution: Solution) -> list[dict[str, Any]]:
-    """The networks that a growing one was, each with the errors of its step of lowest residual."""
+    """The networks that a growing one was, each with the errors of its step of lowest residual.
+
+    Of two networks the larger one counts where its residual is lower: the solver would not have taken it otherwise.
+    """
     assert solution.problem is not None
     assert solution.errors is not None
     history, errors = solution.history, solution.errors[solution.unknowns[0]]
@@ -251,7 +254,9 @@ def _stages(solution: Solution) -> list[dict[str, Any]]:
                 "h1_seminorm_relative": math.sqrt(h1 / errors.h1_seminorm_mean_square) * errors.h1_seminorm_relative,
             }
         )  # fmt: skip
-    return found
+    found.sort(key=lambda one: (one["parameters_paper"], one["relative_residual"]))
+    least = np.minimum.accumulate([one["relative_residual"] for one in found])
+    return [found[0], *(one for one, before in zip(found[1:], least[:-1], strict=True) if one["relative_residual"] < before)]
 
 
 def _paper(widths: Sequence[int], intervals: Sequence[int]) -> int:

@@ -17,10 +17,9 @@ def composed(problem: Problem, schedule: tuple[Stage, ...], goal: Goal, method: 
     """The stages of a schedule, one after the other, as the options `resample`, `adapt` and `starts` want them."""
     ladder = Ladder(schedule, goal.target, method, goal.grows, noisy=goal.noisy)
     strategy: Strategy = ladder
-    trained = tuple(stage for stage in schedule if not (stage.waves or stage.search))
     # where cells can be tried, they come after waves
-    if trained and len(trained) < len(schedule) and goal.grows and starts == 1 and refusal(problem) is not None:
-        strategy = AfterWaves(ladder, replace(ladder, stages=trained), goal.target)
+    if any(stage.waves for stage in schedule) and goal.grows and starts == 1 and refusal(problem) is not None:
+        strategy = AfterWaves(ladder, replace(ladder, trained_only=True), goal.target)
     if problem.training.resample:
         strategy = Resampling(strategy)
     if problem.training.adapt:

@@ -65,7 +65,7 @@ class Ladder(Strategy):
     target: the residual at which training ends. method: of the optimizer, whose time and memory decide which stages fit.
     grows: whether the best network is kept, and not the way to the last stage, which the user asked for. noisy: whether data
     have noise, whose residual a larger network does not lower: training ends where one within `floor` of the target gained
-    less than the factor `little`.
+    less than the factor `little`. trained_only: whether plane waves and searches are left out.
     """
 
     stages: tuple[Stage, ...]
@@ -76,6 +76,7 @@ class Ladder(Strategy):
     noisy: bool = False
     floor: float = 10.0
     little: float = 1.1
+    trained_only: bool = False
 
     def next(self, problem: Problem, state: State) -> Stage | Stop:
         if state.ended is not None and not state.goes_on(problem):
@@ -122,6 +123,8 @@ class Ladder(Strategy):
     def _useless(self, problem: Problem, index: int, state: State) -> Skip | None:
         """Why a stage would not lower the residual, if so."""
         stage = self.stages[index]
+        if self.trained_only and (stage.waves or stage.search):
+            return Skip.TRIED
         if state.best is None:
             return None
         if stage.waves and (skip := self.waves.skip(self.stages, index, state, self.target)) is not None:

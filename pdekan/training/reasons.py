@@ -51,5 +51,6 @@ class Skip(enum.Enum):
     NEAR_TARGET = "the best network is so near the target that training is sooner there than plane waves"
     LITTLE_GAIN = "plane waves are not expected to do better than the best network"
     NOT_FOUND = "the search found no small network that is nearly as good as larger ones"
+    TRIED = "plane waves and searches were tried before"
     TIME = "two steps of it take longer than the time that is left"
     MEMORY = "it does not fit into the memory allowed"
