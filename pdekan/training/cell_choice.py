@@ -57,6 +57,8 @@ class ChoiceRule:
     after half of the seconds they are no more. After six seconds of sixty layers left 1e-2 to 3e-1, Stokes flow in a cavity
     1e-3, Kovasznay flow and a Helmholtz problem less than 1e-5. Where more than `nothing` is left of a nonlinear problem in
     time, one network has found next to nothing, and cells, which may have to march through time, have `most_of` the seconds.
+    hopeless: the residual above which time is marched through on cells after `soonest`, with all seconds that are left: one
+    network left 0.5 after 48 seconds of heat about seventeen holes.
     worth: the share of the seconds that is enough to try cells after one network that has stalled.
     marched: the share of the seconds left in which time is marched through twice, with a network for each cell, before the
     better one goes on; marched_first: instead of `share`.
@@ -70,6 +72,7 @@ class ChoiceRule:
     soonest: float = 2.0
     left: float = 3e-3
     nothing: float = 0.03
+    hopeless: float = 0.3
     worth: float = 0.3
     marched: float = 0.6
     marched_first: float = 0.9
@@ -153,12 +156,16 @@ def outlook(seconds: Sequence[float], residuals: Sequence[float], until: float, 
 
 @dataclass
 class _Trial:
-    """A callback that ends the training of one network where it will not meet the tolerance; it calls another one first."""
+    """A callback that ends the training of one network where it will not meet the tolerance; it calls another one first.
+
+    marched: whether cells march through time.
+    """
 
     seconds: float
     tolerance: float
     rule: ChoiceRule
     callback: Callback | None
+    marched: bool = False
     ended: bool = False
     times: list[float] = field(default_factory=list)
     residuals: list[float] = field(default_factory=list)
@@ -167,12 +174,18 @@ class _Trial:
         words = None if self.callback is None else self.callback(progress)
         self.times.append(progress.seconds)
         self.residuals.append(progress.relative_residual)
-        if words or not max(self.rule.trial * self.seconds, self.rule.soonest) <= progress.seconds <= 0.5 * self.seconds:
+        soonest = self.rule.soonest if self.is_hopeless else max(self.rule.trial * self.seconds, self.rule.soonest)
+        if words or not soonest <= progress.seconds <= 0.5 * self.seconds:
             return words
         least = min(self.residuals)
         expected = least * outlook(self.times, self.residuals, self.seconds)
         self.ended = not (least <= self.rule.left or expected <= self.tolerance)
         return "cells are tried" if self.ended else None
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether cells march through time, and one network has found next to nothing."""
+        return self.marched and min(self.residuals) > self.rule.hopeless
 
 
 def _cells_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
@@ -190,13 +203,13 @@ def _cells_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
 def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
     """The solution of one network, or of cells where they have the smaller error after as many seconds, and go on."""
     seconds, one = problem.training.seconds, looked_at(problem)
-    trial = _Trial(seconds, Goal.of(problem, None).tolerance, rule, setup.callback)
+    trial = _Trial(seconds, Goal.of(problem, None).tolerance, rule, setup.callback, goes_by_slabs(problem))
     by_steps = problem.training.steps is not None  # which then decide alone, however fast they are
     single = Trainer(one, None, setup if by_steps else replace(setup, callback=trial)).solution()
-    if not trial.ended:
-        left = seconds - single.seconds
-        if by_steps or single.status != "stalled" or left < rule.worth * seconds:
-            return single
+    left = seconds - single.seconds
+    if not trial.ended and (by_steps or single.status != "stalled" or left < rule.worth * seconds):
+        return single
+    if not trial.ended or trial.is_hopeless:
         return _better(problem, setup, single, on_cells(_within(problem, left), setup).solution())
     evolves = marches(problem) and not is_affine(problem) and min(trial.residuals) > rule.nothing
     tried = max(_tried(problem, single.seconds, rule), rule.most_of * seconds if evolves else 0.0)
