@@ -308,7 +308,7 @@ def _scaling_arguments(scaling: argparse.ArgumentParser) -> None:
     )
     sizes.add_argument("--no-grown", action="store_true", help="leave out the networks that the solver itself chooses")
     sizes.add_argument("--seeds", type=count, metavar="N", help="random starts of every network (default: 3)")
-    sizes.add_argument("--seconds", type=number, metavar="S", help="budget of one training (default: 15)")
+    sizes.add_argument("--seconds", type=number, metavar="S", help="budget of one training (default: 20)")
     sizes.add_argument("--quick", action="store_true", help="few sizes, one seed, short budgets, where not given: a first look")
     _place_arguments(scaling, "outputs/NAME_scaling/NNN")
 

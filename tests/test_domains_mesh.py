@@ -77,6 +77,13 @@ def test_divergence_theorem_and_points_inside(domain: Mesh) -> None:
     assert divergence == pytest.approx(flux, rel=1e-12)
 
 
+def test_corners_of_a_mesh_are_on_its_boundary() -> None:
+    ends = SQUARE.corners
+    assert {(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)} <= {tuple(point) for point in ends.tolist()}
+    assert len(ends) == 16  # four edges of four facets
+    np.testing.assert_allclose(SQUARE.distance(ends), 0.0, atol=1e-15)
+
+
 @pytest.mark.parametrize(("domain", "solid"), [(SQUARE, box(x=(0, 1), y=(0, 1))), (CUBE, hypercube(3, 0, 1))], ids=["2", "3"])
 def test_distance_and_faces_are_the_boxs(domain: Mesh, solid: object) -> None:
     points = np.random.default_rng(0).uniform(-0.5, 1.5, (500, domain.dimension))

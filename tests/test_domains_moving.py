@@ -92,6 +92,13 @@ def test_inside_and_levels() -> None:
     np.testing.assert_allclose(level.gradient[:, :2], -face.normals[:, :2], atol=1e-12)
 
 
+def test_corners_move_with_the_base() -> None:
+    domain = loads(ROD).domain
+    expected = [(math.sin(t) + math.exp(0.5 * t) * x, t) for t in (0.5, 1.5) for x in (-1.0, 2.0)]
+    np.testing.assert_allclose(domain.corners, expected, rtol=1e-9)
+    np.testing.assert_allclose(domain.distance(domain.corners), 0.0, atol=1e-9)
+
+
 def test_slabs_and_samples() -> None:
     problem = loads(FILE)
     part: Domain = slab(problem, [0.5, 1.0, 1.5], 1, None, 1.0).domain

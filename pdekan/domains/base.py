@@ -56,7 +56,7 @@ class Domain(ABC):
 
     @property
     def corners(self) -> Array:
-        """Points ``(m, d)`` at which faces meet, where these are single points and not too many; none by default."""
+        """Points ``(m, d)`` at which faces meet or bend, maybe repeated; none by default, as of solids."""
         return np.empty((0, self.dimension))
 
     @property

@@ -84,6 +84,10 @@ class Mesh(Domain):
         """The groups on the boundary, and "outer" if boundary facets are in no group."""
         return tuple(self.facets)
 
+    @property
+    def corners(self) -> Array:
+        return self.points[np.unique(np.concatenate(list(self.facets.values())))]
+
     @cached_property
     def facets(self) -> dict[str, Index]:
         """Boundary facets by face, oriented so that their `normals` are outward."""

@@ -78,6 +78,12 @@ class Moving(Domain):
         return self.base.measure * float(weights @ self._scale(t) ** self.base.dimension)
 
     @property
+    def corners(self) -> Array:
+        points, times = self.base.corners, np.array([self.start, self.end])
+        moved = self._shift(times)[:, None] + self._scale(times)[:, None, None] * points
+        return np.concatenate([np.insert(one, self.base.dimension, t, axis=1) for one, t in zip(moved, times, strict=True)])
+
+    @property
     def faces(self) -> tuple[str, ...]:
         return (*self.base.faces, START, END)
 
