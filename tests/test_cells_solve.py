@@ -33,7 +33,7 @@ from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training import cell_choice
 from pdekan.training.cell_choice import RULE, _is_better, _Trial, cause, chosen, is_local, outlook
-from pdekan.training.progress import Progress
+from pdekan.training.progress import Callback, Progress
 from pdekan.training.setup import Setup
 from pdekan.training.solver import solve
 
@@ -300,10 +300,10 @@ def test_the_seconds_that_one_stalled_network_leaves_are_for_cells(monkeypatch: 
     problem = layers(1e-1, training=TrainingOptions(seconds=10.0))
     first = solve(replace(problem, training=TrainingOptions(steps=1)), estimate=False)
 
-    def ended(status: str, seconds: float) -> Solution | None:
+    def ended(status: str, seconds: float, callback: Callback | None = None) -> Solution | None:
         one = replace(first, status=status, seconds=seconds)
         monkeypatch.setattr(cell_choice, "Trainer", lambda *_: SimpleNamespace(solution=lambda: one))
-        return chosen(problem, Setup())
+        return chosen(problem, Setup(callback=callback))
 
     after_it = ended("stalled", 2.0)
     assert after_it is not None
@@ -314,6 +314,29 @@ def test_the_seconds_that_one_stalled_network_leaves_are_for_cells(monkeypatch: 
     for nothing_left in (ended("stalled", 9.0), ended("converged", 2.0), ended("budget", 2.0)):
         assert nothing_left is not None
         assert not isinstance(nothing_left.network, CellNetwork)
+    monkeypatch.setattr(cell_choice, "_is_better", lambda *_: False)
+    interrupted = ended("stalled", 2.0, lambda progress: "enough")
+    assert interrupted is not None
+    assert interrupted.status == "interrupted"
+    assert not isinstance(interrupted.network, CellNetwork)
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_where_cells_cannot_begin_one_network_is_the_answer(local: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At u = 0 the linearised equation is 0 = f."""
+    problem = Problem(
+        box(x=(0.0, 1.0)), lambda u: u * laplacian(u), EXACT, (dirichlet(EXACT),), exact=lambda x: 1.0 + x**2,
+        training=TrainingOptions(seconds=10.0),
+    )  # fmt: skip
+    with pytest.raises(ProblemError, match="do not determine the solution on cells"):
+        solve(replace(problem, network=NetworkOptions(cells="adaptive")))
+    first = replace(solve(replace(problem, training=TrainingOptions(steps=5))), status="stalled", seconds=2.0)
+    monkeypatch.setattr(cell_choice, "Trainer", lambda *_: SimpleNamespace(solution=lambda: first))
+    monkeypatch.setattr(cell_choice, "is_local", lambda *_: local)
+    found = chosen(problem, Setup())
+    assert found is not None
+    assert (found.status, found.seconds) == ("stalled", 2.0)
+    assert found.network is first.network
 
 
 def test_estimates_of_refinements_that_end_early_are_not_far_below_the_errors() -> None:

@@ -21,9 +21,13 @@ from pdekan.fields.jets import Derivatives
 from pdekan.networks.sparse_interpolation import SparseInterpolation, leja_points, neighbours
 from pdekan.problem_files.loader import ProblemFileError, loads
 from pdekan.problems.formulas import ProblemError
+from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
 from pdekan.training.family_members import Members, members_of
+from pdekan.training.family_training import FamilyTraining
 from pdekan.training.resonance import resonances
+from pdekan.training.setup import Setup
+from pdekan.training.solver import _solved
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "problems.md"
 ROD = re.findall(r"^```toml\n(.*?)^```$", DOCUMENT.read_text("utf-8").split("## Families")[1], re.DOTALL | re.MULTILINE)[0]
@@ -165,6 +169,19 @@ def test_a_member_that_is_not_estimated_has_an_error_in_proportion_to_its_residu
     found = Members(rod.problem, {(0,): one(1e-6, 2e-8), (1,): one(1e-7, 5e-9), (2,): one(4e-6, None)})
     assert found.ratio == pytest.approx(0.05)
     assert found.own_error == pytest.approx(2e-7)
+
+
+def test_members_that_are_not_estimated_end_where_their_error_is_small_enough(rod: Solution) -> None:
+    targets: list[float] = []
+
+    def solve(problem: Problem, given: None, setup: Setup, start: Solution | None) -> Solution:
+        targets.append(setup.target)
+        assert setup.estimate == (setup.target == 0.0)
+        return _solved(problem, given, setup, start)
+
+    assert rod.problem is not None
+    FamilyTraining(rod.problem, Setup(), solve).solution()
+    assert 0.0 < min(target for target in targets if target) <= max(targets) <= 1e-5  # a tenth of the default tolerance
 
 
 def test_two_members_of_three_do_not_converge() -> None:

@@ -267,6 +267,18 @@ def test_a_growing_network_is_a_run_for_every_size_that_it_had() -> None:
     assert min(run.relative_residual for run in runs) == pytest.approx(result["relative_residual"], rel=1e-6)
 
 
+def test_a_larger_network_with_a_larger_residual_is_no_part_of_a_growing_one() -> None:
+    text = (
+        FILE[: FILE.index("[network]")].replace("pi**2*sin(pi*x)", "(9*pi)**2*sin(9*pi*x)").replace("sin(pi*x)", "sin(9*pi*x)")
+    )
+    solution = solver.solve(loads(text), training=TrainingOptions(steps=25), estimate=False)
+    history, every = dict(solution.history), scaling._stages(solution)
+    assert len(every) >= 2
+    last = history["stage"] == history["stage"].max()
+    history["residual"] = np.where(last, 1e3, 1.0) * history["residual"]
+    assert scaling._stages(replace(solution, history=history)) == every[:-1]
+
+
 # --- a study ----------------------------------------------------------------------------------------------------------
 
 

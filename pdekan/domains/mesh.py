@@ -86,7 +86,7 @@ class Mesh(Domain):
 
     @property
     def corners(self) -> Array:
-        return self.points[np.unique(np.concatenate(list(self.facets.values())))]
+        return np.asarray(self.points[np.unique(np.concatenate(list(self.facets.values())))])
 
     @cached_property
     def facets(self) -> dict[str, Index]:

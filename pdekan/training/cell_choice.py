@@ -22,6 +22,7 @@ from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
 from pdekan.networks.piecewise import PiecewiseInTime
+from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
@@ -192,7 +193,9 @@ def _cells_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution:
     """The solution on cells or, where it does not meet the tolerance, the better one of it and that of one network."""
     seconds = problem.training.seconds
     share = rule.marched_first if goes_by_slabs(problem) else rule.share
-    local = on_cells(_within(problem, share * seconds), setup).solution()
+    local = _if_determined(on_cells(_within(problem, share * seconds), setup))
+    if local is None:
+        return replace(Trainer(looked_at(problem), None, setup).solution(), problem=problem)
     local = replace(local, problem=problem)
     left = seconds - local.seconds
     if local.status in ("converged", "interrupted") or left <= 0.0:
@@ -210,19 +213,33 @@ def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution
     if not trial.ended and (by_steps or single.status != "stalled" or left < rule.worth * seconds):
         return single
     if not trial.ended or trial.is_hopeless:
-        return _better(problem, setup, single, on_cells(_within(problem, left), setup).solution())
+        local = _if_determined(on_cells(_within(problem, left), setup))
+        return single if local is None else _better(problem, setup, single, local)
     evolves = marches(problem) and not is_affine(problem) and min(trial.residuals) > rule.nothing
     tried = max(_tried(problem, single.seconds, rule), rule.most_of * seconds if evolves else 0.0)
     training = on_cells(_within(problem, tried), setup)
-    local = training.solution()
-    left = max(seconds - single.seconds - local.seconds, 0.01 * seconds)
-    if local.status == "interrupted" or _is_better(problem, setup, local, single, left):
+    local = _if_determined(training)
+    spent = 0.0 if local is None else local.seconds
+    left = max(seconds - single.seconds - spent, 0.01 * seconds)
+    if local is not None and (local.status == "interrupted" or _is_better(problem, setup, local, single, left)):
         if training.reason is Reason.BUDGET:
             training.allow(left)
             local = training.solution()
         return replace(local, problem=problem, seconds=single.seconds + local.seconds)
     went_on = Trainer(_within(one, left), None, setup, single).solution()
-    return replace(went_on, problem=problem, seconds=went_on.seconds + local.seconds)
+    return replace(went_on, problem=problem, seconds=went_on.seconds + spent)
+
+
+def _if_determined(training: CellTraining | CellMarching) -> Solution | None:
+    """The solution on cells; None where the first linearisation leaves unknowns open, as at u = 0 in div(u grad(u)).
+
+    One network may have another beginning.
+    """
+    try:
+        return training.solution()
+    except ProblemError as error:
+        LOG.info("cells are left out: %s", error)
+        return None
 
 
 def _better(problem: Problem, setup: Setup, first: Solution, second: Solution) -> Solution:
