@@ -15,8 +15,9 @@ import pdekan
 
 # A package may import those before it, none after it. A new package takes its place here.
 ORDER = (
-    "fields", "splines", "optimizers", "output", "domains", "networks", "problems", "ansatz", "residuals", "cells", "fem",
-    "problem_files", "errors", "solutions", "training", "pruning", "symbolic", "runs", "studies", "commands", "cli",
+    "fields", "splines", "optimizers", "output", "domains", "networks", "problems", "ansatz", "residuals", "cells",
+    "singularities", "fem", "problem_files", "errors", "solutions", "training", "pruning", "symbolic", "runs", "studies",
+    "commands", "cli",
 )  # fmt: skip
 # Who alone may import a library, anywhere in a file.
 HOMES = {

@@ -20,7 +20,7 @@ from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.kinds import build
 from pdekan.networks.singular import SingularNetwork
 from pdekan.problems.conditions import Condition
-from pdekan.training.beginnings import beginning_functions, beginnings
+from pdekan.singularities.beginnings import beginning_functions, beginnings
 
 ROD = pk.box(x=(0, 1), t=(0, 0.5))
 QUICK = TrainingOptions(seconds=20.0)

@@ -22,8 +22,8 @@ from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problems.conditions import dirichlet, initial
 from pdekan.problems.formulas import EXACT
 from pdekan.problems.problem import Problem
-from pdekan.training.cell_first_guess import marched, marches
-from pdekan.training.cell_training import CellRule, CellTraining
+from pdekan.training.cells.first_guess import marched, marches
+from pdekan.training.cells.training import CellRule, CellTraining
 from pdekan.training.setup import Setup
 
 FRAME = Frame(("x", "t"), Derivatives.VALUE)

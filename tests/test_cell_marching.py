@@ -26,8 +26,8 @@ from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
 from pdekan.solutions.solution import load_solution
-from pdekan.training.cell_marching import CellMarching, March, MarchRule
-from pdekan.training.cell_slab import Accuracy, CellSlab, SlabRule, SlabSolver, goes_by_slabs
+from pdekan.training.cells.marching import CellMarching, March, MarchRule
+from pdekan.training.cells.slab import Accuracy, CellSlab, SlabRule, SlabSolver, goes_by_slabs
 from pdekan.training.clock import Clock
 from pdekan.training.reasons import Reason
 from pdekan.training.setup import Setup

@@ -31,8 +31,8 @@ from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution, load_solution
-from pdekan.training import cell_choice
-from pdekan.training.cell_choice import RULE, _is_better, _Trial, cause, chosen, is_local, outlook
+from pdekan.training.cells import choice as cell_choice
+from pdekan.training.cells.choice import RULE, _is_better, _Trial, cause, chosen, is_local, outlook
 from pdekan.training.progress import Callback, Progress
 from pdekan.training.setup import Setup
 from pdekan.training.solver import solve

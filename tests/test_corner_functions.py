@@ -16,8 +16,8 @@ from pdekan.domains.base import Domain
 from pdekan.fields.corner_functions import CornerFunctions, Power
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.singular import SingularNetwork
-from pdekan.training.corner_terms import singularities
-from pdekan.training.crossings import Sector, exponents
+from pdekan.singularities.corners import singularities
+from pdekan.singularities.crossings import Sector, exponents
 
 L_SHAPE = pk.polygon([(0, 0), (1, 0), (1, 1), (-1, 1), (-1, -1), (0, -1)])
 HEXAGON = pk.polygon([(math.cos(k * math.pi / 3), math.sin(k * math.pi / 3)) for k in range(6)])

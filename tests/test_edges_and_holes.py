@@ -11,9 +11,9 @@ import pytest
 
 import pdekan as pk
 from pdekan.domains.combinations import planar
-from pdekan.training.corner_terms import singularities
-from pdekan.training.edge_jumps import jumps_on_edges
-from pdekan.training.hole_terms import hole_functions
+from pdekan.singularities.corners import singularities
+from pdekan.singularities.edge_jumps import jumps_on_edges
+from pdekan.singularities.holes import hole_functions
 
 PLATE = pk.box(x=(0, 1), y=(0, 1))
 

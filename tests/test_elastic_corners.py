@@ -14,9 +14,9 @@ from pdekan.cells.corners import vertices
 from pdekan.domains.combinations import planar
 from pdekan.fields.corner_functions import CornerFunctions, Power
 from pdekan.fields.jets import Derivatives, Frame
-from pdekan.training.corner_data import data_exponents
-from pdekan.training.corner_terms import singularities
-from pdekan.training.elastic_corners import exponents, kappa, powers
+from pdekan.singularities.corner_data import data_exponents
+from pdekan.singularities.corners import singularities
+from pdekan.singularities.elastic_corners import exponents, kappa, powers
 
 L_ANGLE = 1.5 * math.pi
 PLANE_STRAIN = 1.8  # κ = 3 - 4ν at ν = 0.3

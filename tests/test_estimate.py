@@ -17,10 +17,10 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.parameters import Measurements, Parameter
 from pdekan.residuals.validation import Residuals
 from pdekan.training.estimate import AMPLIFIED, COARSER, COMPARISON, Comparison, EstimateRule, amplification, compared
+from pdekan.training.posedness.uniqueness import missing_conditions
 from pdekan.training.schedule import Stage
 from pdekan.training.solver import check
 from pdekan.training.state import Candidate
-from pdekan.training.uniqueness import missing_conditions
 
 LINE = pk.box(x=(0, 1))
 SQUARE = pk.box(x=(-1, 1), y=(0, 2))

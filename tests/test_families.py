@@ -23,9 +23,9 @@ from pdekan.problem_files.loader import ProblemFileError, loads
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
-from pdekan.training.family_members import Members, members_of
-from pdekan.training.family_training import FamilyTraining
-from pdekan.training.resonance import resonances
+from pdekan.training.families.members import Members, members_of
+from pdekan.training.families.training import FamilyTraining
+from pdekan.training.posedness.resonance import resonances
 from pdekan.training.setup import Setup
 from pdekan.training.solver import _solved
 

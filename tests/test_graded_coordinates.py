@@ -22,11 +22,11 @@ from pdekan.problems.options import NetworkOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.validation import Residuals, Validation
-from pdekan.training import warm_start
 from pdekan.training.graded_coordinates import RULE, lengths, needed, plane_waves, regraded, sized
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
 from pdekan.training.stage_training import StageTraining
+from pdekan.training.starts import warm_start
 from pdekan.training.stopping import BestStep
 from pdekan.training.trainer import Trainer
 

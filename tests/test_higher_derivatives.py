@@ -23,8 +23,8 @@ from pdekan.problems.conditions import dirichlet, initial, neumann, periodic, ro
 from pdekan.problems.formulas import EXACT, Formula, ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
+from pdekan.training.posedness.uniqueness import missing_conditions, refuse_undetermined
 from pdekan.training.solver import solve
-from pdekan.training.uniqueness import missing_conditions, refuse_undetermined
 
 Conditions = tuple[Condition, ...]
 ALL = Higher(indices(2, 3, 4))

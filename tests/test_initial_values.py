@@ -17,11 +17,11 @@ import pdekan as pk
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problem_files.loader import loads
 from pdekan.problems.problem import Problem
-from pdekan.training import initial_value
 from pdekan.training.clock import Clock
-from pdekan.training.initial_value import InitialValueTraining, Lengths
 from pdekan.training.progress import Progress
-from pdekan.training.slab_fit import fitted
+from pdekan.training.slabs import initial_value
+from pdekan.training.slabs.fit import fitted
+from pdekan.training.slabs.initial_value import InitialValueTraining, Lengths
 
 Array = NDArray[np.float64]
 OPTIONS = pk.TrainingOptions(seconds=60.0)

@@ -19,11 +19,11 @@ from pdekan.problem_files.loader import load_problem
 from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
-from pdekan.training.inner_starts import starts
-from pdekan.training.nearest import Fits, Round, nearest, nearness, refinements
 from pdekan.training.points import training_points
 from pdekan.training.schedule import Stage, is_searchable, stages
-from pdekan.training.search import InnerProblems, InnerSearch, Search
+from pdekan.training.starts.inner_starts import starts
+from pdekan.training.starts.nearest import Fits, Round, nearest, nearness, refinements
+from pdekan.training.starts.search import InnerProblems, InnerSearch, Search
 from pdekan.training.state import State
 from pdekan.training.stopping import Distance
 

@@ -16,8 +16,8 @@ from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.networks.kinds import build
 from pdekan.networks.singular import SingularNetwork
 from pdekan.residuals.plane_points import with_points_beside
-from pdekan.training.power_laws import NoPowerLawError, exponent
-from pdekan.training.source_planes import plane_functions
+from pdekan.singularities.power_laws import NoPowerLawError, exponent
+from pdekan.singularities.source_planes import plane_functions
 
 SQUARE = pk.box(x=(0, 1), y=(0, 1))
 QUICK = TrainingOptions(seconds=20.0)

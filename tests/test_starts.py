@@ -14,11 +14,11 @@ from pdekan.problem_files.loader import load_problem
 from pdekan.problems.parameters import Parameter
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import terms
-from pdekan.training import warm_start
 from pdekan.training.eigenvalues import asked_for
-from pdekan.training.first_guess import first_guess
 from pdekan.training.points import validation_points
 from pdekan.training.schedule import stages
+from pdekan.training.starts import warm_start
+from pdekan.training.starts.first_guess import first_guess
 from pdekan.training.state import State
 
 SQUARE = pk.box(x=(0, 1), y=(0, 2))

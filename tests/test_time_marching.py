@@ -21,7 +21,7 @@ from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.adaptive_sampling import resampled
 from pdekan.residuals.collocation import Sampling
-from pdekan.training.time_marching import EarlierSlabs, seconds_of_slab
+from pdekan.training.slabs.marching import EarlierSlabs, seconds_of_slab
 
 HEAT = """
 schema = 1

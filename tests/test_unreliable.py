@@ -12,10 +12,10 @@ import pdekan as pk
 from pdekan import Problem, TrainingOptions, dirichlet, dt, dx, initial, laplacian, neumann
 from pdekan.problem_files.library import library
 from pdekan.problems.parameters import Measurements, Parameter
-from pdekan.training.identifiability import undetermined
-from pdekan.training.ill_posed import ill_posed
+from pdekan.training.posedness.identifiability import undetermined
+from pdekan.training.posedness.ill_posed import ill_posed
+from pdekan.training.posedness.uniqueness import cause_of_amplification
 from pdekan.training.trainer import Trainer
-from pdekan.training.uniqueness import cause_of_amplification
 
 ROD = pk.box(x=(0, 1), t=(0, 1))
 SQUARE = pk.box(x=(0, 1), y=(0, 1))

@@ -11,7 +11,7 @@ from pdekan.fields.jets import Jet
 from pdekan.problem_files.library import problems
 from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.well_posedness import warnings
-from pdekan.training.uniqueness import silent_faces
+from pdekan.training.posedness.uniqueness import silent_faces
 
 SQUARE = pk.box(x=(0, 1), y=(0, 1))
 

@@ -21,9 +21,9 @@ from pdekan.training.ladder import Ladder, PlaneWaves
 from pdekan.training.optimizer_choice import SizedGaussNewton
 from pdekan.training.schedule import Stage, stages
 from pdekan.training.setup import Setup
+from pdekan.training.slabs.marching import extrapolated
 from pdekan.training.state import State
 from pdekan.training.strategy import Stop, Wrapper
-from pdekan.training.time_marching import extrapolated
 from pdekan.training.trainer import Trainer
 
 TARGET = 1e-7

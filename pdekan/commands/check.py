@@ -17,17 +17,17 @@ from pdekan.problem_files.validation import exact_residuals, members
 from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.discontinuities import refuse_undeclared
 from pdekan.problems.problem import ELEMENTS, Problem
+from pdekan.singularities.beginnings import beginnings
+from pdekan.singularities.corners import singularities
+from pdekan.singularities.source_planes import plane_functions
 from pdekan.solutions import reference_files
-from pdekan.training.beginnings import beginnings
-from pdekan.training.cell_choice import Cause, cause
-from pdekan.training.corner_terms import singularities
-from pdekan.training.initial_value import applies
+from pdekan.training.cells.choice import Cause, cause
 from pdekan.training.memory import memory
-from pdekan.training.resonance import resonances
+from pdekan.training.posedness.resonance import resonances
+from pdekan.training.posedness.uniqueness import refuse_undetermined, silent_faces
 from pdekan.training.schedule import is_open, stages
 from pdekan.training.singular_terms import with_singular_functions
-from pdekan.training.source_planes import plane_functions
-from pdekan.training.uniqueness import refuse_undetermined, silent_faces
+from pdekan.training.slabs.initial_value import applies
 
 BEGINNINGS = {0: "the value jumps", 1: "the slope jumps"}  # by the first degree in (s, √t)
 EXACT = 1e-6  # relative residual below which an exact solution satisfies an equation or condition

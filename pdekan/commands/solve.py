@@ -32,8 +32,8 @@ from pdekan.solutions.outputs import Output
 from pdekan.solutions.solution import Solution
 from pdekan.training import solver
 from pdekan.training.advice import advice
+from pdekan.training.posedness.uniqueness import silent_faces
 from pdekan.training.progress import Progress, line
-from pdekan.training.uniqueness import silent_faces
 
 STATUS_CODES = {
     "converged": DONE,

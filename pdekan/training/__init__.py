@@ -1,4 +1,5 @@
-"""Training: schedule, warm starts, stopping, strategies, trainer, error estimates, uniqueness, time marching, solver.
+"""Training: schedule, starts, strategies, stopping, trainer, estimates, cells, slabs of time, families, posedness, solver.
 
-May import fields, optimizers, output, domains, networks, problems, ansatz, residuals, cells, problem_files, errors, solutions.
+May import fields, optimizers, output, domains, networks, problems, ansatz, residuals, cells, singularities, problem_files,
+errors, solutions.
 """

@@ -10,7 +10,7 @@ from pdekan.domains.box import Box
 from pdekan.fields.jets import TIME
 from pdekan.networks.cells import CellNetwork
 from pdekan.solutions.solution import Solution
-from pdekan.training.cell_training import refusal
+from pdekan.training.cells.training import refusal
 from pdekan.training.estimate import COMPARISON
 from pdekan.training.graded_coordinates import gradable, needed
 from pdekan.training.points import DEFAULT_MEGABYTES

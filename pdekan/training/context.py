@@ -12,7 +12,6 @@ from pdekan.networks.base import Network
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
-from pdekan.training import warm_start
 from pdekan.training.clock import Clock
 from pdekan.training.continuation import Position
 from pdekan.training.eigenvalues import Eigenfunction
@@ -22,6 +21,7 @@ from pdekan.training.optimizer_choice import Method
 from pdekan.training.points import validation_points
 from pdekan.training.progress import Callback
 from pdekan.training.schedule import Stage
+from pdekan.training.starts import warm_start
 from pdekan.training.state import Candidate, State
 
 

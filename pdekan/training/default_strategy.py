@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pdekan.problems.problem import Problem
-from pdekan.training.cell_training import refusal
+from pdekan.training.cells.training import refusal
 from pdekan.training.goal import Goal
 from pdekan.training.ladder import Ladder
 from pdekan.training.optimizer_choice import Method

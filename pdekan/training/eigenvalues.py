@@ -25,9 +25,9 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import Term, initial_values, is_affine, terms
-from pdekan.training.first_guess import solved, values_are
 from pdekan.training.points import own_points
 from pdekan.training.schedule import Stage
+from pdekan.training.starts.first_guess import solved, values_are
 
 # Factors of an eigenfunction, among which the prescribed norm is looked for.
 SIZES = tuple(sign * 10.0 ** (k / 4) for k in range(-24, 25) for sign in (1.0, -1.0))

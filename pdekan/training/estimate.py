@@ -41,8 +41,8 @@ from pdekan.training.fit import fit
 from pdekan.training.memory import block
 from pdekan.training.points import own_points, validation_points
 from pdekan.training.schedule import Stage
+from pdekan.training.starts.warm_start import sampling
 from pdekan.training.state import Candidate
-from pdekan.training.warm_start import sampling
 
 COMPARISON, AMPLIFIED = "comparison with a richer space", "amplified residual"
 COARSER = "comparison with a coarser network"

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
-from pdekan.training import warm_start
 from pdekan.training.graded_coordinates import sized
 from pdekan.training.optimizer_choice import Method
 from pdekan.training.reasons import Reason, Skip
 from pdekan.training.schedule import Stage
+from pdekan.training.starts import warm_start
 from pdekan.training.state import Candidate, State
 from pdekan.training.strategy import Stop, Strategy
 

@@ -23,9 +23,9 @@ from pdekan.solutions.outputs import Output, outputs
 from pdekan.solutions.solution import Solution
 from pdekan.solutions.solved import Found
 from pdekan.training.estimate import Comparison
+from pdekan.training.posedness.uniqueness import UNDETERMINED, cause_of_amplification, missing_conditions
 from pdekan.training.reasons import Reason
 from pdekan.training.state import Candidate, State
-from pdekan.training.uniqueness import UNDETERMINED, cause_of_amplification, missing_conditions
 
 SHARE, LEAST_SECONDS = 0.1, 1.0  # of the seconds of a training, for the measurement of its errors
 LOG = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pdekan.ansatz.unknowns import without_ansatz
 from pdekan.networks.singular import SingularNetwork
 from pdekan.problems.problem import Problem
+from pdekan.singularities.beginnings import beginning_functions
+from pdekan.singularities.corners import singularities
+from pdekan.singularities.holes import hole_functions
+from pdekan.singularities.source_planes import plane_functions
 from pdekan.solutions.solution import Solution
-from pdekan.training.beginnings import beginning_functions
-from pdekan.training.corner_terms import singularities
-from pdekan.training.hole_terms import hole_functions
 from pdekan.training.schedule import is_open
-from pdekan.training.source_planes import plane_functions
 
 
 def with_singular_functions(problem: Problem, resume: Solution | None = None) -> Problem:

@@ -22,20 +22,21 @@ from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import is_linear
 from pdekan.solutions.solution import Solution
-from pdekan.training import cell_choice, initial_value
-from pdekan.training.family_training import FamilyTraining
+from pdekan.training.cells import choice as cell_choice
+from pdekan.training.families.training import FamilyTraining
 from pdekan.training.graded_coordinates import looked_at
-from pdekan.training.initial_value import InitialValueTraining
 from pdekan.training.optimizer_choice import Fixed, Method
+from pdekan.training.posedness.uniqueness import missing_conditions
 from pdekan.training.progress import Callback, shown
 from pdekan.training.result import outputs_of
 from pdekan.training.setup import Setup
 from pdekan.training.singular_terms import with_singular_functions
+from pdekan.training.slabs import initial_value
+from pdekan.training.slabs.initial_value import InitialValueTraining
+from pdekan.training.slabs.marching import march
 from pdekan.training.strategy import Strategy
 from pdekan.training.threads import threads
-from pdekan.training.time_marching import march
 from pdekan.training.trainer import Trainer
-from pdekan.training.uniqueness import missing_conditions
 
 
 def solve(

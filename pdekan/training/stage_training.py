@@ -17,8 +17,6 @@ from pdekan.residuals.sizes import sizes_at
 from pdekan.residuals.terms import terms
 from pdekan.residuals.validation import Residuals
 from pdekan.solutions.solution import Solution
-from pdekan.training import warm_start
-from pdekan.training.beginning import COARSE, begins_anew, coarse_starts, distance_to_finer, guess, search
 from pdekan.training.context import Context
 from pdekan.training.continuation import Position
 from pdekan.training.fit import fit
@@ -28,6 +26,8 @@ from pdekan.training.optimizer_choice import SizedGaussNewton
 from pdekan.training.progress import Progress
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
+from pdekan.training.starts import warm_start
+from pdekan.training.starts.beginning import COARSE, begins_anew, coarse_starts, distance_to_finer, guess, search
 from pdekan.training.state import Candidate, State
 from pdekan.training.stopping import BestStep, Budget, Distance, Rule, SteepForCoordinates, Tolerance, ValidatedStep, first
 

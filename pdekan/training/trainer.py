@@ -21,7 +21,7 @@ from pdekan.residuals.terms import is_linear, terms
 from pdekan.residuals.validation import Residuals
 from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
-from pdekan.training import graded_coordinates, result, warm_start
+from pdekan.training import graded_coordinates, result
 from pdekan.training.context import Context
 from pdekan.training.continuation import Continuation, Position, plain, restored
 from pdekan.training.default_strategy import composed
@@ -30,20 +30,21 @@ from pdekan.training.estimate import Comparison, compared
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
 from pdekan.training.history import History
-from pdekan.training.identifiability import undetermined
-from pdekan.training.ill_posed import ill_posed
 from pdekan.training.noise import assumed_noisy, is_unknown, shows_none
 from pdekan.training.optimizer_choice import METHODS, SizedGaussNewton
-from pdekan.training.other_solutions import other_solution
+from pdekan.training.posedness.identifiability import undetermined
+from pdekan.training.posedness.ill_posed import ill_posed
+from pdekan.training.posedness.other_solutions import other_solution
+from pdekan.training.posedness.uniqueness import refuse_undetermined
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
 from pdekan.training.setup import Setup
 from pdekan.training.stage_training import LIMITED, StageTraining, TrainedStage
 from pdekan.training.standard_errors import standard_errors
+from pdekan.training.starts import warm_start
 from pdekan.training.state import Candidate, State
 from pdekan.training.strategy import Stop
 from pdekan.training.threads import threads
-from pdekan.training.uniqueness import refuse_undetermined
 
 LOG = logging.getLogger(__name__)
 

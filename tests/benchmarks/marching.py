@@ -29,7 +29,7 @@ from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problems.conditions import dirichlet, initial
 from pdekan.problems.formulas import EXACT
 from pdekan.problems.problem import Problem
-from pdekan.training.cell_slab import Accuracy, CellSlab, SlabSolver
+from pdekan.training.cells.slab import Accuracy, CellSlab, SlabSolver
 from pdekan.training.clock import Clock
 
 TABLE = Path(__file__).with_suffix(".md")

@@ -32,11 +32,11 @@ from pdekan.fields.corner_functions import CornerFunctions, Power
 from pdekan.fields.jets import TIME, Derivatives
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, equation_terms
-from pdekan.training import elastic_corners
-from pdekan.training.corner_compatibility import is_compatible
-from pdekan.training.corner_data import data_exponents
-from pdekan.training.crossings import BESIDE, Sector, crossings, exponents, is_straight
-from pdekan.training.edge_jumps import jumps_on_edges
+from pdekan.singularities import elastic_corners
+from pdekan.singularities.compatibility import is_compatible
+from pdekan.singularities.corner_data import data_exponents
+from pdekan.singularities.crossings import BESIDE, Sector, crossings, exponents, is_straight
+from pdekan.singularities.edge_jumps import jumps_on_edges
 
 
 @dataclass(frozen=True)

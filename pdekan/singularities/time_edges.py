@@ -16,7 +16,7 @@ from pdekan.fields.jets import Jet
 from pdekan.networks import legendre
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, equation_terms, is_linear, term_at
-from pdekan.training.corner_terms import tensors
+from pdekan.singularities.corners import tensors
 
 CPU = torch.device("cpu")
 

@@ -25,9 +25,9 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.sizes import TINY, sizes_at
 from pdekan.residuals.terms import Term, terms
-from pdekan.training.inner_starts import spread, starts
 from pdekan.training.points import POINTS_PER_PARAMETER, own_points
 from pdekan.training.schedule import DEGREE, Stage
+from pdekan.training.starts.inner_starts import spread, starts
 
 LOG = logging.getLogger(__name__)
 

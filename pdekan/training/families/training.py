@@ -19,10 +19,10 @@ from pdekan.networks.sparse_interpolation import Index
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import is_linear
 from pdekan.solutions.solution import Solution
-from pdekan.training.family_members import INTERRUPTED, Members, joined, mean_seconds, members_of
+from pdekan.training.families.members import INTERRUPTED, Members, joined, mean_seconds, members_of
 from pdekan.training.goal import Goal
+from pdekan.training.posedness.resonance import resonances
 from pdekan.training.progress import Callback, Progress
-from pdekan.training.resonance import resonances
 from pdekan.training.setup import Setup
 
 Solve = Callable[[Problem, None, Setup, Solution | None], Solution]

@@ -29,7 +29,7 @@ from pdekan.training.reasons import Reason
 from pdekan.training.result import End, measured
 from pdekan.training.schedule import stages
 from pdekan.training.setup import Setup
-from pdekan.training.slab_estimate import compared_slabs
+from pdekan.training.slabs.estimate import compared_slabs
 from pdekan.training.threads import threads
 from pdekan.training.trainer import Trainer
 

@@ -30,7 +30,7 @@ from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import Term, terms
 from pdekan.residuals.validation import Residuals
-from pdekan.training.first_guess import first_guess
+from pdekan.training.starts.first_guess import first_guess
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from pdekan.problems.formulas import Field, ProblemError
 from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, equation_terms, is_linear
-from pdekan.training.edge_jumps import jumps
-from pdekan.training.time_edges import CPU, Edge, diffusivities, fitted, lower_order
-from pdekan.training.time_edges import RULE as EDGES
+from pdekan.singularities.edge_jumps import jumps
+from pdekan.singularities.time_edges import CPU, Edge, diffusivities, fitted, lower_order
+from pdekan.singularities.time_edges import RULE as EDGES
 
 
 @dataclass(frozen=True)

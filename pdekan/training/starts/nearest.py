@@ -21,11 +21,11 @@ from pdekan.networks.kan import KAN
 from pdekan.optimizers.many import Solved
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, terms
-from pdekan.training.first_guess import values_are
-from pdekan.training.inner_starts import spread, starts
 from pdekan.training.points import POINTS_PER_INTERVAL, training_points
 from pdekan.training.schedule import Stage
-from pdekan.training.search import InnerProblems, minimised, read
+from pdekan.training.starts.first_guess import values_are
+from pdekan.training.starts.inner_starts import spread, starts
+from pdekan.training.starts.search import InnerProblems, minimised, read
 
 LOG = logging.getLogger(__name__)
 # Points for each parameter: with five a network [2,5,1] of 5 intervals had errors five times as large between them; with two an

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pdekan.fields.jets import TIME, Derivatives, Frame
 from pdekan.problems.problem import Problem
-from pdekan.training.uniqueness import START, faces_with_conditions, slopes
+from pdekan.training.posedness.uniqueness import START, faces_with_conditions, slopes
 
 END = TIME + "+"
 DEFINITE = 1e-9  # the least eigenvalue of a definite matrix, relative to the largest

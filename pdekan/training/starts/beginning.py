@@ -14,12 +14,12 @@ from pdekan.networks.kan import KAN
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import Term
 from pdekan.residuals.validation import Validation
-from pdekan.training import warm_start
 from pdekan.training.context import Context
-from pdekan.training.first_guess import first_guess
-from pdekan.training.nearest import nearest
 from pdekan.training.schedule import FIRST_WAVES, WAVES, Stage
-from pdekan.training.search import BRIEF, InnerSearch, Search
+from pdekan.training.starts import warm_start
+from pdekan.training.starts.first_guess import first_guess
+from pdekan.training.starts.nearest import nearest
+from pdekan.training.starts.search import BRIEF, InnerSearch, Search
 from pdekan.training.state import State
 from pdekan.training.stopping import Distance
 

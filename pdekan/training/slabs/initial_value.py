@@ -39,7 +39,7 @@ from pdekan.training.history import History
 from pdekan.training.progress import Callback, Progress
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, is_open
-from pdekan.training.slab_fit import Slab, SlabFit, fitted
+from pdekan.training.slabs.fit import Slab, SlabFit, fitted
 from pdekan.training.state import Candidate, State
 
 LOG = logging.getLogger(__name__)

@@ -25,9 +25,9 @@ from pdekan.residuals.terms import Term, terms
 from pdekan.residuals.validation import Validation
 from pdekan.training.clock import Clock
 from pdekan.training.estimate import EstimateRule, trial_network
-from pdekan.training.first_guess import solved
 from pdekan.training.fit import fit
 from pdekan.training.points import own_points, validation_points
+from pdekan.training.starts.first_guess import solved
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pdekan.fields.jets import Derivatives
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import term_at
-from pdekan.training.power_laws import NoPowerLawError, exponent
+from pdekan.singularities.power_laws import NoPowerLawError, exponent
 
 SAME = 1e-6  # exponents that differ by less are one
 

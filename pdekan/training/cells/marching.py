@@ -32,21 +32,21 @@ from pdekan.residuals.validation import Residuals, Validation
 from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
-from pdekan.training.cell_estimate import RELIABLE, by_difference
-from pdekan.training.cell_slab import Accuracy, CellSlab, SlabSolver
-from pdekan.training.cell_training import refusal
+from pdekan.training.cells.estimate import RELIABLE, by_difference
+from pdekan.training.cells.slab import Accuracy, CellSlab, SlabSolver
+from pdekan.training.cells.training import refusal
 from pdekan.training.clock import StepEndedError
 from pdekan.training.estimate import Comparison
 from pdekan.training.goal import Goal
 from pdekan.training.history import History
 from pdekan.training.points import DEFAULT_MEGABYTES
+from pdekan.training.posedness.uniqueness import refuse_undetermined
 from pdekan.training.progress import Progress
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage
 from pdekan.training.setup import Setup
 from pdekan.training.state import Candidate, State
 from pdekan.training.threads import threads
-from pdekan.training.uniqueness import refuse_undetermined
 
 LOG = logging.getLogger(__name__)
 SAMPLING = Sampling(8, 4, 0, 0)  # where a solution is judged that does not reach the end

@@ -23,7 +23,7 @@ from pdekan.networks.cells import CellNetwork
 from pdekan.problems.conditions import Periodic
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Residuals, Validation
-from pdekan.training.cell_first_guess import marches
+from pdekan.training.cells.first_guess import marches
 from pdekan.training.clock import Clock, StepEndedError
 from pdekan.training.reasons import Reason
 

@@ -24,9 +24,9 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.jump_surfaces import surfaces
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
-from pdekan.training.corner_terms import tensors
-from pdekan.training.power_laws import RULE as POWER_LAWS
-from pdekan.training.power_laws import NoPowerLawError, exponent
+from pdekan.singularities.corners import tensors
+from pdekan.singularities.power_laws import RULE as POWER_LAWS
+from pdekan.singularities.power_laws import NoPowerLawError, exponent
 
 
 @dataclass(frozen=True)

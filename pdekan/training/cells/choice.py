@@ -26,11 +26,11 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
-from pdekan.training.cell_first_guess import marches
-from pdekan.training.cell_marching import CellMarching
-from pdekan.training.cell_slab import goes_by_slabs
-from pdekan.training.cell_training import ADAPTIVE, CellTraining, refusal
-from pdekan.training.cell_training import RULE as CELLS
+from pdekan.training.cells.first_guess import marches
+from pdekan.training.cells.marching import CellMarching
+from pdekan.training.cells.slab import goes_by_slabs
+from pdekan.training.cells.training import ADAPTIVE, CellTraining, refusal
+from pdekan.training.cells.training import RULE as CELLS
 from pdekan.training.estimate import compared
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import looked_at

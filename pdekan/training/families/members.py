@@ -16,7 +16,7 @@ from pdekan.networks.sparse_interpolation import Index, SparseInterpolation, nei
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
 from pdekan.training.goal import Goal
-from pdekan.training.time_marching import STATUSES, appended_histories, root_mean_square
+from pdekan.training.slabs.marching import STATUSES, appended_histories, root_mean_square
 
 METHOD = "members, and their differences from interpolation"
 CARRIED = 0.1  # share of a surplus that counts for the next node in a direction: one alone may vanish by symmetry

@@ -1,0 +1,1 @@
+"""Families of problems: one network for all values of parameters, or a network for each of some members."""

@@ -1,0 +1,1 @@
+"""Whether the solution is determined: null directions, ill-posed problems, resonances, other solutions."""
