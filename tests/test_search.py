@@ -101,6 +101,46 @@ def test_many_problems_are_solved_as_one_is() -> None:
         assert objective.loss(parameters_to_vector(kan.parameters()).detach()) == pytest.approx(float(found.loss[k]), rel=1e-8)
 
 
+class Valley:
+    """Residuals exp(a·x) c + r with c eliminated: a narrow curved valley of few entries."""
+
+    x = torch.linspace(-1.0, 1.0, 30, dtype=torch.float64)
+    residual = torch.cos(3.0 * x)
+    powers = torch.stack([x, x**2, x**3], dim=1)
+
+    def normalised(self, a: torch.Tensor) -> torch.Tensor:
+        return a
+
+    def linear(self, a: torch.Tensor) -> torch.Tensor:
+        return torch.stack([(a @ self.powers.T).exp(), torch.ones(len(a), 30, dtype=a.dtype)], dim=2)
+
+    def inner(self, a: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        return ((a @ self.powers.T).exp() * c[:, :1])[..., None] * self.powers
+
+
+def test_half_of_the_second_order_correction_is_that_of_autograd() -> None:
+    """The residual at its best c, in directions that L(a) does not have, differentiated twice along the step."""
+    valley, a, damping = Valley(), torch.tensor([[0.3, -0.2, 0.1]], dtype=torch.float64), 0.1
+    method, ridge = ManyGaussNewton(acceleration=100.0, ahead=1e-4), torch.zeros(1, dtype=torch.float64)
+    state, reflections = method._solved(valley, a, ridge)
+    model, tensor = method._model(valley, state, reflections), torch.tensor([damping], dtype=torch.float64)
+    plain = replace(method, acceleration=0.0)._step(valley, state, model, tensor, ridge)[0]
+    correction = method._step(valley, state, model, tensor, ridge)[0] - plain
+    outside = torch.linalg.qr(valley.linear(a)[0], mode="complete").Q[:, 2:]
+
+    def projected(inner: torch.Tensor) -> torch.Tensor:
+        rows = valley.linear(inner[None])[0]
+        return outside.T @ (valley.residual - rows @ torch.linalg.lstsq(rows, valley.residual[:, None]).solution[:, 0])
+
+    jacobian = jacrev(projected)(a[0])
+    second = jacrev(jacrev(lambda s: projected(a[0] + s * plain)))(torch.zeros((), dtype=torch.float64))
+    damped = jacobian.T @ jacobian + damping * torch.diag(jacobian.square().sum(0))
+    assert torch.allclose(plain, -torch.linalg.solve(damped, jacobian.T @ projected(a[0])), rtol=1e-8)
+    assert torch.allclose(correction, -0.5 * torch.linalg.solve(damped, jacobian.T @ second), rtol=2e-3)
+    assert correction.norm() > 1e-3 * plain.norm()
+    assert not replace(method, acceleration=1e-6)._step(valley, state, model, tensor, ridge)[0].sub(plain).any()
+
+
 def test_carrying_over_to_nested_splines_and_more_nodes_is_exact() -> None:
     many, inner, outer, like = networks(PAPER, count=1)
     kan = many.batch(inner, outer).network(0, like)

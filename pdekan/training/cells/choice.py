@@ -56,8 +56,9 @@ class ChoiceRule:
     In all other problems one network begins. Cells are tried, for as many seconds as it took, where after `trial` of the
     seconds, `soonest` at least, its residual is above `left` and will not meet the tolerance if it goes on falling as it did;
     after half of the seconds they are no more. After six seconds of sixty layers left 1e-2 to 3e-1, Stokes flow in a cavity
-    1e-3, Kovasznay flow and a Helmholtz problem less than 1e-5. Where more than `nothing` is left of a nonlinear problem in
-    time, one network has found next to nothing, and cells, which may have to march through time, have `most_of` the seconds.
+    1e-3, Kovasznay flow and a Helmholtz problem less than 1e-5. Of a nonlinear problem in time, which may have to be marched
+    through, cells have `most_of` the seconds: they had found nothing of a front of Fisher's equation after 13 of 60, which was
+    right to 3e-9 after 42; one network ended with an error of 0.2.
     hopeless: the residual above which time is marched through on cells after `soonest`, with all seconds that are left: one
     network left 0.5 after 48 seconds of heat about seventeen holes.
     worth: the share of the seconds that is enough to try cells after one network that has stalled.
@@ -72,7 +73,6 @@ class ChoiceRule:
     trial: float = 0.1
     soonest: float = 2.0
     left: float = 3e-3
-    nothing: float = 0.03
     hopeless: float = 0.3
     worth: float = 0.3
     marched: float = 0.6
@@ -215,7 +215,7 @@ def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution
     if not trial.ended or trial.is_hopeless:
         local = _if_determined(on_cells(_within(problem, left), setup))
         return single if local is None else _better(problem, setup, single, local)
-    evolves = marches(problem) and not is_affine(problem) and min(trial.residuals) > rule.nothing
+    evolves = marches(problem) and not is_affine(problem)
     tried = max(_tried(problem, single.seconds, rule), rule.most_of * seconds if evolves else 0.0)
     training = on_cells(_within(problem, tried), setup)
     local = _if_determined(training)

@@ -228,7 +228,7 @@ class InnerSearch:
         return InnerProblems.of(self.problem, replace(self.stage, **sizes), self.like)  # type: ignore[arg-type]
 
     def _minimised(self, problem: InnerProblems, a: Tensor, steps: int) -> Solved:
-        return minimised(problem, a, steps, self.options.numbers, self.expired)
+        return minimised(problem, a, steps, self.options.numbers, self.expired, ManyGaussNewton())
 
     @torch.no_grad()
     def by_waves(self, nodes: int, intervals: int) -> KAN:
@@ -243,14 +243,19 @@ class InnerSearch:
 
 
 def minimised(
-    problem: InnerProblems, a: Tensor, steps: int, numbers: int, expired: Callable[[], bool], ridge: float = 1e-6
+    problem: InnerProblems,
+    a: Tensor,
+    steps: int,
+    numbers: int,
+    expired: Callable[[], bool],
+    method: ManyGaussNewton,
 ) -> Solved:
     """The networks after so many steps, the best first, some of them at a time to bound the memory; once it is late, fewer."""
     each = max(1, numbers // (len(problem.residual) * problem.columns))
     parts: list[Solved] = []
     for part in a.split(each):
         if not parts or not expired():
-            parts.append(ManyGaussNewton(ridge=ridge).minimise(problem, part, steps, expired))
+            parts.append(method.minimise(problem, part, steps, expired))
     return Solved.joined(parts).best()
 
 
