@@ -23,16 +23,16 @@ from pdekan.domains.shapes import disk, polygon
 from pdekan.errors import norms
 from pdekan.fields.functions import atan2, exp, sin
 from pdekan.fields.jets import Jet
-from pdekan.fields.operators import laplacian
+from pdekan.fields.operators import dt, laplacian
 from pdekan.networks.cells import CellNetwork
 from pdekan.problem_files.loader import load_problem, loads
-from pdekan.problems.conditions import dirichlet
+from pdekan.problems.conditions import dirichlet, initial
 from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training.cells import choice as cell_choice
-from pdekan.training.cells.choice import RULE, _is_better, _Trial, cause, chosen, is_local, outlook
+from pdekan.training.cells.choice import RULE, _is_better, _Trial, _tried, cause, chosen, is_local, outlook
 from pdekan.training.progress import Callback, Progress
 from pdekan.training.setup import Setup
 from pdekan.training.solver import solve
@@ -276,6 +276,15 @@ def test_one_network_ends_early_where_time_can_be_marched_through(marched: bool,
     at = functools.partial(Progress, 1, 1, 1, 1, budget=60.0, loss=0.0, l2_relative=math.nan, snapshot=lambda: None)
     words = [trial(at(seconds=s, relative_residual=left)) for s in (1.0, 1.9, 2.1)]
     assert [one is not None for one in words] == [False, False, ended]
+
+
+@pytest.mark.parametrize(("speed", "axes", "share"), [(0.0, "x", 0.2), (1.0, "x", 0.75), (0.0, "xy", 0.48), (1.0, "xy", 0.75)])
+def test_cells_have_the_seconds_that_a_march_may_take(speed: float, axes: str, share: float) -> None:
+    problem = Problem(
+        box(**dict.fromkeys(axes, (0.0, 1.0)), t=(0.0, 1.0)), lambda u: dt(u) - laplacian(u) - speed * u * (1.0 - u),
+        conditions=(dirichlet(0.0), initial(0.0)), training=TrainingOptions(seconds=50.0),
+    )  # fmt: skip
+    assert _tried(problem, 10.0, RULE) == pytest.approx(share * 50.0)
 
 
 def layers(width: float, **options: object) -> Problem:

@@ -130,8 +130,10 @@ def on_cells(problem: Problem, setup: Setup, resume: Solution | None = None) -> 
 
 
 def _tried(problem: Problem, spent: float, rule: ChoiceRule) -> float:
-    """The seconds for which cells are tried: as many as one network took, or what two marches through time may take."""
-    return max(spent, rule.marched * (problem.training.seconds - spent)) if goes_by_slabs(problem) else spent
+    """The seconds for which cells are tried: as many as one network took, or what marches through time may take."""
+    seconds = problem.training.seconds
+    twice = rule.marched * (seconds - spent) if goes_by_slabs(problem) else 0.0
+    return max(spent, twice, rule.most_of * seconds if marches(problem) and not is_affine(problem) else 0.0)
 
 
 def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:
@@ -215,9 +217,7 @@ def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution
     if not trial.ended or trial.is_hopeless:
         local = _if_determined(on_cells(_within(problem, left), setup))
         return single if local is None else _better(problem, setup, single, local)
-    evolves = marches(problem) and not is_affine(problem)
-    tried = max(_tried(problem, single.seconds, rule), rule.most_of * seconds if evolves else 0.0)
-    training = on_cells(_within(problem, tried), setup)
+    training = on_cells(_within(problem, _tried(problem, single.seconds, rule)), setup)
     local = _if_determined(training)
     spent = 0.0 if local is None else local.seconds
     left = max(seconds - single.seconds - spent, 0.01 * seconds)
