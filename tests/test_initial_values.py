@@ -76,7 +76,7 @@ VAN_DER_POL = (lambda u, v, s: v, lambda u, v, s: 100.0 * (1 - u**2) * v - u)
 SYSTEMS = {
     "Robertson": (ROBERTSON, (1.0, 0.0, 0.0), 100.0, np.geomspace(1e-4, 100.0, 30)),
     "Lorenz": (LORENZ, (-8.0, 7.0, 27.0), 1.0, np.linspace(0.1, 1.0, 10)),
-    "van der Pol": (VAN_DER_POL, (2.0, 0.0), 30.0, np.linspace(1.0, 30.0, 30)),
+    "van der Pol": (VAN_DER_POL, (2.0, 0.0), 90.0, np.linspace(1.0, 90.0, 30)),  # beyond the jump at 81.2
 }
 
 

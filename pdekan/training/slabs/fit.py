@@ -9,6 +9,7 @@ A short slab adds to the error of an unknown what its residual r can change: at 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
+from pdekan import splines as splines_of
 from pdekan.ansatz.time_slabs import Carried
 from pdekan.domains.box import Box
 from pdekan.fields.jets import Jet
@@ -81,11 +83,7 @@ def fitted(
     splines = KAN((1, len(problem.unknowns)), (rule.degree,), (rule.intervals,), "none", (start,), (end,))
     network: Network = splines
     if before is not None:
-        with torch.no_grad():
-            values = before(torch.tensor([[start]], dtype=torch.float64))[0]
-        splines.spline_layers[0].set_dense(
-            "coefficients", values[None, :, None].expand_as(splines.spline_layers[0].coefficients)
-        )
+        network = _start(splines, before, rows)
     sizes = _sizes(rows, network)
     if before is None or not all(map(math.isfinite, sizes)):
         network = first_guess(here, network, rows, unseen, sampling)
@@ -103,6 +101,29 @@ def fitted(
         if all(a <= rule.settled * b and b <= rule.settled * a for a, b in zip(sizes, previous, strict=True)):
             break
     return Slab(start, end, network.requires_grad_(False), *_judged(unseen, sizes, network, end - start))
+
+
+@torch.no_grad()
+def _start(splines: KAN, before: Network, rows: list[Term]) -> Network:
+    """Splines with the value, or value and slope, at the end of the slab before, whichever leaves less of the rows."""
+    (start,), (end,), layer = splines.lower, splines.upper, splines.spline_layers[0]
+    there = before.jet(start[None, None], rows[0].frame)
+    assert there.gradient is not None
+    t = 0.5 * (end - start) * (1.0 + splines_of.greville(layer.degree, layer.intervals))
+    value, slope = there.value[0], there.gradient[0, :, 0]
+    starts = []
+    for one in (torch.zeros_like(slope), slope):
+        starts.append(copy.deepcopy(splines))
+        starts[-1].spline_layers[0].set_dense("coefficients", (value[:, None] + one[:, None] * t)[None])
+    return min(starts, key=lambda one: _left(rows, one))
+
+
+def _left(rows: list[Term], network: Network) -> float:
+    """The squares of the rows relative to the sizes of their terms, inf where they are not finite."""
+    sizes = _sizes(rows, network)
+    jets = [network.jet(one.points, one.frame) for one in rows]
+    left = sum(float(one.share @ one.residual(jet) ** 2) / s**2 for one, jet, s in zip(rows, jets, sizes, strict=True))
+    return left if math.isfinite(left) else math.inf
 
 
 def _divided(term: Term, size: float) -> Term:
