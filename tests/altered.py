@@ -307,10 +307,10 @@ def runs(folder: Path) -> list[Path]:
 
 def read_run(rng: random.Random, folder: Path) -> None:
     """Load an altered run, and use it as `export`, `plot`, `prune` and `--resume` do."""
+    from pdekan.commands.solve import finished
     from pdekan.pruning import prune
     from pdekan.runs import summary
     from pdekan.runs.directory import fresh_directory
-    from pdekan.runs.finished import finished
     from pdekan.solutions.solution import load_solution
 
     path = folder / "altered.vtkhdf"

@@ -21,7 +21,8 @@ from commands import command, files
 from experiments import stand_in
 
 from pdekan import cli
-from pdekan.output import study_figures, study_file
+from pdekan.output import study_figures
+from pdekan.output.study import read_study
 from pdekan.studies import engine, scaling
 from pdekan.studies.rows import Row
 
@@ -120,7 +121,7 @@ def test_a_studys_files_are_all_there_and_agree(finished: tuple[Path, dict[str, 
     assert files(folder) == FILES
     assert sorted(Path(path).name for path in summary["files"].values()) == FILES
     assert json.loads((folder / "summary.json").read_text()) == summary
-    study = study_file.read(folder / "study.h5")
+    study = read_study(folder / "study.h5")
     assert [run.key for run in study.runs] == [r["key"] for r in summary["runs"]]
     assert study.command.startswith("pdekan scaling ")
     assert study.runs[0].history["l2_mean_square"][-1] == pytest.approx(study.runs[0].l2_mean_square, rel=0.05)

@@ -20,9 +20,8 @@ from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.box import box, hypercube
 from pdekan.domains.combinations import difference, intersection, union
 from pdekan.domains.cylinder import Cylinder
-from pdekan.domains.registry import DOMAINS
+from pdekan.domains.registry import DOMAINS, restored, stored
 from pdekan.domains.shapes import annulus, disk, ellipse, polygon
-from pdekan.domains.storage import restored, stored
 from pdekan.domains.triangulation import triangulation
 from pdekan.fields.jets import Frame
 

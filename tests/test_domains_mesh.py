@@ -18,8 +18,8 @@ from pdekan.domains.base import DomainError
 from pdekan.domains.box import box, hypercube
 from pdekan.domains.mesh import Mesh, simplex_gauss
 from pdekan.domains.mesh_file import mesh
+from pdekan.domains.registry import restored, stored
 from pdekan.domains.shapes import annulus, polygon
-from pdekan.domains.storage import restored, stored
 from pdekan.domains.triangulation import triangulation
 
 SPACE = ("x", "y", "z")

@@ -11,7 +11,7 @@ import torch
 from pdekan.ansatz.time_slabs import slab
 from pdekan.domains.base import Domain
 from pdekan.domains.moving import Moving
-from pdekan.domains.storage import restored, stored
+from pdekan.domains.registry import restored, stored
 from pdekan.fields.jets import Frame
 from pdekan.problem_files.loader import ProblemFileError, json_schema, loads
 from pdekan.solutions.sampling import sample

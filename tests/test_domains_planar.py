@@ -19,8 +19,8 @@ from pdekan.domains.combinations import Combination, difference, intersection, p
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Quadrature
+from pdekan.domains.registry import restored, stored
 from pdekan.domains.shapes import Annulus, Ellipse, Polygon, annulus, disk, ellipse, polygon
-from pdekan.domains.storage import restored, stored
 from pdekan.domains.triangulation import triangulation
 
 CORNERS = 2000

@@ -15,9 +15,9 @@ from pdekan.domains.box import box
 from pdekan.domains.combinations import difference, intersection, union
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.mesh import volumes
+from pdekan.domains.registry import restored, stored
 from pdekan.domains.shapes import disk
 from pdekan.domains.solids import cylinder, half_space, torus
-from pdekan.domains.storage import restored, stored
 from pdekan.domains.triangulation import triangulation
 from pdekan.fields.jets import Frame
 from pdekan.problem_files.loader import ProblemFileError, json_schema, loads

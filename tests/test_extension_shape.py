@@ -18,8 +18,7 @@ from pdekan.domains.arcs import Arc, EllipseArc, Segment
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.planar import PLANE, Planar
 from pdekan.domains.quadrature import Array
-from pdekan.domains.registry import DOMAINS
-from pdekan.domains.storage import restored, stored
+from pdekan.domains.registry import DOMAINS, restored, stored
 from pdekan.domains.validation import STATED, Pair, Point, Radius, point, positive
 from pdekan.problem_files.loader import ProblemFileError, json_schema, loads
 

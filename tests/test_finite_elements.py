@@ -21,10 +21,9 @@ from pdekan.domains.shapes import disk, polygon
 from pdekan.domains.triangulation import triangulation
 from pdekan.errors.reference_solutions import finite_element_references
 from pdekan.fem import solver
-from pdekan.fem.adaptivity import unresolved_cells
 from pdekan.fem.lagrange import Lagrange
 from pdekan.fem.meshes import fitted_mesh, interface_pieces
-from pdekan.fem.solver import levels
+from pdekan.fem.solver import levels, unresolved_cells
 from pdekan.fem.spaces import FiniteElementFunction, LagrangeSpace
 from pdekan.fem.weak_form import coefficients, is_affine
 from pdekan.fields.functions import atan2, cos, exp, sin

@@ -9,7 +9,7 @@ from torch import Tensor
 from pdekan import splines
 from pdekan.networks.importance import importance
 from pdekan.networks.kan import KAN
-from pdekan.pruning.removal import without
+from pdekan.pruning.prune import without
 
 
 def points(n: int = 4000) -> Tensor:

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdekan.output.samples import OutputError
-from pdekan.output.study import LimitPoint, PaperPoint, Run, Slope, Spread, Study
-from pdekan.output.study_file import read, write
+from pdekan.output.study import LimitPoint, PaperPoint, Run, Slope, Spread, Study, read_study, write_study
 
 HISTORY = {
     "step": np.array([0.0, 1.0, 2.0]),
@@ -71,7 +70,7 @@ STUDY = Study(
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    write(tmp_path / "study.h5", STUDY)
+    write_study(tmp_path / "study.h5", STUDY)
     return tmp_path / "study.h5"
 
 
@@ -98,13 +97,13 @@ def assert_same(found: object, wanted: object) -> None:
 
 
 def test_a_study_reads_back_the_same(path: Path) -> None:
-    assert_same(read(path), STUDY)
+    assert_same(read_study(path), STUDY)
 
 
 def test_a_study_without_anything_reads_back_too(tmp_path: Path) -> None:
     empty = replace(STUDY, runs=(), spreads=(), slopes=(), limit=(), paper=(), problem_text="", title="", environment={})
-    write(tmp_path / "study.h5", empty)
-    assert_same(read(tmp_path / "study.h5"), empty)
+    write_study(tmp_path / "study.h5", empty)
+    assert_same(read_study(tmp_path / "study.h5"), empty)
 
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -118,8 +117,8 @@ def test_any_row_reads_back_the_same(
     path = tmp_path_factory.mktemp("any") / "study.h5"
     rows = (a_run("a", curve=name, loss=number, seed=whole, counts=flag), a_run("b", reason=reason, widths=tuple(widths)))
     study = replace(STUDY, title=name, problem_text=reason, runs=rows)
-    write(path, study)
-    assert_same(read(path), study)
+    write_study(path, study)
+    assert_same(read_study(path), study)
 
 
 def test_tables_are_columns_that_need_no_pdekan(path: Path) -> None:
@@ -168,7 +167,7 @@ def test_the_old_file_stays_where_the_new_one_cannot_be_written(path: Path) -> N
         replace(STUDY, environment={"threads": object()}),
     ):
         with pytest.raises(OutputError, match=r"NUL|JSON"):
-            write(path, broken)
+            write_study(path, broken)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["study.h5"]
 
@@ -229,17 +228,17 @@ def test_what_is_missing_or_does_not_fit_is_named(path: Path, damage: Callable[[
     with h5py.File(path, "r+") as file:
         damage(file)
     with pytest.raises(OutputError, match=words) as caught:
-        read(path)
+        read_study(path)
     assert str(path) in str(caught.value)
 
 
 def test_no_file_and_no_hdf5_file(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no such file"):
-        read(tmp_path / "study.h5")
+        read_study(tmp_path / "study.h5")
     (tmp_path / "study.h5").write_text("key,curve\n")
     with pytest.raises(OutputError, match="not an HDF5 file"):
-        read(tmp_path / "study.h5")
+        read_study(tmp_path / "study.h5")
     with h5py.File(tmp_path / "other.h5", "w"):
         pass
     with pytest.raises(OutputError, match="not a scaling study"):
-        read(tmp_path / "other.h5")
+        read_study(tmp_path / "other.h5")

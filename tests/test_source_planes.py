@@ -15,7 +15,7 @@ from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.networks.kinds import build
 from pdekan.networks.singular import SingularNetwork
-from pdekan.residuals.plane_points import with_points_beside
+from pdekan.residuals.singular_points import with_points_beside
 from pdekan.singularities.power_laws import NoPowerLawError, exponent
 from pdekan.singularities.source_planes import plane_functions
 

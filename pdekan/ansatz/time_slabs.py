@@ -10,8 +10,7 @@ import torch
 
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
-from pdekan.domains.cylinder import Cylinder
-from pdekan.domains.moving import Moving
+from pdekan.domains.cylinder import InTime
 from pdekan.fields.functions import composed
 from pdekan.fields.jets import TIME, Frame, Jet
 from pdekan.networks.base import Network
@@ -59,7 +58,7 @@ def slab(problem: Problem, times: Sequence[float], k: int, before: Network | Non
 
 
 def _part(domain: Domain, start: float, end: float) -> Domain:
-    if isinstance(domain, Cylinder | Moving):
+    if isinstance(domain, InTime):
         return replace(domain, start=start, end=end)
     if not isinstance(domain, Box):
         raise ProblemError(f"a {domain.type_name} cannot be cut into slabs of time")

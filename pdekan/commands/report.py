@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     if study is None and not (options.path.is_file() or (options.path / runs.SOLUTION).is_file()):
         raise UsageError(f"{options.path}: no run here, and no study (neither {runs.SOLUTION} nor {folder.STUDY} is there)")
     if study is not None:
-        from pdekan.studies.report import study_report
+        from pdekan.studies.folder import study_report
 
         file, page = study, study_report(study)
     else:

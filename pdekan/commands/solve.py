@@ -25,13 +25,14 @@ from pdekan.problem_files.loader import load_problem
 from pdekan.problem_files.well_posedness import warnings
 from pdekan.problems.problem import Problem
 from pdekan.runs import directory as runs
-from pdekan.runs.finished import finished
 from pdekan.runs.lock import locked
 from pdekan.runs.summary import network_in_words
 from pdekan.solutions.outputs import Output
 from pdekan.solutions.solution import Solution
 from pdekan.training import solver
 from pdekan.training.advice import advice
+from pdekan.training.continuation import is_same
+from pdekan.training.points import DEFAULT_MEGABYTES
 from pdekan.training.posedness.uniqueness import silent_faces
 from pdekan.training.progress import Progress, line
 
@@ -265,3 +266,17 @@ def _reference(errors: Errors, name: str) -> str:
     if all(one <= SUFFICIENT_ACCURACY * error for one, error in zip(own, measured, strict=True)):
         return text
     return f"{text}: not ten times below the error, which may be of the reference"
+
+
+def finished(earlier: Solution, problem: Problem) -> bool:
+    """Whether a run ended by itself, and the problem is its own one, with the same tolerance and no limit above its own."""
+    before = earlier.problem
+    if earlier.status == "interrupted" or before is None or not is_same(before, problem):
+        return False
+    return all(new <= old for new, old in zip(_limits(problem), _limits(before), strict=True))
+
+
+def _limits(problem: Problem) -> tuple[float, float, float]:
+    """Seconds, steps and megabytes."""
+    training = problem.training
+    return training.seconds, training.steps or math.inf, training.memory or DEFAULT_MEGABYTES

@@ -27,7 +27,7 @@ class Domain(ABC):
     coordinates: tuple[str, ...]
     lower: tuple[float, ...]
     upper: tuple[float, ...]
-    vector: str | None
+    vector: str | None = None
 
     @property
     def dimension(self) -> int:
@@ -89,6 +89,13 @@ class Domain(ABC):
             raise DomainError(f"no face {on!r}; the faces are {names}, and boundary for all but time's{time}")
         return found
 
+    def single(self, name: str) -> str:
+        """The only face that a name stands for. Raises DomainError for an unknown name, and for one of several faces."""
+        found = self.resolve(name)
+        if len(found) > 1:
+            raise DomainError(f"{name} is {len(found)} faces: {', '.join(found)}; one is needed")
+        return found[0]
+
     @abstractmethod
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """A rule with about `cells` × `order` points along each axis; in many dimensions at least `count` random points."""
@@ -111,3 +118,9 @@ class Domain(ABC):
         Raises DomainError if no such function is known.
         """
         raise DomainError(f"no smooth function is known that vanishes on {name} alone; enforce its condition weakly")
+
+
+def product_distance(across: Array, along: Array) -> Array:
+    """The distance ``(n,)`` to the boundary of a product of two sets, from those to the boundaries of the two."""
+    outside = np.hypot(np.minimum(across, 0.0), np.minimum(along, 0.0))
+    return np.asarray(np.where(outside > 0.0, -outside, np.minimum(across, along)))

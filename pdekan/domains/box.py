@@ -72,7 +72,7 @@ class Box(Domain):
 
     def face(self, name: str, cells: int | Sequence[Cells], order: int, count: int, seed: int) -> Quadrature:
         """The same on a face, with outward normals."""
-        (name,) = self.resolve(name)
+        name = self.single(name)
         k, side = self.coordinates.index(name[:-1]), name[-1]
         rest = [j for j in range(self.dimension) if j != k]
         lower, upper = [self.lower[j] for j in rest], [self.upper[j] for j in rest]
@@ -93,7 +93,7 @@ class Box(Domain):
 
     def level(self, name: str, position: Sequence[Jet]) -> Jet:
         """The distance to the face's plane."""
-        (name,) = self.resolve(name)
+        name = self.single(name)
         k = self.coordinates.index(name[:-1])
         return position[k] - self.lower[k] if name[-1] == "-" else self.upper[k] - position[k]
 

@@ -1,9 +1,9 @@
-"""Unions, intersections and differences of domains of the plane, or of space (`solid_combinations`), which may be nested.
+"""Unions, intersections and differences of domains of the plane, or of space, which may be nested.
 
-All arcs of the parts are cut where they meet. A piece belongs to the boundary if the combination is on exactly one of its two
-sides, and is oriented so that this is its left. Whether a part is on a side of a piece is decided by the test for its inside
-or, if the piece lies on the boundary of the part, by the direction of that boundary: boundaries that two parts share need no
-tolerance. Adjacent pieces that remain are merged to one arc.
+In the plane all arcs of the parts are cut where they meet. A piece belongs to the boundary if the combination is on exactly one
+of its two sides, and is oriented so that this is its left. Whether a part is on a side of a piece is decided by the test for
+its inside or, if the piece lies on the boundary of the part, by the direction of that boundary: boundaries that two parts share
+need no tolerance. Adjacent pieces that remain are merged to one arc.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from annotated_types import Len
 from numpy.typing import NDArray
 
 from pdekan.domains.arcs import Arc
+from pdekan.domains.ball import Ball
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.box import Box
 from pdekan.domains.planar import PLANE, SAME, Planar
+from pdekan.domains.polynomials import linear
 from pdekan.domains.quadrature import Array
 from pdekan.domains.shapes import Polygon, Rectangle
-from pdekan.domains.solid_combinations import SolidCombination
+from pdekan.domains.solids import Solid, Surface, distance_squared
 
 TOUCHING = 1e-7  # of the size: nearer cuts are identified; where curves touch, their intersection has half the digits
 CLOSED = 1e-5  # of the size: the largest gap between consecutive arcs
@@ -35,6 +37,74 @@ OPERATIONS: dict[str, Callable[[Sequence[Sides]], Sides]] = {
     "intersection": lambda inside: np.asarray(np.all(inside, axis=0)),
     "difference": lambda inside: np.asarray(inside[0] & ~np.any(inside[1:], axis=0)),
 }
+
+
+@dataclass(frozen=True)
+class SolidCombination(Solid):
+    """The points that are in any part (union), in all (intersection), or in the first part only (difference).
+
+    Faces are the faces of the parts, "part1.outer", …, as far as they bound the combination; a face that two parts share is
+    named after the first. Raises DomainError for parts with different coordinates, and for a combination without volume or end.
+    """
+
+    kind: str
+    parts: tuple[Domain, ...]
+
+    def __post_init__(self) -> None:
+        _check_coordinates(self.kind, self.parts)
+        super().__post_init__()
+        whole = f"the {self.kind} of {len(self.parts)} parts"
+        if (np.subtract(self.upper, self.lower) <= 0.0).any():
+            raise DomainError(f"{whole} is empty; check their places and sizes")
+        if not np.isfinite([self.lower, self.upper]).all():
+            raise DomainError(f"{whole} has no end; a half-space may be cut with, or cut away, but not added")
+        if self.measure <= 1e-12 * float(np.prod(np.subtract(self.upper, self.lower))):
+            raise DomainError(f"{whole} is empty; check their places and sizes")
+
+    @property
+    def type_name(self) -> str:
+        return self.kind
+
+    def _bounds(self) -> tuple[Array, Array]:
+        lower, upper = np.array([part.lower for part in self.parts]), np.array([part.upper for part in self.parts])
+        if self.kind == "difference":
+            return lower[0], upper[0]
+        return (lower.min(0), upper.max(0)) if self.kind == "union" else (lower.max(0), upper.min(0))
+
+    def _surfaces(self) -> list[Surface]:
+        return [replace(one, name=f"part{k + 1}.{one.name}") for k, part in enumerate(self.parts) for one in surfaces(part)]
+
+    def distance(self, points: Array) -> Array:
+        """Positive inside and negative outside, 0 on the boundary; in size at most the distance to it."""
+        distances = [part.distance(points) for part in self.parts]
+        if self.kind == "union":
+            return np.asarray(np.max(distances, axis=0))
+        first = 1 if self.kind == "difference" else len(distances)
+        return np.asarray(np.min([*distances[:first], *(-one for one in distances[first:])], axis=0))
+
+
+def surfaces(part: Domain) -> list[Surface]:
+    """The surfaces that the boundary of a part lies on. Raises DomainError for a domain that cannot be a part."""
+    if isinstance(part, Solid):
+        return list(part.surfaces)
+    if isinstance(part, Ball) and part.dimension == 3:
+        level = linear((0, 0, 0), part.radius**2) + distance_squared(part.center).times(-1.0)
+        return [Surface("outer", level.times(0.5 / part.radius), 0, part.lower, part.upper)]
+    if isinstance(part, Box) and part.dimension == 3:
+        return [_side(part, k, end) for end in "-+" for k in range(3)]
+    raise DomainError(
+        f"a {part.type_name} of dimension {part.dimension} cannot be a part in space; parts are boxes, balls, cylinders, tori, "
+        "half-spaces and combinations of them"
+    )
+
+
+def _side(box: Box, k: int, end: str) -> Surface:
+    """A face of a box."""
+    unit, (lower, upper) = np.eye(3)[k], (list(box.lower), list(box.upper))
+    at = lower[k] if end == "-" else upper[k]
+    lower[k] = upper[k] = at
+    level = linear(unit, -at) if end == "-" else linear(-unit, at)
+    return Surface(box.coordinates[k] + end, level, k, tuple(lower), tuple(upper))
 
 
 @dataclass(frozen=True)
@@ -54,10 +124,7 @@ class Combination(Planar):
             raise DomainError(f"a combination is one of {', '.join(OPERATIONS)}, not {self.kind}")
         if len(self.parts) < 2:
             raise DomainError(f"{self.kind} of {len(self.parts)} parts; at least two are needed")
-        names = {part.coordinates for part in self.parts}
-        if len(names) > 1:
-            listed = " and ".join(sorted(", ".join(name) for name in names))
-            raise DomainError(f"the parts of a {self.kind} have coordinates {listed}; they need the same")
+        _check_coordinates(self.kind, self.parts)
         super().__post_init__()
         starts, ends = (np.stack([arc.at(np.array(arc.span[k])) for arc in self.arcs]).reshape(-1, 2) for k in (0, 1))
         gaps = np.linalg.norm(ends[:, None] - starts, axis=2).min(axis=1)
@@ -141,6 +208,13 @@ def planar(part: Domain) -> Planar:
     raise DomainError(
         f"a {part.type_name} of dimension {part.dimension} cannot be a part; planar ones and boxes are, or all of space"
     )
+
+
+def _check_coordinates(kind: str, parts: Sequence[Domain]) -> None:
+    names = {part.coordinates for part in parts}
+    if len(names) > 1:
+        listed = " and ".join(sorted(", ".join(name) for name in names))
+        raise DomainError(f"the parts of a {kind} have coordinates {listed}; they need the same")
 
 
 def _combination(kind: str, parts: Sequence[Domain]) -> Combination | SolidCombination:

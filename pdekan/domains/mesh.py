@@ -38,7 +38,6 @@ class Mesh(Domain):
     cells: Index
     groups: Mapping[str, Index] = field(default_factory=dict)
     coordinates: tuple[str, ...] = ("x", "y")
-    vector: str | None = field(default=None, init=False)
     lower: tuple[float, ...] = field(init=False, repr=False)
     upper: tuple[float, ...] = field(init=False, repr=False)
 
@@ -115,7 +114,7 @@ class Mesh(Domain):
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """Gauss points in every facet of a face, about as dense as inside."""
-        (name,) = self.resolve(name)
+        name = self.single(name)
         corners = self.points[self.facets[name]]
         across = normals(corners)
         measures = np.linalg.norm(across, axis=1)

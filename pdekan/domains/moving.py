@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from pdekan.domains.base import Domain, DomainError
+from pdekan.domains.base import DomainError
 from pdekan.domains.box import TENSOR_DIMENSIONS
-from pdekan.domains.cylinder import END, START
+from pdekan.domains.cylinder import END, START, InTime
 from pdekan.domains.quadrature import Array, Quadrature, gauss
-from pdekan.domains.validation import finite
-from pdekan.fields.jets import TIME, Jet
+from pdekan.fields.jets import Jet
 
 DEGREE = 48  # of the series of shift and scale
 RESOLVED = 1e-10  # of a function: the last coefficients of its series
@@ -23,31 +22,19 @@ Series = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Moving(Domain):
-    """The points shift(t) + scale(t) ξ with ξ in `base`, start < t < end; faces are those of the base, "t-" and "t+".
+class Moving(InTime):
+    """The points shift(t) + scale(t) ξ with ξ in `base`, start < t < end.
 
     shift, scale: Chebyshev coefficients over the times `span`. Normals of the base's faces are those of space. Raises
-    DomainError for a base with time, an empty interval, a scale that is not positive, and unless there is a shift for each
-    coordinate.
+    DomainError as `InTime`, for a scale that is not positive, and unless there is a shift for each coordinate.
     """
 
-    base: Domain
-    start: float
-    end: float
     shift: tuple[Series, ...]
     scale: Series
     span: tuple[float, float]
-    coordinates: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    vector: str | None = field(default=None, init=False)
-    lower: tuple[float, ...] = field(init=False, repr=False, compare=False)
-    upper: tuple[float, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        finite("interval of t", self.start, self.end)
-        if self.start >= self.end:
-            raise DomainError(f"interval of t is [{self.start}, {self.end}]; it needs the first end below the second")
-        if TIME in self.base.coordinates:
-            raise DomainError("the base has time already")
+        super().__post_init__()
         if len(self.shift) != self.base.dimension:
             names = ", ".join(self.base.coordinates)
             raise DomainError(f"shift has {len(self.shift)} formulas; it needs one for each of {names}")
@@ -56,7 +43,6 @@ class Moving(Domain):
         if scale.min() <= 0.0:
             raise DomainError(f"scale is {scale.min():g} at t = {times[scale.argmin()]:g}; it needs to be positive")
         corners = [self._shift(times) + scale[:, None] * np.array(one) for one in (self.base.lower, self.base.upper)]
-        object.__setattr__(self, "coordinates", (*self.base.coordinates, TIME))
         object.__setattr__(self, "lower", (*corners[0].min(axis=0).tolist(), float(self.start)))
         object.__setattr__(self, "upper", (*corners[1].max(axis=0).tolist(), float(self.end)))
 
@@ -83,15 +69,13 @@ class Moving(Domain):
         moved = self._shift(times)[:, None] + self._scale(times)[:, None, None] * points
         return np.concatenate([np.insert(one, self.base.dimension, t, axis=1) for one, t in zip(moved, times, strict=True)])
 
-    @property
-    def faces(self) -> tuple[str, ...]:
-        return (*self.base.faces, START, END)
-
     def interior(self, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """The rule of the base, moved, at Gauss points in time; above three dimensions each of its points at one time."""
         if self.base.dimension > TENSOR_DIMENSIONS:
             cells, order = 1, max(1, math.ceil(count ** (1.0 / self.dimension)))
-        return self._in_time(self.base.interior(cells, order, count, seed), self.base.dimension, *self._times(cells, order))
+        return self._in_time(
+            self.base.interior(cells, order, count, seed), self.base.dimension, *gauss(self.start, self.end, cells, order)
+        )
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """The same on a face of the base; on "t-" and "t+" the rule of the base."""
@@ -99,15 +83,10 @@ class Moving(Domain):
             cells, order = 1, max(1, math.ceil(count ** (1.0 / (self.dimension - 1))))
         if name not in (START, END):
             rule = self.base.face(name, cells, order, count, seed)
-            return self._in_time(rule, self.base.dimension - 1, *self._times(cells, order))
-        at = np.array([self.start if name == START else self.end])
-        rule = self._in_time(self.base.interior(cells, order, count, seed), self.base.dimension, at, np.ones(1))
-        normals = np.zeros_like(rule.points)
-        normals[:, -1] = -1.0 if name == START else 1.0
-        return Quadrature(rule.points, rule.weights, normals)
-
-    def _times(self, cells: int, order: int) -> tuple[Array, Array]:
-        return gauss(self.start, self.end, cells, order)
+            return self._in_time(rule, self.base.dimension - 1, *gauss(self.start, self.end, cells, order))
+        rule, at = self.base.interior(cells, order, count, seed), np.array([self.start if name == START else self.end])
+        moved = self._in_time(rule, self.base.dimension, at, np.ones(1))
+        return self.at_end(name, replace(moved, points=moved.points[:, :-1]))
 
     def _in_time(self, rule: Quadrature, dimension: int, t: Array, weights: Array) -> Quadrature:
         """A rule of the base, over a set of some dimension, at all times."""
@@ -125,15 +104,13 @@ class Moving(Domain):
         """Distance to the boundary at the same time or to the ends of time, whichever is nearer; negative outside."""
         scale = self._scale(points[:, -1])
         across = scale * self.base.distance((points[:, :-1] - self._shift(points[:, -1])) / scale[:, None])
-        along = np.minimum(points[:, -1] - self.start, self.end - points[:, -1])
-        outside = np.hypot(np.minimum(across, 0.0), np.minimum(along, 0.0))
-        return np.asarray(np.where(outside > 0.0, -outside, np.minimum(across, along)))
+        return self._distance(across, points[:, -1])
 
     def level(self, name: str, position: Sequence[Jet]) -> Jet:
         """That of the base, moved; on "t-" and "t+", t - start and end - t."""
         t = position[self.base.dimension]
         if name in (START, END):
-            return t - self.start if name == START else self.end - t
+            return self._end_level(name, t)
         s = (2.0 * t - (self.span[0] + self.span[1])) / (self.span[1] - self.span[0])
         scale = _series(self.scale, s)
         return scale * self.base.level(name, [(position[k] - _series(one, s)) / scale for k, one in enumerate(self.shift)])

@@ -16,7 +16,7 @@ from pdekan.domains.combinations import Combination, planar
 from pdekan.domains.cylinder import END, START, Cylinder
 from pdekan.domains.partition import CellFaces, Integers, Partition
 from pdekan.domains.planar import Planar
-from pdekan.domains.quadrature import Array, Quadrature, gauss
+from pdekan.domains.quadrature import Array, Quadrature
 
 SLIVER = 1e-9  # of the area of a cell: smaller pieces are left out
 REMEMBERED = 100_000  # pieces
@@ -196,34 +196,23 @@ class CylinderGeometry(CellGeometry):
         if self.whole[cells].all():
             return on_boxes(self.low[cells], self.high[cells], None, order)
         points, weights = self.base.rule(cells, order)
-        rule = self._in_time(Quadrature(points[0], weights[0]), order)
+        rule = self.domain.in_time(Quadrature(points[0], weights[0]), 1, order)
         return rule.points[None], rule.weights[None]
 
     def boundary(self, cells: Integers, face: str, order: int) -> Iterator[tuple[Integers, Quadrature]]:
         if face not in (START, END):
             for which, rule in self.base.boundary(cells, face, order):
-                yield which, self._in_time(rule, order)
+                yield which, self.domain.in_time(rule, 1, order)
             return
-        time, normal = (self.domain.start, -1.0) if face == START else (self.domain.end, 1.0)
         for which in self._like(cells):
             points, weights = self.base.rule(cells[which], order)
-            flat = np.insert(points.reshape(-1, 2), 2, time, axis=1)
-            normals = np.zeros_like(flat)
-            normals[:, 2] = normal
-            yield which, Quadrature(flat, weights.ravel(), normals)
+            yield which, self.domain.at_end(face, Quadrature(points.reshape(-1, 2), weights.ravel()))
 
     def _like(self, cells: Integers) -> list[Integers]:
         """The places among cells of those that are whole, and of each other one that is active."""
         whole = np.flatnonzero(self.whole[cells] & self.active[cells])
         cut = np.flatnonzero(~self.whole[cells] & self.active[cells])
         return [part for part in (whole, *cut[:, None]) if len(part)]
-
-    def _in_time(self, rule: Quadrature, order: int) -> Quadrature:
-        """A rule of the plane times a Gauss rule in time."""
-        t, weights = gauss(self.domain.start, self.domain.end, 1, order)
-        points = np.column_stack([np.repeat(rule.points, order, axis=0), np.tile(t, len(rule.points))])
-        normals = None if rule.normals is None else np.insert(np.repeat(rule.normals, order, axis=0), 2, 0.0, axis=1)
-        return Quadrature(points, np.outer(rule.weights, weights).ravel(), normals)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

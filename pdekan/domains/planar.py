@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from pdekan.domains import strips
 from pdekan.domains.arcs import Arc, Segment
-from pdekan.domains.base import Domain, DomainError
-from pdekan.domains.edges import Edges
+from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.domains.validation import space
 from pdekan.fields.jets import Jet
@@ -33,7 +33,6 @@ class Planar(Domain):
     """
 
     coordinates: tuple[str, ...] = field(default=PLANE, kw_only=True)
-    vector: str | None = field(default=None, init=False)
     arcs: tuple[Arc, ...] = field(init=False, repr=False, compare=False)
     lower: tuple[float, ...] = field(init=False, repr=False, compare=False)
     upper: tuple[float, ...] = field(init=False, repr=False, compare=False)
@@ -92,17 +91,11 @@ class Planar(Domain):
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """Gauss points along the arcs of a name, as dense as `cells` × `order` points along the longest side of the domain."""
-        (name,) = self._single(name)
+        name = self.single(name)
         spacing = self.size / (cells * order)
         rules = [_along(arc, spacing) for arc in self._arcs_of[name]]
         points, weights, normals = (np.concatenate(parts) for parts in zip(*rules, strict=True))
         return Quadrature(points, weights, normals)
-
-    def _single(self, name: str) -> tuple[str]:
-        found = self.resolve(name)
-        if len(found) > 1:
-            raise DomainError(f"{name} is {len(found)} faces: {', '.join(found)}; one is needed")
-        return (found[0],)
 
     def nearest(self, points: Array) -> tuple[Array, Array]:
         """Distance ``(n,)`` of points ``(n, 2)`` to the boundary, and the outward normals ``(n, 2)`` at the nearest points."""
@@ -144,7 +137,7 @@ class Planar(Domain):
         The latter has slope one on a circle, and between √(b/a) and √(a/b) on an ellipse. Raises DomainError if the line or
         the ellipse runs through the domain.
         """
-        (name,) = self._single(name)
+        name = self.single(name)
         if name not in self._levels:
             return super().level(name, position)
         conic = next(arc.conic for arc in self.arcs if arc.name == name)
@@ -172,3 +165,28 @@ def _along(arc: Arc, spacing: float) -> tuple[Array, Array, Array]:
     t, weights = gauss(first, last, *strips.points_for(length, spacing, least))
     speed = np.linalg.norm(arc.velocity(t), axis=1)
     return arc.at(t), np.abs(weights) * speed, arc.normal(t)
+
+
+class Edges:
+    """Segments with a tree of their bounding boxes."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._starts, self._ends = (np.array([one.ends[k] for one in segments]) for k in (0, 1))
+        self._tree = shapely.STRtree(shapely.linestrings(np.stack([self._starts, self._ends], axis=1)))
+
+    def nearest(self, points: Array) -> tuple[Array, Array]:
+        """Distance ``(n,)`` of points ``(n, 2)`` to the nearest segment, and its outward normals ``(n, 2)``.
+
+        Of segments at the same distance it is the first one; points that are not finite are at the distance inf.
+        """
+        distance, normals = np.full(len(points), np.inf), np.zeros_like(points)
+        known = np.flatnonzero(np.isfinite(points).all(axis=1))
+        found = np.full(len(points), len(self._starts))
+        which, segments = self._tree.query_nearest(shapely.points(points[known]))
+        np.minimum.at(found, known[which], segments)
+        start, along = self._starts[found[known]], (self._ends - self._starts)[found[known]]
+        apart = points[known] - start
+        t = np.clip((apart * along).sum(axis=1) / (along * along).sum(axis=1), 0.0, 1.0)
+        distance[known] = np.linalg.norm(apart - t[:, None] * along, axis=1)
+        normals[known] = np.stack([along[:, 1], -along[:, 0]], axis=1) / np.linalg.norm(along, axis=1)[:, None]
+        return distance, normals

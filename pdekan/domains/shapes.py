@@ -155,7 +155,7 @@ class Polygon(Planar):
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """As that of any planar domain; the points of a slit are off it, on the side that the face is of."""
         rule = super().face(name, cells, order, count, seed)
-        if self._single(name)[0] not in self._slit_faces:
+        if self.single(name) not in self._slit_faces:
             return rule
         assert rule.normals is not None
         return replace(rule, points=rule.points - SLIT_GAP * self.size * rule.normals)

@@ -15,7 +15,7 @@ import numpy as np
 from annotated_types import Gt
 
 from pdekan.domains.ball import SPACE
-from pdekan.domains.base import Domain, DomainError
+from pdekan.domains.base import Domain, DomainError, product_distance
 from pdekan.domains.polynomials import Polynomial, linear
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.domains.rays import Rays
@@ -50,7 +50,6 @@ class Solid(Domain):
     """
 
     coordinates: tuple[str, ...] = field(default=SPACE, kw_only=True)
-    vector: str | None = field(default=None, init=False)
     lower: tuple[float, ...] = field(init=False, repr=False, compare=False)
     upper: tuple[float, ...] = field(init=False, repr=False, compare=False)
 
@@ -114,11 +113,9 @@ class Solid(Domain):
 
     def face(self, name: str, cells: int, order: int, count: int, seed: int) -> Quadrature:
         """The same on a face, as dense as `cells` × `order` points along the longest side of the domain."""
-        found = self.resolve(name)
-        if len(found) > 1:
-            raise DomainError(f"{name} is {len(found)} faces: {', '.join(found)}; one is needed")
-        k, surface = next((k, one) for k, one in enumerate(self.surfaces) if one.name == found[0])
-        key = found[0], cells * order
+        name = self.single(name)
+        k, surface = next((k, one) for k, one in enumerate(self.surfaces) if one.name == name)
+        key = name, cells * order
         if key not in self._rules:  # a face is asked for by every check and term
             self._rules[key] = self._rays[surface.axis].face(k, [self.size / (cells * order)] * 3)
         return self._rules[key]
@@ -128,10 +125,10 @@ class Solid(Domain):
 
         Raises DomainError where the surface runs through the domain.
         """
-        found = self.resolve(name)
+        name = self.single(name)
         if name not in self._levels:
             return super().level(name, position)
-        level = next(one.level for one in self.surfaces if one.name == found[0]).coefficients
+        level = next(one.level for one in self.surfaces if one.name == name).coefficients
         total = 0.0 * position[0]
         for powers in np.argwhere(level):
             factors = [position[k] for k in range(3) for _ in range(powers[k])]
@@ -197,7 +194,7 @@ class RoundCylinder(Solid):
         """Distance to the boundary, negative outside."""
         along = (points - self.start) @ self._along
         across = self.radius - np.linalg.norm(points - self.start - along[:, None] * self._along, axis=1)
-        return _in_both(across, np.minimum(along, self.length - along))
+        return product_distance(across, np.minimum(along, self.length - along))
 
 
 @dataclass(frozen=True)
@@ -286,12 +283,6 @@ def distance_squared(center: Sequence[float]) -> Polynomial:
     """|x - center|²."""
     axes = [linear(unit, -c) for unit, c in zip(np.eye(3), center, strict=True)]
     return axes[0] * axes[0] + axes[1] * axes[1] + axes[2] * axes[2]
-
-
-def _in_both(across: Array, along: Array) -> Array:
-    """The distance to the boundary of a product, from those to the boundaries of its factors."""
-    outside = np.hypot(np.minimum(across, 0.0), np.minimum(along, 0.0))
-    return np.asarray(np.where(outside > 0.0, -outside, np.minimum(across, along)))
 
 
 def _triple(what: str, numbers: Sequence[float]) -> tuple[float, float, float]:

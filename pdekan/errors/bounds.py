@@ -1,10 +1,18 @@
-"""Upper and lower bounds of the energy norm of a solution's error, without the exact solution."""
+"""Upper and lower bounds of the energy norm of a solution's error, without the exact solution.
+
+The upper one is that of `errors.majorant`. The lower one, by finite elements, with r and η as in `errors.energy_problem`, is
+
+    |||u - v||| ≥ (∫ r w + ∮ η w) / |||w|||
+
+for any w that vanishes where u is given, sharp for the part of u - v that vanishes there. The other part, of least energy with
+the values -δ, is orthogonal to it; its finite-element approximation adds its energy, less the change from the mesh before.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -16,9 +24,10 @@ from pdekan.errors.boundary_extension import SplineFunction, check_agreement, en
 from pdekan.errors.enclosed_bounds import Fitted, enclosed_bounds, fitted_test
 from pdekan.errors.energy_constants import EnergyConstants, energy_constants
 from pdekan.errors.energy_problem import EnergyProblem, refused
-from pdekan.errors.majorant import FittedFlux, Flux, Samples, Terms, fitted_flux
-from pdekan.errors.minorant import lower_bounds
+from pdekan.errors.majorant import FaceSamples, FittedFlux, Flux, Samples, Terms, fitted_flux
 from pdekan.errors.spline_fields import SplineBox
+from pdekan.fem.solver import levels
+from pdekan.fem.spaces import FiniteElementFunction
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.fields.taylor_models import NotEnclosed
 from pdekan.networks.base import Network
@@ -28,6 +37,8 @@ from pdekan.problems.problem import Problem
 
 ESTIMATE, GUARANTEED = "estimate", "guaranteed"
 Watch = Callable[[float, str], None]  # told the fraction done and what is known so far
+
+MORE = (3, 8)  # Gauss points than the elements' degree, for the residuals: two rules, whose difference is left out of the bound
 
 
 @dataclass(frozen=True)
@@ -181,3 +192,67 @@ def _assumptions_of_guaranteed(energy: EnergyProblem, constants: EnergyConstants
     if energy.essential:
         stated.append("values of u on faces agree where these meet")
     return tuple(stated)
+
+
+@dataclass(frozen=True)
+class LowerBound:
+    """A lower bound by finite elements: w, the part of u - v with the values -δ, and that part on the mesh before."""
+
+    inner: FiniteElementFunction
+    outer: FiniteElementFunction | None
+    coarser: FiniteElementFunction | None
+
+    def value(self, energy: EnergyProblem, *faces: FaceSamples) -> float:
+        """The bound, by Gauss rules in the cells of the mesh, and the least by several rules on the natural faces."""
+        parts = _Integrals.of(energy, self.inner, faces)
+        squares = min(parts.quotients()) ** 2
+        if self.outer is not None and self.coarser is not None:
+            norms = [_Integrals.of(energy, one, faces).norms() for one in (self.outer, self.coarser)]
+            squares += min(max(0.0, fine - abs(fine - coarse)) for fine, coarse in zip(*norms, strict=True)) ** 2
+        return math.sqrt(squares)
+
+
+@dataclass(frozen=True)
+class _Integrals:
+    """E and ∫ c w² of a function w over the cells, ∫ r w, and those of several rules on the natural faces: ∮ α w², ∮ η w.
+
+    unsure: how far ∫ r w is from that by the finer rule, as where the residual has kinks within the cells.
+    """
+
+    square: float
+    tested: float
+    unsure: float
+    on_faces: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def of(cls, energy: EnergyProblem, function: FiniteElementFunction, faces: Sequence[FaceSamples]) -> _Integrals:
+        points, weights, value, gradient = function.quadrature(MORE[1])
+        w, slope, inside = value[:, 0], gradient[:, 0], energy.inside(points)
+        density = np.einsum("nij,ni,nj->n", inside.diffusion, slope, slope) + inside.reaction * w**2
+        pairs = []
+        for one in faces:
+            on_face = function.values(one.points)[:, 0] if len(one.points) else np.empty(0)
+            pairs.append((float(one.weights @ (one.robin * on_face**2)), float(one.weights @ (one.residual * on_face))))
+        square, tested = float(weights @ density), float(weights @ (inside.residual * w))
+        points, weights, value, _ = function.quadrature(MORE[0])
+        unsure = abs(tested - float(weights @ (energy.inside(points).residual * value[:, 0])))
+        return cls(square, tested, unsure, tuple(pairs))
+
+    def norms(self) -> list[float]:
+        """|||w||| by each rule."""
+        return [math.sqrt(self.square + robin) for robin, _ in self.on_faces]
+
+    def quotients(self) -> list[float]:
+        """(∫ r w + ∮ η w) / |||w||| by each rule."""
+        tested = [max(0.0, abs(self.tested + given) - self.unsure) for _, given in self.on_faces]
+        return [one / norm if norm > 0.0 else 0.0 for one, norm in zip(tested, self.norms(), strict=True)]
+
+
+def lower_bounds(energy: EnergyProblem) -> Iterator[LowerBound]:
+    """Lower bounds by finer and finer meshes."""
+    coarser = None
+    outer = levels(energy.error_problem(inside=False, boundary=True)) if energy.essential else None
+    for inner in levels(energy.error_problem(inside=True, boundary=False)):
+        other = None if outer is None else next(outer, None)
+        yield LowerBound(inner, other, coarser)
+        coarser = other

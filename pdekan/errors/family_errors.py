@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pdekan.domains.quadrature import Quadrature, sobol, tensor_gauss
 from pdekan.errors.estimate import Estimate
-from pdekan.errors.norms import Errors, Sums, errors_of, measured_unknowns
+from pdekan.errors.norms import Errors, Sums, errors_of, measured_unknowns, quotient
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -72,7 +72,7 @@ class Table:
         found = {}
         for k, name in enumerate(self.problem.unknowns):
             sizes, gaps = _norms(self.rule, new, k), _norms(self.rule, (new[0] - old[0], new[1] - old[1]), k)
-            relative = [a / b if b > 0.0 else math.nan for a, b in zip(gaps, sizes, strict=True)]
+            relative = [quotient(a, b) for a, b in zip(gaps, sizes, strict=True)]
             found[name] = Estimate(gaps[0], relative[0], gaps[1], relative[1], SURPLUS)
         self.values.append(new[0])
         self.slopes.append(new[1])

@@ -184,12 +184,12 @@ def errors_of(sums: Sums, measure: float, sampling_error: float = 0.0) -> Errors
     h1 = math.hypot(l2, slope)
     return Errors(
         l2=l2,
-        l2_relative=_ratio(l2, math.sqrt(sums.exact)),
+        l2_relative=quotient(l2, math.sqrt(sums.exact)),
         l2_mean_square=sums.error / measure,
         h1=h1,
-        h1_relative=_ratio(h1, math.sqrt(sums.exact + sums.exact_slope)),
+        h1_relative=quotient(h1, math.sqrt(sums.exact + sums.exact_slope)),
         h1_seminorm=slope,
-        h1_seminorm_relative=_ratio(slope, math.sqrt(sums.exact_slope)),
+        h1_seminorm_relative=quotient(slope, math.sqrt(sums.exact_slope)),
         h1_seminorm_mean_square=sums.error_slope / measure,
         linf=sums.largest,
         points=sums.points,
@@ -197,7 +197,8 @@ def errors_of(sums: Sums, measure: float, sampling_error: float = 0.0) -> Errors
     )
 
 
-def _ratio(a: float, b: float) -> float:
+def quotient(a: float, b: float) -> float:
+    """a / b, nan where b is not positive."""
     return a / b if b > 0.0 else math.nan
 
 
@@ -208,4 +209,4 @@ def _replicated(replicates: list[Sums], measure: float) -> Errors:
     largest, points = max(sums.largest for sums in replicates), sum(sums.points for sums in replicates)
     mean = replace(Sums(**means), largest=largest, points=points)
     variance = sum((sums.error - mean.error) ** 2 for sums in replicates) / (n - 1) / n
-    return errors_of(mean, measure, 0.5 * _ratio(math.sqrt(variance), mean.error))
+    return errors_of(mean, measure, 0.5 * quotient(math.sqrt(variance), mean.error))

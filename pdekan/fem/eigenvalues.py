@@ -7,15 +7,14 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array, csc_array
+from scipy.sparse import csc_array
 from scipy.sparse.linalg import eigsh
 from skfem import BilinearForm
 
 from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Array, Quadrature
-from pdekan.fem.lagrange import Index
 from pdekan.fem.meshes import fitted_mesh
-from pdekan.fem.spaces import LagrangeSpace
+from pdekan.fem.spaces import LagrangeSpace, facet_mass
 
 DEGREE, MESH = 3, 1  # of the elements, and which mesh of the sequence
 Inside = Callable[[Array], tuple[Array, Array]]  # A (n, d, d) and c (n,) at points (n, d)
@@ -32,8 +31,7 @@ def smallest_eigenvalues(domain: Domain, inside: Inside, robin: OnFace, essentia
     fit = fitted_mesh(domain, {face: face in essential for face in domain.faces})
     space = LagrangeSpace.on_mesh(next(islice(fit.refinements(DEGREE), MESH, None)), fit, DEGREE)
     stiff, reactive, mass = _inside(space, inside)
-    facets, nodes = space.boundary
-    names = np.array(fit.face_names(space.mesh.p.T[space.mesh.facets[:, facets].T].mean(axis=1)), dtype=object)
+    nodes, names = space.boundary[1], space.face_names(fit)
     trace = absorbing = csc_array(stiff.shape)
     for face in dict.fromkeys(name for name in names.tolist() if name not in essential):
         rows = np.flatnonzero(names == face)
@@ -41,8 +39,10 @@ def smallest_eigenvalues(domain: Domain, inside: Inside, robin: OnFace, essentia
         d = points.shape[2]
         alpha = robin(face, Quadrature(points.reshape(-1, d), weights.ravel(), normals.reshape(-1, d)))
         weights = weights.reshape(len(rows), -1)
-        trace = trace + _on_facets(nodes[rows], weights, value, space.dofs.N)
-        absorbing = absorbing + _on_facets(nodes[rows], weights * alpha.reshape(weights.shape), value, space.dofs.N)
+        absorbed = weights * alpha.reshape(weights.shape)
+        trace = trace + csc_array(facet_mass(nodes[rows], weights, value, space.dofs.N))
+        if absorbed.any():
+            absorbing = absorbing + csc_array(facet_mass(nodes[rows], absorbed, value, space.dofs.N))
     given = np.isin(names, list(essential))
     free = np.setdiff1d(np.arange(space.dofs.N), nodes[given])
     energy, mass, whole, trace = (
@@ -68,12 +68,3 @@ def _inside(space: LagrangeSpace, inside: Inside) -> tuple[Any, Any, Any]:
         )
         total = [one + BilinearForm(form).coo_data(basis).tocsr() for one, form in zip(total, forms, strict=True)]
     return total[0], total[1], total[2]
-
-
-def _on_facets(nodes: Index, weights: Array, value: Array, size: int) -> csc_array:
-    """The matrix of a weighted ∮ w²."""
-    if not weights.any():
-        return csc_array((size, size))
-    local = np.einsum("mq,bq,cq->mbc", weights, value, value)
-    i, j = np.broadcast_arrays(nodes[:, :, None], nodes[:, None, :])
-    return csc_array(coo_array((local.ravel(), (i.ravel(), j.ravel())), shape=(size, size)))

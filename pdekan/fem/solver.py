@@ -11,6 +11,7 @@ a condition is not linear in u and ∇u, Newton's method solves it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,12 @@ from scipy.sparse import block_array, coo_array, csc_array
 from scipy.sparse.linalg import splu
 from skfem import Basis, BilinearForm, LinearForm
 
+from pdekan.domains.mesh import simplex_gauss
 from pdekan.domains.quadrature import Array
-from pdekan.fem.adaptivity import unresolved_cells
-from pdekan.fem.applicability import Kinds, check, conormal
-from pdekan.fem.lagrange import Index
+from pdekan.fem.applicability import Kinds, check, conormal, factor
+from pdekan.fem.lagrange import Index, Lagrange
 from pdekan.fem.meshes import FittedMesh, fitted_mesh
-from pdekan.fem.spaces import FiniteElementFunction, LagrangeSpace
+from pdekan.fem.spaces import FiniteElementFunction, LagrangeSpace, facet_mass
 from pdekan.fem.weak_form import coefficients
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.places import Requirement
@@ -43,6 +44,9 @@ STEP = 1e-11  # relative change at which Newton's method ends
 
 Values = Callable[[Array], Array]  # (n, U) at points (n, d)
 
+# of the sum of squared indicators, in the cells that are refined; few cells have most of it at a singularity
+REFINED_SHARE = 0.9
+
 
 @dataclass(frozen=True, eq=False)
 class _Discrete:
@@ -55,8 +59,7 @@ class _Discrete:
 
     @classmethod
     def of(cls, problem: Problem, space: LagrangeSpace, fit: FittedMesh, kinds: Kinds) -> _Discrete:
-        facets, _ = space.boundary
-        names = np.array(fit.face_names(space.mesh.p.T[space.mesh.facets[:, facets].T].mean(axis=1)), dtype=object)
+        names = space.face_names(fit)
         essential: list[tuple[int, Requirement, Index]] = []
         natural: list[tuple[int, Requirement, Index]] = []
         for face in dict.fromkeys(names.tolist()):
@@ -102,7 +105,8 @@ class _Discrete:
             values, gradients = _interpolated(basis, u)
             k = coefficients(self.problem, equation.operator, equation.source, points, None, values, gradients)
             source = np.einsum("nui,nui->n", k.first, gradients) + np.einsum("nu,nu->n", k.zeroth, values) - k.residual
-            load[e] -= LinearForm(_mass(source.reshape(shape))).assemble(basis)
+            source = source.reshape(shape)
+            load[e] -= LinearForm(lambda v, w, f=source: f * v).assemble(basis)
             for a in range(len(blocks)):
                 parts = k.second[:, a], k.divergence[:, a] - k.first[:, a], k.zeroth[:, a]
                 if any(part.any() for part in parts):
@@ -119,16 +123,14 @@ class _Discrete:
         values = np.einsum("bq,mbu->mqu", value, u[nodes]).reshape(len(flat), -1)
         one = coefficients(self.problem, natural.operator, natural.value, flat, normals.reshape(-1, d), values)
         flux = conormal(self.problem, self.problem.equations[e], flat, normals.reshape(-1, d))
-        scale = np.einsum("nui,nui->n", one.first, flux) / np.einsum("nui,nui->n", flux, flux)
+        scale = factor(one, flux)
         given = (np.einsum("nu,nu->n", one.zeroth, values) - one.residual) / scale
         w = weights.reshape(len(rows), -1)
         np.add.at(load[e], nodes, np.einsum("mq,bq->mb", w * given.reshape(w.shape), value))
         for a in range(len(blocks)):
-            factor = w * (one.zeroth[:, a] / scale).reshape(w.shape)
-            if factor.any():
-                local = np.einsum("mq,bq,cq->mbc", factor, value, value)
-                i, j = np.broadcast_arrays(nodes[:, :, None], nodes[:, None, :])
-                added = coo_array((local.ravel(), (i.ravel(), j.ravel())), shape=(len(u), len(u))).tocsr()
+            weight = w * (one.zeroth[:, a] / scale).reshape(w.shape)
+            if weight.any():
+                added = facet_mass(nodes, weight, value, len(u)).tocsr()
                 blocks[a] = added if blocks[a] is None else blocks[a] + added
 
     def _check_regular(self, matrix: csc_array, fixed: Index) -> None:
@@ -166,10 +168,6 @@ def _interpolated(basis: Basis, u: Array) -> tuple[Array, Array]:
     fields = [basis.interpolate(column) for column in u.T]
     values = np.stack([np.asarray(field).ravel() for field in fields], axis=1)
     return values, np.stack([field.grad.reshape(len(field.grad), -1).T for field in fields], axis=1)
-
-
-def _mass(weight: Array) -> Callable[..., Array]:
-    return lambda v, w: weight * v
 
 
 def _form(second: Array, first: Array, zeroth: Array) -> Callable[..., Array]:
@@ -235,3 +233,33 @@ def levels(problem: Problem, start: Values | None = None) -> Iterator[FiniteElem
             yield solution
             shown = size
         mesh = meshes.send(unresolved_cells(solution) if problem.interfaces else None)
+
+
+def unresolved_cells(function: FiniteElementFunction) -> Index:
+    """The fewest cells that hold REFINED_SHARE of the sum over all cells K and unknowns of ∫_K |∇(u - I u)|².
+
+    I u is the interpolant of a degree less: in a cell that resolves u the difference is small. Bulk marking: Doerfler, SIAM J.
+    Numer. Anal. 33 (1996) 1106-1124, eq. 4.2. The unknowns are weighted by their H1 seminorms.
+    """
+    space, p = function.space, function.space.element.degree
+    d = space.mesh.dim()
+    lower = Lagrange(d, p - 1)
+    onto, _ = space.element.shape_functions(lower.lattice[:, 1:].T / (p - 1))  # values at the nodes of the lower degree
+    barycentric, share = simplex_gauss(d, p)
+    _, slope = space.element.shape_functions(barycentric[:, 1:].T)
+    _, lower_slope = lower.shape_functions(barycentric[:, 1:].T)
+    difference = slope - np.einsum("bn,nkq->bkq", onto, lower_slope)
+    corners = space.mesh.p.T[space.mesh.t.T]
+    jacobian = (corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1)
+    weights = np.abs(np.linalg.det(jacobian))[:, None] * share / math.factorial(d)
+    inverse, values = np.linalg.inv(jacobian), function.coefficients[space.cells]
+    squares = [
+        np.einsum("mq,mqui,mqui->mu", weights, gradients, gradients, optimize=True)
+        for gradients in (
+            np.einsum("bkq,mbu,mki->mqui", table, values, inverse, optimize=True) for table in (difference, slope)
+        )
+    ]
+    indicator = (squares[0] / np.maximum(squares[1].sum(axis=0), np.finfo(np.float64).tiny)).sum(axis=1)
+    order = np.argsort(-indicator)
+    count = int(np.searchsorted(np.cumsum(indicator[order]), REFINED_SHARE * indicator.sum())) + 1
+    return order[:count]

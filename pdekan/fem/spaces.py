@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
 from scipy.spatial import cKDTree
 from skfem import Basis
 from skfem import Mesh as SkfemMesh
@@ -103,6 +105,11 @@ class LagrangeSpace:
             nodes[own] = self.cells[cells[own]][:, self.element.facet_nodes(opposite)]
         return facets, nodes
 
+    def face_names(self, fit: FittedMesh) -> NDArray[np.object_]:
+        """The names ``(k,)`` of the domain's faces that the boundary facets are on."""
+        corners = self.mesh.p.T[self.mesh.facets[:, self.boundary[0]].T]
+        return np.array(fit.face_names(corners.mean(axis=1)), dtype=object)
+
     def facet_quadrature(self, rows: Index) -> tuple[Array, Array, Array, Array]:
         """Gauss points of the boundary facets in these rows of `boundary`.
 
@@ -121,6 +128,13 @@ class LagrangeSpace:
         size = np.linalg.norm(normals, axis=2)
         outward = np.sign(np.einsum("mqi,mqi->mq", normals, points - centers[:, None]))
         return value, points, (outward / size)[..., None] * normals, size * share / math.factorial(d - 1)
+
+
+def facet_mass(nodes: Index, weights: Array, value: Array, size: int) -> coo_array:
+    """The matrix of a weighted ∮ u v over facets with nodes ``(m, n)``, from weights ``(m, q)`` and values ``(n, q)``."""
+    local = np.einsum("mq,bq,cq->mbc", weights, value, value)
+    i, j = np.broadcast_arrays(nodes[:, :, None], nodes[:, None, :])
+    return coo_array((local.ravel(), (i.ravel(), j.ravel())), shape=(size, size))
 
 
 def _opposite_corners(element: Lagrange) -> list[int]:

@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pdekan.output import panels
 from pdekan.output.atomic import write_bytes
 from pdekan.output.labels import cut_text, number, symbol, with_unit
-from pdekan.output.panels import Curve, Marks, curves_figure, field_figure, logarithmic_colours
+from pdekan.output.panels import TICK_SIZE, Curve, Marks, curves_figure, field_figure, logarithmic_colours
 from pdekan.output.planes import planes
-from pdekan.output.profiles import profiles
 from pdekan.output.samples import TIME, Array, OutputError, Samples
 from pdekan.output.vector_figures import vector
 
@@ -35,6 +37,9 @@ History = Mapping[str, NDArray[Any]]
 _ERROR_DECADES = 4  # drawn below the largest error: an error vanishes along curves
 _MAX_MARKERS = 60  # on a curve with more points they are not marked
 _PARAMETER = "parameter_"  # prefix of the history's columns of parameters
+
+_MAX_CURVES = 5
+_LIGHTEST = 0.85  # of viridis: its yellow end is illegible on white
 
 
 def solution(samples: Samples, unknown: str | None = None, marks: Array | None = None) -> Figure:
@@ -320,3 +325,27 @@ def _stage_starts(columns: History, step: Array) -> Array:
 def _history_title(columns: History) -> str:
     seconds = np.asarray(columns.get("seconds", ()), dtype=np.float64)
     return f"Training, {number(float(seconds[-1]), 2)} s" if seconds.size and np.isfinite(seconds[-1]) else "Training"
+
+
+def profiles(samples: Samples, unknown: str) -> Figure:
+    """An unknown over space at up to five of the times, evenly chosen, with the exact solution, where known, dashed."""
+    steps = np.unique(np.linspace(0, samples.times.size - 1, _MAX_CURVES).round().astype(int))
+    values, exact = samples.fields[unknown], samples.of("exact", unknown)
+    shades = [to_hex(colormaps["viridis"](float(shade))) for shade in np.linspace(0.0, _LIGHTEST, len(steps))]
+    curves, handles = [], []
+    for step, colour in zip(steps, shades, strict=True):
+        label = cut_text({TIME: float(samples.times[step])}, samples.labels.units)
+        curves.append(Curve(samples.step(values, step), label, colour))
+        handles.append(Line2D([], [], color=colour, label=label, linewidth=1.4))
+    if exact is not None:
+        curves += [_dashed(samples.step(exact, step), samples.labels.exact) for step in steps]
+        handles.append(Line2D([], [], color="black", linestyle="--", label=samples.labels.exact, linewidth=0.8))
+    figure = curves_figure(
+        samples, curves, f"Solution {symbol(unknown)}", label=with_unit(symbol(unknown), samples.unit(unknown))
+    )
+    figure.axes[0].legend(handles=handles, fontsize=TICK_SIZE, frameon=False)
+    return figure
+
+
+def _dashed(values: Array, label: str) -> Curve:
+    return Curve(values, label, "black", "--", 0.8)

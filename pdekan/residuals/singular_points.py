@@ -1,9 +1,9 @@
-"""Points at singularities of a source: they are moved aside where the source is integrable about them."""
+"""Points at singularities of a source: they are moved aside where the source is integrable, and set beside planes."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from pdekan.domains.base import Domain
 from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.fields.plane_functions import PlaneFunctions
+from pdekan.fields.singular_functions import SingularFunctions
 
 LOG = logging.getLogger(__name__)
 NEAR = 1e-3, 3e-5, 1e-6  # of the size: distances between which the growth of a source towards a point is measured
@@ -21,6 +23,10 @@ MOST = 8  # points that are moved; a source that is singular at more of them is 
 ASIDE = 0.25  # of the distance of points
 HUGE = 1e6  # times the median: the value at a point that is at a singularity up to round-off
 LARGE = 1e-3  # … and of the largest finite one: a source that is zero but for round-off has a small median
+
+DISTANCES = np.logspace(-2.0, -6.0, 9)  # of the points, relative to the domain's size
+ALONG = 2  # points at a distance for each function along the plane
+SHARE = 0.1  # of their weights
 
 
 def moved_aside(domain: Domain, rule: Quadrature, values: Tensor, source: Callable[[Tensor], Tensor]) -> Quadrature:
@@ -75,3 +81,22 @@ def _order(domain: Domain, point: Array, source: Callable[[Tensor], Tensor]) -> 
             return float("inf")
         sizes.append(max(float(values.mean()), 1e-300))
     return float((-np.diff(np.log(sizes)) / np.diff(np.log(NEAR))).min())
+
+
+def with_points_beside(rule: Quadrature, domain: Domain, singular: Sequence[SingularFunctions], seed: int) -> Quadrature:
+    """The rule with points beside planes whose source is like s^μ, μ < 0, with weights like s^(-2μ): rows are finite."""
+    generator = np.random.default_rng(seed)
+    points, weights = [rule.points], [rule.weights]
+    for one in singular:
+        if not isinstance(one, PlaneFunctions) or min(one.powers) >= 2.0:
+            continue
+        unit = np.array(one.normal) * domain.size
+        count = ALONG * one.count // len(one.powers)
+        chosen = generator.permutation(len(rule.points))[:count]
+        along = rule.points[chosen] - ((rule.points[chosen] - np.array(one.point)) @ unit)[:, None] * unit
+        beside = (along[None] + domain.size * DISTANCES[:, None, None] * unit).reshape(-1, domain.dimension)
+        relative = np.repeat(DISTANCES, len(along)) ** (4.0 - 2.0 * min(one.powers))
+        inside = domain.contains(beside)
+        points.append(beside[inside])
+        weights.append(SHARE * rule.weights.sum() * relative[inside] / max(1, int(inside.sum())))
+    return rule if len(points) == 1 else Quadrature(np.concatenate(points), np.concatenate(weights))

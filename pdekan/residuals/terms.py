@@ -24,8 +24,7 @@ from pdekan.problems.parameters import Measurements, Parameter, with_known_value
 from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.plane_points import with_points_beside
-from pdekan.residuals.singular_points import moved_aside
+from pdekan.residuals.singular_points import moved_aside, with_points_beside
 
 CROSSING = 1e-6  # of the domain's size: points of interfaces as near to a crossing are left out
 

@@ -1,4 +1,4 @@
-"""A study's directory: its rows, and at the end its HDF5 file, figures, table and summary."""
+"""A study's directory: its rows, and at the end its HDF5 file, figures, table, summary and report."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pdekan.output import findings_figures, findings_file, study_figures, study_file, study_table, tables
+from pdekan.output import findings_figures, findings_file, report_page, study_figures, study_table, tables
 from pdekan.output.atomic import write_text
 from pdekan.output.findings import Findings, Heading
-from pdekan.output.study import Run, Study
+from pdekan.output.report_page import Section, paragraph
+from pdekan.output.study import Run, Study, read_study, write_study
+from pdekan.output.tables import Table
 from pdekan.runs import directory as run_module
 from pdekan.studies import rows
 from pdekan.studies.rows import Row, StudyError, Task, json_data
@@ -84,7 +86,7 @@ def scaling_contents(study: Study) -> Contents:
     def draw(directory: Path, suffix: str) -> Mapping[str, Path]:
         return {} if all(map(failed, study.runs)) else study_figures.write_all(directory, study, suffix)
 
-    return Contents(partial(study_file.write, study=study), study_table.markdown(study), draw, _summary(study))
+    return Contents(partial(write_study, study=study), study_table.markdown(study), draw, _summary(study))
 
 
 def findings_contents(heading: Heading, findings: Findings, study_rows: Sequence[Row]) -> Contents:
@@ -135,7 +137,7 @@ def redraw(file: Path, directory: Path, suffix: str) -> dict[str, str]:
     if findings_file.kind(file) == findings_file.KIND:
         draw = partial(findings_figures.write_all, directory, findings_file.read(file)[1].pictures, suffix)
     else:
-        draw = partial(study_figures.write_all, directory, study_file.read(file), suffix)
+        draw = partial(study_figures.write_all, directory, read_study(file), suffix)
     directory.mkdir(parents=True, exist_ok=True)
     return {name: os.fspath(path) for name, path in draw().items()}
 
@@ -175,3 +177,27 @@ def _summary(study: Study) -> dict[str, Any]:
         }
     )
     return summary
+
+
+def study_report(file: Path) -> str:
+    """The page of the study in a file. Raises OutputError where there is none."""
+    if findings_file.kind(file) == findings_file.KIND:
+        heading, findings = findings_file.read(file)
+        lead = paragraph(f"Source: {heading.source}", "soft") + "".join(map(paragraph, findings.sentences))
+        figures = "".join(report_page.drawing(findings_figures.draw(one), one.title or one.name) for one in findings.pictures)
+        return _page(heading.title, lead, figures, tuple(tables.table(one) for one in findings.tables), heading.command)
+    study = read_study(file)
+    figures = ""
+    if not all(map(failed, study.runs)):
+        figures = report_page.drawing(study_figures.scaling(study), "Mean square errors against the size of the network")
+        figures += report_page.drawing(study_figures.seconds(study), "Least errors against seconds of training")
+    return _page(
+        study.title or study.name, "", figures, study_table.tables(study) + study_table.comparisons(study), study.command
+    )
+
+
+def _page(title: str, lead: str, figures: str, results: tuple[Table, ...], command: str) -> str:
+    sections = [Section("Figures", figures)] if figures else []
+    sections += [Section(one.title, report_page.table(one.header, one.rows)) for one in results]
+    sections.append(Section("Reproduce", report_page.code(command, "command")))
+    return report_page.page(title, lead, sections)

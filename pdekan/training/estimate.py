@@ -23,6 +23,7 @@ from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import build_ansatz, inner_network, network_outputs, parameter_values, replace_inner_network
 from pdekan.errors.estimate import Estimate, largest
+from pdekan.errors.norms import quotient
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -305,7 +306,7 @@ def _differences(problem: Problem, network: Network, richer: Network) -> dict[st
         slopes = (u.gradient[:, k] - v.gradient[:, k], v.gradient[:, k])
         h1, steepness = (float(weights @ one.square().sum(1)) ** 0.5 for one in slopes)
         l2, h1 = math.hypot(l2, offset * problem.domain.size * steepness), math.hypot(h1, offset * steepness)
-        estimates[name] = Estimate(l2, _ratio(l2, size), h1, _ratio(h1, steepness), COMPARISON)
+        estimates[name] = Estimate(l2, quotient(l2, size), h1, quotient(h1, steepness), COMPARISON)
     return estimates
 
 
@@ -317,10 +318,6 @@ def _both(problem: Problem, network: Network, richer: Network) -> tuple[Jet, Jet
     frame = Frame(domain.coordinates, Derivatives.GRADIENT)
     u, v = (evaluate(one, points, frame) for one in (network, richer))
     return u, v, torch.as_tensor(rule.weights, device=points.device)
-
-
-def _ratio(a: float, b: float) -> float:
-    return a / b if b > 0.0 else math.nan
 
 
 def trial_network(problem: Problem, rule: EstimateRule) -> tuple[Network, Stage]:

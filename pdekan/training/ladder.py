@@ -1,4 +1,4 @@
-"""The schedule as a strategy: stages from small networks to large ones, plane waves among them, until the target is met."""
+"""The schedule as a strategy: stages from small networks to large ones, plane waves among them, and what options add."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
+from pdekan.training.cells.training import refusal
+from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
 from pdekan.training.optimizer_choice import Method
 from pdekan.training.reasons import Reason, Skip
 from pdekan.training.schedule import Stage
 from pdekan.training.starts import warm_start
 from pdekan.training.state import Candidate, State
-from pdekan.training.strategy import Stop, Strategy
+from pdekan.training.strategy import AfterWaves, Regridding, RequestedNetwork, Resampling, Restarts, Stop, Strategy
 
 LOG = logging.getLogger(__name__)
 ENDS = {Skip.TIME: Reason.TOO_SLOW, Skip.MEMORY: Reason.MEMORY}
@@ -159,3 +161,20 @@ class Ladder(Strategy):
         if state.best is None or state.seconds_per_step is None or not self.method.forms_jacobian:
             return 0.0
         return 2.0 * state.seconds_per_step * parameters**2
+
+
+def composed(problem: Problem, schedule: tuple[Stage, ...], goal: Goal, method: Method, starts: int = 1) -> Strategy:
+    """The stages of a schedule, one after the other, as the options `resample`, `adapt` and `starts` want them."""
+    ladder = Ladder(schedule, goal.target, method, goal.grows, noisy=goal.noisy)
+    strategy: Strategy = ladder
+    # where cells can be tried, they come after waves
+    if any(stage.waves for stage in schedule) and goal.grows and starts == 1 and refusal(problem) is not None:
+        strategy = AfterWaves(ladder, replace(ladder, trained_only=True), goal.target)
+    if problem.training.resample:
+        strategy = Resampling(strategy)
+    if problem.training.adapt:
+        strategy = Regridding(strategy)
+    if not goal.grows:
+        last = len(schedule) - 1
+        strategy = RequestedNetwork(strategy, replace(schedule[last], index=last, count=len(schedule)), goal.target)
+    return Restarts(strategy, starts) if starts > 1 else strategy

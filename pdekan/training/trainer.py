@@ -24,12 +24,12 @@ from pdekan.solutions.solution import Solution
 from pdekan.training import graded_coordinates, result
 from pdekan.training.context import Context
 from pdekan.training.continuation import Continuation, Position, plain, restored
-from pdekan.training.default_strategy import composed
 from pdekan.training.eigenvalues import asked_for
 from pdekan.training.estimate import Comparison, compared
 from pdekan.training.goal import Goal
 from pdekan.training.graded_coordinates import sized
 from pdekan.training.history import History
+from pdekan.training.ladder import composed
 from pdekan.training.noise import assumed_noisy, is_unknown, shows_none
 from pdekan.training.optimizer_choice import METHODS, SizedGaussNewton
 from pdekan.training.posedness.identifiability import undetermined

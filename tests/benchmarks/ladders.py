@@ -9,8 +9,8 @@ import torch
 
 from pdekan.networks.kan import KAN
 from pdekan.problems.problem import Problem
-from pdekan.training.default_strategy import composed
 from pdekan.training.goal import Goal
+from pdekan.training.ladder import composed
 from pdekan.training.optimizer_choice import METHODS
 from pdekan.training.schedule import Stage
 from pdekan.training.strategy import Strategy
