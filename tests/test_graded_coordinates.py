@@ -22,7 +22,7 @@ from pdekan.problems.options import NetworkOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.validation import Residuals, Validation
-from pdekan.training.graded_coordinates import RULE, lengths, needed, plane_waves, regraded, sized
+from pdekan.training.graded_coordinates import HIDDEN, INTERVALS, POWER, lengths, needed, plane_waves, regraded, sized
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
 from pdekan.training.stage_training import StageTraining
@@ -94,7 +94,7 @@ def test_axes_are_spread_out_where_the_solution_is_steep_and_nowhere_else() -> N
     steepest = int(found.argmin())
     assert float(nodes[steepest]) == pytest.approx(0.6 - 1.0, abs=WIDTH)
     # the mean fourth power of cos y over [1, 4] is 0.386; half the range of u is 1
-    assert float(found[steepest]) == pytest.approx((WIDTH / 0.386**0.25) ** RULE.power, rel=0.4)
+    assert float(found[steepest]) == pytest.approx((WIDTH / 0.386**0.25) ** POWER, rel=0.4)
     even = torch.linspace(-1.0, 1.0, 11, dtype=torch.float64)
     assert torch.allclose(to_physical(even[:, None].expand(-1, 2), grading)[0][:, 1], even, atol=1e-12)
 
@@ -145,8 +145,8 @@ def test_a_stage_is_sized_for_the_lengths_that_fit_along_an_axis() -> None:
     grading, free = front_grading(), loads(PLANE, "plane.toml")
     fixed = replace(free, network=NetworkOptions(hidden=(6,)))
     small = Stage("kan", (6,), (3, 9), (1, 6))
-    intervals = (1, math.ceil(RULE.intervals * float(lengths_per_axis(grading).max())))
-    assert sized(free, small, grading) == replace(small, hidden=(RULE.hidden,), intervals=intervals)
+    intervals = (1, math.ceil(INTERVALS * float(lengths_per_axis(grading).max())))
+    assert sized(free, small, grading) == replace(small, hidden=(HIDDEN,), intervals=intervals)
     assert sized(fixed, small, grading) == replace(small, intervals=intervals)
     large = Stage("kan", (24,), (9, 9), (4, 500))
     assert sized(free, large, grading) == large

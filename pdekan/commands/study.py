@@ -13,7 +13,7 @@ from pdekan.output.findings import Heading
 from pdekan.problem_files.reader import near
 from pdekan.solutions.environment import environment
 from pdekan.studies import folder
-from pdekan.studies.experiment import Experiment, summarised
+from pdekan.studies.experiment import summarised
 from pdekan.studies.experiments import EXPERIMENTS
 
 
@@ -40,12 +40,26 @@ def run(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     """Print the experiments and their approximate durations."""
     if options.json:
-        print(json.dumps({"schema": 1, "studies": {one.name: _described(one) for one in EXPERIMENTS.values()}}))
+        print(
+            json.dumps(
+                {
+                    "schema": 1,
+                    "studies": {
+                        one.name: (
+                            {
+                                "title": one.title,
+                                "shows": one.shows,
+                                "source": one.source,
+                                "minutes": one.minutes,
+                                "seeds": one.seeds,
+                            }
+                        )
+                        for one in EXPERIMENTS.values()
+                    },
+                }
+            )
+        )
         return DONE
     for one in EXPERIMENTS.values():
         console().print(f"{one.name}: {one.title} ({one.source}; about {one.minutes:g} min)\n    {one.shows}")
     return DONE
-
-
-def _described(one: Experiment) -> dict[str, str | float]:
-    return {"title": one.title, "shows": one.shows, "source": one.source, "minutes": one.minutes, "seeds": one.seeds}

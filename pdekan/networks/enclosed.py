@@ -105,7 +105,11 @@ def _activations(layer: SplineLayer, x: TaylorModels, inner: bool) -> list[Taylo
     powers = [away * 0.0 + 1.0]
     for _ in range(p):
         powers.append(powers[-1] * away)
-    passed = radius[..., None] * INFLATE + 4.0 * EPS - (_knots(m) - center[..., None]).abs()
+    passed = (
+        radius[..., None] * INFLATE
+        + 4.0 * EPS
+        - ((torch.arange(1, m, dtype=torch.float64) * (2.0 / m) - 1.0) - center[..., None]).abs()
+    )
     found = []
     for r in range(DERIVATIVES + 1):
         factors = [math.perm(k, r) * half**r for k in range(r, p + 1)]
@@ -127,10 +131,6 @@ def _bend(coefficients: Tensor, slack: Tensor, reach: Tensor) -> Tensor:
     sizes = enumerate(zip(coefficients, slack, strict=True))
     terms = [math.perm(k, 2) * (a.abs() + e) * reach[..., None] ** (k - 2) for k, (a, e) in sizes if k >= 2]
     return INFLATE * torch.stack(terms).sum(0) if terms else torch.zeros_like(coefficients[0])
-
-
-def _knots(intervals: int) -> Tensor:
-    return torch.arange(1, intervals, dtype=torch.float64) * (2.0 / intervals) - 1.0
 
 
 def _combined(terms: list[tuple[Tensor, Tensor]], powers: list[TaylorModels], rest: Tensor) -> TaylorModels:

@@ -58,7 +58,7 @@ class SSBroyden:
             taken, idle, before, inverse = memory["taken"], memory["idle"], memory["before"], memory["inverse"].clone()
         while taken < steps:
             if first:
-                before, inverse = best.loss, _identity(point)
+                before, inverse = best.loss, (torch.eye(len(point.theta), dtype=point.theta.dtype, device=point.theta.device))
             while taken < steps and bool(torch.isfinite(inverse).all()):
                 after = self._searched(problem, point, inverse, first)
                 if after is None:
@@ -197,7 +197,3 @@ def _least_squares(a: Tensor, b: Tensor) -> Tensor:
     keep = s > 1e-12 * s.max()
     shortest: Tensor = vt[keep].T @ ((u[:, keep].T @ b) / s[keep])
     return shortest
-
-
-def _identity(point: _Point) -> Tensor:
-    return torch.eye(len(point.theta), dtype=point.theta.dtype, device=point.theta.device)

@@ -108,7 +108,7 @@ def _sizes(samples: Samples, by: Array, sizes: Array, name: str, label: str) -> 
     round_off = float(np.finfo(np.float64).eps) * (_largest(by) or 1.0)
     middle = float(np.median(shown[np.isfinite(shown)])) if np.isfinite(shown).any() else 0.0
     least = min(_largest(shown) * 10.0**-_ERROR_DECADES, 0.1 * middle)  # a few large values do not make the rest one colour
-    low = max(round_off, least, _smallest(shown))
+    low = max(round_off, least, (float(shown[np.isfinite(shown)].min(initial=_largest(shown)))))
     low = 10.0 ** np.floor(np.log10(low))  # a power of ten, so that the colour bar has a labelled tick
     high = max(_largest(shown), 10.0 * low)
     if drawn:
@@ -311,10 +311,6 @@ def _largest(values: Array) -> float:
     return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
 
 
-def _smallest(values: Array) -> float:
-    return float(values[np.isfinite(values)].min(initial=_largest(values)))
-
-
 def _stage_starts(columns: History, step: Array) -> Array:
     if "stage" not in columns:
         return np.empty(0)
@@ -338,14 +334,10 @@ def profiles(samples: Samples, unknown: str) -> Figure:
         curves.append(Curve(samples.step(values, step), label, colour))
         handles.append(Line2D([], [], color=colour, label=label, linewidth=1.4))
     if exact is not None:
-        curves += [_dashed(samples.step(exact, step), samples.labels.exact) for step in steps]
+        curves += [(Curve(samples.step(exact, step), samples.labels.exact, "black", "--", 0.8)) for step in steps]
         handles.append(Line2D([], [], color="black", linestyle="--", label=samples.labels.exact, linewidth=0.8))
     figure = curves_figure(
         samples, curves, f"Solution {symbol(unknown)}", label=with_unit(symbol(unknown), samples.unit(unknown))
     )
     figure.axes[0].legend(handles=handles, fontsize=TICK_SIZE, frameon=False)
     return figure
-
-
-def _dashed(values: Array, label: str) -> Curve:
-    return Curve(values, label, "black", "--", 0.8)

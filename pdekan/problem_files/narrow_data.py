@@ -19,6 +19,7 @@ from torch import Tensor
 from pdekan.fields.jets import Derivatives, Level
 from pdekan.problem_files.interpreter import traced
 from pdekan.problem_files.parser import Expression
+from pdekan.problems.discontinuities import middle
 from pdekan.problems.formulas import EXACT, Field, ProblemError
 from pdekan.problems.parameters import with_known_value
 from pdekan.problems.problem import NarrowPlace, Problem
@@ -26,32 +27,18 @@ from pdekan.problems.problem import NarrowPlace, Problem
 Values = Callable[[Tensor], Tensor]  # (n, c) at points (n, d)
 
 
-@dataclass(frozen=True)
-class Look:
-    """How closely data are looked at.
-
-    lines, points: lines along each axis and points on each, by dimension; above, nothing is looked at. spacing: of training
-    points that a narrow place may lie between, in sides of the domain. halvings: of it, down to round-off. steps: of a
-    bisection or of golden sections. candidates: zeros and extrema along all lines of an axis, at most; terms: between two
-    points. content: of a narrow place, the least product of height and width relative to the data's mean size; share: relative
-    to the largest content. aligned: the share of lines that a place must be found on to stand across its axis. places: along an
-    axis, at most.
-    """
-
-    lines: tuple[int, ...] = (1, 12, 9)
-    points: tuple[int, ...] = (4097, 513, 129)
-    spacing: float = 1.0 / 32.0
-    halvings: int = 40
-    steps: int = 56
-    candidates: int = 1000
-    terms: int = 4
-    content: float = 1e-6
-    share: float = 1e-4
-    aligned: float = 0.5
-    places: int = 8
-
-
-LOOK = Look()
+# How closely data are looked at.
+# lines along each axis and points on each, by dimension; above, nothing is looked at
+LINES, POINTS = (1, 12, 9), (4097, 513, 129)
+SPACING = 1.0 / 32.0  # of training points that a narrow place may lie between, in sides of the domain
+HALVINGS = 40  # of it, down to round-off
+STEPS = 56  # of a bisection or of golden sections
+CANDIDATES = 1000  # zeros and extrema along all lines of an axis, at most
+TERMS = 4  # between two points
+CONTENT = 1e-6  # of a narrow place, the least product of height and width relative to the data's mean size
+SHARE = 1e-4  # relative to the largest content
+ALIGNED = 0.5  # the share of lines that a place must be found on to stand across its axis
+PLACES = 8  # along an axis, at most
 GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 SAME = 1e-9  # of a side: positions nearer to each other are one
 NEAR = 10.0  # widths: distance of the places of one peak
@@ -59,15 +46,15 @@ ROUND_OFF = 1e-12  # of a side: what varies on shorter lengths is a jump
 
 
 @torch.no_grad()
-def narrow_places(problem: Problem, look: Look = LOOK) -> tuple[NarrowPlace, ...]:
-    """The narrow places of all data, along every axis those with most content; none above the dimensions of `look`."""
+def narrow_places(problem: Problem) -> tuple[NarrowPlace, ...]:
+    """The narrow places of all data, along every axis those with most content; none above those of LINES."""
     d = problem.domain.dimension
-    if d > len(look.lines):
+    if d > len(LINES):
         return ()
     found: list[NarrowPlace] = []
     for formula in _formulas(problem):
-        found += _places(problem, formula, look)
-    return tuple(place for k in range(d) for place in _strongest(problem, [one for one in found if one.axis == k], look))
+        found += _places(problem, formula)
+    return tuple(place for k in range(d) for place in _strongest(problem, [one for one in found if one.axis == k]))
 
 
 @dataclass(frozen=True)
@@ -83,7 +70,7 @@ def _formulas(problem: Problem) -> Iterator[_Formula]:
     exact = tuple(problem.exact_fields.values())
     for equation in problem.equations:
         operator, value = with_known_value(equation.operator, equation.source, problem.parameters)
-        level = problem.level_of(operator, _middle(problem))
+        level = problem.level_of(operator, middle(problem))
 
         def source(points: Tensor, operator: Field = operator, value: object = value, level: Level = level) -> Tensor:
             return problem.right_hand_side(value, operator, points, level, None)[:, None]  # type: ignore[arg-type]
@@ -97,10 +84,6 @@ def _formulas(problem: Problem) -> Iterator[_Formula]:
         if isinstance(operator, Expression):
             terms = _terms(problem, operator)
             yield _Formula(terms, terms)
-
-
-def _middle(problem: Problem) -> Tensor:
-    return torch.tensor([problem.domain.lower, problem.domain.upper], dtype=torch.float64).mean(0, keepdim=True)
 
 
 def _terms(problem: Problem, *fields: Field) -> Values:
@@ -118,21 +101,21 @@ def _terms(problem: Problem, *fields: Field) -> Values:
     return at
 
 
-def _places(problem: Problem, formula: _Formula, look: Look) -> list[NarrowPlace]:
+def _places(problem: Problem, formula: _Formula) -> list[NarrowPlace]:
     """The narrow places of one formula: across an axis, or at a point."""
     d = problem.domain.dimension
     try:
-        first = [_candidates(problem, formula, _lines(problem, k, look), k, look) for k in range(d)]
-        found = [_narrow(problem, formula, points, k, look) for k, points in enumerate(first)]
-        across = [_recurring(problem, places, k, look) for k, places in enumerate(found)]
+        first = [_candidates(problem, formula, _lines(problem, k), k) for k in range(d)]
+        found = [_narrow(problem, formula, points, k) for k, points in enumerate(first)]
+        across = [_recurring(problem, places, k) for k, places in enumerate(found)]
         if d == 1:
             return across[0]
         # lines through what recurs in every other coordinate: there the terms of a peak are least in all
-        positions = [_positions(points[:, k], problem, k, look) for k, points in enumerate(first)]
+        positions = [_positions(points[:, k], problem, k) for k, points in enumerate(first)]
         peaks = []
         for k in range(d):
-            lines = _lines_through(problem, k, positions, look)
-            places = _narrow(problem, formula, _candidates(problem, formula, lines, k, look), k, look) if len(lines) else []
+            lines = _lines_through(problem, k, positions)
+            places = _narrow(problem, formula, _candidates(problem, formula, lines, k), k) if len(lines) else []
             peaks += [place for place in places if not _known(problem, place, across[k])]
         return [place for places in across for place in places] + _narrow_along_all(peaks, d)
     except ProblemError:  # a formula that is not defined where it is looked at
@@ -143,23 +126,23 @@ def _sides(problem: Problem) -> Tensor:
     return torch.tensor(problem.domain.upper, dtype=torch.float64) - torch.tensor(problem.domain.lower, dtype=torch.float64)
 
 
-def _lines(problem: Problem, k: int, look: Look) -> Tensor:
+def _lines(problem: Problem, k: int) -> Tensor:
     """Points ``(lines, n, d)`` on lines parallel to axis k, one in each stratum of every other coordinate."""
     domain = problem.domain
     place = domain.dimension - 1
-    count, n = look.lines[place], look.points[place]
+    count, n = LINES[place], POINTS[place]
     generator = torch.Generator().manual_seed(k)
     strata = torch.stack([torch.randperm(count, generator=generator) for _ in range(domain.dimension)], dim=1)
     share = (strata + torch.rand(count, domain.dimension, generator=generator, dtype=torch.float64)) / count
     return _along(problem, share * _sides(problem) + torch.tensor(domain.lower), k, n)
 
 
-def _lines_through(problem: Problem, k: int, positions: list[list[float]], look: Look) -> Tensor:
+def _lines_through(problem: Problem, k: int, positions: list[list[float]]) -> Tensor:
     """Lines parallel to axis k through all combinations of positions in the other coordinates."""
     d = problem.domain.dimension
     base = [positions[j] if j != k else [0.0] for j in range(d)]
     starts = list(product(*base))
-    n = look.points[d - 1]
+    n = POINTS[d - 1]
     return _along(problem, torch.tensor(starts, dtype=torch.float64).reshape(-1, d), k, n)
 
 
@@ -170,7 +153,7 @@ def _along(problem: Problem, starts: Tensor, k: int, n: int) -> Tensor:
     return points
 
 
-def _candidates(problem: Problem, formula: _Formula, lines: Tensor, k: int, look: Look) -> Tensor:
+def _candidates(problem: Problem, formula: _Formula, lines: Tensor, k: int) -> Tensor:
     """Points ``(n, d)`` on lines parallel to axis k at which a term changes its sign or is extreme."""
     count, n, d = lines.shape
     flat = lines.reshape(-1, d)
@@ -180,28 +163,28 @@ def _candidates(problem: Problem, formula: _Formula, lines: Tensor, k: int, look
     left, middle, right = values[:, :-2], values[:, 1:-1], values[:, 2:]
     sign = (middle > 0.0) != (right > 0.0)
     turn = ((middle - left) * (right - middle) < 0.0) & right.isfinite()
-    zeros = _few_a_bracket(torch.nonzero(sign & middle.isfinite() & right.isfinite()), look)
-    turns = _few_a_bracket(torch.nonzero(turn & middle.isfinite() & left.isfinite()), look)
+    zeros = _few_a_bracket(torch.nonzero(sign & middle.isfinite() & right.isfinite()))
+    turns = _few_a_bracket(torch.nonzero(turn & middle.isfinite() & left.isfinite()))
 
     def term(points: Tensor, column: Tensor) -> Tensor:
         return formula.terms(points).gather(1, column[:, None])[:, 0]
 
     line, place, column = zeros.T
-    bisected = _bisected(lambda x: term(x, column), lines[line, place + 1], lines[line, place + 2], look.steps)
+    bisected = _bisected(lambda x: term(x, column), lines[line, place + 1], lines[line, place + 2], STEPS)
     line, place, column = turns.T
     up = torch.sign(middle[line, place, column] - left[line, place, column])
-    extreme = _golden(lambda x: up * term(x, column), lines[line, place], lines[line, place + 2], look.steps)
+    extreme = _golden(lambda x: up * term(x, column), lines[line, place], lines[line, place + 2], STEPS)
     found = torch.cat([bisected, extreme])
     return found[_distinct(problem, found)] if len(found) else found
 
 
-def _few_a_bracket(found: Tensor, look: Look) -> Tensor:
+def _few_a_bracket(found: Tensor) -> Tensor:
     """Rows (line, place, column), the first few of each line and place: powers of a term have zeros together."""
     if not len(found):
         return found
     _, bracket = torch.unique_consecutive(found[:, :2], dim=0, return_inverse=True)
     first = torch.searchsorted(bracket, bracket)
-    return found[torch.arange(len(found)) - first < look.terms][: look.candidates]
+    return found[torch.arange(len(found)) - first < TERMS][:CANDIDATES]
 
 
 def _bisected(function: Values, a: Tensor, b: Tensor, steps: int) -> Tensor:
@@ -233,17 +216,17 @@ def _distinct(problem: Problem, points: Tensor) -> Tensor:
     return first.sort().values
 
 
-def _positions(x: Tensor, problem: Problem, k: int, look: Look) -> list[float]:
-    """The coordinates that most lines have in common, at most as many as `look` has lines."""
-    count = look.lines[problem.domain.dimension - 1]
+def _positions(x: Tensor, problem: Problem, k: int) -> list[float]:
+    """The coordinates that most lines have in common, at most as many as there are lines."""
+    count = LINES[problem.domain.dimension - 1]
     rounded = (x / _sides(problem)[k] / (10.0 * SAME)).round()
     _, place, times = torch.unique(rounded, return_inverse=True, return_counts=True)
-    often = torch.nonzero(times >= look.aligned * count).flatten()
+    often = torch.nonzero(times >= ALIGNED * count).flatten()
     often = often[times[often].argsort(descending=True)][:count]
     return [float(x[place == one].median()) for one in often]
 
 
-def _narrow(problem: Problem, formula: _Formula, points: Tensor, k: int, look: Look) -> list[NarrowPlace]:
+def _narrow(problem: Problem, formula: _Formula, points: Tensor, k: int) -> list[NarrowPlace]:
     """The points about which data vary along axis k on a length below the spacing.
 
     D(s) is how far the data at a distance s are from the straight line through those at twice the spacing, the larger of both
@@ -252,12 +235,12 @@ def _narrow(problem: Problem, formula: _Formula, points: Tensor, k: int, look: L
     largest D.
     """
     domain, side = problem.domain, float(_sides(problem)[k])
-    spacing = look.spacing * side
+    spacing = SPACING * side
     near = (points[:, k] - domain.lower[k] > 2.0 * spacing) & (domain.upper[k] - points[:, k] > 2.0 * spacing)
     points = points[near]
     if not len(points):
         return []
-    lengths = spacing * 0.5 ** torch.arange(look.halvings, dtype=torch.float64)
+    lengths = spacing * 0.5 ** torch.arange(HALVINGS, dtype=torch.float64)
     offsets = torch.cat([-2.0 * lengths[:1], -lengths, lengths, 2.0 * lengths[:1], lengths.new_zeros(1)])
     shifted = points[:, None, :].repeat(1, len(offsets), 1)
     shifted[:, :, k] += offsets
@@ -268,12 +251,12 @@ def _narrow(problem: Problem, formula: _Formula, points: Tensor, k: int, look: L
     content = lengths[:, None] * apart
     most = content.amax(1, keepdim=True)
     widest = (content >= 0.5 * most).to(torch.int64).argmax(1)  # the first is the longest
-    size = _mean_size(problem, formula, look) * side
+    size = _mean_size(problem, formula) * side
     height = apart.amax(1)
-    chosen = (widest >= 2) & (height > 3.0 * apart[:, 0]) & (most[:, 0] > look.content * size)
-    chosen &= most[:, 0] > look.share * most.amax((0, 1))
+    chosen = (widest >= 2) & (height > 3.0 * apart[:, 0]) & (most[:, 0] > CONTENT * size)
+    chosen &= most[:, 0] > SHARE * most.amax((0, 1))
     changed = _larger((values - center)[:, 1:-2]) > 0.5 * height[:, None]
-    width = lengths[look.halvings - 1 - changed.flip(1).to(torch.int64).argmax(1)]  # the shortest length of such a change
+    width = lengths[HALVINGS - 1 - changed.flip(1).to(torch.int64).argmax(1)]  # the shortest length of such a change
     chosen &= changed.any(1) & (width > ROUND_OFF * side)
     return [
         NarrowPlace(k, float(points[i, k]), float(width[i, c]), float(most[i, 0, c]), tuple(points[i].tolist()))
@@ -287,15 +270,15 @@ def _larger(values: Tensor) -> Tensor:
     return torch.maximum(left, right)
 
 
-def _mean_size(problem: Problem, formula: _Formula, look: Look) -> Tensor:
+def _mean_size(problem: Problem, formula: _Formula) -> Tensor:
     """The mean absolute values ``(c,)`` of data at points of the domain."""
     points = torch.as_tensor(problem.domain.interior(8, 4, 256, 0).points)
     return formula.data(points).abs().nan_to_num(0.0, 0.0, 0.0).mean(0)
 
 
-def _recurring(problem: Problem, places: list[NarrowPlace], k: int, look: Look) -> list[NarrowPlace]:
+def _recurring(problem: Problem, places: list[NarrowPlace], k: int) -> list[NarrowPlace]:
     """The places that stand across axis k: found at one position on enough lines."""
-    count = look.lines[problem.domain.dimension - 1]
+    count = LINES[problem.domain.dimension - 1]
     groups: list[list[NarrowPlace]] = []
     for place in sorted(places, key=lambda one: one.position):
         if groups and place.position - groups[-1][-1].position <= max(place.width, groups[-1][-1].width):
@@ -305,7 +288,7 @@ def _recurring(problem: Problem, places: list[NarrowPlace], k: int, look: Look) 
     return [
         max(group, key=lambda one: one.content)
         for group in groups
-        if len({one.at[:k] + one.at[k + 1 :] for one in group}) >= look.aligned * count
+        if len({one.at[:k] + one.at[k + 1 :] for one in group}) >= ALIGNED * count
     ]
 
 
@@ -322,10 +305,10 @@ def _known(problem: Problem, place: NarrowPlace, others: list[NarrowPlace]) -> b
     return any(abs(place.position - other.position) <= max(place.width, other.width) for other in others)
 
 
-def _strongest(problem: Problem, places: list[NarrowPlace], look: Look) -> list[NarrowPlace]:
+def _strongest(problem: Problem, places: list[NarrowPlace]) -> list[NarrowPlace]:
     """Of places that overlap the one with most content; of all the strongest."""
     kept: list[NarrowPlace] = []
     for place in sorted(places, key=lambda one: -one.content):
-        if not _known(problem, place, kept) and len(kept) < look.places:
+        if not _known(problem, place, kept) and len(kept) < PLACES:
             kept.append(place)
     return kept

@@ -22,29 +22,17 @@ from pdekan.problems.problem import Equation, Problem
 
 # Values ``(n, c)`` at points ``(n, d)``; column j is looked at along the coordinates in row j of a mask ``(c, d)``.
 Values = Callable[[Tensor], tuple[Tensor, Tensor]]
-# Trial functions of unknowns: their size in the middle; they vary by about a fifth of it.
 SHOWN = 4  # surfaces in a message
+# Trial functions of unknowns: their size in the middle; they vary by about a fifth of it.
 TRIALS = ((0.7, 1.9), (-0.7, -1.9))
 GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 POLE = {12: 1.5, 59: 20.0}  # after so many golden sections values are so many times larger, at a pole of an order above 0.1
-
-
-@dataclass(frozen=True)
-class Look:
-    """How closely: lines along each axis by dimension, points on each; halvings of an interval, after `early` of which the
-    difference is compared with that at the end: at a jump they are equal; least: of a jump, relative to the values beside it.
-    near: points so near to each other, or to an interface, are the same, relative to the domain's size. most: dimensions
-    above which nothing is looked at: a hundred would take 14 seconds. unbounded: whether a difference that grows counts.
-    """
-
-    lines: tuple[int, ...] = (1, 24, 24, 12, 8, 4)
-    points: tuple[int, ...] = (193, 65, 33, 25, 17, 13)
-    halvings: int = 28
-    early: int = 14
-    least: float = 1e-4
-    near: float = 1e-7
-    most: int = 10
-    unbounded: bool = False
+LINES, POINTS = (1, 24, 24, 12, 8, 4), (193, 65, 33, 25, 17, 13)  # lines along each axis by dimension, points on each
+HALVINGS, FINE = 28, 40  # of an interval; where values without a limit count too
+EARLY = 14  # halvings, after which the difference is compared with that at the end: at a jump they are equal
+LEAST = 1e-4  # of a jump, relative to the values beside it
+NEAR = 1e-7  # points so near to each other, or to an interface, are the same, relative to the domain's size
+MOST = 10  # dimensions above which nothing is looked at: a hundred would take 14 seconds
 
 
 @dataclass(frozen=True)
@@ -63,34 +51,34 @@ class _Watching(Frame):
         self.compared.append(difference)
 
 
-def coefficient_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Jumps:
+def coefficient_jumps(problem: Problem, equation: Equation) -> Jumps:
     """Points away from interfaces at which what an equation differentiates jumps, whatever the unknowns are."""
-    return _same_for_both(problem, lambda trial: _differentiated(problem, equation.operator, trial), look)
+    return _same_for_both(problem, lambda trial: _differentiated(problem, equation.operator, trial))
 
 
-def data_jumps(problem: Problem, equation: Equation, look: Look = Look()) -> Jumps:
+def data_jumps(problem: Problem, equation: Equation) -> Jumps:
     """Points away from interfaces at which an equation's source, or its operator at smooth unknowns, jumps."""
-    return _same_for_both(problem, lambda trial: _residual(problem, equation, trial), look)
+    return _same_for_both(problem, lambda trial: _residual(problem, equation, trial))
 
 
-def data_singularities(problem: Problem, equation: Equation, look: Look = Look()) -> Jumps:
+def data_singularities(problem: Problem, equation: Equation) -> Jumps:
     """Points as those of `data_jumps`, and those at which values have no limit."""
-    return _same_for_both(problem, lambda trial: _residual(problem, equation, trial, True), replace(look, unbounded=True))
+    return _same_for_both(problem, lambda trial: _residual(problem, equation, trial, True), unbounded=True)
 
 
-def _same_for_both(problem: Problem, values: Callable[[float], Values], look: Look) -> Jumps:
+def _same_for_both(problem: Problem, values: Callable[[float], Values], unbounded: bool = False) -> Jumps:
     """The jumps that two trial functions have in common: others are jumps of functions of the unknowns."""
-    for sizes in TRIALS if problem.domain.dimension <= look.most else ():
+    for sizes in TRIALS if problem.domain.dimension <= MOST else ():
         try:
-            first = _jumps(problem, values(sizes[0]), look)
-            second = _jumps(problem, values(sizes[1]), look) if len(first) else first
+            first = _jumps(problem, values(sizes[0]), unbounded)
+            second = _jumps(problem, values(sizes[1]), unbounded) if len(first) else first
         except _NotFiniteError:
             continue
         if not len(second):
             return second
         size = first.points.new_tensor(problem.domain.upper) - first.points.new_tensor(problem.domain.lower)
         apart = torch.cdist(first.points / size, second.points / size).min(dim=1).values
-        return _undeclared(problem, first[apart < look.near], look)
+        return _undeclared(problem, first[apart < NEAR])
     return Jumps(torch.empty(0, problem.domain.dimension, dtype=torch.float64), torch.empty(0, dtype=torch.int64))
 
 
@@ -98,12 +86,12 @@ class _NotFiniteError(ProblemError):
     """A formula that has no finite value at a trial function."""
 
 
-def _undeclared(problem: Problem, jumps: Jumps, look: Look) -> Jumps:
+def _undeclared(problem: Problem, jumps: Jumps) -> Jumps:
     """The points that lie on no declared interface."""
     for shape in problem.interfaces.values():
         if len(jumps):
             apart = torch.as_tensor(shape.distance(jumps.points.numpy())).abs()
-            jumps = jumps[apart > look.near * problem.domain.size]
+            jumps = jumps[apart > NEAR * problem.domain.size]
     return jumps
 
 
@@ -145,7 +133,7 @@ def _differentiated(problem: Problem, operator: Field, trial: float) -> Values:
 def _residual(problem: Problem, equation: Equation, trial: float, manufactured: bool = False) -> Values:
     """The values of an operator at trial functions, and of its source where it is a formula, or that of the exact solution."""
     everywhere = torch.ones(1, problem.domain.dimension, dtype=torch.bool)
-    level = problem.level_of(equation.operator, _middle(problem))
+    level = problem.level_of(equation.operator, middle(problem))
 
     def at(points: Tensor) -> tuple[Tensor, Tensor]:
         frame = Frame(problem.domain.coordinates, level)
@@ -158,21 +146,21 @@ def _residual(problem: Problem, equation: Equation, trial: float, manufactured: 
     return at
 
 
-def _middle(problem: Problem) -> Tensor:
+def middle(problem: Problem) -> Tensor:
     """The middle of the domain's box ``(1, d)``."""
     return torch.tensor([problem.domain.lower, problem.domain.upper], dtype=torch.float64).mean(0, keepdim=True)
 
 
 @torch.no_grad()
-def _jumps(problem: Problem, values: Values, look: Look) -> Jumps:
+def _jumps(problem: Problem, values: Values, unbounded: bool) -> Jumps:
     """Points at which values jump along lines parallel to the axes."""
-    found = [_jumps_along(problem, k, values, look) for k in range(problem.domain.dimension)]
+    found = [_jumps_along(problem, k, values, unbounded) for k in range(problem.domain.dimension)]
     return Jumps(torch.cat(found), torch.repeat_interleave(torch.tensor([len(points) for points in found])))
 
 
-def _jumps_along(problem: Problem, k: int, values: Values, look: Look) -> Tensor:
+def _jumps_along(problem: Problem, k: int, values: Values, unbounded: bool) -> Tensor:
     """The jumps along lines parallel to axis k."""
-    lines = _lines(problem, k, look)
+    lines = _lines(problem, k)
     count, n, d = lines.shape
     inside = torch.as_tensor(problem.domain.contains(lines.reshape(-1, d).numpy())).reshape(count, n)
     at_points, mask = values(lines.reshape(-1, d)[inside.flatten()])
@@ -186,19 +174,19 @@ def _jumps_along(problem: Problem, k: int, values: Values, look: Look) -> Tensor
     steps = heights.reshape(count, n, -1).diff(dim=1)
     largest = at_points[:, wanted].abs().nan_to_num(0.0, 0.0, 0.0).max(dim=0).values
     line, place, column = torch.nonzero(steps.abs() > 1e-9 * largest, as_tuple=True)
-    found = _bisected(torch.stack([lines[line, place], lines[line, place + 1]]), wanted[column], values, look)
-    if not look.unbounded:
+    found = _bisected(torch.stack([lines[line, place], lines[line, place + 1]]), wanted[column], values, unbounded)
+    if not unbounded:
         return found
     sizes = heights.reshape(count, n, -1).abs()
     line, place, column = torch.nonzero((sizes[:, 1:-1] >= sizes[:, :-2]) & (sizes[:, 1:-1] >= sizes[:, 2:]), as_tuple=True)
     return torch.cat([found, _poles(torch.stack([lines[line, place], lines[line, place + 2]]), wanted[column], values)])
 
 
-def _lines(problem: Problem, k: int, look: Look) -> Tensor:
+def _lines(problem: Problem, k: int) -> Tensor:
     """Points ``(lines, n, d)`` on lines parallel to axis k, one through each stratum of every other coordinate."""
     domain = problem.domain
-    place = min(domain.dimension, len(look.lines)) - 1
-    count, n = look.lines[place], look.points[place]
+    place = min(domain.dimension, len(LINES)) - 1
+    count, n = LINES[place], POINTS[place]
     generator = torch.Generator().manual_seed(k)
     strata = torch.stack([torch.randperm(count, generator=generator) for _ in range(domain.dimension)], dim=1)
     base = (strata + torch.rand(count, domain.dimension, generator=generator, dtype=torch.float64)) / count
@@ -208,7 +196,7 @@ def _lines(problem: Problem, k: int, look: Look) -> Tensor:
     return lower + points * (upper - lower)
 
 
-def _bisected(ends: Tensor, column: Tensor, values: Values, look: Look) -> Tensor:
+def _bisected(ends: Tensor, column: Tensor, values: Values, unbounded: bool) -> Tensor:
     """The points at which a column of values jumps between the ends ``(2, n, d)`` of intervals."""
 
     def at(points: Tensor) -> Tensor:
@@ -219,21 +207,21 @@ def _bisected(ends: Tensor, column: Tensor, values: Values, look: Look) -> Tenso
     a, b = ends
     low, high = at(a), at(b)
     early = (high - low).abs()
-    for step in range(look.halvings):
+    for step in range(FINE if unbounded else HALVINGS):
         middle = 0.5 * (a + b)
         height = at(middle)
         left = (height - low).abs() >= (high - height).abs()
         a, b = torch.where(left[:, None], a, middle), torch.where(left[:, None], middle, b)
         low, high = torch.where(left, low, height), torch.where(left, height, high)
         difference, size = (high - low).abs(), torch.maximum(low.abs(), high.abs())
-        early = difference if step == look.early else early
-        kept = difference > look.least * size  # also without what is not finite
+        early = difference if step == EARLY else early
+        kept = difference > LEAST * size  # also without what is not finite
         if not bool(kept.all()):
             a, b, low, high, column, early = (one[kept] for one in (a, b, low, high, column, early))
         if not len(column):
             break
     growth = (high - low).abs() / early
-    same = (growth > 0.5) & (look.unbounded | (growth < 2.0))
+    same = (growth > 0.5) & (unbounded | (growth < 2.0))
     found: Tensor = (0.5 * (a + b))[same]
     return found
 
@@ -265,12 +253,12 @@ def _poles(ends: Tensor, column: Tensor, values: Values) -> Tensor:
     return found
 
 
-def narrow(problem: Problem, equation: Equation, look: Look = Look()) -> Region | None:
+def narrow(problem: Problem, equation: Equation) -> Region | None:
     """A region in which an equation has other values at smooth unknowns than beside it, too narrow to be seen in training."""
-    if problem.domain.dimension > look.most:
+    if problem.domain.dimension > MOST:
         return None
     values = _residual(problem, equation, TRIALS[0][0])
-    for region in narrow_regions(problem, _differences(problem, equation), lambda k: _lines(problem, k, look)):
+    for region in narrow_regions(problem, _differences(problem, equation), lambda k: _lines(problem, k)):
         inside, before, behind = values(region.beside())[0]
         apart = torch.minimum((inside - before).abs(), (inside - behind).abs())
         if bool((apart > NARROW * torch.maximum(before.abs(), behind.abs())).any()):
@@ -281,8 +269,8 @@ def narrow(problem: Problem, equation: Equation, look: Look = Look()) -> Region 
 def _differences(problem: Problem, equation: Equation) -> Differences:
     """What the comparisons in an equation, without those of unknowns, ask the sign of."""
     formulas = [equation.operator, *([] if isinstance(equation.source, RightHandSide) else [equation.source])]
-    middle = _middle(problem)
-    level = problem.level_of(equation.operator, middle)
+    inside = middle(problem)
+    level = problem.level_of(equation.operator, inside)
 
     def compared(points: Tensor, trial: float) -> list[Tensor]:
         frame = _Watching(problem.domain.coordinates, level)
@@ -290,7 +278,7 @@ def _differences(problem: Problem, equation: Equation) -> Differences:
             formula(_environment(problem, points, frame, trial))
         return [one.reshape(len(points), -1) for one in frame.compared]
 
-    pairs = zip(*(compared(middle, trial) for trial in TRIALS[0]), strict=True)
+    pairs = zip(*(compared(inside, trial) for trial in TRIALS[0]), strict=True)
     kept = [k for k, (first, second) in enumerate(pairs) if torch.equal(first, second)]
     if not kept:
         return lambda points: points[:, :0]
@@ -348,6 +336,6 @@ def _declared(problem: Problem, equation: Equation, surface: Surface) -> str:
     """The lines that declare a surface as an interface of an equation."""
     operator = equation.operator
     names = [name for name in problem.unknowns if name in getattr(operator, "names", problem.unknowns)]
-    first_order = problem.level_of(operator, _middle(problem)) is Derivatives.GRADIENT
+    first_order = problem.level_of(operator, middle(problem)) is Derivatives.GRADIENT
     unknown = names[0] if len(problem.unknowns) > 1 else None
     return declaration(surface, getattr(operator, "text", ""), unknown, first_order, tuple(problem.interfaces))

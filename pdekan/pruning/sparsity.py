@@ -32,6 +32,14 @@ from pdekan.training.retraining import Retraining, flat
 # Norms below this count as this in the weights, which would grow without bound.
 SMALLEST = 1e-4
 
+# How a network is trained with the penalty beside its loss, round by round.
+# the penalty at first, as a part of the loss of zero: with less of it a network of ten nodes for sin πx sin πy² keeps seven of
+# them, with more it has to be trained long afterwards
+STRENGTH = 1e-4
+ROUNDS, STEPS = 8, 10  # at most, and of each
+GAIN = 0.02  # a round that lowers the penalty by less of it is the last one
+SHARE = 0.2  # of the time that was left, after which a round is the last one too
+
 
 def root(layer: SplineLayer) -> Tensor:
     """R with RᵀR = the Gram matrix of a layer's functions less their means on [-1, 1]: ‖R v‖ is the norm of Σ v_b B_b.
@@ -224,36 +232,20 @@ def _starts(network: nn.Module) -> dict[int, int]:
     return starts
 
 
-@dataclass(frozen=True)
-class Sparsification:
-    """How a network is trained with the penalty beside its loss, round by round.
-
-    strength: the penalty at first, as a part of the loss of zero: with less of it a network of ten nodes for sin πx sin πy²
-    keeps seven of them, with more it has to be trained long afterwards. rounds, steps: at most, and of each. The last round is
-    one that lowers the penalty by less than `gain` of it, or after which `share` of the time that was left is used up.
-    """
-
-    strength: float = 1e-4
-    rounds: int = 8
-    steps: int = 10
-    gain: float = 0.02
-    share: float = 0.2
-
-
-def sparsified(retraining: Retraining, network: Network, how: Sparsification = Sparsification()) -> Network:
+def sparsified(retraining: Retraining, network: Network) -> Network:
     """The network trained with the penalty beside its loss."""
     objective, theta, clock = retraining.timed(network), flat(network), retraining.clock
     outputs = sizes(cast("KAN", inner_network(network)), retraining.points)
     zero = theta.clone()
     zero[len(theta) - objective.linear :] = 0.0
-    before, end = _penalty(network, outputs), clock.spent + how.share * (clock.budget - clock.spent)
+    before, end = _penalty(network, outputs), clock.spent + SHARE * (clock.budget - clock.spent)
     with suppress(StepEndedError):
-        strength = how.strength * objective.loss(zero) / before
-        for _ in range(how.rounds):
+        strength = STRENGTH * objective.loss(zero) / before
+        for _ in range(ROUNDS):
             problem = Sparse(objective, objective.load(theta), outputs, strength)
-            theta = retraining.fitted(problem, objective, theta, how.steps)
+            theta = retraining.fitted(problem, objective, theta, STEPS)
             after = _penalty(objective.load(theta), outputs)
-            if retraining.stopped or after > (1.0 - how.gain) * before or clock.spent > end:
+            if retraining.stopped or after > (1.0 - GAIN) * before or clock.spent > end:
                 break
             before = after
     return objective.load(theta)

@@ -1,4 +1,4 @@
 """Runs: directories with a solution, its figures, its history and its summary.
 
-May import output, networks, problems, ansatz, problem_files, solutions, training.
+May import output, networks, ansatz, problem_files, solutions, training.
 """

@@ -39,7 +39,9 @@ def run_report(file: Path) -> str:
     """The page of the run in a solution file. Raises OutputError where there is none."""
     solution, samples = load_solution(file), read_samples(file)
     shown, fields = _fields(samples)
-    drawn = plots(fields, shown, _coordinate_labels(samples), solution.history)
+    drawn = plots(
+        fields, shown, ({name: with_unit(name, samples.unit(name)) for name in samples.layout.coordinates}), solution.history
+    )
     title = solution.problem.title if solution.problem is not None and solution.problem.title else solution.name
     sections = [
         Section("Problem", _problem(solution)),
@@ -216,10 +218,6 @@ def _fields(samples: Samples) -> tuple[list[Shown], Frames]:
 
 def _size(parts: Sequence[Array]) -> Array:
     return np.asarray(np.sqrt(np.sum(np.square(parts), axis=0)))
-
-
-def _coordinate_labels(samples: Samples) -> dict[str, str]:
-    return {name: with_unit(name, samples.unit(name)) for name in samples.layout.coordinates}
 
 
 def _solution(samples: Samples, fields: Frames, shown: Sequence[Shown], drawn: Plots) -> str:

@@ -9,7 +9,6 @@ vanish at the corner, and the solution is like r² log r there (Grisvard, Ellipt
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,33 +20,24 @@ from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, equation_terms, term_at
 
-
-@dataclass(frozen=True)
-class CompatibilityRule:
-    """The sector and the polynomial. reach: the radius, relative to the domain's size. degree: of the polynomial. points: along
-    the radius, and across. agreed: residual of the least squares, relative to the data at the corner and to the source
-    elsewhere, below which they agree.
-    """
-
-    reach: float = 2e-3
-    degree: int = 6
-    points: int = 12
-    agreed: float = 1e-5
-
-
-RULE = CompatibilityRule()
+# The sector and the polynomial.
+REACH = 2e-3  # the radius, relative to the domain's size
+DEGREE = 6  # of the polynomial
+POINTS = 12  # along the radius, and across
+# residual of the least squares, relative to the data at the corner and to the source elsewhere, below which they agree
+AGREED = 1e-5
 
 
 @torch.no_grad()
-def is_compatible(problem: Problem, corner: Corner, rule: CompatibilityRule = RULE) -> bool:
+def is_compatible(problem: Problem, corner: Corner) -> bool:
     """Whether the data agree at a corner with straight sides, for a problem that is linear, or linearised about zero.
 
     Where it cannot be told, they are taken to agree."""
-    h = rule.reach * problem.domain.size
-    blocks = [_rows(term, corner, h, h * h, rule.degree) for term in _inside(problem, corner, h, rule)]
+    h = REACH * problem.domain.size
+    blocks = [_rows(term, corner, h, h * h, DEGREE) for term in _inside(problem, corner, h)]
     for side, angle in zip(corner.sides, (corner.first, corner.first + corner.angle), strict=True):
-        for term in _on_side(problem, corner, side, angle, h, rule):
-            one = _rows(term, corner, h, 1.0, rule.degree)
+        for term in _on_side(problem, corner, side, angle, h):
+            one = _rows(term, corner, h, 1.0, DEGREE)
             blocks.append(one / one[:, :-1].abs().max().clamp_min(1e-300))
     rows = torch.cat(blocks)
     if not bool(rows.isfinite().all()):  # of a nonlinear equation about zero
@@ -59,7 +49,7 @@ def is_compatible(problem: Problem, corner: Corner, rule: CompatibilityRule = RU
     if size == 0.0:
         return True
     found = torch.linalg.lstsq(matrix, right[:, None], driver="gelsd").solution
-    return float((matrix @ found - right[:, None]).norm()) <= rule.agreed * size
+    return float((matrix @ found - right[:, None]).norm()) <= AGREED * size
 
 
 def _rows(term: Term, corner: Corner, h: float, scale: float, degree: int) -> Tensor:
@@ -69,14 +59,14 @@ def _rows(term: Term, corner: Corner, h: float, scale: float, degree: int) -> Te
     return scale * local_rows(linearised(term, None), term, (low, high), degree)
 
 
-def _inside(problem: Problem, corner: Corner, h: float, rule: CompatibilityRule) -> list[Term]:
-    x, _ = gauss(0.0, 1.0, 1, rule.points)
+def _inside(problem: Problem, corner: Corner, h: float) -> list[Term]:
+    x, _ = gauss(0.0, 1.0, 1, POINTS)
     r, angle = (part.ravel() for part in np.meshgrid(h * x, corner.first + corner.angle * x, indexing="ij"))
     return equation_terms(problem, _quadrature(corner, r, angle), torch.device("cpu"))
 
 
-def _on_side(problem: Problem, corner: Corner, side: str, angle: float, h: float, rule: CompatibilityRule) -> list[Term]:
-    x, _ = gauss(0.0, 1.0, 1, rule.points)
+def _on_side(problem: Problem, corner: Corner, side: str, angle: float, h: float) -> list[Term]:
+    x, _ = gauss(0.0, 1.0, 1, POINTS)
     outward = angle - 0.5 * math.pi if side == corner.sides[0] and angle == corner.first else angle + 0.5 * math.pi
     points = _quadrature(corner, h * x, np.full(len(x), angle))
     points = Quadrature(points.points, points.weights, np.tile([math.cos(outward), math.sin(outward)], (len(x), 1)))

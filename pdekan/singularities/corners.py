@@ -38,30 +38,15 @@ from pdekan.singularities.corner_data import data_exponents
 from pdekan.singularities.crossings import BESIDE, Sector, crossings, exponents, is_straight
 from pdekan.singularities.edge_jumps import jumps_on_edges
 
-
-@dataclass(frozen=True)
-class CornerRule:
-    """Which functions are taken.
-
-    most: corners of a domain; one with more is a curve that was sampled, whose corners are none of the solution's.
-    highest: the largest exponent λ; above it functions are smooth enough for the network; elastic: of displacements, which
-    have four functions each. more: how many powers of r above λ, where there is more than a constant reaction; bent: where the
-    sides of the image are curved. whole: exponents this near to an integer count as integers. beside: where the equation is
-    looked at, on the bisector, relative to the size of the domain. rays: points at which it is asked whether the ray opposite
-    to the bisector meets the domain.
-    """
-
-    most: int = 60
-    highest: float = 8.0
-    elastic: float = 4.0
-    more: int = 2
-    bent: int = 4
-    whole: float = 1e-6
-    beside: float = 1e-7
-    rays: int = 400
-
-
-RULE = CornerRule()
+# Which functions are taken.
+MOST = 60  # corners of a domain; one with more is a curve that was sampled, whose corners are none of the solution's
+HIGHEST = 8.0  # the largest exponent λ; above it functions are smooth enough for the network
+ELASTIC = 4.0  # of displacements, which have four functions each
+MORE = 2  # how many powers of r above λ, where there is more than a constant reaction
+BENT = 4  # where the sides of the image are curved
+WHOLE = 1e-6  # exponents this near to an integer count as integers
+ASIDE = 1e-7  # where the equation is looked at, on the bisector, relative to the size of the domain
+RAYS = 400  # points at which it is asked whether the ray opposite to the bisector meets the domain
 
 
 class Lower(enum.Enum):
@@ -82,7 +67,7 @@ class Singularity:
     functions: tuple[CornerFunctions, ...]
 
 
-def singularities(problem: Problem, rule: CornerRule = RULE) -> list[Singularity]:
+def singularities(problem: Problem) -> list[Singularity]:
     """The points at which the solution of an equation of second order, or of those of elasticity, is singular.
 
     Those are left out whose functions are not known.
@@ -91,15 +76,15 @@ def singularities(problem: Problem, rule: CornerRule = RULE) -> list[Singularity
     if domain is None or len(problem.equations) != count or count > 2 or (problem.interfaces and count > 1):
         return []
     if problem.interfaces:
-        return list(_at_crossings(problem, domain, rule))
+        return list(_at_crossings(problem, domain))
     corners = [*vertices(domain), *jumps_on_edges(problem, domain)]
-    if len(corners) > rule.most:
+    if len(corners) > MOST:
         return []
     singularity = _singularity if count == 1 else _elastic_singularity
-    return [one for corner in corners if (one := singularity(problem, domain, corner, rule)) is not None]
+    return [one for corner in corners if (one := singularity(problem, domain, corner)) is not None]
 
 
-def _at_crossings(problem: Problem, domain: Planar, rule: CornerRule) -> Iterator[Singularity]:
+def _at_crossings(problem: Problem, domain: Planar) -> Iterator[Singularity]:
     """Where interfaces meet each other or the boundary: functions of their own in each sector that holds a region."""
     shapes = [_planar(shape) for shape in problem.interfaces.values()]
     if None in shapes:
@@ -108,8 +93,8 @@ def _at_crossings(problem: Problem, domain: Planar, rule: CornerRule) -> Iterato
         ends = None if one.sides is None else [_has_slope(problem, side) for side in one.sides]
         if ends is not None and None in ends:
             continue
-        orders = exponents(one.sectors, None if ends is None else (bool(ends[0]), bool(ends[1])), rule.highest)
-        orders = [order for order in orders if not _is_whole(order, rule)]
+        orders = exponents(one.sectors, None if ends is None else (bool(ends[0]), bool(ends[1])), HIGHEST)
+        orders = [order for order in orders if not _is_whole(order)]
         powers = tuple(Power(order, order, sine) for order in orders for sine in (False, True))
         parts = [_in_sector(problem, domain, one.point, sector, powers) for sector in one.sectors]
         functions = tuple(part for part in parts if part is not None)
@@ -167,34 +152,34 @@ def _planar(domain: Domain) -> Planar | None:
     return domain if isinstance(domain, Planar) else None
 
 
-def _singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> Singularity | None:
+def _singularity(problem: Problem, domain: Planar, corner: Corner) -> Singularity | None:
     kinds = [_has_slope(problem, side) for side in corner.sides]
-    principal = _principal(problem, domain, corner, rule)
+    principal = _principal(problem, domain, corner)
     if None in kinds or principal is None:
         return None
     matrix, lower = principal
     opening, matrix = _turned(corner, matrix)
-    far = _far(domain, corner, matrix, rule)
+    far = _far(domain, corner, matrix)
     different = kinds[0] != kinds[1]
     steps = ((k - 0.5 if different else float(k)) * math.pi / opening for k in itertools.count(1))
-    orders, straight = list(itertools.takewhile(lambda step: step <= rule.highest, steps)), _are_straight(domain, corner)
+    orders, straight = list(itertools.takewhile(lambda step: step <= HIGHEST, steps)), _are_straight(domain, corner)
     if not straight or is_compatible(problem, corner):  # then there are no logarithms beside the polynomials
-        orders = [order for order in orders if not _is_whole(order, rule)]
+        orders = [order for order in orders if not _is_whole(order)]
     lower = Lower.GENERAL if not straight or (far and lower is Lower.REACTION) else lower
-    powers = [*_powers(orders, bool(kinds[0]), lower, bool(far), rule)]
+    powers = [*_powers(orders, bool(kinds[0]), lower, bool(far))]
     given = data_exponents(problem, domain, corner) if straight else []
-    given = [next((order for order in orders if abs(order - one) < rule.whole), one) for one in given]
+    given = [next((order for order in orders if abs(order - one) < WHOLE), one) for one in given]
     for one in given:
-        for m in range(rule.more + 1):
+        for m in range(MORE + 1):
             frequencies = [one + m] if lower is Lower.NONE else [one + m - 2 * b for b in range(m + 1)]
             every = (Power(one + m, frequency, sine) for frequency in frequencies for sine in (False, True))
-            powers += [power for power in every if not _is_known(power, powers, rule)]
+            powers += [power for power in every if not _is_known(power, powers)]
     return _at_corner(domain, corner, (opening, matrix, far), sorted({*orders, *given}), powers)
 
 
-def _elastic_singularity(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> Singularity | None:
+def _elastic_singularity(problem: Problem, domain: Planar, corner: Corner) -> Singularity | None:
     """That of the displacements of an isotropic elastic body at a corner with straight sides."""
-    points = _beside(domain, corner, rule)[None]
+    points = _beside(domain, corner)[None]
     every = equation_terms(problem, Quadrature(points, np.ones(1)), torch.device("cpu"))
     if any(term.frame.higher or term.frame.order < 2 for term in every):
         return None
@@ -202,16 +187,16 @@ def _elastic_singularity(problem: Problem, domain: Planar, corner: Corner, rule:
     parts = [[tensors(term, slope[:, j])[0].numpy() for j in (0, 1)] for term, slope in zip(every, slopes, strict=True)]
     kappa = elastic_corners.kappa(parts)
     opening, matrix = _turned(corner, np.eye(2))
-    if kappa is None or not _are_straight(domain, corner) or _far(domain, corner, matrix, rule):
+    if kappa is None or not _are_straight(domain, corner) or _far(domain, corner, matrix):
         return None
     free = [_has_slope(problem, side) for side in corner.sides]
     orders: list[complex] = []
     if None not in free:
-        every_order = elastic_corners.exponents(opening, (bool(free[0]), bool(free[1])), kappa, rule.elastic)
-        orders = [order for order in every_order if order.imag or not _is_whole(order.real, rule)]
+        every_order = elastic_corners.exponents(opening, (bool(free[0]), bool(free[1])), kappa, ELASTIC)
+        orders = [order for order in every_order if order.imag or not _is_whole(order.real)]
     given = data_exponents(problem, domain, corner)
-    further = (order + m for order in given for m in range(rule.more + 1))
-    orders += [order for order in further if not any(abs(order - one) < rule.whole for one in orders)]
+    further = (order + m for order in given for m in range(MORE + 1))
+    orders += [order for order in further if not any(abs(order - one) < WHOLE for one in orders)]
     powers = [power for order in orders for power in elastic_corners.powers(order)]
     return _at_corner(domain, corner, (opening, matrix, 0.0), [order.real for order in orders], powers)
 
@@ -226,13 +211,13 @@ def _at_corner(
     return Singularity(corner.point, corner.angle, tuple(sorted(orders)), (functions,)) if powers else None
 
 
-def _beside(domain: Planar, corner: Corner, rule: CornerRule) -> Array:
+def _beside(domain: Planar, corner: Corner) -> Array:
     """A point on the bisector of a corner."""
     middle = corner.first + 0.5 * corner.angle
-    return np.array(corner.point) + rule.beside * domain.size * np.array([math.cos(middle), math.sin(middle)])
+    return np.array(corner.point) + ASIDE * domain.size * np.array([math.cos(middle), math.sin(middle)])
 
 
-def _powers(orders: list[float], slope: bool, lower: Lower, bent: bool, rule: CornerRule) -> Iterator[Power]:
+def _powers(orders: list[float], slope: bool, lower: Lower, bent: bool) -> Iterator[Power]:
     """The functions of some exponents, each once. slope: whether the slope is given on the first side. bent: whether the sides
     of the image are, so that further powers are needed.
 
@@ -240,31 +225,31 @@ def _powers(orders: list[float], slope: bool, lower: Lower, bent: bool, rule: Co
     """
     found: list[Power] = []
     for exponent in orders:
-        whole = _is_whole(exponent, rule)
-        for m in (0,) if whole else _further(exponent, lower, bent, rule):
+        whole = _is_whole(exponent)
+        for m in (0,) if whole else _further(exponent, lower, bent):
             every = (exponent + m - 2 * b for b in range(m + 1 if lower is Lower.GENERAL else 1))
             for frequency in (exponent,) if lower is Lower.REACTION else map(abs, every):
                 for sine in (True, False) if m and (bent or lower is Lower.GENERAL) else (not slope,):
                     power = Power(exponent + m, frequency, sine, whole)
-                    found += [] if _is_known(power, found, rule) else [power]
+                    found += [] if _is_known(power, found) else [power]
     yield from found
 
 
-def _is_known(power: Power, powers: Sequence[Power], rule: CornerRule) -> bool:
-    return any(math.dist(power[:2], one[:2]) < rule.whole and power[2:] == one[2:] for one in powers)
+def _is_known(power: Power, powers: Sequence[Power]) -> bool:
+    return any(math.dist(power[:2], one[:2]) < WHOLE and power[2:] == one[2:] for one in powers)
 
 
-def _further(exponent: float, lower: Lower, bent: bool, rule: CornerRule) -> range:
+def _further(exponent: float, lower: Lower, bent: bool) -> range:
     """The powers of r above an exponent that functions are taken for."""
-    highest = int(rule.highest - exponent)
+    highest = int(HIGHEST - exponent)
     if lower is Lower.REACTION:
         return range(0, highest + 1, 2)
-    most = rule.more if lower is Lower.GENERAL else rule.bent if bent else 0
+    most = MORE if lower is Lower.GENERAL else BENT if bent else 0
     return range(min(most, highest) + 1)
 
 
-def _is_whole(exponent: float, rule: CornerRule) -> bool:
-    return abs(exponent - round(exponent)) < rule.whole
+def _is_whole(exponent: float) -> bool:
+    return abs(exponent - round(exponent)) < WHOLE
 
 
 def _has_slope(problem: Problem, side: str) -> bool | None:
@@ -281,12 +266,12 @@ def _has_slope(problem: Problem, side: str) -> bool | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _principal(problem: Problem, domain: Planar, corner: Corner, rule: CornerRule) -> tuple[Array, Lower] | None:
+def _principal(problem: Problem, domain: Planar, corner: Corner) -> tuple[Array, Lower] | None:
     """The matrix that makes the principal part at a corner Laplace's, and what there is beside it.
 
     None where the principal part is not elliptic.
     """
-    points = np.concatenate([_beside(domain, corner, rule)[None], domain.interior(1, 4, 0, 0).points])
+    points = np.concatenate([_beside(domain, corner)[None], domain.interior(1, 4, 0, 0).points])
     (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
     _, slope = term.linearised(term.zero())
     if slope.second is None or slope.gradient is None or term.frame.higher:
@@ -316,13 +301,13 @@ def _turned(corner: Corner, matrix: Array) -> tuple[float, Array]:
     return opening, rotation @ matrix
 
 
-def _far(domain: Planar, corner: Corner, matrix: Array, rule: CornerRule) -> float:
+def _far(domain: Planar, corner: Corner, matrix: Array) -> float:
     """The distance in the image, relative to the domain's size, at which the cut of the functions is to end.
 
     Half of that of the first point of the domain on the ray opposite to the image's bisector; 0 where there is none.
     """
     ray = -np.linalg.inv(matrix)[:, 0]
-    steps = domain.size * 1.5 * (np.arange(rule.rays) + 0.5) / rule.rays
+    steps = domain.size * 1.5 * (np.arange(RAYS) + 0.5) / RAYS
     points = np.array(corner.point) + steps[:, None] * ray / np.linalg.norm(ray)
     meets = np.flatnonzero(domain.distance(points) > SAME * domain.size)
     return 0.5 * float(steps[meets[0]] / np.linalg.norm(ray) / domain.size) if len(meets) else 0.0

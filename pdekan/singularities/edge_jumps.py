@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,40 +21,30 @@ from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import term_at
 
-
-@dataclass(frozen=True)
-class JumpRule:
-    """points: of an edge at which data are compared; halvings of what lies between two of them. least: of a jump, relative to
-    the largest value. most: edges of a domain, and jumps that are taken for some of a function with few.
-    """
-
-    points: int = 401
-    halvings: int = 48
-    least: float = 1e-6
-    most: int = 60
+POINTS = 401  # of an edge at which data are compared
+LEAST = 1e-6  # of a jump, relative to the largest value
+MOST = 60  # edges of a domain, and jumps that are taken for some of a function with few
+HALVINGS = 48  # of what lies between two of the points
 
 
-RULE = JumpRule()
-
-
-def jumps_on_edges(problem: Problem, domain: Planar, rule: JumpRule = RULE) -> list[Corner]:
+def jumps_on_edges(problem: Problem, domain: Planar) -> list[Corner]:
     """The points at which values of conditions on straight edges jump; none of a domain with many edges, or of many jumps.
 
     domain: that of the problem, a box as a polygon.
     """
     segments = [arc for arc in domain.arcs if isinstance(arc, Segment)]
-    if len(segments) > rule.most:
+    if len(segments) > MOST:
         return []
     wanted = [one for condition in problem.conditions for one in condition.requirements(problem) if one.value is not EXACT]
     pairs = [(arc, one) for arc in segments for one in wanted if arc.name in one.faces]
     try:
-        found = [corner for arc, one in pairs for corner in _on_edge(problem, one, arc, rule)]
+        found = [corner for arc, one in pairs for corner in _on_edge(problem, one, arc)]
     except ProblemError:  # data that are not finite everywhere
         return []
-    return found if len(found) <= rule.most else []
+    return found if len(found) <= MOST else []
 
 
-def _on_edge(problem: Problem, one: Requirement, arc: Segment, rule: JumpRule) -> Iterator[Corner]:
+def _on_edge(problem: Problem, one: Requirement, arc: Segment) -> Iterator[Corner]:
     """The jumps of a requirement's value along an edge."""
     normal = arc.normal(0.0)
 
@@ -64,21 +53,21 @@ def _on_edge(problem: Problem, one: Requirement, arc: Segment, rule: JumpRule) -
         term = term_at(problem, one.label, "conditions", one.operator, one.value, rule_at, torch.device("cpu"))
         return np.asarray(term.target.numpy())
 
-    where = jumps(data, rule)
+    where = jumps(data)
     direction = np.subtract(arc.end, arc.start)
     first = math.atan2(direction[1], direction[0])
     for x, y in arc.at(where):
         yield Corner((float(x), float(y)), math.pi, first, (arc.name, arc.name))
 
 
-def jumps(data: Callable[[Array], Array], rule: JumpRule = RULE) -> Array:
+def jumps(data: Callable[[Array], Array]) -> Array:
     """Where in (0, 1) a function of t ``(n,)`` jumps, by bisection: what does not shrink with an interval is a jump."""
-    t = (np.arange(rule.points) + 0.5 / math.pi) / rule.points
+    t = (np.arange(POINTS) + 0.5 / math.pi) / POINTS
     values = data(t)
-    least = rule.least * float(np.abs(values).max())
+    least = LEAST * float(np.abs(values).max())
     places = np.flatnonzero(np.abs(np.diff(values)) > least)
     ends, heights = np.stack([t[places], t[places + 1]]), np.stack([values[places], values[places + 1]])
-    for _ in range(rule.halvings if len(places) else 0):
+    for _ in range(HALVINGS if len(places) else 0):
         middle = ends.mean(axis=0)
         value = data(middle)
         second = np.abs(heights[1] - value) > np.abs(value - heights[0])  # the half with the larger difference

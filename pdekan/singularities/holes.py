@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,29 +19,19 @@ from pdekan.fields.jets import Derivatives
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
 
-
-@dataclass(frozen=True)
-class HoleRule:
-    """most: holes of a domain, above which none has functions. orders: k up to which terms of the series are taken. points: of
-    an arc, for area and centroid of a hole. inside: how far its centroid is to be from the domain, relative to its radius.
-    """
-
-    most: int = 20
-    orders: int = 8
-    points: int = 33
-    inside: float = 0.1
+MOST = 20  # holes of a domain, above which none has functions
+ORDERS = 8  # k up to which terms of the series are taken
+POINTS = 33  # of an arc, for area and centroid of a hole
+INSIDE = 0.1  # how far its centroid is to be from the domain, relative to its radius
 
 
-RULE = HoleRule()
-
-
-def hole_functions(problem: Problem, rule: HoleRule = RULE) -> tuple[CornerFunctions, ...]:
+def hole_functions(problem: Problem) -> tuple[CornerFunctions, ...]:
     """Functions about every hole of a planar domain, for one equation k Δu + … = f of one unknown."""
     domain = problem.domain
     if not isinstance(domain, Planar) or len(problem.equations) != 1 or len(problem.unknowns) != 1 or problem.interfaces:
         return ()
-    holes = list(_holes(domain, rule))
-    if not 0 < len(holes) <= rule.most:
+    holes = list(_holes(domain))
+    if not 0 < len(holes) <= MOST:
         return ()
     (term,) = equation_terms(problem, domain.interior(1, 4, 0, 0), torch.device("cpu"))
     _, slope = term.linearised(term.zero())
@@ -50,13 +39,13 @@ def hole_functions(problem: Problem, rule: HoleRule = RULE) -> tuple[CornerFunct
         return ()
     logarithms = [0.0, 2.0, 4.0] if bool((slope.value != 0.0).any()) else [0.0]
     powers = [Power(order, 0.0, False, True) for order in logarithms]
-    powers += [Power(-float(k), float(k), sine) for k in range(1, rule.orders + 1) for sine in (False, True)]
+    powers += [Power(-float(k), float(k), sine) for k in range(1, ORDERS + 1) for sine in (False, True)]
     return tuple(CornerFunctions(center, (1.0 / r, 0.0, 0.0, 1.0 / r), 2.0 * math.pi, tuple(powers)) for center, r in holes)
 
 
-def _holes(domain: Planar, rule: HoleRule) -> Iterator[tuple[tuple[float, float], float]]:
+def _holes(domain: Planar) -> Iterator[tuple[tuple[float, float], float]]:
     """Centroid and radius, of a circle of the same area, of the holes around whose centroids there is nothing of the domain."""
-    for loop in _loops(domain, rule):
+    for loop in _loops(domain):
         x, y = loop.T
         cross = x[:-1] * y[1:] - x[1:] * y[:-1]
         area = 0.5 * float(cross.sum())
@@ -64,13 +53,13 @@ def _holes(domain: Planar, rule: HoleRule) -> Iterator[tuple[tuple[float, float]
             continue
         center = ((loop[:-1] + loop[1:]) * cross[:, None]).sum(0) / (6.0 * area)
         radius = math.sqrt(-area / math.pi)
-        if float(domain.distance(center[None])[0]) < -rule.inside * radius:
+        if float(domain.distance(center[None])[0]) < -INSIDE * radius:
             yield (float(center[0]), float(center[1])), radius
 
 
-def _loops(domain: Planar, rule: HoleRule) -> Iterator[Array]:
+def _loops(domain: Planar) -> Iterator[Array]:
     """Points ``(n, 2)`` along every closed curve of the boundary, the first one again at the end."""
-    left = [arc.at(np.linspace(*arc.span, rule.points)) for arc in domain.arcs]
+    left = [arc.at(np.linspace(*arc.span, POINTS)) for arc in domain.arcs]
     while left:
         loop = [left.pop(0)]
         while np.linalg.norm(loop[-1][-1] - loop[0][0]) > SAME * domain.size:

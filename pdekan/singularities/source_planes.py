@@ -19,35 +19,21 @@ from pdekan.domains.box import Box
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.plane_functions import PlaneFunctions
-from pdekan.problems.discontinuities import Look, data_singularities
+from pdekan.problems.discontinuities import data_singularities
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.jump_surfaces import surfaces
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
 from pdekan.singularities.corners import tensors
-from pdekan.singularities.power_laws import RULE as POWER_LAWS
-from pdekan.singularities.power_laws import NoPowerLawError, exponent
+from pdekan.singularities.power_laws import REACHES, NoPowerLawError, exponent
 
-
-@dataclass(frozen=True)
-class PlaneRule:
-    """How sources are looked at, and which functions are taken.
-
-    least: values of a source that count as zero, relative to its mean size. places: points of a plane at which it is looked at;
-    same: the difference of exponents there. more: powers above the first one. degrees: of the polynomials along a plane, by
-    dimension. planes: at most.
-    """
-
-    least: float = 1e-12
-    places: int = 4
-    same: float = 1e-5
-    more: int = 4
-    degrees: tuple[int, int, int] = (0, 12, 6)
-    planes: int = 4
-
-
-RULE = PlaneRule()
-LOOK = Look(halvings=40)
+# How sources are looked at, and which functions are taken.
+LEAST = 1e-12  # values of a source that count as zero, relative to its mean size
+PLACES = 4  # points of a plane at which it is looked at
+SAME = 1e-5  # the difference of exponents there
+MORE = 4  # powers above the first one
+DEGREES = (0, 12, 6)  # of the polynomials along a plane, by dimension
+PLANES = 4  # at most
 
 
 @dataclass(frozen=True)
@@ -59,16 +45,16 @@ class _Plane:
     inside: bool
 
 
-def plane_functions(problem: Problem, rule: PlaneRule = RULE) -> tuple[PlaneFunctions, ...]:
+def plane_functions(problem: Problem) -> tuple[PlaneFunctions, ...]:
     """The functions of all planes at which the source of an equation for one unknown is singular or jumps."""
     domain = problem.domain
     single = len(problem.equations) == 1 and len(problem.unknowns) == 1 and problem.order <= 2
-    if not single or problem.interfaces or domain.dimension > len(rule.degrees) or not isinstance(domain, Box | Planar):
+    if not single or problem.interfaces or domain.dimension > len(DEGREES) or not isinstance(domain, Box | Planar):
         return ()
     try:
-        source = _Source.of(problem, rule)
-        planes = [*_faces(problem, rule), *_inner_planes(problem, rule)]
-        return tuple(functions for plane in planes for functions in _functions(problem, plane, source, rule))
+        source = _Source.of(problem)
+        planes = [*_faces(problem), *_inner_planes(problem)]
+        return tuple(functions for plane in planes for functions in _functions(problem, plane, source))
     except (ProblemError, NoPowerLawError):  # of a source that has no values about zero, or none beside a plane
         return ()
 
@@ -81,57 +67,57 @@ class _Source:
     least: float
 
     @classmethod
-    def of(cls, problem: Problem, rule: PlaneRule) -> _Source:
+    def of(cls, problem: Problem) -> _Source:
         """The source of a problem with one equation, from its linearisation at zero."""
 
         def values(points: Array) -> Array:
             (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
             return np.asarray(-term.linearised(term.zero())[0])
 
-        return cls(values, rule.least * float(np.abs(values(problem.domain.interior(1, 8, 64, 0).points)).mean()))
+        return cls(values, LEAST * float(np.abs(values(problem.domain.interior(1, 8, 64, 0).points)).mean()))
 
 
-def _faces(problem: Problem, rule: PlaneRule) -> Iterator[_Plane]:
+def _faces(problem: Problem) -> Iterator[_Plane]:
     """The straight faces of a domain, with normals into it."""
     domain = problem.domain
     for name in domain.faces:
-        face = domain.face(name, 1, rule.places, rule.places, 0)
+        face = domain.face(name, 1, PLACES, PLACES, 0)
         assert face.normals is not None
-        points, normals = face.points[: rule.places], -face.normals[: rule.places]
+        points, normals = face.points[:PLACES], -face.normals[:PLACES]
         flat = float(np.abs((points - points[0]) @ normals[0]).max()) <= 1e-12 * domain.size
         if flat and float(np.abs(normals - normals[0]).max()) <= 1e-12:
             yield _Plane(points, normals[0], inside=False)
 
 
-def _inner_planes(problem: Problem, rule: PlaneRule) -> Iterator[_Plane]:
+def _inner_planes(problem: Problem) -> Iterator[_Plane]:
     """The planes through the domain at which the source jumps or is infinite."""
-    found = surfaces(problem.domain, data_singularities(problem, problem.equations[0], LOOK))
-    for surface in itertools.islice(found, rule.planes):
+    found = surfaces(problem.domain, data_singularities(problem, problem.equations[0]))
+    for surface in itertools.islice(found, PLANES):
         if surface.normal is not None and surface.points is not None:
-            points = surface.points[:: max(1, len(surface.points) // rule.places)]
-            yield _Plane(points[: rule.places].numpy(), np.array(surface.normal), inside=True)
+            points = surface.points[:: max(1, len(surface.points) // PLACES)]
+            yield _Plane(points[:PLACES].numpy(), np.array(surface.normal), inside=True)
 
 
-def _functions(problem: Problem, plane: _Plane, source: _Source, rule: PlaneRule) -> Iterator[PlaneFunctions]:
+def _functions(problem: Problem, plane: _Plane, source: _Source) -> Iterator[PlaneFunctions]:
     """Those of one plane, a group for each side."""
     domain, across = problem.domain, _order_across(problem, plane)
     middle = 0.5 * (np.array(domain.lower) + np.array(domain.upper))
     point = middle - plane.normal * float((middle - plane.points.mean(axis=0)) @ plane.normal)
     for sign in (1.0, -1.0) if plane.inside else (1.0,):
-        order = _exponent_beside(problem, plane, sign, source, rule)
+        order = _exponent_beside(problem, plane, sign, source)
         firsts = [] if order is None else [order + across]
         if plane.inside and sign > 0.0:
             firsts.append(float(across))  # polynomials of its own on one side
-        powers = tuple(first + k for first in firsts for k in range(rule.more + 1))
+        powers = tuple(first + k for first in firsts for k in range(MORE + 1))
         if powers:
             normal = tuple(float(x) for x in sign * plane.normal / domain.size)
-            yield PlaneFunctions(tuple(map(float, point)), normal, powers, rule.degrees[domain.dimension - 1])
+            yield PlaneFunctions(tuple(map(float, point)), normal, powers, DEGREES[domain.dimension - 1])
 
 
-def _exponent_beside(problem: Problem, plane: _Plane, sign: float, source: _Source, rule: PlaneRule) -> float | None:
+def _exponent_beside(problem: Problem, plane: _Plane, sign: float, source: _Source) -> float | None:
     """The exponent on one side of a plane, where it is the same all along. Raises NoPowerLawError where it is not."""
     direction = sign * plane.normal
-    ends = plane.points + problem.domain.size * POWER_LAWS.reaches[0] * direction
+    ends = plane.points + problem.domain.size * REACHES[0] * direction
     starts = plane.points[problem.domain.contains(ends)]
 
     def beside(start: Array) -> float | None:
@@ -141,7 +127,7 @@ def _exponent_beside(problem: Problem, plane: _Plane, sign: float, source: _Sour
     known = [order for order in found if order is not None]
     if not known:
         return None
-    if len(known) < len(found) or max(known) - min(known) > rule.same:
+    if len(known) < len(found) or max(known) - min(known) > SAME:
         raise NoPowerLawError("different powers along a plane")
     return float(np.median(known))
 

@@ -19,26 +19,13 @@ from pdekan.residuals.terms import Term, equation_terms, is_linear, term_at
 from pdekan.singularities.corners import tensors
 
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class EdgeRule:
-    """How a neighbourhood is looked at.
-
-    degree: of the polynomials, by the dimension of space; points: along an axis, more than the degree. steps: of Newton's
-    method. wave: the wave number at which diffusivities are read off the equation, relative to 1 / length; real: the largest
-    imaginary part of one there, relative, which convection has; same: a relative difference of diffusivities that is none.
-    """
-
-    degree: tuple[int, int] = (7, 5)
-    points: int = 3
-    steps: int = 3
-    wave: float = 1e6
-    real: float = 1e-3
-    same: float = 1e-5
-
-
-RULE = EdgeRule()
+# How a neighbourhood is looked at.
+DEGREE = (7, 5)  # of the polynomials, by the dimension of space
+POINTS = 3  # along an axis, more than the degree
+STEPS = 3  # of Newton's method
+WAVE = 1e6  # the wave number at which diffusivities are read off the equation, relative to 1 / length
+REAL = 1e-3  # the largest imaginary part of one there, relative, which convection has
+SAME = 1e-5  # a relative difference of diffusivities that is none
 
 
 @dataclass(frozen=True)
@@ -88,13 +75,13 @@ class Fit:
 
 
 @torch.no_grad()
-def fitted(problem: Problem, edge: Edge, sides: Array, rule: EdgeRule = RULE) -> Fit | None:
+def fitted(problem: Problem, edge: Edge, sides: Array) -> Fit | None:
     """The polynomials on a box at an edge with sides ``(d,)``; None where rows are not finite."""
-    degree = rule.degree[len(edge.point) - 2]
+    degree = DEGREE[len(edge.point) - 2]
     low = edge.point - 0.5 * sides
     low[edge.time] = edge.point[edge.time]
     low[edge.axis] = edge.point[edge.axis] - (sides[edge.axis] if edge.inward < 0.0 else 0.0)
-    terms = _terms(problem, edge, low, low + sides, degree + rule.points)
+    terms = _terms(problem, edge, low, low + sides, degree + POINTS)
     count = len(problem.unknowns) * legendre.count(len(low), degree)
     corners = torch.as_tensor(low), torch.as_tensor(low + sides)
     found = Fit(Polynomials(*corners, degree, torch.zeros(count, dtype=torch.float64)), 0.0, 0.0)
@@ -102,7 +89,7 @@ def fitted(problem: Problem, edge: Edge, sides: Array, rule: EdgeRule = RULE) ->
     # a nonlinear equation is linearised about values that satisfy the conditions, of the lowest degree that does
     few = terms[len(problem.equations) :], torch.as_tensor(0.1**degrees)
     every = terms, torch.ones(count, dtype=torch.float64)
-    for chosen, weights in [every] if is_linear(problem) else [few, *[every] * rule.steps]:
+    for chosen, weights in [every] if is_linear(problem) else [few, *[every] * STEPS]:
         rows = torch.cat([found.polynomials.rows(term) for term in chosen])
         if not bool(rows.isfinite().all()):
             return None
@@ -133,12 +120,12 @@ def _terms(problem: Problem, edge: Edge, low: Array, high: Array, points: int) -
     return found
 
 
-def diffusivities(problem: Problem, edge: Edge, state: Callable[[Term], Jet], rule: EdgeRule = RULE) -> list[float]:
+def diffusivities(problem: Problem, edge: Edge, state: Callable[[Term], Jet]) -> list[float]:
     """The κ > 0 of solutions exp(iks - κk²t) for large wave numbers k of the equations linearised about a state at an edge.
 
     They are the eigenvalues of the pencil of the equations' symbol. Equations of second order in time have none.
     """
-    place, wave = Quadrature(edge.point[None], np.ones(1)), rule.wave / edge.lengths[edge.axis]
+    place, wave = Quadrature(edge.point[None], np.ones(1)), WAVE / edge.lengths[edge.axis]
     n, t, fixed, moving = edge.axis, edge.time, [], []
     for term in equation_terms(problem, place, CPU):
         value, gradient, second = _coefficients(term, linearised_at(term, state(term)).slope)
@@ -152,9 +139,9 @@ def diffusivities(problem: Problem, edge: Edge, state: Callable[[Term], Jet], ru
     above, below = scipy.linalg.eigvals(symbol, rate, homogeneous_eigvals=True)
     finite = np.abs(below) > 1e-9 * np.abs(below).max()
     rates = -above[finite] / below[finite] / wave**2
-    least = edge.lengths[n] ** 2 / edge.lengths[t] / rule.wave  # a smaller one is not felt across the domain
-    real = np.sort(rates.real[(rates.real > least) & (np.abs(rates.imag) <= rule.real * np.abs(rates.real))])
-    return [float(one) for k, one in enumerate(real) if k == 0 or one > (1.0 + rule.same) * real[k - 1]]
+    least = edge.lengths[n] ** 2 / edge.lengths[t] / WAVE  # a smaller one is not felt across the domain
+    real = np.sort(rates.real[(rates.real > least) & (np.abs(rates.imag) <= REAL * np.abs(rates.real))])
+    return [float(one) for k, one in enumerate(real) if k == 0 or one > (1.0 + SAME) * real[k - 1]]
 
 
 def lower_order(problem: Problem, edge: Edge) -> tuple[float, float]:

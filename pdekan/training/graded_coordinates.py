@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,34 +24,20 @@ from pdekan.problems.problem import NarrowPlace, Problem
 from pdekan.training.schedule import Stage, is_open
 
 LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class GradingRule:
-    """When coordinates are computational_jet, and what networks in them need.
-
-    along: points along an axis between which slopes are taken; neighbours are 1/60 of the axis apart in its own coordinates. A
-    thinner front is located in several gradings, each of which resolves it better (three for a front of width 0.01 in
-    tests/test_graded_coordinates.py). across: points along every other axis, by dimension, over which slopes are averaged.
-    nodes: at which lengths are given, ten times as dense as the points, so that interpolation adds nothing.
-
-    intervals, hidden: of the last layer for every length that fits along an axis, and nodes at least. With plane waves inside,
-    the first least-squares problem of the last slabs of Allen-Cahn's equation leaves 5e-6 with 3.5 intervals and 8 nodes, 5e-7
-    with these. denser: another grading replaces the present one where it lays points so many times as densely. With 1.5, slabs
-    in which a front became 1.4 times as steep trained long (ten steps instead of one), and ended at 1e-4 instead of 3e-6.
-    power: of short lengths, so that a front has room to become steeper, at the cost of few points where u is smooth.
-    """
-
-    along: int = 61
-    across: tuple[int, ...] = (1, 24, 8)
-    nodes: int = 601
-    intervals: float = 5.0
-    hidden: int = 12
-    denser: float = 1.15
-    power: float = 4.0 / 3.0
-
-
-RULE = GradingRule()
+# When coordinates are computational_jet, and what networks in them need.
+# points along an axis between which slopes are taken; neighbours are 1/60 of the axis apart in its own coordinates. A thinner
+# front is located in several gradings, each of which resolves it better (three for a front of width 0.01 in
+# tests/test_graded_coordinates.py)
+ALONG = 61
+ACROSS = (1, 24, 8)  # points along every other axis, by dimension, over which slopes are averaged
+NODES = 601  # at which lengths are given, ten times as dense as the points, so that interpolation adds nothing
+# of the last layer for every length that fits along an axis, and nodes at least. With plane waves inside, the first least-
+# squares problem of the last slabs of Allen-Cahn's equation leaves 5e-6 with 3.5 intervals and 8 nodes, 5e-7 with these
+INTERVALS, HIDDEN = 5.0, 12
+# another grading replaces the present one where it lays points so many times as densely. With 1.5, slabs in which a front
+# became 1.4 times as steep trained long (ten steps instead of one), and ended at 1e-4 instead of 3e-6
+DENSER = 1.15
+POWER = 4.0 / 3.0  # of short lengths, so that a front has room to become steeper, at the cost of few points where u is smooth
 SLOPE = 0.7  # of lengths away from narrow places of the data
 ON_PLANE = 1e-6  # of the domain's size: nearer places are on a plane
 
@@ -67,14 +53,14 @@ def check(problem: Problem) -> None:
         )
 
 
-def needed(problem: Problem, network: Network, rule: GradingRule = RULE) -> Tensor | None:
+def needed(problem: Problem, network: Network) -> Tensor | None:
     """The grading ``(d, n)`` that a network's function needs where it is too steep for its own, else None."""
     inner = inner_network(network)
     if not isinstance(inner, KAN):
         return None
     given = None if inner.grading is None else inner.grading.cpu()
-    wanted = equidistribute([lengths(problem, network, given, k, rule) for k in range(problem.domain.dimension)])
-    return None if wanted is None or (given is not None and coarseness(given, wanted) < rule.denser) else wanted
+    wanted = equidistribute([lengths(problem, network, given, k) for k in range(problem.domain.dimension)])
+    return None if wanted is None or (given is not None and coarseness(given, wanted) < DENSER) else wanted
 
 
 def gradable(problem: Problem) -> bool:
@@ -115,10 +101,10 @@ def of_narrow_places(problem: Problem) -> Tensor | None:
         return None
     axes = []
     for k, (a, b) in enumerate(zip(problem.domain.lower, problem.domain.upper, strict=True)):
-        nodes = [torch.linspace(-1.0, 1.0, RULE.nodes, dtype=torch.float64)]
+        nodes = [torch.linspace(-1.0, 1.0, NODES, dtype=torch.float64)]
         places = [(2.0 * (p.position - a) / (b - a) - 1.0, 2.0 * p.width / (b - a)) for p in problem.narrow if p.axis == k]
         for position, width in places:
-            reach = width * torch.logspace(-1, math.log10(2.0 / width), RULE.nodes, dtype=torch.float64)
+            reach = width * torch.logspace(-1, math.log10(2.0 / width), NODES, dtype=torch.float64)
             nodes.append(position + torch.cat([-reach, reach.new_zeros(1), reach]))
         x = torch.cat(nodes).unique()
         x = x[(x >= -1.0) & (x <= 1.0)]
@@ -129,15 +115,15 @@ def of_narrow_places(problem: Problem) -> Tensor | None:
     return equidistribute(axes)
 
 
-def sized(problem: Problem, stage: Stage, grading: Tensor | None, rule: GradingRule = RULE) -> Stage:
+def sized(problem: Problem, stage: Stage, grading: Tensor | None) -> Stage:
     """A stage in graded coordinates: its last layer has intervals for all lengths that fit along an axis.
 
     Where the solver chooses the network, the number of its nodes is raised too.
     """
     if grading is None or stage.kind != "kan":
         return stage
-    intervals = math.ceil(rule.intervals * float(lengths_per_axis(grading).max()))
-    hidden = tuple(max(n, rule.hidden) for n in stage.hidden) if is_open(problem) else stage.hidden
+    intervals = math.ceil(INTERVALS * float(lengths_per_axis(grading).max()))
+    hidden = tuple(max(n, HIDDEN) for n in stage.hidden) if is_open(problem) else stage.hidden
     return replace(stage, hidden=hidden, intervals=(*stage.intervals[:-1], max(stage.intervals[-1], intervals)))
 
 
@@ -167,9 +153,7 @@ def regraded(network: Network, grading: Tensor) -> Network:
 
 
 @torch.no_grad()
-def lengths(
-    problem: Problem, network: Network, grading: Tensor | None, k: int, rule: GradingRule = RULE
-) -> tuple[Tensor, Tensor]:
+def lengths(problem: Problem, network: Network, grading: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
     """Nodes of axis k of the unit box, evenly laid in its own coordinates, and the lengths ``(n,)`` there.
 
     1/h⁴ is the mean over all other axes of (Σ_u (Δu/Δx_k / A_u)²)², A_u being half the range of unknown u: h is that of
@@ -177,7 +161,7 @@ def lengths(
     unfinished solution are large; the fourth power gives weight to a front that exists for a small part of time.
     """
     domain, d = problem.domain, problem.domain.dimension
-    columns = [_nodes(rule.along if j == k else rule.across[d - 1], j == k, grading, j) for j in range(d)]
+    columns = [_nodes(ALONG if j == k else ACROSS[d - 1], j == k, grading, j) for j in range(d)]
     lower, upper = torch.tensor(domain.lower), torch.tensor(domain.upper)
     points = lower + 0.5 * (upper - lower) * (torch.cartesian_prod(*columns).reshape(-1, d) + 1.0)
     u = evaluate(network, points.to(next(network.parameters()).device), Frame(domain.coordinates, Derivatives.VALUE))
@@ -185,11 +169,11 @@ def lengths(
     range_ = (0.5 * (value.amax(0) - value.amin(0))).clamp_min(1e-300)
     grid = (value / range_).reshape(*(len(column) for column in columns), -1).movedim(k, 0)
     slope = grid.diff(dim=0) / columns[k].diff().reshape(-1, *(1,) * d)
-    mean = slope.square().sum(-1).square().reshape(rule.along - 1, -1).mean(1)
+    mean = slope.square().sum(-1).square().reshape(ALONG - 1, -1).mean(1)
     middle = 0.5 * (columns[k][1:] + columns[k][:-1])
-    nodes = _nodes(rule.nodes, True, grading, k)
+    nodes = _nodes(NODES, True, grading, k)
     found = interpolate(nodes.clamp(middle[0], middle[-1]), middle, mean.clamp_min(1e-12) ** -0.25)
-    return nodes, found.clamp_max(MAX_LENGTH) ** rule.power
+    return nodes, found.clamp_max(MAX_LENGTH) ** POWER
 
 
 def _nodes(count: int, ends: bool, grading: Tensor | None, k: int) -> Tensor:

@@ -81,16 +81,16 @@ class Trainer:
             self._snapshot,
         )  # fmt: skip
         self.resumed = went_on is not None
-        self.continuation = Continuation(self._start(resume), goal.target) if went_on is None else self._with_budget(went_on)
+        self.continuation = (
+            Continuation(self._start(resume), goal.target)
+            if went_on is None
+            else (replace(went_on, state=replace(went_on.state, budget=self.context.clock.budget)))
+        )
 
     @property
     def state(self) -> State:
         """The state that training goes on from."""
         return self.continuation.state
-
-    def _with_budget(self, continuation: Continuation) -> Continuation:
-        """The continuation with the seconds that are allowed now."""
-        return replace(continuation, state=replace(continuation.state, budget=self.context.clock.budget))
 
     def check(self) -> None:
         """Raise ProblemError before training: for a network that does not fit, a missing reference, missing conditions."""

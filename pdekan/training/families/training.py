@@ -29,15 +29,9 @@ Solve = Callable[[Problem, None, Setup, Solution | None], Solution]
 OUT_OF_TIME = "the time allowed was used up"
 
 
-@dataclass(frozen=True)
-class FamilyRule:
-    """first: the largest share of the seconds for a member. target: relative surplus at which no further member is needed,
-    where the user names no tolerance. noise: surpluses below so many times the members' own errors say nothing.
-    """
-
-    first: float = 0.25
-    target: float = 1e-7
-    noise: float = 2.0
+FIRST = 0.25  # the largest share of the seconds for a member
+TARGET = 1e-7  # relative surplus at which no further member is needed, where the user names no tolerance
+NOISE = 2.0  # surpluses below so many times the members' own errors say nothing
 
 
 @dataclass
@@ -48,7 +42,6 @@ class FamilyTraining:
     setup: Setup
     solve: Solve
     resume: Solution | None = None
-    rule: FamilyRule = FamilyRule()
 
     def solution(self) -> Solution:
         """Solve members until the polynomials between them meet the tolerance, or the time allowed is used up."""
@@ -82,7 +75,7 @@ class FamilyTraining:
 
     def _member(self, index: Index) -> Solution:
         """A member, trained; its own error is estimated in the middle and at the ends of each range."""
-        left = min(self.clock.budget - self.clock.spent, self.rule.first * self.problem.training.seconds)
+        left = min(self.clock.budget - self.clock.spent, FIRST * self.problem.training.seconds)
         part = self.problem.member(**self.members.at(index))
         part = replace(part, training=replace(part.training, seconds=max(left, 1e-3)))
         callback = None if self.setup.callback is None else self._shown(self.setup.callback, index)
@@ -100,7 +93,7 @@ class FamilyTraining:
     def _target(self) -> float:
         """The differences from interpolation at which no further member is needed."""
         tolerance = self.problem.training.tolerance
-        return self.rule.target if tolerance is None else 0.3 * tolerance
+        return TARGET if tolerance is None else 0.3 * tolerance
 
     def _start(self, part: Problem, index: Index) -> Solution | None:
         """The nearest member that is solved, as the start of another one; None where its network cannot be taken over."""
@@ -117,7 +110,7 @@ class FamilyTraining:
         gap = self.members.gap
         if gap <= self._target:
             return "the differences from interpolation met the tolerance"
-        if gap <= self.rule.noise * self.members.own_error:
+        if gap <= NOISE * self.members.own_error:
             return "the differences from interpolation are as small as the errors of the members"
         return ""
 
