@@ -6,15 +6,14 @@ import argparse
 import json
 
 from pdekan.commands.codes import DONE, UsageError
+from pdekan.commands.report import study_in
 from pdekan.runs import directory as runs
 from pdekan.studies import folder
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises UsageError, OutputError and OSError."""
-    study = folder.find(options.path)
-    if study is None and not (options.path.is_file() or (options.path / runs.SOLUTION).is_file()):
-        raise UsageError(f"{options.path}: no run here, and no study (neither {runs.SOLUTION} nor {folder.STUDY} is there)")
+    study = study_in(options.path)
     file, redraw = (study, folder.redraw) if study is not None else (runs.solution_file(options.path), runs.redraw)
     if options.animate and study is not None:
         raise UsageError(f"{options.path}: a study has no time; --animate is for runs")

@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import os
+from pathlib import Path
 
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.output.atomic import write_text
@@ -17,13 +18,9 @@ INSTALL = 'reports of runs need Bokeh, which is not installed: pip install "pdek
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises UsageError, OutputError and OSError."""
-    study = folder.find(options.path)
-    if study is None and not (options.path.is_file() or (options.path / runs.SOLUTION).is_file()):
-        raise UsageError(f"{options.path}: no run here, and no study (neither {runs.SOLUTION} nor {folder.STUDY} is there)")
+    study = study_in(options.path)
     if study is not None:
-        from pdekan.studies.folder import study_report
-
-        file, page = study, study_report(study)
+        file, page = study, folder.study_report(study)
     else:
         check_installed()
         from pdekan.runs.report import run_report
@@ -34,6 +31,14 @@ def run(options: argparse.Namespace) -> int:
     write_text(target, page)
     print(json.dumps({"schema": 1, "file": os.fspath(target)}) if options.json else f"wrote {target}")
     return DONE
+
+
+def study_in(path: Path) -> Path | None:
+    """The HDF5 file of the study at a path, None for a run. Raises UsageError where there is neither."""
+    study = folder.find(path)
+    if study is None and not (path.is_file() or (path / runs.SOLUTION).is_file()):
+        raise UsageError(f"{path}: no run here, and no study (neither {runs.SOLUTION} nor {folder.STUDY} is there)")
+    return study
 
 
 def check_installed() -> None:

@@ -58,9 +58,14 @@ class Network(nn.Module, ABC):
         return True
 
     @property
+    def parameter_count(self) -> int:
+        """How many trainable numbers there are."""
+        return sum(p.numel() for p in self.parameters())
+
+    @property
     def numbers_at_a_point(self) -> int:
         """About how many numbers the arrays of an evaluation have for each point: at most as many as there are parameters."""
-        return sum(p.numel() for p in self.parameters())
+        return self.parameter_count
 
     def prepare(self, points: Tensor, frame: Frame) -> Jet | object:
         """What depends on the points alone: computed once, then passed to `trace`. Raises NoJacobian."""

@@ -23,7 +23,7 @@ from pdekan.output.atomic import write_bytes
 from pdekan.output.labels import cut_text, symbol, with_unit
 from pdekan.output.panels import Colours, Curve, curves_figure, linear_colours
 from pdekan.output.planes import Plane, planes
-from pdekan.output.samples import TIME, Array, OutputError, Samples
+from pdekan.output.samples import TIME, Array, OutputError, Samples, evenly
 
 LOG = logging.getLogger(__name__)
 SECONDS = 5.0  # that an animation lasts
@@ -98,18 +98,13 @@ def _write(path: Path, frames: Frames, writer: AbstractMovieWriter) -> bool:
     return True
 
 
-def _steps(samples: Samples) -> list[int]:
-    count = samples.times.size
-    return [int(step) for step in np.unique(np.linspace(0, count - 1, min(count, _MAX_FRAMES)).round())]
-
-
 def _title(samples: Samples, unknown: str, step: int, cut: str = "") -> str:
     time = cut_text({TIME: float(samples.times[step])}, samples.labels.units)
     return f"{symbol(unknown)} at {time}{', ' if cut else ''}{cut}"
 
 
 def _curves(samples: Samples, unknown: str) -> Frames:
-    values, steps = samples.fields[unknown], _steps(samples)
+    values, steps = samples.fields[unknown], evenly(samples.times.size, _MAX_FRAMES).tolist()
     exact = samples.of("exact", unknown)
     curves = [Curve(samples.step(values, 0), symbol(unknown))]
     if exact is not None:
@@ -134,7 +129,7 @@ def _curves(samples: Samples, unknown: str) -> Frames:
 
 def _planes(samples: Samples, unknown: str) -> Frames:
     """One plane, in three dimensions that normal to the last coordinate, of one colour scale at all times."""
-    values, steps = samples.fields[unknown], _steps(samples)
+    values, steps = samples.fields[unknown], evenly(samples.times.size, _MAX_FRAMES).tolist()
     by = samples.step(values, samples.times.size // 2)
     drawn = [planes(samples.at(step), samples.step(values, step), by)[0] for step in steps]
     colours = linear_colours(values)

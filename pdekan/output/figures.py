@@ -28,7 +28,7 @@ from pdekan.output.atomic import write_bytes
 from pdekan.output.labels import cut_text, number, symbol, with_unit
 from pdekan.output.panels import TICK_SIZE, Curve, Marks, curves_figure, field_figure, logarithmic_colours
 from pdekan.output.planes import planes
-from pdekan.output.samples import TIME, Array, OutputError, Samples
+from pdekan.output.samples import TIME, Array, OutputError, Samples, evenly
 from pdekan.output.vector_figures import vector
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -325,7 +325,7 @@ def _history_title(columns: History) -> str:
 
 def profiles(samples: Samples, unknown: str) -> Figure:
     """An unknown over space at up to five of the times, evenly chosen, with the exact solution, where known, dashed."""
-    steps = np.unique(np.linspace(0, samples.times.size - 1, _MAX_CURVES).round().astype(int))
+    steps = evenly(samples.times.size, _MAX_CURVES)
     values, exact = samples.fields[unknown], samples.of("exact", unknown)
     shades = [to_hex(colormaps["viridis"](float(shade))) for shade in np.linspace(0.0, _LIGHTEST, len(steps))]
     curves, handles = [], []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pdekan.output.planes import Plane, planes, sections
-from pdekan.output.samples import TIME, Array, Mesh, Samples
+from pdekan.output.samples import TIME, Array, Mesh, Samples, evenly
 
 MAX_STEPS = 21
 MAX_SECTIONS = 11  # of tetrahedra
@@ -72,10 +72,10 @@ def frames(samples: Samples, fields: Mapping[str, Array]) -> Frames:
 
 def _curves(samples: Samples, fields: Mapping[str, Array]) -> Frames:
     axis = next(axis for axis in samples.axes if axis.name == samples.layout.space[0])
-    kept = np.unique(np.linspace(0, axis.values.size - 1, min(axis.values.size, MAX_POINTS)).round().astype(int))
+    kept = evenly(axis.values.size, MAX_POINTS)
     if not samples.times.size:
         return Frames(axis.name, axis.values[kept], {name: one[None, kept] for name, one in fields.items()}, cut=samples.cut)
-    steps = _steps(samples)
+    steps = evenly(samples.times.size, MAX_STEPS).tolist()
     values = {name: np.stack([samples.step(one, k)[kept] for k in steps]) for name, one in fields.items()}
     return Frames(axis.name, axis.values[kept], values, slider=TIME, at=samples.times[steps], cut=samples.cut)
 
@@ -83,7 +83,10 @@ def _curves(samples: Samples, fields: Mapping[str, Array]) -> Frames:
 def _planes(samples: Samples, fields: Mapping[str, Array]) -> tuple[list[dict[str, Plane]], str, Array]:
     """The planes at each step of the slider, of all fields by name; the slider's name and values."""
     if samples.times.size:
-        steps, by = _steps(samples), samples.step(samples.fields[samples.unknowns[0]], samples.times.size // 2)
+        steps, by = (
+            evenly(samples.times.size, MAX_STEPS).tolist(),
+            samples.step(samples.fields[samples.unknowns[0]], samples.times.size // 2),
+        )
         drawn = [
             {name: planes(samples.at(k), samples.step(values, k), by)[0] for name, values in fields.items()} for k in steps
         ]
@@ -93,8 +96,3 @@ def _planes(samples: Samples, fields: Mapping[str, Array]) -> tuple[list[dict[st
     count = MAX_SECTIONS if isinstance(samples.layout, Mesh) else MAX_STEPS
     drawn, slider = sections(samples, fields, count), samples.layout.space[-1]
     return drawn, slider, np.array([next(iter(one.values())).fixed[slider] for one in drawn])
-
-
-def _steps(samples: Samples) -> list[int]:
-    count = samples.times.size
-    return [int(step) for step in np.unique(np.linspace(0, count - 1, min(count, MAX_STEPS)).round())]

@@ -1,7 +1,8 @@
-"""Users' files of fields on tensor grids or at points: HDF5, or netCDF 4, with a dataset for each coordinate and field."""
+"""Users' files of fields on tensor grids or at points: HDF5, or netCDF 4, with a dataset for each coordinate and field; images."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 from pdekan.output.columns import listed
 from pdekan.output.hdf5 import opened
 from pdekan.output.samples import Array, OutputError
+
+BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue of an image: ITU-R BT.601
+MOST = 4096  # pixels along a side of an image
 
 
 def read_grid(path: Path, coordinates: Sequence[str], fields: Sequence[str]) -> tuple[list[Array], dict[str, Array]]:
@@ -98,3 +102,24 @@ def read_dataset(path: Path, name: str, coordinates: Sequence[str]) -> tuple[lis
             raise OutputError(f"the coordinate {one} needs an axis of at least two numbers in ascending or descending order")
     order = [names.index(one) for one in coordinates if one in names]
     return [names[k] for k in order], [axes[k] for k in order], np.ascontiguousarray(np.transpose(values, order))
+
+
+def read_image(path: Path) -> Array:
+    """The brightness of a PNG file ``(columns, rows)``, from 0 to 1, columns from left to right and rows from below upwards.
+
+    Raises OutputError for a file that is no such image, and for one of less than 2 or more than MOST pixels along a side.
+    """
+    from matplotlib.image import imread
+
+    try:
+        with path.open("rb") as file:
+            width, height = struct.unpack(">16x2I", file.read(24))  # before an image is read that takes all memory
+        allowed = min(width, height) >= 2 and max(width, height) <= MOST
+        pixels = np.asarray(imread(str(path), format="png") if allowed else 0.0, dtype=np.float64)
+    except Exception as error:  # readers raise any exception on a broken file
+        raise OutputError(f"{path}: not a PNG image that can be read ({type(error).__name__}); save it again") from None
+    if not allowed:
+        raise OutputError(f"{path}: {width} x {height} pixels; from 2 to {MOST} along a side are allowed")
+    grey = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] < 3 else pixels
+    brightness = grey if grey.ndim == 2 else grey[..., :3] @ BRIGHTNESS
+    return np.ascontiguousarray(brightness[::-1].T)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial import cKDTree
 
-from pdekan.output.samples import TIME, Array, Axis, Cells, Mesh, Samples
+from pdekan.output.samples import TIME, Array, Axis, Cells, Mesh, Samples, evenly
 
 _MIN_AMPLITUDE = 0.1  # of a solution on the middle plane, relative to its largest value; else another plane is drawn
 _NEAREST = (8, 64)  # triangles that a point is looked for in first
@@ -117,7 +117,7 @@ def sections(samples: Samples, fields: Mapping[str, Array], count: int) -> list[
         return [{name: _of_section(layout, 2, h, cut, values) for name, values in fields.items()} for h, cut in cuts]
     across, up, through = layout.axes
     drawn = []
-    for k in np.unique(np.linspace(0, through.values.size - 1, min(count, through.values.size)).round().astype(int)):
+    for k in evenly(through.values.size, count):
         fixed = {through.name: float(through.values[k])}
         of = {name: Plane(across.name, up.name, across.values, up.values, v[..., k], fixed=fixed) for name, v in fields.items()}
         drawn.append(of)

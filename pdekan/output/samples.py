@@ -166,6 +166,11 @@ def polar_names(name: str) -> tuple[str, str]:
     return f"{name}_abs", f"{name}_arg"
 
 
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """The indices 0 … count - 1, or of more than `most` so many, evenly chosen with both ends."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
 def free_name(name: str, taken: tuple[str, ...]) -> str:
     """The name with "_" appended until it is not taken."""
     while name in taken:

@@ -10,8 +10,7 @@ import numpy as np
 from pdekan.domains.base import Domain
 from pdekan.fields.jets import TIME
 from pdekan.output.columns import listed, read_columns
-from pdekan.output.grid_file import read_dataset
-from pdekan.output.image_file import read_image
+from pdekan.output.grid_file import read_dataset, read_image
 from pdekan.output.samples import OutputError
 from pdekan.problem_files import domains
 from pdekan.problem_files.domains import built

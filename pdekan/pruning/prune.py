@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from pdekan.ansatz.unknowns import inner_network, parameter_values, regions, replace_inner_network
-from pdekan.networks.base import Network
 from pdekan.networks.importance import Importance, importance, layer_traces
 from pdekan.networks.kan import KAN
 from pdekan.problems.formulas import ProblemError
@@ -212,7 +211,7 @@ class _Search:
     def _keep(self, trial: Retrained, what: str) -> None:
         kan = trial.kan
         self.best, self.sparse, self.trained = trial, None, False
-        self.steps.append(Removal(what, kan.widths[1:-1], edges(kan), parameters(trial.network), trial.relative))
+        self.steps.append(Removal(what, kan.widths[1:-1], edges(kan), trial.network.parameter_count, trial.relative))
         self._write_down()
 
     def _write_down(self) -> None:
@@ -243,7 +242,7 @@ class _Search:
             before,
             network=network,
             status="converged" if converged else "stalled" if before.status == "converged" else before.status,
-            reason=f"pruned from {before.parameters} to {parameters(network)} parameters: {reason}; the {comparison}",
+            reason=f"pruned from {before.parameters} to {network.parameter_count} parameters: {reason}; the {comparison}",
             iterations=before.iterations + self.retraining.steps,
             seconds=before.seconds + self.retraining.clock.spent,
             residual=best.residuals.equation,
@@ -260,11 +259,6 @@ class _Search:
 def edges(network: KAN) -> int:
     """How many edges have parameters."""
     return sum(layer.edges for layer in network.spline_layers)
-
-
-def parameters(network: Network) -> int:
-    """How many trainable numbers there are."""
-    return sum(p.numel() for p in network.parameters())
 
 
 def _counted(count: int, what: str) -> str:

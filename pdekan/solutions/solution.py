@@ -150,7 +150,7 @@ class Solution:
     @property
     def parameters(self) -> int:
         """The number of trainable parameters of the network."""
-        return sum(p.numel() for p in self.network.parameters())
+        return self.network.parameter_count
 
     def sample(self, shape: Sequence[int] | None = None, times: Sequence[float] | None = None) -> Samples:
         """Solutions, gradients, and exact solutions, errors and residuals where known.

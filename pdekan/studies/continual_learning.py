@@ -79,8 +79,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
         rms.append([float(np.sqrt(np.mean(error[fifths == k] ** 2))) for k in range(PEAKS)])
         largest.append([float(np.abs(error[fifths == k]).max()) for k in range(PEAKS)])
         curves.append(solution(np.linspace(-1.0, 1.0, CURVE_POINTS)[:, None]).tolist())
-    count = sum(p.numel() for p in network.parameters())
-    return {"rms": rms, "largest": largest, "curves": curves, "seconds": seconds, "parameters": count}
+    return {"rms": rms, "largest": largest, "curves": curves, "seconds": seconds, "parameters": network.parameter_count}
 
 
 def findings(rows: Sequence[Row]) -> Findings:

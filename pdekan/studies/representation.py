@@ -96,7 +96,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
         "rmse": rms(error),
         "relative": float(np.sqrt(np.mean(error**2) / np.mean(exact**2))),
         "largest": float(np.abs(error).max()),
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": network.parameter_count,
         "seconds": seconds,
         "activations": _activations(network),
     }

@@ -67,5 +67,5 @@ class Context:
     def validation(self, stage: Stage, network: Network) -> Validation:
         """The validation points of a stage."""
         sampling = warm_start.sampling(self.problem, stage, network)
-        points = validation_points(sampling, self.problem.domain.dimension, sum(p.numel() for p in network.parameters()))
+        points = validation_points(sampling, self.problem.domain.dimension, network.parameter_count)
         return Validation.of(self.held_out, points, self.device)

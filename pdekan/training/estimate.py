@@ -157,7 +157,7 @@ def _richest(problem: Problem, network: Network, relative: float, seconds: float
     last = (0.0, 1)
     with clock.running():
         for richer, stage in _richer(problem, network, rule):
-            parameters, began = sum(p.numel() for p in richer.parameters()), clock.spent
+            parameters, began = richer.parameter_count, clock.spent
             if best is not None and clock.spent + last[0] * (parameters / last[1]) ** 2 > clock.budget:
                 break
             fitted = terms(problem, sampling(problem, stage, richer, OTHER_SEED), next(richer.parameters()).device)
@@ -278,7 +278,7 @@ def _projected(problem: Problem, inner: Network, stage: Stage, generator: torch.
 def _objective(
     problem: Problem, network: Network, stage: Stage, fitted: list[Term], clock: Clock, weights: Weights | None
 ) -> Objective:
-    rows = block(sum(p.numel() for p in network.parameters()), stage, problem.domain.dimension, problem.training.memory)
+    rows = block(network.parameter_count, stage, problem.domain.dimension, problem.training.memory)
     return Objective(problem, network, fitted, weights, rows, clock.check)
 
 

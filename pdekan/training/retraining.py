@@ -116,7 +116,7 @@ class Retraining:
         return self._objective(network, self._check_time)
 
     def _objective(self, network: Network, check: Callable[[], None]) -> Objective:
-        parameters, dimension = sum(p.numel() for p in network.parameters()), self.problem.domain.dimension
+        parameters, dimension = network.parameter_count, self.problem.domain.dimension
         rows = self.method.rows_at_a_time(self.stage, parameters, dimension, self.problem.training.memory)
         return Objective(self.problem, network, self.terms, self.problem.training.weights, rows, check)
 

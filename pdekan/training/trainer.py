@@ -277,4 +277,4 @@ def _schedule(problem: Problem, given: Network | None) -> tuple[Stage, ...]:
     """The stages of the problem's options, or the one of a given network."""
     if given is None:
         return stages(problem)
-    return (Stage("given", (sum(p.numel() for p in given.parameters()),)),)
+    return (Stage("given", (given.parameter_count,)),)

@@ -58,7 +58,7 @@ class Members:
         """The member whose node is nearest, relative to the ranges; smallest: among those with the fewest parameters."""
         if not self.solved:
             return None
-        sizes = {one: sum(p.numel() for p in self.solved[one].network.parameters()) for one in self.solved}
+        sizes = {one: self.solved[one].network.parameter_count for one in self.solved}
         among = [one for one, size in sizes.items() if not smallest or size == min(sizes.values())]
         nodes = SparseInterpolation((*among, index)).nodes
         return self.solved[among[int(np.argmin(((nodes[:-1] - nodes[-1]) ** 2).sum(1)))]]
