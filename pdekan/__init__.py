@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pdekan.domains.mesh_file import mesh
     from pdekan.domains.shapes import annulus, disk, ellipse, polygon
     from pdekan.domains.solids import cylinder, half_space, torus
-    from pdekan.errors.bound import Bound
+    from pdekan.errors.estimate import Bound
     from pdekan.errors.norms import Errors
     from pdekan.fields.functions import acos, asin, atan, atan2, cos, cosh, erf, exp, log, log10, product
     from pdekan.fields.functions import sign, sin, sinh, sqrt, tan, tanh, total, where

@@ -16,7 +16,7 @@ import pytest
 from commands import command, files
 
 from pdekan.errors.norms import Errors
-from pdekan.output import findings_file
+from pdekan.output.findings import read_findings
 from pdekan.solutions.solution import load_solution
 from pdekan.studies import engine, suite
 from pdekan.studies.rows import Row, Task, json_data
@@ -133,7 +133,7 @@ def test_files_hold_the_same(finished: tuple[Path, dict[str, Any]]) -> None:
     assert "| string | converged |" in table
     with h5py.File(directory / "study.h5") as file:
         assert file["tables/cases/l2_relative"][()][2] == rows["string"]["l2_relative"]
-    _, findings = findings_file.read(directory / "study.h5")
+    _, findings = read_findings(directory / "study.h5")
     seconds, parameters, bars = findings.pictures[0].panels
     assert [curve.label for curve in seconds.curves] == ["L2", "H1 seminorm"]
     assert parameters.curves[0].x.tolist() == [rows[name]["parameters"] for name in ("short", "string", "unknown")]

@@ -16,8 +16,8 @@ import pytest
 from commands import command, files
 from experiments import SQUARES, stand_in
 
-from pdekan.output import findings_figures, findings_file
-from pdekan.output.findings import Picture
+from pdekan.output import findings_figures
+from pdekan.output.findings import Picture, read_findings
 from pdekan.studies import cluster, engine
 from pdekan.studies.experiments import EXPERIMENTS
 from pdekan.studies.rows import Row
@@ -156,7 +156,7 @@ def test_an_interrupted_study_goes_on_where_it_was(
     whole = (workplace / "outputs/squares_study/001/study.jsonl").read_text()
     assert whole.startswith(first)
     assert len(set(whole.splitlines())) == 6
-    heading, _ = findings_file.read(workplace / "outputs/squares_study/001/study.h5")
+    heading, _ = read_findings(workplace / "outputs/squares_study/001/study.h5")
     assert heading.command == "pdekan study squares --json"  # what makes the same anew
 
 

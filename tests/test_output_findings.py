@@ -12,8 +12,19 @@ import pandas as pd  # type: ignore[import-untyped]
 import pytest
 from figure_files import written_inches
 
-from pdekan.output import findings_figures, findings_file, tables
-from pdekan.output.findings import Bar, Columns, Curve, Findings, Heading, Panel, Picture
+from pdekan.output import findings_figures, tables
+from pdekan.output.findings import (
+    Bar,
+    Columns,
+    Curve,
+    Findings,
+    Heading,
+    Panel,
+    Picture,
+    kind_of_study,
+    read_findings,
+    write_findings,
+)
 from pdekan.output.samples import OutputError
 
 HEADING = Heading("n", "A title", "somebody's paper", "pdekan study n", {"threads": 1})
@@ -37,7 +48,7 @@ FINDINGS = Findings(("It falls.", "Größe ∎"), (SIZES,), (WIDE, Picture("smal
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    findings_file.write(tmp_path / "study.h5", HEADING, FINDINGS)
+    write_findings(tmp_path / "study.h5", HEADING, FINDINGS)
     return tmp_path / "study.h5"
 
 
@@ -53,7 +64,7 @@ def test_columns_are_what_pandas_reads(path: Path) -> None:
 
 
 def test_findings_are_read_back(path: Path) -> None:
-    heading, found = findings_file.read(path)
+    heading, found = read_findings(path)
     assert heading == HEADING
     assert found.sentences == FINDINGS.sentences
     (table,) = found.tables
@@ -64,16 +75,16 @@ def test_findings_are_read_back(path: Path) -> None:
 
 
 def test_nothing_at_all_is_read_back(tmp_path: Path) -> None:
-    findings_file.write(tmp_path / "study.h5", HEADING, Findings())
-    assert findings_file.read(tmp_path / "study.h5")[1].sentences == ()
+    write_findings(tmp_path / "study.h5", HEADING, Findings())
+    assert read_findings(tmp_path / "study.h5")[1].sentences == ()
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "study.h5", "w") as file:
         file.attrs["kind"] = "scaling"
-    assert findings_file.kind(tmp_path / "study.h5") == "scaling"
+    assert kind_of_study(tmp_path / "study.h5") == "scaling"
     with pytest.raises(OutputError, match="no findings that this version of pdekan reads: kind 'scaling'"):
-        findings_file.read(tmp_path / "study.h5")
+        read_findings(tmp_path / "study.h5")
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pdekan.errors.bound import Bound
 from pdekan.errors.boundary_extension import SplineFunction, check_agreement, energy_norm, extension_norm, fitted_spline
 from pdekan.errors.enclosed_bounds import Fitted, enclosed_bounds, fitted_test
 from pdekan.errors.energy_constants import EnergyConstants, energy_constants
 from pdekan.errors.energy_problem import EnergyProblem, refused
+from pdekan.errors.estimate import Bound
 from pdekan.errors.majorant import FaceSamples, FittedFlux, Flux, Samples, Terms, fitted_flux
 from pdekan.errors.spline_fields import SplineBox
 from pdekan.fem.solver import levels

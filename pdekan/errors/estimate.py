@@ -1,4 +1,4 @@
-"""Estimates of the error where no exact solution is known."""
+"""Estimates and bounds of the error where no exact solution is known; how they are found imports much, and is elsewhere."""
 
 from __future__ import annotations
 
@@ -22,3 +22,19 @@ def largest(estimates: Mapping[str, Estimate]) -> float:
     """The largest relative L2 norm of all unknowns; infinite where one is not a number."""
     worst = max(one.l2_relative for one in estimates.values())
     return worst if math.isfinite(worst) else math.inf
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Bounds of |||u - v|||, |||w|||² = ∫ A∇w · ∇w + c w² + ∮ α w², of a solution v.
+
+    energy_relative: the upper one relative to |||u|||, which is at least |||v||| less it; nan where that is negative. kind:
+    "guaranteed" where all integrals are enclosed, "estimate" where they are taken by quadrature. assumptions: what holds if the
+    bounds do.
+    """
+
+    energy_upper: float
+    energy_lower: float
+    energy_relative: float
+    kind: str
+    assumptions: tuple[str, ...]

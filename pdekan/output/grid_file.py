@@ -1,4 +1,4 @@
-"""Users' files of fields on tensor grids or at points: HDF5, or netCDF 4, with a dataset for each coordinate and field; images."""
+"""Users' files of fields on grids or at points: HDF5, or netCDF 4, with a dataset for each coordinate and field; images."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pdekan.errors import bounds
-from pdekan.errors.bound import Bound
 from pdekan.errors.bounds import Watch
+from pdekan.errors.estimate import Bound
 from pdekan.problems.formulas import ProblemError
 from pdekan.solutions.solution import Solution
 

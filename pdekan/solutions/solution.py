@@ -14,8 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pdekan.domains.base import Domain
-from pdekan.errors.bound import Bound
-from pdekan.errors.estimate import Estimate
+from pdekan.errors.estimate import Bound, Estimate
 from pdekan.errors.norms import Errors
 from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from pdekan.ansatz.time_slabs import breaks, slab
 from pdekan.ansatz.unknowns import build_ansatz
 from pdekan.domains.registry import restored, stored
-from pdekan.errors.bound import Bound
-from pdekan.errors.estimate import Estimate
+from pdekan.errors.estimate import Bound, Estimate
 from pdekan.errors.norms import Errors
 from pdekan.networks import kinds
 from pdekan.networks.base import Network

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pdekan.output import findings_figures, findings_file, report_page, study_figures, study_table, tables
+from pdekan.output import findings_figures, report_page, study_figures, study_table, tables
 from pdekan.output.atomic import write_text
-from pdekan.output.findings import Findings, Heading
+from pdekan.output.findings import KIND, Findings, Heading, kind_of_study, read_findings, write_findings
 from pdekan.output.report_page import Section, paragraph
 from pdekan.output.study import Run, Study, read_study, write_study
 from pdekan.output.tables import Table
@@ -94,7 +94,7 @@ def findings_contents(heading: Heading, findings: Findings, study_rows: Sequence
     texts = [tables.table(one) for one in findings.tables]
     paragraphs = (f"Source: {heading.source}.", *findings.sentences)
     return Contents(
-        save=partial(findings_file.write, heading=heading, findings=findings),
+        save=partial(write_findings, heading=heading, findings=findings),
         table=tables.markdown(heading.title, paragraphs, texts, heading.command),
         draw=lambda directory, suffix: findings_figures.write_all(directory, findings.pictures, suffix),
         summary=json_data(
@@ -134,8 +134,8 @@ def write(contents: Contents, directory: Path, interrupted: bool) -> dict[str, A
 def redraw(file: Path, directory: Path, suffix: str) -> dict[str, str]:
     """Draw a study's figures again into a directory. Raises OutputError for a file without a study or without errors."""
     draw: partial[dict[str, Path]]
-    if findings_file.kind(file) == findings_file.KIND:
-        draw = partial(findings_figures.write_all, directory, findings_file.read(file)[1].pictures, suffix)
+    if kind_of_study(file) == KIND:
+        draw = partial(findings_figures.write_all, directory, read_findings(file)[1].pictures, suffix)
     else:
         draw = partial(study_figures.write_all, directory, read_study(file), suffix)
     directory.mkdir(parents=True, exist_ok=True)
@@ -181,8 +181,8 @@ def _summary(study: Study) -> dict[str, Any]:
 
 def study_report(file: Path) -> str:
     """The page of the study in a file. Raises OutputError where there is none."""
-    if findings_file.kind(file) == findings_file.KIND:
-        heading, findings = findings_file.read(file)
+    if kind_of_study(file) == KIND:
+        heading, findings = read_findings(file)
         lead = paragraph(f"Source: {heading.source}", "soft") + "".join(map(paragraph, findings.sentences))
         figures = "".join(report_page.drawing(findings_figures.draw(one), one.title or one.name) for one in findings.pictures)
         return _page(heading.title, lead, figures, tuple(tables.table(one) for one in findings.tables), heading.command)
