@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import vector_to_parameters
 
 from pdekan.fields.jets import Jet
 from pdekan.networks.base import Network
@@ -28,7 +28,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 def shaken(network: N, seed: int = 0, size: float = 0.3) -> N:
     """The network with random parameters, so that hidden nodes leave the knots here and there."""
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     vector_to_parameters(theta + size * random(len(theta), seed=seed), network.parameters())
     return network
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import build_ansatz, network_outputs
 from pdekan.domains.box import box, hypercube
@@ -109,4 +108,4 @@ def objective_for(
 ) -> tuple[Objective, Tensor]:
     network = network or network_for(problem)
     objective = Objective(problem, network, terms(problem, SAMPLING), weights, graph_memory=graph_memory)
-    return objective, parameters_to_vector(network.parameters()).detach()
+    return objective, network.flat_parameters

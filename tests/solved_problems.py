@@ -7,7 +7,6 @@ import math
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.domains.box import box
 from pdekan.fields.functions import sin
@@ -38,7 +37,7 @@ def error(solution: Solution) -> float:
 
 
 def flat(solution: Solution) -> torch.Tensor:
-    return parameters_to_vector(solution.network.parameters()).detach()
+    return solution.network.flat_parameters
 
 
 def assert_sound(solution: Solution) -> None:
@@ -81,4 +80,4 @@ def loss_of(network: nn.Module) -> float:
     """The loss at the start, as training weighs it."""
     whole = network if isinstance(network, Network) else ModuleNetwork(network, 1)
     objective = Objective(LINE, whole, terms(LINE, Sampling(4, 15, 0, 0)))
-    return objective.loss_and_gradient(parameters_to_vector(whole.parameters()).detach())[0]
+    return objective.loss_and_gradient(whole.flat_parameters)[0]

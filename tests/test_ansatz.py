@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import vector_to_parameters
 
 from pdekan.ansatz.unknowns import Ansatz, build_ansatz, inner_network, network_outputs, parameter_values, regions
 from pdekan.domains.box import box
@@ -163,7 +163,7 @@ def test_rows_are_what_autograd_says(name: str, level: Derivatives, mlp: bool) -
 def test_fields_are_affine_in_the_trailing_parameters_and_linear_where_homogeneous(name: str) -> None:
     ansatz = ansatz_for(CASES[name])
     assert ansatz.homogeneous == (name in ("enrichments", "interfaces"))
-    theta = parameters_to_vector(ansatz.parameters()).detach()
+    theta = ansatz.flat_parameters
     count = ansatz.linear_parameters
     assert count == ansatz.network.linear_parameters + (2 if CASES[name].enrichments else 0)
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from torch.nn.utils import parameters_to_vector
 
 from pdekan import splines
 from pdekan.domains.box import box
@@ -65,7 +64,7 @@ def solve_errors(problem: Problem, degree: int, intervals: int) -> Errors:
     """Errors of a KAN without hidden layer, a single spline, trained by our own objective and optimizer."""
     network = KAN((1, 1), degree, intervals, "none", problem.domain.lower, problem.domain.upper)
     objective = Objective(problem, network, terms(problem, Sampling(intervals, degree + 2, 0, 0)))
-    start = parameters_to_vector(network.parameters()).detach()
+    start = network.flat_parameters
     outcome = GaussNewton().minimise(objective, start, 10, lambda step: None)
     assert outcome.steps == 0  # affine in all parameters: solved for, no step
     return measure(problem, objective.load(outcome.theta))["u"]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from test_formulas_edges import FEW, network, sampled
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.domains.box import Box
 from pdekan.networks.kan import KAN
@@ -51,7 +50,7 @@ def test_errors_of_the_edges_vanish_and_the_network_is_read(products: int) -> No
     trained_on = objective(problem, wrong)
     found, snaps = snapped(wrong, trained_on, points, FEW)
     assert len(snaps) == sum(layer.edges for layer in kan.spline_layers)
-    before, after = (trained_on.loss(parameters_to_vector(one.parameters()).detach()) for one in (wrong, found))
+    before, after = (trained_on.loss(one.flat_parameters) for one in (wrong, found))
     assert after < 1e-8 * before
     assert not [one for one in of_network(wrong, 0, sampled(wrong)) if to_samples(one, sampled(kan))[1] < 1e-6]
     (template,) = of_network(found, 0, sampled(found))

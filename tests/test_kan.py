@@ -209,7 +209,7 @@ def test_normalising_and_solving_again_loses_nothing() -> None:
     trace = network.trace(network.prepare(points, frame), only_linear=True)
     rows = trace.rows(Jet(frame, torch.ones(600, 1, dtype=torch.float64)))
     best = torch.linalg.lstsq(rows, before, driver="gelsd").solution[:, 0]
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     vector_to_parameters(torch.cat([theta[: -len(best)], best]), network.parameters())
     assert float((network(points).detach() - before).abs().max()) < 1e-7
 

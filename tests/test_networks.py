@@ -89,7 +89,7 @@ def test_rows_in_closed_form_agree_with_autograd_row_by_row(build: Callable[[], 
 @every_network
 def test_the_output_is_linear_in_the_trailing_parameters(build: Callable[[], Network]) -> None:
     network = build()
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     linear = network.linear_parameters
     assert 0 < linear <= len(theta)
     points, frame = points_for(network), Frame(NAMES[: network.inputs])

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hidden_nodes import hidden_ranges
 from objectives import PROBLEMS, SAMPLING, SQUARE, network_for, objective_for
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.domains.box import box, hypercube
 from pdekan.fields.functions import exp, log, sin, where
@@ -149,7 +148,7 @@ def test_is_affine(equation: Callable[..., Jet], affine: bool) -> None:
 def test_the_network_and_parameters_that_come_in_are_not_changed() -> None:
     problem = PROBLEMS["cubic"][0]
     network = network_for(problem)
-    before = parameters_to_vector(network.parameters()).detach().clone()
+    before = network.flat_parameters
     objective, theta = objective_for(problem, network)
     theta += 0.1
     kept = theta.clone()
@@ -157,7 +156,7 @@ def test_the_network_and_parameters_that_come_in_are_not_changed() -> None:
     objective.loss_and_gradient(theta)
     objective.normalise(theta)
     torch.testing.assert_close(theta, kept, rtol=0, atol=0)
-    torch.testing.assert_close(parameters_to_vector(network.parameters()).detach(), before, rtol=0, atol=0)
+    torch.testing.assert_close(network.flat_parameters, before, rtol=0, atol=0)
 
 
 def test_normalising_parameters_normalises_the_network() -> None:
@@ -224,7 +223,7 @@ def test_a_pass_over_all_points_can_be_ended_in_its_middle(work: str) -> None:
 
     network, few = network_for(problem), GraphMemory(0, 4_000)
     objective = Objective(problem, network, terms(problem, SAMPLING)[:1], check_time=check_time, graph_memory=few)
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     with pytest.raises(TimeoutError):
         getattr(objective, work)(theta)
 

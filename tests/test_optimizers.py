@@ -13,7 +13,6 @@ import torch
 from least_squares import NO_RIDGE_TO_SPEAK_OF, RIDGE, Method, Recorder, Written, assert_sound, rosenbrock, silent, tensor
 from scipy.optimize import lsq_linear, minimize
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.adam import Adam
@@ -137,7 +136,7 @@ def test_ssbroyden_trains_a_network_further_than_lbfgs_with_as_many_gradients() 
     problem = load_problem("poisson_sine")
     network = KAN((2, 5, 1), 5, 5, "none", problem.domain.lower, problem.domain.upper)
     network.initialise(torch.Generator().manual_seed(0))
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     best = []
     for method in (SSBroyden(), LBFGS()):
         counted = Counted(Objective(problem, network, terms(problem, Sampling(5, 3, 0, 0))))
@@ -305,7 +304,7 @@ def test_a_method_goes_on_from_the_memory_of_any_step_to_the_bit(method: Method,
     problem = load_problem(name)
     network = KAN((2, 4, 1), 3, 3, "none", problem.domain.lower, problem.domain.upper)
     network.initialise(torch.Generator().manual_seed(0))
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
 
     def minimised(memory: Memory | None) -> tuple[Outcome, list[Step]]:
         objective, seen = Objective(problem, network, terms(problem, Sampling(5, 3, 0, 0))), list[Step]()

@@ -19,7 +19,7 @@ from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.pruning.prune import PruningProgress, _batches, edges, prune
 from pdekan.solutions.solution import Solution, load_solution
-from pdekan.training.retraining import Retraining, flat
+from pdekan.training.retraining import Retraining
 from pdekan.training.solver import solve
 
 SINE = """\
@@ -199,4 +199,4 @@ def test_without_time_nothing_is_trained_and_networks_are_still_validated(sine: 
         left = retraining.trained(sine.network, 0.0)
     assert retraining.stopped == "budget"
     assert left.relative == retraining.validated(sine.network).relative
-    assert torch.equal(flat(left.network), flat(sine.network))
+    assert torch.equal(left.network.flat_parameters, sine.network.flat_parameters)

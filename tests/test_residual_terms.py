@@ -10,7 +10,6 @@ import torch
 from objectives import DATA, PROBLEMS, SAMPLING, SQUARE, network_for, objective_for
 from scipy.integrate import dblquad, quad
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan import splines
 from pdekan.domains.box import box, hypercube
@@ -43,7 +42,7 @@ def test_the_sum_of_squares_approximates_the_integrals() -> None:
     for edge, slope in zip(network.layers[0].coefficients.data, (0.7, -1.2), strict=True):
         edge[0] = slope * splines.greville(5, 3)
     objective = Objective(problem, network, terms(problem, Sampling(4, 6, 0, 0)), Weights(equation=0.3, conditions=2.0))
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     loss = float(objective.rows(theta)[0].square().sum())
 
     def u(x: float, y: float) -> float:
@@ -142,7 +141,7 @@ def test_in_many_dimensions_a_condition_is_one_term_that_weighs_its_faces_alike(
             assert (points[:, k] == at).all()
             total += float(squares.square().mean())
     objective = Objective(problem, network, found, Weights(equation=1e-300, conditions=2.0))
-    rows = objective.rows(parameters_to_vector(network.parameters()).detach())[0]
+    rows = objective.rows(network.flat_parameters)[0]
     assert float(rows.square().sum()) == pytest.approx(2.0 * total / len(domain.faces), rel=1e-12)
 
 

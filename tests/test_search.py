@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.func import jacrev
-from torch.nn.utils import parameters_to_vector
 
 import pdekan as pk
 from pdekan import splines
@@ -61,7 +60,7 @@ def test_rows_of_many_networks_are_those_of_each(problem: Problem) -> None:
     linear, by_inner = many.linear(inner), many.inner(inner, outer)
     for k in range(len(inner)):
         kan = many.batch(inner, outer).network(k, like)
-        residual, rows = Objective(problem, kan, fitted).rows(parameters_to_vector(kan.parameters()).detach())
+        residual, rows = Objective(problem, kan, fitted).rows(kan.flat_parameters)
         edges = rows[:, : 2 * 3 * 4].reshape(-1, 2, 3, 4).transpose(2, 3)  # (rows, d, w, n) as (rows, d, n, w)
         assert torch.allclose(linear[k], rows[:, -3 * 9 :], rtol=1e-10, atol=1e-10)
         assert torch.allclose(by_inner[k], edges.reshape(len(rows), -1), rtol=1e-10, atol=1e-9)
@@ -93,12 +92,12 @@ def test_many_problems_are_solved_as_one_is() -> None:
         kan = many.batch(inner).network(k, like)
         objective = Objective(PAPER, kan, fitted)
         losses: list[float] = []
-        theta = parameters_to_vector(kan.parameters()).detach()
+        theta = kan.flat_parameters
         GaussNewton(ridge=1e-10).minimise(objective, theta, 6, lambda step: losses.append(step.loss))  # noqa: B023
         assert found.loss[k] <= 1.5 * losses[-1]
         assert found.loss[k] < losses[0]
         kan = many.batch(found.a, found.c).network(k, like)
-        assert objective.loss(parameters_to_vector(kan.parameters()).detach()) == pytest.approx(float(found.loss[k]), rel=1e-8)
+        assert objective.loss(kan.flat_parameters) == pytest.approx(float(found.loss[k]), rel=1e-8)
 
 
 class Valley:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from solved_problems import LINE, MLP_8, SMALL, TINY, assert_sound, error, flat, given_mlp, loss_of
 from torch import nn
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.domains.box import box
 from pdekan.fields.functions import cos, exp, sin
@@ -196,7 +195,7 @@ def test_a_stage_that_oscillates_between_its_points_ends_and_its_best_is_kept(
 
     def residuals(validation: Validation, network: nn.Module) -> Residuals:
         """Better once, and then worse."""
-        theta = parameters_to_vector(network.parameters()).detach().clone()
+        theta = network.flat_parameters
         known = [relative for relative, other in seen if torch.equal(theta, other)]
         relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(seen), 2)]
         if not known:
@@ -214,7 +213,7 @@ def test_a_stage_that_oscillates_between_its_points_ends_and_its_best_is_kept(
     if own:
         assert candidate.relative == 0.2
         assert [relative for relative, _ in seen] == [0.5, 0.2, *[0.9] * BestStep().patience]
-        assert torch.equal(parameters_to_vector(candidate.network.parameters()).detach(), seen[1][1])
+        assert torch.equal(candidate.network.flat_parameters, seen[1][1])
     else:
         assert candidate.relative == 0.9
 

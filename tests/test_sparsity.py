@@ -10,7 +10,6 @@ import pytest
 import torch
 from scipy.integrate import quad
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 import pdekan as pk
 from pdekan.ansatz.unknowns import build_ansatz
@@ -47,7 +46,7 @@ def sparse(network: Network, enforce: str = "weak", strength: float = 1e-2, bloc
     stated = problem(enforce)
     network = build_ansatz(stated, network)
     objective = Objective(stated, network, terms(stated, Sampling(2, 4, 0, 0), torch.device("cpu")), None, block)
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     return Sparse(objective, network, 2.0 * ONE, strength), theta
 
 
@@ -148,7 +147,7 @@ def test_minimising_it_drives_what_is_superfluous_to_nothing() -> None:
     network.initialise(torch.Generator().manual_seed(0))
     training = terms(stated, Sampling(4, 5, 0, 0), torch.device("cpu"))
     objective = Objective(stated, network, training)
-    theta = GaussNewton().minimise(objective, parameters_to_vector(network.parameters()).detach(), 20, lambda _: None).theta
+    theta = GaussNewton().minimise(objective, network.flat_parameters, 20, lambda _: None).theta
     points = training[0].points
     outputs = sizes(objective.load(theta), points)  # type: ignore[arg-type]
     before = importance(objective.load(theta), points).nodes[1].sort(descending=True).values  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy.stats import binomtest
 from scipy.stats import t as student
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import build_ansatz, parameter_values
 from pdekan.domains.box import box
@@ -40,7 +39,7 @@ def splines(degree: int, intervals: int) -> KAN:
 def fitted(problem: Problem, network: KAN, weights: Weights | None = None) -> tuple[dict[str, float], dict[str, float]]:
     """Parameters at the minimum, and their standard errors."""
     objective = Objective(problem, build_ansatz(problem, network), terms(problem, Sampling(4, 8, 0, 0)), weights)
-    theta = parameters_to_vector(objective.network.parameters()).detach()
+    theta = objective.network.flat_parameters
     outcome = GaussNewton(patience=4).minimise(objective, theta, 60, lambda _: None)
     return parameter_values(objective.load(outcome.theta)), standard_errors(objective)
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jacrev, vmap
+from torch.nn.utils import parameters_to_vector
 
 from pdekan.fields.elementary import slope
 from pdekan.fields.jets import Derivatives, Frame, Jet
@@ -61,6 +62,11 @@ class Network(nn.Module, ABC):
     def parameter_count(self) -> int:
         """How many trainable numbers there are."""
         return sum(p.numel() for p in self.parameters())
+
+    @property
+    def flat_parameters(self) -> Tensor:
+        """A copy ``(P,)`` of the parameters, one after the other, without autograd's graph."""
+        return parameters_to_vector(self.parameters()).detach()
 
     @property
     def numbers_at_a_point(self) -> int:

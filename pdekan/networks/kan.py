@@ -14,7 +14,7 @@ from pdekan import splines
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import BoxNetwork, to_unit_box
 from pdekan.networks.grading import computational_jet, lengths_per_axis, to_computational, to_physical
-from pdekan.networks.layers import Bases, Edge, LayerTrace, SplineLayer, highest_derivative
+from pdekan.networks.layers import Bases, Edge, LayerTrace, SplineLayer
 
 # Hidden nodes are mapped to [-margin, margin], so that at other points they stay in the knots' range [-1, 1]. The points of a
 # grid attain the bounds of a node; random ones, which are used in more dimensions, do not, the less the fewer they are.
@@ -126,13 +126,13 @@ class KAN(BoxNetwork):
 
     def prepare(self, points: Tensor, frame: Frame) -> tuple[Jet, Bases]:
         x = self._inputs(points, frame)
-        return x, self.spline_layers[0].bases(x.value, highest_derivative(frame))
+        return x, self.spline_layers[0].bases(x.value, frame.order)
 
     @torch.no_grad()
     def trace(self, prepared: object, only_linear: bool = False) -> KANTrace:
         x, bases = cast("tuple[Jet, Bases]", prepared)
         # a pullback to a layer's inputs takes one derivative more than its output
-        derivatives = highest_derivative(x.frame) + (0 if only_linear else 1)
+        derivatives = x.frame.order + (0 if only_linear else 1)
         traces: list[LayerTrace] = []
         for layer in self.spline_layers:
             if traces:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pdekan import splines
 from pdekan.fields.functions import concatenated
-from pdekan.fields.jets import Frame, Jet
+from pdekan.fields.jets import Jet
 from pdekan.fields.pullbacks import product_pullback, with_flat
 
 # an edge of a layer: the indices of its input and its output
@@ -115,7 +115,7 @@ class SplineLayer(nn.Module):
 
     def forward(self, x: Jet) -> Jet:
         """The nodes' jets from the inputs'."""
-        return self.nodes(self.activations(self.bases(x.value, highest_derivative(x.frame))), x)
+        return self.nodes(self.activations(self.bases(x.value, x.frame.order)), x)
 
     @torch.no_grad()
     def rescale_outputs(self, scale: Tensor, shift: Tensor) -> None:
@@ -158,11 +158,6 @@ class Bases:
 
     local: splines.LocalBasis
     base: list[Tensor] | None
-
-
-def highest_derivative(frame: Frame) -> int:
-    """The order of the highest derivative of an activation that a layer's jets depend on."""
-    return frame.order
 
 
 def _squared_gradient(x: Jet) -> Tensor:

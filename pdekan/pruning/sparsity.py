@@ -27,7 +27,7 @@ from pdekan.networks.layers import SplineLayer
 from pdekan.optimizers.base import Bounds, Products
 from pdekan.residuals.least_squares import Objective
 from pdekan.training.clock import StepEndedError
-from pdekan.training.retraining import Retraining, flat
+from pdekan.training.retraining import Retraining
 
 # Norms below this count as this in the weights, which would grow without bound.
 SMALLEST = 1e-4
@@ -234,7 +234,7 @@ def _starts(network: nn.Module) -> dict[int, int]:
 
 def sparsified(retraining: Retraining, network: Network) -> Network:
     """The network trained with the penalty beside its loss."""
-    objective, theta, clock = retraining.timed(network), flat(network), retraining.clock
+    objective, theta, clock = retraining.timed(network), network.flat_parameters, retraining.clock
     outputs = sizes(cast("KAN", inner_network(network)), retraining.points)
     zero = theta.clone()
     zero[len(theta) - objective.linear :] = 0.0

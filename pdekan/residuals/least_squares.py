@@ -13,7 +13,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import vector_to_parameters
 
 from pdekan.fields.jets import Frame, Jet
 from pdekan.networks.base import Network
@@ -181,7 +181,7 @@ class Objective:
         """Hidden nodes brought back to their range over all training points; see `Network.normalise`."""
         network = self.load(theta)
         network.normalise(self._points, lazily)
-        return parameters_to_vector(network.parameters()).detach()
+        return network.flat_parameters
 
 
 def row_factors(problem: Problem, terms: list[Term], weights: Weights | None, sizes: list[float] | None = None) -> list[Tensor]:

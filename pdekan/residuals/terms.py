@@ -175,9 +175,9 @@ class _TermBuilder:
 
     def requirement(self, one: Requirement, rules: list[Quadrature]) -> Term:
         """The term of a requirement; of a mean it has a single residual, the mean of the operator less that of the value."""
-        term = _apart(
-            self.problem, self.term(one.label, "conditions", one.operator, one.value, one.rule(rules), one.place.sides)
-        )
+        rule, sides = one.rule(rules), one.place.sides
+        term = term_at(self.problem, one.label, "conditions", one.operator, one.value, rule, self.device, sides)
+        term = _apart(self.problem, term)
         if not one.is_mean:
             return replace(term, faces=len(rules))
         target = (term.share @ term.target)[None]
@@ -189,23 +189,12 @@ class _TermBuilder:
         for unknown, values in measurements.values.items():
             known = np.isfinite(values)
             rule = Quadrature(measurements.points[known], np.ones(int(known.sum())))
-            term = self.term(f"{measurements.name}, {unknown}", "data", PythonField(itself, (unknown,)), 0.0, rule)
+            name, operator = f"{measurements.name}, {unknown}", PythonField(itself, (unknown,))
+            term = term_at(self.problem, name, "data", operator, 0.0, rule, self.device)
             target = torch.as_tensor(values[known], dtype=torch.float64, device=self.device)
             _refuse_useless(self.problem, term.name, target, term.points)
             out.append(replace(term, target=target, noise=measurements.noise or 0.0))
         return out
-
-    def term(
-        self,
-        name: str,
-        group: str,
-        operator: Field,
-        value: Formula | RightHandSide,
-        rule: Quadrature,
-        sides: int = 1,
-    ) -> Term:
-        """`term_at` with the problem and the device."""
-        return term_at(self.problem, name, group, operator, value, rule, self.device, sides)
 
 
 def _apart(problem: Problem, term: Term) -> Term:

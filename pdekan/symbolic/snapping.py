@@ -16,7 +16,6 @@ import sympy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan import splines
 from pdekan.networks.kan import KAN
@@ -94,7 +93,7 @@ def snapped(
     angle to their nearest function; tick is called before each. An edge stays a spline where the loss grows too much with each
     of the functions near it.
     """
-    theta = parameters_to_vector(network.parameters()).detach().clone()
+    theta = network.flat_parameters
     best, bound = network, MAX_FACTOR**2 * problem.loss(theta)
     snaps: list[Snap] = []
     ranked = [one for one in candidates(network, points, families) if one.matches]

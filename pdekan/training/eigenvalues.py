@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import build_ansatz, network_outputs, parameter_values
 from pdekan.networks.base import Network
@@ -55,7 +54,7 @@ class Eigenfunction:
     def guess(self, problem: Problem, network: Network, fitted: list[Term], sampling: Sampling) -> Network:
         """A network whose last layer fits the eigenfunction. fitted: the terms that it will be trained on."""
         objective = Objective(problem, network, fitted)
-        start = objective.normalise(parameters_to_vector(network.parameters()).detach())
+        start = objective.normalise(network.flat_parameters)
         said = terms(values_are(problem, 0.0), sampling, start.device)
         count = len(problem.unknowns)
         targets = [evaluate(self.network, one.points, one.frame).value[:, k] for k, one in enumerate(said[:count])]
@@ -86,7 +85,7 @@ def asked_for(problem: Problem) -> Eigenfunction | None:
     inner.initialise(torch.Generator().manual_seed(problem.training.seed))
     network = build_ansatz(problem, inner)
     objective, homogeneous = (Objective(problem, network, some) for some in (fitted, linear))
-    theta = objective.normalise(parameters_to_vector(objective.network.parameters()).detach())
+    theta = objective.normalise(objective.network.flat_parameters)
     values = values_are(problem, 0.0)
     sizes = Objective(values, objective.network, terms(values, sampling)).rows(theta, only_linear=True)[1]
     sizes = torch.linalg.qr(sizes, mode="r").R

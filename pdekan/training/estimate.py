@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import build_ansatz, inner_network, network_outputs, parameter_values, replace_inner_network
 from pdekan.errors.estimate import Estimate, largest
@@ -217,7 +216,7 @@ def _comparison(estimates: dict[str, Estimate], ratio: float, size: float, weigh
 
 def _solved(objective: Objective, richer: Network, relative: float, steps: int) -> tuple[Network, Tensor]:
     """The richer network with its flat parameters: its last layer is solved for, then all are changed by so many steps."""
-    theta = parameters_to_vector(richer.parameters()).detach()
+    theta = richer.flat_parameters
     outcome = fit(objective, GaussNewton(ridge=1e-12 * min(1.0, relative**2)), theta, steps, lambda step: None)
     return objective.load(outcome.theta), outcome.theta
 
@@ -339,7 +338,7 @@ def amplification(problem: Problem, rule: EstimateRule = EstimateRule()) -> floa
     network, stage = trial_network(problem, rule)
     fitted = terms(problem, own_points(problem, stage, problem.training.seed))
     objective = _objective(problem, network, stage, fitted, Clock(0.0, math.inf), None)
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     return _amplification(objective, theta, network, _sizes(objective.terms[0], network)) if objective.affine else None
 
 

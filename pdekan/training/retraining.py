@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import inner_network
 from pdekan.networks.base import Network
@@ -71,7 +70,7 @@ class Retraining:
 
     def validated(self, network: Network) -> Retrained:
         """A network as it stands."""
-        return Retrained(network, self.validation.residuals(network), self.objective(network).loss(flat(network)))
+        return Retrained(network, self.validation.residuals(network), self.objective(network).loss(network.flat_parameters))
 
     def trained(self, network: Network, target: float, patient: bool = False) -> Retrained:
         """The network trained until its relative residual is at most target, or no step lowers the loss any further.
@@ -79,7 +78,7 @@ class Retraining:
         patient: whether to go on while steps gain anything.
         """
         objective = self.timed(network)
-        theta = self.fitted(objective, objective, flat(network), self.method.steps, target, patient)
+        theta = self.fitted(objective, objective, network.flat_parameters, self.method.steps, target, patient)
         return self.validated(objective.load(theta))
 
     def fitted(
@@ -124,8 +123,3 @@ class Retraining:
         if self.clock.spent > self.clock.budget:
             self.stopped = Reason.BUDGET
             raise StepEndedError(Reason.BUDGET)
-
-
-def flat(network: Network) -> Tensor:
-    """A copy of a network's parameters ``(P,)``."""
-    return parameters_to_vector(network.parameters()).detach().clone()

@@ -6,7 +6,7 @@ import math
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import vector_to_parameters
 
 from pdekan.ansatz.unknowns import parameter_values
 from pdekan.networks.base import Network
@@ -74,7 +74,7 @@ class StageTraining:
                 found = search(context, stage, state, network).network()
             self.state, network = replace(self.state, found=found is not None), found or network
         self.network = network  # as it is before the fit
-        self.theta = parameters_to_vector(network.parameters()).detach()
+        self.theta = network.flat_parameters
         self.rows = sum(len(term.target) for term in fitted)
         rows_at_a_time = context.rows_at_a_time(sizes, len(self.theta))
         known = sizes_at(problem, fitted, network, trained=state.best is not None)
@@ -97,7 +97,7 @@ class StageTraining:
         with self.context.clock.running():
             found = coarse_starts(self.context, self.stage, self.state, self.network, distance)
         nearest = min(self.network, *found, key=distance) if found else self.network
-        self.theta = parameters_to_vector(nearest.parameters()).detach()
+        self.theta = nearest.flat_parameters
         self.best_step.keep(Step(self.theta, math.inf), distance(nearest))
         if self.best_step.error > COARSE * distance.norm:
             self.best_step.worse = math.inf

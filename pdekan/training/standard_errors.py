@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import Ansatz
 from pdekan.residuals.least_squares import Objective
@@ -31,7 +30,7 @@ def standard_errors(objective: Objective) -> dict[str, float]:
     """
     network = objective.network
     assert isinstance(network, Ansatz)
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     residual, jacobian = objective.rows(theta)
     if objective.bounds is not None:
         jacobian[:, objective.bounds.held(theta, 2.0 * jacobian.T @ residual)] = 0.0

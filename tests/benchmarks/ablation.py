@@ -21,7 +21,6 @@ from ladders import Rung, fresh
 from origin import origin
 from targets import LAYER, target
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 from variants import GainRatio, Geodesic, NormalisedOnce, Scattered, Sum, Together, Unscaled
 
 from pdekan.errors import norms
@@ -134,7 +133,7 @@ def climb(
             network = network.refined(stage.degree, stage.intervals)
         chosen = terms(scattered if variant.scattered else problem, training_points(problem, stage, seed))
         objective = variant.objective(problem, network, change(chosen))
-        theta = parameters_to_vector(network.parameters()).detach()
+        theta = network.flat_parameters
         if isinstance(objective, Together):
             theta = objective.separate(theta)
         outcome = variant.optimizer.minimise(objective, theta, STEPS, until(end))

@@ -25,7 +25,6 @@ import torch
 from ladders import fresh, stage, strategy
 from origin import origin
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.optimizers.base import Step
 from pdekan.optimizers.gauss_newton import GaussNewton
@@ -80,7 +79,7 @@ def measure(problem_name: str, network: Stage, sampling: Sampling | None, repeat
     problem = load_problem(problem_name)
     module = fresh(problem, network, 0)
     objective = Counted(problem, module, terms(problem, sampling or training_points(problem, network, 0)))
-    theta = parameters_to_vector(module.parameters()).detach()
+    theta = module.flat_parameters
     taken: list[float] = []
     factorised: list[float] = []
     shape = (0, 0)

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from origin import origin
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.errors import norms
 from pdekan.networks.kan import KAN
@@ -54,7 +53,7 @@ def train(method: str, budget: float) -> None:
     network = KAN((domain.dimension, *HIDDEN, 1), DEGREE, INTERVALS, "none", domain.lower, domain.upper)
     network.initialise(torch.Generator().manual_seed(0))
     objective = Objective(problem, network, terms(problem, SAMPLING))
-    theta = parameters_to_vector(network.parameters()).detach()
+    theta = network.flat_parameters
     rule = domain.interior(7, 5, 0, 1)
     rows: list[tuple[float, int, float, float, int]] = []
     aside = time.process_time()  # measuring errors is no part of the training

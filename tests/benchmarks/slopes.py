@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from origin import origin
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan import splines
 from pdekan.errors.norms import measure
@@ -52,7 +51,7 @@ def network(degree: int, intervals: int) -> KAN:
 def by_residual(kan: KAN, points: int) -> Tensor:
     """The outer coefficients that minimise the residual of equation and conditions."""
     objective = Objective(PROBLEM, kan, terms(PROBLEM, Sampling(kan.intervals[-1], points, 0, 0)))
-    theta = parameters_to_vector(kan.parameters()).detach()
+    theta = kan.flat_parameters
     theta[-objective.linear :] = 0.0
     residual, jacobian = objective.rows(theta, only_linear=True)
     return _solved(jacobian, -residual)

@@ -24,7 +24,6 @@ from manufactured import (
     write_mesh,
 )
 from origin import ROOT, origin
-from torch.nn.utils import parameters_to_vector
 
 sys.path.insert(0, str(ROOT / "tests"))
 from energies import Energy
@@ -141,7 +140,7 @@ def on_splines(one: Problem, degree: int, intervals: int) -> Errors:
     domain = one.domain
     network = KAN((domain.dimension, network_outputs(one)), degree, intervals, "none", domain.lower, domain.upper)
     objective = Objective(one, build_ansatz(one, network), terms(one, Sampling(intervals, degree + 2, POINTS, 0)))
-    start = parameters_to_vector(objective.network.parameters()).detach()
+    start = objective.network.flat_parameters
     found = GaussNewton().minimise(objective, start, 10, lambda step: None)
     return measure(one, objective.load(found.theta))["u"]
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.ansatz.unknowns import Ansatz
 from pdekan.residuals.least_squares import Objective
@@ -24,7 +23,7 @@ def undetermined(objective: Objective) -> list[str]:
     network = objective.network
     assert isinstance(network, Ansatz)
     names = list(network.problem.parameters)
-    theta = parameters_to_vector(objective.network.parameters()).detach()
+    theta = objective.network.flat_parameters
     jacobian = objective.rows(theta)[1]
     scale = jacobian.norm(dim=0)
     unseen = scale[: len(names)] <= 1e-300

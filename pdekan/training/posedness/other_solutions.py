@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.fields.jets import TIME, Derivatives, Frame
 from pdekan.networks.base import Network
@@ -58,7 +57,7 @@ def other_solution(problem: Problem, network: Network) -> float | None:
         return None
     points, validation = fitted[0].points, Validation.of(problem, validation_points(sampling), torch.device("cpu"))
     u, share = _values(network, problem, points), fitted[0].point_share
-    theta = parameters_to_vector(small.parameters()).detach()
+    theta = small.flat_parameters
     with clock.running():
         for start in _starts(problem, points, u):
             if clock.spent > clock.budget:

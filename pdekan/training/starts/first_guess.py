@@ -16,7 +16,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from pdekan.networks.base import Network
 from pdekan.optimizers.gauss_newton import GaussNewton
@@ -40,7 +39,7 @@ def first_guess(problem: Problem, network: Network, fitted: list[Term], unseen: 
     if network.linear_parameters == 0 or all(is_affine(term, problem) for term in fitted):
         return network
     objective = Objective(problem, network, fitted)
-    start = objective.normalise(parameters_to_vector(network.parameters()).detach())
+    start = objective.normalise(network.flat_parameters)
     for theta in _guesses(problem, objective, start, sampling):
         guess = objective.load(theta)
         if all(bool(torch.isfinite(one.residual(guess.jet(one.points, one.frame))).all()) for one in (*fitted, *unseen)):
