@@ -95,6 +95,20 @@ class Network(nn.Module, ABC):
         return {"kind": "module", "inputs": self.inputs, "outputs": self.outputs}
 
 
+class JoinedNetwork(Network):
+    """A network that others, of as many inputs and outputs, are the parts of."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.inputs, self.outputs = networks[0].inputs, networks[0].outputs
+
+    @property
+    def parts(self) -> list[Network]:
+        """The networks, in their order."""
+        return cast("list[Network]", list(self.networks))
+
+
 class BoxNetwork(Network):
     """A network of widths [inputs, hidden…, outputs] on the box lower … upper, which is mapped to [-1, 1].
 

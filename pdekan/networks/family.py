@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from pdekan.fields.jets import Frame, Jet
-from pdekan.networks.base import Network
+from pdekan.networks.base import JoinedNetwork, Network
 from pdekan.networks.sparse_interpolation import Array, Index, SparseInterpolation
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -21,23 +21,16 @@ def at_node(index: Index, ranges: Ranges) -> dict[str, float]:
     return {name: float(a + 0.5 * (b - a) * (s + 1.0)) for (name, (a, b)), s in zip(ranges.items(), node, strict=True)}
 
 
-class FamilyNetwork(Network):
+class FamilyNetwork(JoinedNetwork):
     """u(x; μ) = Σ_j ℓ_j(μ) u_j(x), with a network u_j for each node and ℓ_j the weights of `SparseInterpolation`.
 
     ranges: the intervals of the parameters by name. As a function of x alone it is the member in the middle of all ranges.
     """
 
     def __init__(self, networks: Sequence[Network], indices: Sequence[Index], ranges: Ranges) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.inputs, self.outputs = networks[0].inputs, networks[0].outputs
+        super().__init__(networks)
         self.interpolation = SparseInterpolation(tuple(indices))
         self.ranges = dict(ranges)
-
-    @property
-    def parts(self) -> list[Network]:
-        """The networks, node by node."""
-        return cast("list[Network]", list(self.networks))
 
     def weights(self, values: Mapping[str, Array], by: str | None = None) -> Array:
         """Weights ``(m, nodes)`` of the networks at values ``(m,)`` of every parameter; by: those of a derivative."""

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Frame, Jet
-from pdekan.networks.base import Network
+from pdekan.networks.base import JoinedNetwork, Network
 
 
-class PiecewiseInTime(Network):
+class PiecewiseInTime(JoinedNetwork):
     """The first network up to breaks[0], the second from there to breaks[1], …, the last from the last break on.
 
     breaks: increasing times, one fewer than networks; column: that of time among the coordinates.
     """
 
     def __init__(self, networks: Sequence[Network], breaks: Sequence[float], column: int) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.inputs, self.outputs = networks[0].inputs, networks[0].outputs
+        super().__init__(networks)
         self.breaks, self.column = tuple(breaks), column
-
-    @property
-    def parts(self) -> list[Network]:
-        """The networks, first to last."""
-        return cast("list[Network]", list(self.networks))
 
     @property
     def numbers_at_a_point(self) -> int:

@@ -127,17 +127,8 @@ class Table:
 
     @functools.cached_property
     def _spline(self) -> NdBSpline:
-        """The tensor spline through the values; along axes of fewer points of the highest odd degree that they allow."""
-        from scipy.interpolate import NdBSpline, make_interp_spline
-
-        knots, degrees, coefficients = [], [], self.values
-        for k, axis in enumerate(self.axes):
-            degree = min(DEGREES[self.interpolation], 2 * (len(axis) // 2) - 1)
-            spline = make_interp_spline(axis, np.moveaxis(coefficients, k, 0), degree)
-            knots.append(spline.t)
-            degrees.append(degree)
-            coefficients = np.moveaxis(spline.c, 0, k)
-        return NdBSpline(tuple(knots), np.ascontiguousarray(coefficients), tuple(degrees))
+        """The tensor spline through the values."""
+        return tensor_spline(self.axes, self.values, DEGREES[self.interpolation])
 
     @functools.cached_property
     def _tree(self) -> cKDTree:
@@ -250,3 +241,16 @@ def _value(x: Tensor, table: Table, index: Index) -> Tensor:
     """A derivative of a table ``(n,)`` at points ``(n, d)``."""
     found: Tensor = _Interpolant.apply(x, table, index)  # type: ignore[no-untyped-call]
     return found
+
+
+def tensor_spline(axes: Sequence[Array], values: Array, degree: int) -> NdBSpline:
+    """The tensor spline through values on a grid; along axes of fewer points of the highest odd degree that they allow."""
+    from scipy.interpolate import NdBSpline, make_interp_spline  # a tenth of a second, which most commands do not need
+
+    knots, degrees, coefficients = [], [], values
+    for k, axis in enumerate(axes):
+        degrees.append(min(degree, 2 * (len(axis) // 2) - 1))
+        spline = make_interp_spline(axis, np.moveaxis(coefficients, k, 0), degrees[k])
+        knots.append(spline.t)
+        coefficients = np.moveaxis(spline.c, 0, k)
+    return NdBSpline(tuple(knots), np.ascontiguousarray(coefficients), tuple(degrees))

@@ -29,9 +29,9 @@ from pdekan.domains.combinations import planar
 from pdekan.domains.planar import SAME, Planar
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.corner_functions import CornerFunctions, Power
-from pdekan.fields.jets import TIME, Derivatives
+from pdekan.fields.jets import TIME, Derivatives, Frame, Jet
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import Term, equation_terms
+from pdekan.residuals.terms import equation_terms
 from pdekan.singularities import elastic_corners
 from pdekan.singularities.compatibility import is_compatible
 from pdekan.singularities.corner_data import data_exponents
@@ -120,19 +120,23 @@ def _in_sector(
 
 def _scalars(problem: Problem, points: Array) -> Array | None:
     """The coefficients k of k Δu in the equation at points; None where its second derivatives are others."""
-    (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
-    _, slope = term.linearised(term.zero())
-    if slope.second is None or term.frame.higher:
+    slope = slope_at_zero(problem, points)
+    if slope.second is None or slope.frame.higher:
         return None
-    parts = tensors(term, slope.second[:, 0])
+    parts = tensors(slope.frame, slope.second[:, 0])
     k = parts[:, 0, 0]
     plain = (parts - k[:, None, None] * torch.eye(2, dtype=torch.float64)).abs().max() <= 1e-12 * k.abs().max()
     return np.abs(k.numpy()) if bool(plain) and bool((k * k[0] > 0.0).all()) else None
 
 
-def tensors(term: Term, second: Tensor) -> Tensor:
-    """The coefficients ``(n, d, d)`` of the second derivatives of a term."""
-    frame = term.frame
+def slope_at_zero(problem: Problem, points: Array) -> Jet:
+    """The derivative of the only equation's residual by the jet of u = 0 at points ``(n, d)``."""
+    (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
+    return term.linearised(term.zero())[1]
+
+
+def tensors(frame: Frame, second: Tensor) -> Tensor:
+    """The matrices ``(n, d, d)`` of the derivatives of a residual by the second derivatives that a frame keeps."""
     if frame.level is Derivatives.SUMMED:
         space = torch.tensor([float(name != TIME) for name in frame.coordinates], dtype=torch.float64)
         return second[:, :, None] * torch.diag(space)
@@ -184,7 +188,7 @@ def _elastic_singularity(problem: Problem, domain: Planar, corner: Corner) -> Si
     if any(term.frame.higher or term.frame.order < 2 for term in every):
         return None
     slopes = [cast("Tensor", term.linearised(term.zero())[1].second) for term in every]
-    parts = [[tensors(term, slope[:, j])[0].numpy() for j in (0, 1)] for term, slope in zip(every, slopes, strict=True)]
+    parts = [[tensors(term.frame, slope[:, j])[0].numpy() for j in (0, 1)] for term, slope in zip(every, slopes, strict=True)]
     kappa = elastic_corners.kappa(parts)
     opening, matrix = _turned(corner, np.eye(2))
     if kappa is None or not _are_straight(domain, corner) or _far(domain, corner, matrix):
@@ -272,11 +276,10 @@ def _principal(problem: Problem, domain: Planar, corner: Corner) -> tuple[Array,
     None where the principal part is not elliptic.
     """
     points = np.concatenate([_beside(domain, corner)[None], domain.interior(1, 4, 0, 0).points])
-    (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
-    _, slope = term.linearised(term.zero())
-    if slope.second is None or slope.gradient is None or term.frame.higher:
+    slope = slope_at_zero(problem, points)
+    if slope.second is None or slope.gradient is None or slope.frame.higher:
         return None
-    parts = tensors(term, slope.second[:, 0])
+    parts = tensors(slope.frame, slope.second[:, 0])
     if not bool(parts.isfinite().all() and slope.gradient.isfinite().all() and slope.value.isfinite().all()):
         return None
     values, vectors = np.linalg.eigh(parts[0].numpy() * np.sign(float(parts[0].trace())))

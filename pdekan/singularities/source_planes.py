@@ -24,7 +24,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.jump_surfaces import surfaces
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
-from pdekan.singularities.corners import tensors
+from pdekan.singularities.corners import slope_at_zero, tensors
 from pdekan.singularities.power_laws import REACHES, NoPowerLawError, exponent
 
 # How sources are looked at, and which functions are taken.
@@ -135,11 +135,10 @@ def _exponent_beside(problem: Problem, plane: _Plane, sign: float, source: _Sour
 def _order_across(problem: Problem, plane: _Plane) -> int:
     """The order of the equation's highest derivatives across a plane. Raises ProblemError where there are none."""
     points = plane.points + 1e-3 * problem.domain.size * plane.normal
-    (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
-    _, slope = term.linearised(term.zero())
+    slope = slope_at_zero(problem, points)
     normal = torch.as_tensor(plane.normal)
     if slope.second is not None:
-        second = torch.einsum("nij,i,j->n", tensors(term, slope.second[:, 0]), normal, normal)
+        second = torch.einsum("nij,i,j->n", tensors(slope.frame, slope.second[:, 0]), normal, normal)
         if bool((second != 0.0).any()):
             return 2
     if slope.gradient is not None and bool((slope.gradient[:, 0] @ normal != 0.0).any()):

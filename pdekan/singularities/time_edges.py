@@ -158,4 +158,4 @@ def _coefficients(term: Term, slope: Jet) -> tuple[Tensor, Tensor, Tensor]:
     gradient = value.new_zeros(len(value), d) if slope.gradient is None else slope.gradient[0]
     if slope.second is None:
         return value, gradient, value.new_zeros(len(value), d, d)
-    return value, gradient, torch.stack([tensors(term, part)[0] for part in slope.second.unbind(1)])
+    return value, gradient, torch.stack([tensors(slope.frame, part)[0] for part in slope.second.unbind(1)])

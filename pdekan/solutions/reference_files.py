@@ -22,13 +22,14 @@ from pdekan.networks.evaluation import evaluate
 from pdekan.output.grid_file import holds_points, read_grid, read_points
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import ELEMENTS, Problem
+from pdekan.problems.tables import tensor_spline
 from pdekan.solutions.solution import Solution, load_solution
 
 if TYPE_CHECKING:
     from scipy.interpolate import NdBSpline
 
 RUN = ".vtkhdf"
-DEGREE = 5
+DEGREE = 5  # of splines through values on a grid
 RULE = {1: (37, 5), 2: (13, 4), 3: (5, 4)}  # cells along an axis, and points in each, for errors that refinement is stopped by
 
 
@@ -146,7 +147,7 @@ def _from_file(problem: Problem, path: Path) -> ReferenceSolution:
         return _at_points(path, problem)
     axes, fields = read_grid(path, problem.domain.coordinates, problem.unknowns)
     _check_covers(path, axes, problem.domain)
-    splines = {name: _interpolant(axes, values) for name, values in fields.items()}
+    splines = {name: tensor_spline(axes, values, DEGREE) for name, values in fields.items()}
     estimate = {name: _estimate(axes, values, splines[name]) for name, values in fields.items()}
     return GridReference(f"the grid of {path.name}", splines, estimate)
 
@@ -172,20 +173,6 @@ def _check_covers(path: Path, axes: Sequence[Array], domain: Domain) -> None:
             raise ProblemError(f"{path}: {name} goes from {axis[0]:g} to {axis[-1]:g}; the domain needs {a:g} to {b:g}")
 
 
-def _interpolant(axes: Sequence[Array], values: Array) -> NdBSpline:
-    """The tensor spline of degree 5, or of the highest odd one that the points allow, through values on a grid."""
-    from scipy.interpolate import NdBSpline, make_interp_spline  # a tenth of a second, which most commands do not need
-
-    knots, degrees, coefficients = [], [], values
-    for k, axis in enumerate(axes):
-        degree = min(DEGREE, 2 * (len(axis) // 2) - 1)
-        spline = make_interp_spline(axis, np.moveaxis(coefficients, k, 0), degree)
-        knots.append(spline.t)
-        degrees.append(degree)
-        coefficients = np.moveaxis(spline.c, 0, k)
-    return NdBSpline(tuple(knots), np.ascontiguousarray(coefficients), tuple(degrees))
-
-
 def _evaluated(spline: NdBSpline, points: Array) -> tuple[Array, Array]:
     """Values ``(n,)`` and gradients ``(n, d)``."""
     slopes = [spline(points, nu=tuple(row)) for row in np.eye(points.shape[1], dtype=int)]
@@ -200,7 +187,7 @@ def _estimate(axes: Sequence[Array], values: Array, spline: NdBSpline) -> tuple[
     if min(len(axis) for axis in axes) < 5:
         return math.nan, math.nan
     kept = [np.unique([*range(0, len(axis), 2), len(axis) - 1]) for axis in axes]
-    coarse = _interpolant([axis[rows] for axis, rows in zip(axes, kept, strict=True)], values[np.ix_(*kept)])
+    coarse = tensor_spline([axis[rows] for axis, rows in zip(axes, kept, strict=True)], values[np.ix_(*kept)], DEGREE)
     middles = [0.5 * (axis[1:] + axis[:-1]) for axis in axes]
     weights = reduce(np.multiply.outer, [np.diff(axis) for axis in axes]).ravel()
     points = np.stack([m.ravel() for m in np.meshgrid(*middles, indexing="ij")], axis=1)

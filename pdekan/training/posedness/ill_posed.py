@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pdekan.fields.jets import TIME, Derivatives, Frame
+from pdekan.fields.jets import TIME
 from pdekan.problems.problem import Problem
+from pdekan.singularities.corners import tensors
 from pdekan.training.posedness.uniqueness import START, faces_with_conditions, slopes
 
 END = TIME + "+"
@@ -30,7 +31,7 @@ def ill_posed(problem: Problem) -> Iterator[str]:
             assert slope.second is not None
             second_order = slope.higher is None or not bool(slope.higher.any())
             if second_order and bool((slope.second != 0.0).any()):
-                words = _words(problem, name, faces, bare, slope.gradient, _matrices(problem, slope.second))
+                words = _words(problem, name, faces, bare, slope.gradient, tensors(slope.frame, slope.second))
                 yield from [] if words is None else [words]
 
 
@@ -70,13 +71,3 @@ def _is_definite(matrices: Tensor) -> bool:
     sizes = torch.linalg.eigvalsh(matrices)
     least = DEFINITE * sizes.abs().amax(dim=1, keepdim=True)
     return bool((sizes > least).all()) or bool((sizes < -least).all())
-
-
-def _matrices(problem: Problem, packed: Tensor) -> Tensor:
-    """Symmetric matrices ``(n, d, d)`` of the derivatives ``(n, s)`` by packed second derivatives."""
-    frame = Frame(problem.domain.coordinates, Derivatives.FULL)
-    d, (i, j) = frame.dimension, frame.packed
-    full = packed.new_zeros(len(packed), d, d)
-    full[:, i, j] += 0.5 * packed
-    full[:, j, i] += 0.5 * packed
-    return full

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pdekan.networks.base import Network
-from pdekan.networks.batch import KANBatch, coefficients
+from pdekan.networks.batch import KANBatch
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.many import ManyGaussNewton, Solved
 from pdekan.problems.problem import Problem
@@ -24,8 +24,7 @@ from pdekan.residuals.terms import Term, terms
 from pdekan.training.points import POINTS_PER_INTERVAL, training_points
 from pdekan.training.schedule import Stage
 from pdekan.training.starts.first_guess import values_are
-from pdekan.training.starts.inner_starts import spread, starts
-from pdekan.training.starts.search import InnerProblems, minimised, read
+from pdekan.training.starts.search import InnerProblems, minimised, starts_near
 
 LOG = logging.getLogger(__name__)
 # Points for each parameter: with five a network [2,5,1] of 5 intervals had errors five times as large between them; with two an
@@ -87,7 +86,7 @@ def nearest(
         near, fitted = nearness(problem, sizes, finer)
         many = InnerProblems.of(near, sizes, like, fitted)
         if a.numel() == 0:
-            a = _starts(problem, sizes, like, finer, rounds[0].networks, generator)
+            a = starts_near(problem, sizes, like, finer, rounds[0].networks, generator)
         else:
             a = KANBatch.of(a, stage.degree, before).refined(stage.degree, sizes.intervals).inner
         steps = max(1, int(fits.work / (len(many.residual) * many.columns**2)))
@@ -121,13 +120,3 @@ def refinements(stage: Stage, chain: Sequence[int] = CHAIN) -> list[Stage]:
     finest = max(stage.intervals)
     fewer = [[max(1, round(n * most / finest)) for n in stage.intervals] for most in chain if most < finest]
     return [*(replace(stage, intervals=tuple(intervals)) for intervals in fewer), stage]
-
-
-def _starts(problem: Problem, stage: Stage, like: KAN, finer: Network, count: int, generator: torch.Generator) -> Tensor:
-    """Inner coefficients of starts of all kinds, half of them plane waves; some are read off the finer network."""
-    position, solution = read(problem, stage, finer, like)
-    width = stage.hidden[0]
-    kinds = starts(count - count // 2, width, solution, position, generator)
-    a = torch.cat([spread(count // 2, like.inputs, width, generator), kinds])
-    polynomials = coefficients(a, stage.degree[0]).to(position)
-    return KANBatch.of(polynomials, stage.degree, (1, stage.intervals[1])).refined(stage.degree, stage.intervals).inner

@@ -175,13 +175,10 @@ class InnerSearch:
         first, last = self.options.own
         if not self._is_affordable(self.options.fewest, first.steps):
             return None
-        problem, degree = InnerProblems.of(self.problem, self.stage, self.like), self.stage.degree
-        count, width = self._count(problem, first.steps), self.stage.hidden[0]
-        position, solution = read(self.problem, self.stage, finer, self.like)
-        kinds = starts(count - count // 2, width, solution, position, self.generator)
-        a = torch.cat([spread(count // 2, self.like.inputs, width, self.generator), kinds])
-        batch = KANBatch.of(coefficients(a, degree[0]).to(position), degree, (1, self.stage.intervals[1]))
-        found = self._minimised(problem, batch.refined(degree, self.stage.intervals).inner, first.steps)
+        problem = InnerProblems.of(self.problem, self.stage, self.like)
+        count = self._count(problem, first.steps)
+        a = starts_near(self.problem, self.stage, self.like, finer, count, self.generator)
+        found = self._minimised(problem, a, first.steps)
         found = self._minimised(problem, found.a[: max(1, round(last.share * count))], last.steps)
         return self._best(problem, found)[1]
 
@@ -268,3 +265,13 @@ def read(problem: Problem, stage: Stage, network: Network, box: KAN) -> tuple[Te
     assert u.second is not None
     scaled = replace(u, gradient=u.gradient * half, second=u.second * half**2)
     return to_unit_box(points, frame, box.lower, box.upper).value, scaled
+
+
+def starts_near(problem: Problem, stage: Stage, like: KAN, finer: Network, count: int, generator: torch.Generator) -> Tensor:
+    """Inner coefficients of starts of all kinds, half of them plane waves; some are read off the finer network."""
+    position, solution = read(problem, stage, finer, like)
+    width = stage.hidden[0]
+    kinds = starts(count - count // 2, width, solution, position, generator)
+    a = torch.cat([spread(count // 2, like.inputs, width, generator), kinds])
+    polynomials = coefficients(a, stage.degree[0]).to(position)
+    return KANBatch.of(polynomials, stage.degree, (1, stage.intervals[1])).refined(stage.degree, stage.intervals).inner
