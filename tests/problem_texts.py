@@ -1,4 +1,4 @@
-"""What tests of problem_file share."""
+"""What tests of problem files share."""
 
 from __future__ import annotations
 

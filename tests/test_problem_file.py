@@ -235,7 +235,7 @@ WRONG: list[tuple[str, Callable[[], str], str]] = [
     ("value unknown name", replaced('value = "0"', 'value = "g"'), "<text>:22: conditions.0.value: .*unknown name 'g'"),
     ("value singular", replaced('value = "0"', 'value = "log(x)"'), "<text>:22: conditions.0.value: .* -inf at x = 0"),
     ("enforce exact", replaced('type = "neumann"', 'type = "neumann"\nenforce = "exact"'), "<text>:24: conditions.1: .*where the values of u are not exact"),
-    ("robin inner_network", replaced('"neumann"', '"robin"'), "<text>:24: conditions.1: a robin condition needs an operator"),
+    ("bare robin", replaced('"neumann"', '"robin"'), "<text>:24: conditions.1: a robin condition needs an operator"),
     ("dirichlet operator", replaced('value = "0"', 'operator = "u"'), "<text>:19: conditions.0: a dirichlet condition has no operator"),
     ("periodic one face", replaced('"neumann"', '"periodic"'), "<text>:24: conditions.1: .*two opposite faces"),
     ("periodic odd faces", replaced('type = "neumann"\non = "y-"', 'type = "periodic"\non = ["x-", "y+"]'), "<text>:26: conditions.1.on: .*not two opposite"),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
-from pdekan.commands.terminal import console
-from pdekan.commands.trainings import report, train
-from pdekan.output import tables
+from pdekan.commands.trainings import report_findings, train
 from pdekan.output.findings import Heading
 from pdekan.problem_files.library import suites
 from pdekan.solutions.environment import environment
-from pdekan.studies import folder, suite
+from pdekan.studies import suite
 from pdekan.studies.rows import json_data
 
 
@@ -25,10 +22,4 @@ def run(options: argparse.Namespace) -> int:
     done = train(options, f"{name}_bench", suite.train, tasks, lambda row: None, writes=True, common=common)
     findings = suite.findings(problems.absolute(), done.rows)
     heading = Heading(name, f"The problems of {name}", str(problems), options.typed, environment())
-    contents = folder.findings_contents(heading, findings, done.rows)
-    contents = replace(contents, summary={**contents.summary, "rows": json_data(suite.cases(done.rows))})
-    if not options.json:
-        for sentence in findings.sentences:
-            console().print(sentence)
-    failed = all(row.result is None for row in done.rows)
-    return report(options, done, contents, map(tables.table, findings.tables), failed)
+    return report_findings(options, done, heading, findings, {"rows": json_data(suite.cases(done.rows))})

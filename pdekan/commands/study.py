@@ -7,12 +7,10 @@ import json
 
 from pdekan.commands.codes import DONE, UsageError
 from pdekan.commands.terminal import console
-from pdekan.commands.trainings import report, train
-from pdekan.output import tables
+from pdekan.commands.trainings import report_findings, train
 from pdekan.output.findings import Heading
 from pdekan.problem_files.reader import near
 from pdekan.solutions.environment import environment
-from pdekan.studies import folder
 from pdekan.studies.experiment import summarised
 from pdekan.studies.experiments import EXPERIMENTS
 
@@ -29,12 +27,7 @@ def run(options: argparse.Namespace) -> int:
     done = train(options, f"{experiment.name}_study", experiment.train, tasks, lambda row: None)
     findings = summarised(experiment, done.rows)
     heading = Heading(experiment.name, experiment.title, experiment.source, options.typed, environment())
-    if not options.json:
-        for sentence in findings.sentences:
-            console().print(sentence)
-    failed = all(row.result is None for row in done.rows)
-    shown = map(tables.table, findings.tables)
-    return report(options, done, folder.findings_contents(heading, findings, done.rows), shown, failed)
+    return report_findings(options, done, heading, findings)
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -6,14 +6,15 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pdekan.commands.codes import DONE, NOT_CONVERGED, RESUMABLE
 from pdekan.commands.terminal import console, interruptible, note
+from pdekan.output.findings import Findings, Heading
 from pdekan.output.progress_bar import ProgressLine, ShowProgress, progress_display
-from pdekan.output.tables import Table
+from pdekan.output.tables import Table, table
 from pdekan.runs import directory as runs
 from pdekan.studies import engine, folder
 from pdekan.studies.folder import Contents
@@ -72,13 +73,26 @@ def report(options: argparse.Namespace, study: Trainings, contents: Contents, ta
     if options.json:
         print(json.dumps(summary))
     else:
-        for table in tables:
-            _print(table)
+        for one in tables:
+            _print(one)
         console().print(f"study  {study.directory}")
     if study.unfinished:
         note(f"{len(study.rows)} of {study.tasks} trainings are done; --resume goes on with the others")
         return RESUMABLE
     return NOT_CONVERGED if failed else DONE
+
+
+def report_findings(
+    options: argparse.Namespace, study: Trainings, heading: Heading, findings: Findings, more: Mapping[str, Any] | None = None
+) -> int:
+    """Print the sentences of a study, then as `report`. more: what its summary has beside the findings."""
+    contents = folder.findings_contents(heading, findings, study.rows)
+    if not options.json:
+        for sentence in findings.sentences:
+            console().print(sentence)
+    failed = all(row.result is None for row in study.rows)
+    contents = replace(contents, summary={**contents.summary, **(more or {})})
+    return report(options, study, contents, map(table, findings.tables), failed)
 
 
 def _directory(options: argparse.Namespace, name: str, tasks: Sequence[Task]) -> tuple[Path, list[Row]]:

@@ -99,7 +99,7 @@ def _integral(nodes: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _coefficients(nodes: Tensor, lengths: Tensor, intervals: int) -> Tensor:
-    """Schoenberg's spline of the equidistribute map: its values at the Greville abscissae; it keeps -1 and 1."""
+    """Schoenberg's spline of the equidistributing map: its values at the Greville abscissae; it keeps -1 and 1."""
     total = _integral(nodes, lengths)
     row = interpolate(splines.greville(MAP_DEGREE, intervals), 2.0 * total / total[-1] - 1.0, nodes)
     ends = to_physical(torch.tensor([[-1.0], [1.0]], dtype=row.dtype), row[None])[0][:, 0]

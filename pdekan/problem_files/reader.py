@@ -262,7 +262,7 @@ def _override_path(key: str, override: str) -> Key:
 
 
 def _override_value(value: str) -> Any:
-    """A TOML value, or else the inner_network text: ``training.optimizer=adam`` needs no quotes."""
+    """A TOML value, or else the bare text: ``training.optimizer=adam`` needs no quotes."""
     try:
         parsed = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError):

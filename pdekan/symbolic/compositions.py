@@ -10,7 +10,7 @@ from numpy.polynomial.legendre import Legendre, legvander
 
 from pdekan.domains.quadrature import Array
 from pdekan.symbolic.sampling import Samples, gauss
-from pdekan.symbolic.spans import FunctionSpan, X, members
+from pdekan.symbolic.spans import FunctionSpan, X, members, multiple
 from pdekan.symbolic.symbols import FAMILIES, Family
 from pdekan.symbolic.templates import Template, combination, evaluate
 from pdekan.symbolic.unwrapping import IDENTITY, nested_member
@@ -61,13 +61,10 @@ def _inner(
     coordinate = samples.symbols[k]
     if np.ptp(g) < NEGLIGIBLE_RANGE * max(float(np.ptp(one.integ()(unit))) for one in slopes):
         return Template(coordinate, {}), 0.0
-    values = np.column_stack([np.ones_like(g), g])
-    functions = members(FunctionSpan.of(nodes, weights, values, max(100.0 * samples.noise, 1e-9)), families)
-    if functions is None:
+    found = multiple(nodes, weights, g, max(100.0 * samples.noise, 1e-9), families, shifted=True)
+    if found is None:
         return None
-    one = next(one for one in functions if X in one.expression.free_symbols)
-    column = evaluate(one.numeric, {X: nodes})
-    factor = float(np.linalg.lstsq(np.column_stack([column, np.ones_like(column)]), g, rcond=None)[0][0])
+    one, factor, _ = found
     return Template(one.expression.xreplace({X: coordinate}), one.values), factor
 
 

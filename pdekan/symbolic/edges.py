@@ -22,9 +22,9 @@ from pdekan.networks.importance import layer_traces
 from pdekan.networks.kan import KAN
 from pdekan.networks.layers import Edge, LayerTrace
 from pdekan.symbolic.sampling import Samples, gauss
-from pdekan.symbolic.spans import FunctionSpan, X, members, ranked
+from pdekan.symbolic.spans import FunctionSpan, X, multiple, ranked
 from pdekan.symbolic.symbols import FAMILIES, Family
-from pdekan.symbolic.templates import Template, combination, constant, evaluate
+from pdekan.symbolic.templates import Template, combination, constant
 
 MAX_SYMBOL_COST = 3.2  # of the families for single edges: no products of two
 SYMBOLS = tuple(family for family in FAMILIES if family.cost <= MAX_SYMBOL_COST)
@@ -165,16 +165,9 @@ def _edge(
     x = (nodes - below.shift) / below.scale
     order = np.argsort(x)
     x, phi, weights = x[order], phi[order], weights[order]
-    one = np.ones_like(phi)
-    functions = members(FunctionSpan.of(x, weights, np.column_stack([one, phi]) if is_sum else phi[:, None], noise), families)
-    if functions is None:
+    found = multiple(x, weights, phi, noise, families, shifted=is_sum)
+    if found is None:
         return None
-    member = next((each for each in functions if X in each.expression.free_symbols), None)
-    if member is None:
-        return None
-    column = evaluate(member.numeric, {X: x})
-    columns = np.column_stack([column, one]) if is_sum else column[:, None]
-    factors = np.linalg.lstsq(columns, phi, rcond=None)[0]
+    member, factor, shift = found
     expression = member.expression.xreplace({X: below.template.expression})
-    values = dict(member.values) | dict(below.template.values)
-    return Template(expression, values), float(factors[0]), float(factors[1]) if is_sum else 0.0
+    return Template(expression, dict(member.values) | dict(below.template.values)), factor, shift

@@ -97,6 +97,23 @@ def members(span: FunctionSpan, families: Sequence[Family] = FAMILIES) -> list[T
     return basis
 
 
+def multiple(
+    x: Array, weights: Array, values: Array, noise: float, families: Sequence[Family], shifted: bool
+) -> tuple[Template, float, float] | None:
+    """Values ``(n,)`` at x as factor · g + shift with a function g of the library; shift 0 where there is to be none."""
+    one = np.ones_like(values)
+    functions = members(
+        FunctionSpan.of(x, weights, np.column_stack([one, values]) if shifted else values[:, None], noise), families
+    )
+    member = next((each for each in functions or () if X in each.expression.free_symbols), None)
+    if member is None:
+        return None
+    column = evaluate(member.numeric, {X: x})
+    columns = np.column_stack([column, one]) if shifted else column[:, None]
+    factors = np.linalg.lstsq(columns, values, rcond=None)[0]
+    return member, float(factors[0]), float(factors[1]) if shifted else 0.0
+
+
 def _best(span: FunctionSpan, known: Array, families: Sequence[Family]) -> _Fit | None:
     """The simplest family with a member in the span, modulo known functions."""
     left = span.basis - known @ (known.T @ span.basis)

@@ -24,7 +24,7 @@ from pdekan.problems.problem import NarrowPlace, Problem
 from pdekan.training.schedule import Stage, is_open
 
 LOG = logging.getLogger(__name__)
-# When coordinates are computational_jet, and what networks in them need.
+# When coordinates are graded, and what networks in them need.
 # points along an axis between which slopes are taken; neighbours are 1/60 of the axis apart in its own coordinates. A thinner
 # front is located in several gradings, each of which resolves it better (three for a front of width 0.01 in
 # tests/test_graded_coordinates.py)
