@@ -21,6 +21,11 @@ class Quadrature:
     weights: Array
     normals: Array | None = None
 
+    @classmethod
+    def even(cls, points: Array, normals: Array | None = None) -> Quadrature:
+        """Points of equal weights, which sum to one."""
+        return cls(points, np.full(len(points), 1.0 / len(points)), normals)
+
 
 @cache
 def _legendre(order: int) -> tuple[Array, Array]:

@@ -184,6 +184,12 @@ class Objective:
         return network.flat_parameters
 
 
+def triangle(rows: Tensor, ridge: float | Tensor) -> Tensor:
+    """R ``(P, P)`` of the QR factorisation of rows ``(n, P)`` above ridge · identity, without which it may be singular."""
+    found: Tensor = torch.linalg.qr(torch.cat([rows, ridge * torch.eye(rows.shape[1]).to(rows)]), mode="r").R
+    return found
+
+
 def row_factors(problem: Problem, terms: list[Term], weights: Weights | None, sizes: list[float] | None = None) -> list[Tensor]:
     """Square roots of the rows' factors, ``(n,)`` a term; weights None balances nondimensional residuals.
 

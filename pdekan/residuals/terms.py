@@ -26,6 +26,7 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.singular_points import moved_aside, with_points_beside
 
+CPU = torch.device("cpu")
 CROSSING = 1e-6  # of the domain's size: points of interfaces as near to a crossing are left out
 
 
@@ -175,9 +176,7 @@ class _TermBuilder:
 
     def requirement(self, one: Requirement, rules: list[Quadrature]) -> Term:
         """The term of a requirement; of a mean it has a single residual, the mean of the operator less that of the value."""
-        rule, sides = one.rule(rules), one.place.sides
-        term = term_at(self.problem, one.label, "conditions", one.operator, one.value, rule, self.device, sides)
-        term = _apart(self.problem, term)
+        term = _apart(self.problem, requirement_term(self.problem, one, one.rule(rules), self.device))
         if not one.is_mean:
             return replace(term, faces=len(rules))
         target = (term.share @ term.target)[None]
@@ -208,13 +207,18 @@ def _apart(problem: Problem, term: Term) -> Term:
     return term if bool(apart.all()) else term.part(torch.nonzero(apart)[:, 0])
 
 
-def equation_terms(problem: Problem, rule: Quadrature, device: torch.device) -> list[Term]:
+def equation_terms(problem: Problem, rule: Quadrature, device: torch.device = CPU) -> list[Term]:
     """A term for every equation at the points of a rule. Raises ProblemError where a source is not finite."""
     several = len(problem.equations) > 1
     return [
         term_at(problem, f"equation {k + 1}" if several else "equation", "equation", one.operator, one.source, rule, device)
         for k, one in enumerate(problem.equations)
     ]
+
+
+def requirement_term(problem: Problem, one: Requirement, rule: Quadrature, device: torch.device = CPU) -> Term:
+    """The term of a requirement of a condition at the points of a rule. Raises ProblemError as `term_at`."""
+    return term_at(problem, one.label, "conditions", one.operator, one.value, rule, device, one.place.sides)
 
 
 def term_at(

@@ -30,7 +30,7 @@ from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, equation_terms, is_linear
 from pdekan.singularities.edge_jumps import jumps
-from pdekan.singularities.time_edges import CPU, SAME, Edge, diffusivities, fitted, lower_order
+from pdekan.singularities.time_edges import SAME, Edge, diffusivities, fitted, lower_order
 
 # Where data are looked at, and which functions are taken.
 PLACES = (0.31, 0.62)  # along a face, as shares of its length
@@ -239,7 +239,7 @@ def _solves(problem: Problem, functions: DiffusionFunctions) -> bool:
     """Whether functions solve the linear, homogeneous equation for one unknown."""
     if len(problem.unknowns) > 1 or not is_linear(problem):
         return False
-    (term,) = equation_terms(problem, problem.domain.interior(1, 4, 64, 0), CPU)
+    (term,) = equation_terms(problem, problem.domain.interior(1, 4, 64, 0))
     slope, jet = linearised_at(term, term.zero()).slope, functions.jet(term.points, term.frame)
     parts = [slope.value[:, 0, None] * jet.value]
     for weights, part in ((slope.gradient, jet.gradient), (slope.second, jet.second)):

@@ -9,6 +9,7 @@ vanish at the corner, and the solution is like r² log r there (Grisvard, Ellipt
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from pdekan.cells.corners import Corner
 from pdekan.cells.rows import linearised, local_rows
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import Term, equation_terms, term_at
+from pdekan.residuals.terms import Term, equation_terms, requirement_term
 
 # The sector and the polynomial.
 REACH = 2e-3  # the radius, relative to the domain's size
@@ -43,7 +44,7 @@ def is_compatible(problem: Problem, corner: Corner) -> bool:
     if not bool(rows.isfinite().all()):  # of a nonlinear equation about zero
         return True
     matrix, right = rows[:, :-1], rows[:, -1]
-    everywhere = equation_terms(problem, problem.domain.interior(1, 4, 64, 0), torch.device("cpu"))
+    everywhere = equation_terms(problem, problem.domain.interior(1, 4, 64, 0))
     source = max(float(term.target.square().mean().sqrt()) for term in everywhere)
     size = math.hypot(float(right.norm()), h * h * source)
     if size == 0.0:
@@ -62,16 +63,16 @@ def _rows(term: Term, corner: Corner, h: float, scale: float, degree: int) -> Te
 def _inside(problem: Problem, corner: Corner, h: float) -> list[Term]:
     x, _ = gauss(0.0, 1.0, 1, POINTS)
     r, angle = (part.ravel() for part in np.meshgrid(h * x, corner.first + corner.angle * x, indexing="ij"))
-    return equation_terms(problem, _quadrature(corner, r, angle), torch.device("cpu"))
+    return equation_terms(problem, _quadrature(corner, r, angle))
 
 
 def _on_side(problem: Problem, corner: Corner, side: str, angle: float, h: float) -> list[Term]:
     x, _ = gauss(0.0, 1.0, 1, POINTS)
     outward = angle - 0.5 * math.pi if side == corner.sides[0] and angle == corner.first else angle + 0.5 * math.pi
-    points = _quadrature(corner, h * x, np.full(len(x), angle))
-    points = Quadrature(points.points, points.weights, np.tile([math.cos(outward), math.sin(outward)], (len(x), 1)))
+    rule = _quadrature(corner, h * x, np.full(len(x), angle))
+    points = replace(rule, normals=np.tile([math.cos(outward), math.sin(outward)], (len(x), 1)))
     return [
-        term_at(problem, one.label, "conditions", one.operator, one.value, points, torch.device("cpu"))
+        requirement_term(problem, one, points)
         for condition in problem.conditions
         for one in condition.requirements(problem)
         if side in one.faces
@@ -80,4 +81,4 @@ def _on_side(problem: Problem, corner: Corner, side: str, angle: float, h: float
 
 def _quadrature(corner: Corner, r: Array, angle: Array) -> Quadrature:
     points = np.array(corner.point) + r[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return Quadrature(points, np.full(len(r), 1.0 / len(r)))
+    return Quadrature.even(points)

@@ -13,7 +13,7 @@ from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.jets import Derivatives
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import term_at
+from pdekan.residuals.terms import requirement_term
 from pdekan.singularities.power_laws import NoPowerLawError, exponent
 
 SAME = 1e-6  # exponents that differ by less are one
@@ -42,9 +42,7 @@ def _along(problem: Problem, domain: Planar, corner: Corner, side: str, angle: f
 
         def values(t: Array, one=one) -> Array:  # type: ignore[no-untyped-def]
             points = np.array(corner.point) + t[:, None] * direction
-            rule = Quadrature(points, np.full(len(t), 1.0 / len(t)), np.tile(normal, (len(t), 1)))
-            term = term_at(problem, one.label, "conditions", one.operator, one.value, rule, torch.device("cpu"))
-            return np.asarray(term.target)
+            return np.asarray(requirement_term(problem, one, Quadrature.even(points, np.tile(normal, (len(t), 1)))).target)
 
         try:
             order = exponent(values, domain.size)

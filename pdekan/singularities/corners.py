@@ -131,7 +131,7 @@ def _scalars(problem: Problem, points: Array) -> Array | None:
 
 def slope_at_zero(problem: Problem, points: Array) -> Jet:
     """The derivative of the only equation's residual by the jet of u = 0 at points ``(n, d)``."""
-    (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
+    (term,) = equation_terms(problem, Quadrature.even(points))
     return term.linearised(term.zero())[1]
 
 
@@ -184,7 +184,7 @@ def _singularity(problem: Problem, domain: Planar, corner: Corner) -> Singularit
 def _elastic_singularity(problem: Problem, domain: Planar, corner: Corner) -> Singularity | None:
     """That of the displacements of an isotropic elastic body at a corner with straight sides."""
     points = _beside(domain, corner)[None]
-    every = equation_terms(problem, Quadrature(points, np.ones(1)), torch.device("cpu"))
+    every = equation_terms(problem, Quadrature.even(points))
     if any(term.frame.higher or term.frame.order < 2 for term in every):
         return None
     slopes = [cast("Tensor", term.linearised(term.zero())[1].second) for term in every]

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import torch
 
 from pdekan.cells.corners import Corner
 from pdekan.domains.arcs import Segment
@@ -19,7 +18,7 @@ from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.problems.formulas import EXACT, ProblemError
 from pdekan.problems.places import Requirement
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import term_at
+from pdekan.residuals.terms import requirement_term
 
 POINTS = 401  # of an edge at which data are compared
 LEAST = 1e-6  # of a jump, relative to the largest value
@@ -49,9 +48,8 @@ def _on_edge(problem: Problem, one: Requirement, arc: Segment) -> Iterator[Corne
     normal = arc.normal(0.0)
 
     def data(t: Array) -> Array:
-        rule_at = Quadrature(arc.at(t), np.full(len(t), 1.0 / len(t)), np.repeat(normal, len(t), axis=0))
-        term = term_at(problem, one.label, "conditions", one.operator, one.value, rule_at, torch.device("cpu"))
-        return np.asarray(term.target.numpy())
+        rule = Quadrature.even(arc.at(t), np.repeat(normal, len(t), axis=0))
+        return np.asarray(requirement_term(problem, one, rule).target)
 
     where = jumps(data)
     direction = np.subtract(arc.end, arc.start)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 from pdekan.domains.planar import SAME, Planar
 from pdekan.domains.quadrature import Array
@@ -33,7 +32,7 @@ def hole_functions(problem: Problem) -> tuple[CornerFunctions, ...]:
     holes = list(_holes(domain))
     if not 0 < len(holes) <= MOST:
         return ()
-    (term,) = equation_terms(problem, domain.interior(1, 4, 0, 0), torch.device("cpu"))
+    (term,) = equation_terms(problem, domain.interior(1, 4, 0, 0))
     _, slope = term.linearised(term.zero())
     if term.frame.level is not Derivatives.SUMMED:  # second derivatives other than the Laplacian
         return ()

@@ -71,7 +71,7 @@ class _Source:
         """The source of a problem with one equation, from its linearisation at zero."""
 
         def values(points: Array) -> Array:
-            (term,) = equation_terms(problem, Quadrature(points, np.full(len(points), 1.0 / len(points))), torch.device("cpu"))
+            (term,) = equation_terms(problem, Quadrature.even(points))
             return np.asarray(-term.linearised(term.zero())[0])
 
         return cls(values, LEAST * float(np.abs(values(problem.domain.interior(1, 8, 64, 0).points)).mean()))

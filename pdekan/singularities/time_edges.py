@@ -15,10 +15,9 @@ from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.fields.jets import Jet
 from pdekan.networks import legendre
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import Term, equation_terms, is_linear, term_at
+from pdekan.residuals.terms import Term, equation_terms, is_linear, requirement_term
 from pdekan.singularities.corners import tensors
 
-CPU = torch.device("cpu")
 # How a neighbourhood is looked at.
 DEGREE = (7, 5)  # of the polynomials, by the dimension of space
 POINTS = 3  # along an axis, more than the degree
@@ -109,14 +108,14 @@ def _terms(problem: Problem, edge: Edge, low: Array, high: Array, points: int) -
         chosen = [edge.point[k : k + 1] if k == fixed else axes[k] for k in range(d)]
         points = np.stack([part.ravel() for part in np.meshgrid(*chosen, indexing="ij")], axis=1)
         normals = None if fixed is None else normal * np.eye(d)[np.full(len(points), fixed)]
-        return Quadrature(points, np.full(len(points), 1.0 / len(points)), normals)
+        return Quadrature.even(points, normals)
 
-    found = equation_terms(problem, rule_on(None), CPU)
+    found = equation_terms(problem, rule_on(None))
     for axis, name, normal in ((edge.axis, edge.face, -edge.inward), (edge.time, edge.start, -1.0)):
         for condition in problem.conditions:
             for one in condition.requirements(problem):
                 if one.place.sides == 1 and not one.is_mean and name in one.faces:
-                    found.append(term_at(problem, one.label, "conditions", one.operator, one.value, rule_on(axis, normal), CPU))
+                    found.append(requirement_term(problem, one, rule_on(axis, normal)))
     return found
 
 
@@ -125,9 +124,9 @@ def diffusivities(problem: Problem, edge: Edge, state: Callable[[Term], Jet]) ->
 
     They are the eigenvalues of the pencil of the equations' symbol. Equations of second order in time have none.
     """
-    place, wave = Quadrature(edge.point[None], np.ones(1)), WAVE / edge.lengths[edge.axis]
+    place, wave = Quadrature.even(edge.point[None]), WAVE / edge.lengths[edge.axis]
     n, t, fixed, moving = edge.axis, edge.time, [], []
-    for term in equation_terms(problem, place, CPU):
+    for term in equation_terms(problem, place):
         value, gradient, second = _coefficients(term, linearised_at(term, state(term)).slope)
         if bool((second[:, t, t] != 0.0).any()):
             return []
@@ -146,7 +145,7 @@ def diffusivities(problem: Problem, edge: Edge, state: Callable[[Term], Jet]) ->
 
 def lower_order(problem: Problem, edge: Edge) -> tuple[float, float]:
     """b and c of the linear equation ∂u/∂t + b ∂u/∂s - κ ∂²u/∂s² + c u = … for one unknown at an edge."""
-    (term,) = equation_terms(problem, Quadrature(edge.point[None], np.ones(1)), CPU)
+    (term,) = equation_terms(problem, Quadrature.even(edge.point[None]))
     value, gradient, _ = _coefficients(term, linearised_at(term, term.zero()).slope)
     speed, reaction = gradient[0, edge.axis] / gradient[0, edge.time], value[0] / gradient[0, edge.time]
     return edge.inward * float(speed), float(reaction)

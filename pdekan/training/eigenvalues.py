@@ -22,7 +22,7 @@ from pdekan.networks.kan import KAN
 from pdekan.problems.parameters import Parameter
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.least_squares import Objective, triangle
 from pdekan.residuals.terms import Term, initial_values, is_affine, terms
 from pdekan.training.points import own_points
 from pdekan.training.schedule import Stage
@@ -117,11 +117,10 @@ def _improved(
     """
     count, parameters, theta = sizes.shape[1], len(problem.parameters), theta.clone()
     rows = homogeneous.rows(theta, only_linear=True)[1]
-    identity = REDUNDANT * rows.norm(dim=0).max() * torch.eye(count).to(rows)
-    triangle = torch.linalg.qr(torch.cat([rows, identity]), mode="r").R
-    _, amplified, vectors = torch.linalg.svd(torch.linalg.solve_triangular(triangle, sizes, upper=True, left=False))
+    r = triangle(rows, REDUNDANT * rows.norm(dim=0).max())
+    _, amplified, vectors = torch.linalg.svd(torch.linalg.solve_triangular(r, sizes, upper=True, left=False))
     residuals = 1.0 / amplified.clamp_min(1e-300)  # ascending
-    functions = torch.linalg.solve_triangular(triangle, vectors.T, upper=True) * residuals  # each of size one
+    functions = torch.linalg.solve_triangular(r, vectors.T, upper=True) * residuals  # each of size one
     chosen = 0
     if seen is not None:
         strength = (seen @ functions[:, :MOST]).norm(dim=0)

@@ -32,7 +32,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import Weights
 from pdekan.problems.places import OFFSET
 from pdekan.problems.problem import Problem
-from pdekan.residuals.least_squares import Objective, row_factors
+from pdekan.residuals.least_squares import Objective, row_factors, triangle
 from pdekan.residuals.sizes import SMALL, TINY
 from pdekan.residuals.terms import Term, terms
 from pdekan.residuals.validation import Validation
@@ -351,15 +351,14 @@ def _amplification(objective: Objective, theta: Tensor, network: Network, sizes:
     same function.
     """
     jacobian = objective.rows(theta, only_linear=True)[1]
-    identity = torch.eye(jacobian.shape[1]).to(jacobian)
-    triangle = torch.linalg.qr(torch.cat([jacobian, REDUNDANT * jacobian.norm(dim=0).max() * identity]), mode="r").R
+    r = triangle(jacobian, REDUNDANT * jacobian.norm(dim=0).max())
     values = _values(objective.terms[0], network, sizes / sizes.max())
     x = torch.linalg.vector_norm(values, dim=0) + 1e-300
     size = 0.0
     for _ in range(ITERATIONS):
-        x = torch.linalg.solve_triangular(triangle, (x / x.norm())[:, None], upper=True)
+        x = torch.linalg.solve_triangular(r, (x / x.norm())[:, None], upper=True)
         y = values.T @ (values @ x)
-        x = torch.linalg.solve_triangular(triangle.T, y, upper=False)[:, 0]
+        x = torch.linalg.solve_triangular(r.T, y, upper=False)[:, 0]
         size = float(x.norm())
     return math.sqrt(size)
 

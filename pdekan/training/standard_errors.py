@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pdekan.ansatz.unknowns import Ansatz
-from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.least_squares import Objective, triangle
 
 # Relative to the largest of each column: what the rows do not determine better than this is held where it is.
 RIDGE = 1e-9
@@ -36,7 +36,7 @@ def standard_errors(objective: Objective) -> dict[str, float]:
         jacobian[:, objective.bounds.held(theta, 2.0 * jacobian.T @ residual)] = 0.0
     scale = jacobian.norm(dim=0).clamp_min(1e-300)
     scaled = jacobian / scale
-    r = torch.linalg.qr(torch.cat([scaled, RIDGE * torch.eye(len(theta)).to(scaled)]), mode="r").R
+    r = triangle(scaled, RIDGE)
     orthogonal = torch.linalg.solve_triangular(r, scaled, upper=True, left=False)
     noise = _noise(objective, residual, orthogonal)
     if noise is None:

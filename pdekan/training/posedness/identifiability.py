@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pdekan.ansatz.unknowns import Ansatz
-from pdekan.residuals.least_squares import Objective
+from pdekan.residuals.least_squares import Objective, triangle
 
 # A direction of scaled parameters that changes the rows by less than this, whatever the network does, is a null direction.
 RIDGE, NULL = 1e-9, 1e-7
@@ -28,7 +28,7 @@ def undetermined(objective: Objective) -> list[str]:
     scale = jacobian.norm(dim=0)
     unseen = scale[: len(names)] <= 1e-300
     scaled = jacobian / scale.clamp_min(1e-300)
-    r = torch.linalg.qr(torch.cat([scaled, RIDGE * torch.eye(len(theta)).to(scaled)]), mode="r").R
+    r = triangle(scaled, RIDGE)
     units = torch.eye(len(theta), len(names)).to(scaled)
     dual = torch.linalg.solve_triangular(r.T, units, upper=False)
     _, sizes, directions = torch.linalg.svd(dual, full_matrices=False)
