@@ -62,6 +62,7 @@ def _search(solution: Solution, allowed: float, signals: Signals) -> Formula | N
         with progress_display(f"formula of {solution.name}", remaining=False) as show:
 
             def watch(what: str) -> str | None:
+                """Show what is tried; a reason to end the search where Ctrl-C was pressed."""
                 seconds = time.monotonic() - started
                 show(ProgressLine(seconds, seconds / allowed, what))
                 return "interrupted" if signals() else None

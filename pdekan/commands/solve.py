@@ -116,6 +116,7 @@ def _train(
     checkpoints = runs.Checkpoints(directory, signals.checkpoint_requested, earlier is not None)
 
     def interrupted() -> bool:
+        """Keep the state where it is time to; whether Ctrl-C was pressed."""
         with signals.undisturbed():
             checkpoints.save_if_due()
         return signals()
@@ -124,6 +125,7 @@ def _train(
         with progress_display(problem.title or problem.name) as show, _triangles(options.scheduler) as by:
 
             def watch(progress: Progress) -> str | None:
+                """Show a step and keep the best solution; a reason to end the training where Ctrl-C was pressed."""
                 show(line(progress))
                 with signals.undisturbed():
                     checkpoints(progress)

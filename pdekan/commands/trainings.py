@@ -110,12 +110,14 @@ def _watcher(show: ShowProgress, interrupted: Callable[[], bool], score: Score, 
     dashboard_noted = False
 
     def update_best(row: Row) -> None:
+        """Remember the error of a row where it is the least of its kind."""
         scored = score(row)
         if scored is not None:
             kind, error = scored
             best[kind] = min(error, best.get(kind, math.inf))
 
     def watch(progress: engine.StudyProgress) -> str | None:
+        """Show the progress; a reason to end the study where Ctrl-C was pressed."""
         nonlocal dashboard_noted
         if progress.dashboard is not None and not dashboard_noted:
             dashboard_noted = True

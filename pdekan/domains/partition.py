@@ -64,6 +64,7 @@ class Partition:
         at: list[float] = []
 
         def cut(start: list[int], stop: list[int]) -> None:
+            """Cut cells start … stop along their longest side until each is alone."""
             sizes = [b - a for a, b in zip(start, stop, strict=True)]
             k = int(np.argmax(sizes))
             if sizes[k] == 1:
@@ -159,6 +160,7 @@ class Partition:
         low, high = self.boxes
 
         def cut(cell: int, a: Array, b: Array, along: Sequence[int]) -> None:
+            """Halve a cell along its axes, one after the other."""
             if not along:
                 axis.append(LEAF)
                 at.append(0.0)

@@ -139,6 +139,7 @@ def blended(
     """
 
     def upto(k: int, places: Place) -> list[Any]:
+        """The extension from the faces of coordinates 0 … k: its value and derivatives at places."""
         if k < 0:
             return [0.0] * (box.dimension + 1)
         parts, name, a, b = upto(k - 1, places), box.coordinates[k], box.lower[k], box.upper[k]

@@ -345,6 +345,7 @@ def _extension(problem: EnclosedProblem, fitted: Fitted, cells: Cells) -> list[T
     spline = fitted.extension
 
     def given(face: str, place: Cells) -> list[Any]:
+        """What the extension shall be on a face: the gaps, less the spline that is near to them."""
         gaps = problem.on_essential(face, place)
         if spline is None:
             return gaps

@@ -132,6 +132,7 @@ class Terms:
         start = np.full(sum(free), -2.0)
 
         def split(exponents: Array) -> Split:
+            """The split whose free parts have these logarithms, relative to the part that is left."""
             parts = np.zeros(2)
             parts[free] = np.exp(np.clip(exponents, -30.0, 30.0))
             return Split(*(parts / (1.0 + parts.sum())).tolist())

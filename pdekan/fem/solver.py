@@ -177,6 +177,7 @@ def _form(second: Array, first: Array, zeroth: Array) -> Callable[..., Array]:
     reacts = zeroth.any()
 
     def form(u: Any, v: Any, w: Any) -> Array:
+        """a(u, v) at the points of quadrature, where u and v have values and gradients."""
         out = np.zeros(zeroth.shape)
         for i, j in entries:
             out += second[i, j] * u.grad[j] * v.grad[i]

@@ -149,6 +149,7 @@ def _is_linear_in_second(problem: Problem, operator: Field, points: Array, norma
     frame = Frame(problem.domain.coordinates, level, normal)
 
     def at(size: float) -> Tensor:
+        """The operator at a function whose second derivatives have a size."""
         n, d = x.shape
         bent = Jet(frame, x.new_full((n,), 0.3), x.new_full((n, d), 0.7), x.new_full((n, frame.second_count), size))
         try:

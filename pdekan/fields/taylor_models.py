@@ -294,6 +294,7 @@ class _Power(_Elementary):
             binomials.append(binomials[-1] * (p - k) / (k + 1))
 
         def last(low: Tensor, high: Tensor, order: int) -> Tensor:
+            """Twice a bound of the coefficient of order + 1 in the series about any point between low and high."""
             n = order + 1
             if p >= 0.0 and p.is_integer() and n > p:
                 return torch.zeros_like(low)

@@ -119,6 +119,7 @@ class CellNetwork(Network):
         scale = 2.0 / (high - low)
 
         def of(part: Tensor, factor: Tensor | None) -> Tensor:
+            """Part of the basis times the coefficients of each cell, and a factor for derivatives."""
             if factor is None:
                 return torch.einsum("gn,mun->mgu", part, coefficients).flatten(0, 1)
             return (torch.einsum("gns,mun->mgus", part, coefficients) * factor[:, None, None]).flatten(0, 1)

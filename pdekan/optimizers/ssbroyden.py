@@ -95,6 +95,7 @@ class SSBroyden:
         before = point.loss + 0.5 * float(point.gradient.norm()) if first else None
 
         def at(length: float) -> _Point:
+            """The point at a length along the direction, evaluated once."""
             if length not in tried:
                 tried[length] = _Point.at(problem, point.theta + length * direction)
             return tried[length]

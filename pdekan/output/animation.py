@@ -118,6 +118,7 @@ def _curves(samples: Samples, unknown: str) -> Frames:
     fields = [values] if exact is None else [values, exact]
 
     def draw(frame: int) -> None:
+        """Set the curves and the title of a frame."""
         for line, field in zip(axes.lines, fields, strict=True):
             line.set_ydata(samples.step(field, steps[frame]))
         axes.set_title(

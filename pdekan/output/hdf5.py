@@ -84,6 +84,7 @@ def _check_contents(group: h5py.Group) -> None:
     loaded = 0
 
     def check(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        """Raise OutputError for a member whose data are elsewhere, or too large."""
         nonlocal loaded
         if isinstance(item, h5py.Group):
             for name in item:

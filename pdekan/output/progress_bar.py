@@ -51,6 +51,7 @@ def _lines(title: str, console: Console) -> ShowProgress:
     last, stage = time.monotonic(), 0
 
     def show(now: ProgressLine) -> None:
+        """Print a line where the last one is old, or of another stage."""
         nonlocal last, stage
         if time.monotonic() - last >= LINE_SECONDS or now.stage != stage:
             last, stage = time.monotonic(), now.stage

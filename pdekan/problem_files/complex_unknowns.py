@@ -186,6 +186,7 @@ def _origin(equations: list[int], conditions: list[int], names: Mapping[str, str
     """From the keys of the new file to those of the old one."""
 
     def original(path: Key) -> Key:
+        """The key of the file that a new one comes from."""
         match path:
             case ("conditions", int(k), *rest):
                 return ("conditions", conditions[k], *rest)

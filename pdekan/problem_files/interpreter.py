@@ -65,6 +65,7 @@ class Operation:
 
 def _compare(relation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def compare(a: Jet | float, b: Jet | float) -> Tensor:
+        """Where the relation holds."""
         difference = a - b  # aligns scalars with vectors
         assert isinstance(difference, Jet)
         difference.frame.compares(difference.value)
@@ -83,6 +84,7 @@ def _choose(condition: Tensor, a: Jet | float, b: Jet | float) -> Jet:
 
 def _extreme(relation: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def pair(a: Jet | float, b: Jet | float) -> Jet | float:
+        """The extreme of two fields."""
         if isinstance(a, float) and isinstance(b, float):
             return a if relation(a, b) else b
         return _choose(_compare(relation)(a, b), a, b)

@@ -90,6 +90,7 @@ def _terms(problem: Problem, *fields: Field) -> Values:
     """The terms of formulas that depend on the position alone."""
 
     def at(points: Tensor) -> Tensor:
+        """Values ``(n, c)`` of all terms at points ``(n, d)``."""
         environment = problem.environment(points, Derivatives.VALUE)
         columns = [
             column

@@ -49,6 +49,7 @@ def refusing(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The function as a validator: the message of a ValueError is that of the validation error."""
 
     def validator(value: Any) -> Any:
+        """The function, with a refusal in place of a ValueError."""
         try:
             return function(value)
         except ValueError as error:

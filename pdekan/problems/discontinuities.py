@@ -116,6 +116,7 @@ def _differentiated(problem: Problem, operator: Field, trial: float) -> Values:
     """The values that an operator differentiates at trial functions."""
 
     def at(points: Tensor) -> tuple[Tensor, Tensor]:
+        """Values that are differentiated ``(n, c)``, and by which coordinates ``(c, d)``."""
         frame = _Watching(problem.domain.coordinates, problem.level_of(operator, points[:2]))
         operator(_environment(problem, points, frame, trial))
         columns, masks = [], []
@@ -136,6 +137,7 @@ def _residual(problem: Problem, equation: Equation, trial: float, manufactured: 
     level = problem.level_of(equation.operator, middle(problem))
 
     def at(points: Tensor) -> tuple[Tensor, Tensor]:
+        """Values of the operator and the source ``(n, c)``, of interest along all axes ``(c, d)``."""
         frame = Frame(problem.domain.coordinates, level)
         columns = [equation.operator(_environment(problem, points, frame, trial)).value]
         if manufactured or equation.source is not EXACT:
@@ -273,6 +275,7 @@ def _differences(problem: Problem, equation: Equation) -> Differences:
     level = problem.level_of(equation.operator, inside)
 
     def compared(points: Tensor, trial: float) -> list[Tensor]:
+        """What the formulas compare at points, with zero, as columns."""
         frame = _Watching(problem.domain.coordinates, level)
         for formula in formulas:
             formula(_environment(problem, points, frame, trial))

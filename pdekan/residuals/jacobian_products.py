@@ -188,6 +188,7 @@ def _bytes_kept(network: Network, points: Tensor, frame: Frame) -> int:
     seen: dict[int, int] = {}
 
     def pack(saved: Tensor) -> Tensor:
+        """Count the memory of a tensor that autograd saves, once for each storage."""
         storage = saved.untyped_storage()
         seen.setdefault(storage.data_ptr(), storage.nbytes())
         return saved

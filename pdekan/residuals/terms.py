@@ -376,6 +376,7 @@ def is_affine(term: Term, problem: Problem) -> bool:
     count = len(term.sought) - term.parameters
 
     def draw(like: Tensor | None) -> Tensor | None:
+        """Random numbers in the shape of a part of the jet, with the parameters as they are."""
         if like is None:
             return None
         drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)

@@ -39,6 +39,7 @@ def exponents(sectors: Sequence[Sector], ends: tuple[bool, bool] | None, highest
     """All λ in (0, highest]. ends: at a point of the boundary, whether the slope is given on the first and on the last ray."""
 
     def transfer(order: float) -> Array:
+        """The matrix by which value and flux of r^order change across all sectors."""
         product = np.eye(2)
         for one in sectors:
             c, s, k = math.cos(order * one.opening), math.sin(order * one.opening), one.coefficient * order
@@ -46,6 +47,7 @@ def exponents(sectors: Sequence[Sector], ends: tuple[bool, bool] | None, highest
         return product
 
     def characteristic(order: float) -> float:
+        """A function of the order that vanishes where r^order satisfies what holds at the ends."""
         t = transfer(order)
         if ends is None:
             return float(2.0 - t.trace())

@@ -48,6 +48,7 @@ def _on_edge(problem: Problem, one: Requirement, arc: Segment) -> Iterator[Corne
     normal = arc.normal(0.0)
 
     def data(t: Array) -> Array:
+        """The values that are stated along the edge."""
         rule = Quadrature.even(arc.at(t), np.repeat(normal, len(t), axis=0))
         return np.asarray(requirement_term(problem, one, rule).target)
 

@@ -105,6 +105,7 @@ def _terms(problem: Problem, edge: Edge, low: Array, high: Array, points: int) -
     axes = [gauss(low[k], high[k], 1, points)[0] for k in range(d)]
 
     def rule_on(fixed: int | None, normal: float = 0.0) -> Quadrature:
+        """Points in the box, or with an axis fixed at the edge and a normal along it."""
         chosen = [edge.point[k : k + 1] if k == fixed else axes[k] for k in range(d)]
         points = np.stack([part.ravel() for part in np.meshgrid(*chosen, indexing="ij")], axis=1)
         normals = None if fixed is None else normal * np.eye(d)[np.full(len(points), fixed)]

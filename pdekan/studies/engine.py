@@ -122,6 +122,7 @@ def _name(train: Train) -> str:
 
 def _called_by_name() -> Callable[..., Any]:
     def call(name: str, *arguments: Any) -> Any:
+        """Call a function by its name."""
         from pkgutil import resolve_name
 
         return resolve_name(name)(*arguments)

@@ -73,6 +73,7 @@ def train(configuration: Mapping[str, Any]) -> dict[str, Any]:
     steps_before = 0
 
     def watch(progress: Progress) -> None:
+        """Write a row of the history."""
         now = progress.snapshot().network
         row = (len(stages), steps_before + progress.step, _rms(now, seen), _rms(now, unseen))
         for column, value in zip(history.values(), row, strict=True):

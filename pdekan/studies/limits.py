@@ -107,6 +107,7 @@ def limits(problem: Problem, degree: int, intervals: Sequence[int]) -> tuple[Lim
     """
 
     def exact(points: Array) -> tuple[Array, Array]:
+        """Values and gradients of the exact solution."""
         jets = [problem.exact_jet(x, Derivatives.GRADIENT) for x in torch.as_tensor(points).split(CHUNK)]
         gradients = [jet.gradient.numpy() for jet in jets if jet.gradient is not None]
         return np.concatenate([jet.value.numpy() for jet in jets]), np.concatenate(gradients)

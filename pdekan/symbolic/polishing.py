@@ -52,6 +52,7 @@ def to_samples(template: Template, samples: Samples) -> tuple[Template, float]:
     slopes = [sympy.diff(template.expression, name) for name in names]
 
     def values(expression: Expr, numbers: Array) -> Array:
+        """An expression at the samples, with the constants as numbers."""
         with np.errstate(all="ignore"):
             result = np.asarray(evaluate(expression, environment | dict(zip(names, numbers, strict=True))), dtype=float)
         return np.asarray(np.broadcast_to(_bounded(result), target.shape))

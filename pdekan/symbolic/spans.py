@@ -241,6 +241,7 @@ def _minimised(
     """θ of the least sine of the family's nearest member, and the sine there; inf where it is not defined."""
 
     def distance(theta: Array) -> Array:
+        """The part of the member nearest to the span that is outside of it, relative to the member."""
         columns = _columns(family, span, theta[None])
         if not np.isfinite(columns).all():
             return np.full(len(span.points), 1e3)

@@ -68,6 +68,7 @@ def evaluate(expression: Expr, environment: Mapping[str, Any], functions: Functi
 
     @cache
     def value(part: Expr) -> Any:
+        """The value of a part of the expression."""
         if part.is_Number or part.is_NumberSymbol:
             return float(part)
         if part.is_Symbol:

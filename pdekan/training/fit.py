@@ -32,6 +32,7 @@ def fit(objective: P, optimizer: Optimizer[P], theta: Tensor, steps: int, stop: 
     taken = best.taken
 
     def watch(step: Step) -> Reason | None:
+        """Keep the best step, and ask whether to stop."""
         nonlocal best, taken
         taken = step.taken
         if step.loss < best.loss:

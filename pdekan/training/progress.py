@@ -47,6 +47,7 @@ def shown(show: ShowProgress, watch: Callback | None) -> Callback:
     """A callback that shows the progress, and then is another one."""
 
     def callback(progress: Progress) -> str | None:
+        """Show the progress, then call the other callback."""
         show(line(progress))
         return None if watch is None else watch(progress)
 

@@ -96,6 +96,7 @@ class Retraining:
         before = self.steps
 
         def stop(step: Step) -> Reason | None:
+            """Ask the callback, and whether the target is met."""
             self.steps = before + step.taken
             relative = self.validation.residuals(objective.load(step.theta)).relative
             self.stopped = self._callback(relative, self.clock.spent) or ""

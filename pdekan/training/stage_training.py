@@ -239,6 +239,7 @@ class StageTraining:
         untrained, position = self.network, self.position
 
         def snapshot() -> Solution:  # also in the middle of a later step, when `network` has other parameters
+            """The best network so far as a solution."""
             now = replace(state, steps=taken, seconds=context.clock.spent)
             candidate = Candidate(untrained, stage, residuals)
             best = min((candidate, *state.results), key=lambda one: one.relative)

@@ -120,12 +120,14 @@ class FamilyTraining:
         steps = sum(one.iterations for one in before)
 
         def snapshot(progress: Progress) -> Solution:
+            """The family so far as a solution."""
             if before:
                 return joined(self.members, INTERRUPTED, self.clock.spent, [])
             first = Members(self.problem, {index: replace(progress.snapshot(), status=INTERRUPTED)})
             return joined(first, INTERRUPTED, 0.0, [])
 
         def called(progress: Progress) -> str | None:
+            """The callback with the progress of the whole."""
             shown = replace(
                 progress,
                 stage=len(before) * progress.stages + progress.stage,
