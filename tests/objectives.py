@@ -1,4 +1,4 @@
-"""What tests of objective share."""
+"""What tests of objectives share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of cli_scaling share."""
+"""What tests of `pdekan scaling` share."""
 
 from __future__ import annotations
 

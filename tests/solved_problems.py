@@ -1,8 +1,9 @@
-"""What tests of solver share."""
+"""What tests of the solver share."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
+from pdekan.residuals.validation import Residuals, Validation
 from pdekan.solutions.solution import Solution
 from pdekan.training.estimate import COMPARISON
 
@@ -81,3 +83,20 @@ def loss_of(network: nn.Module) -> float:
     whole = network if isinstance(network, Network) else ModuleNetwork(network, 1)
     objective = Objective(LINE, whole, terms(LINE, Sampling(4, 15, 0, 0)))
     return objective.loss_and_gradient(whole.flat_parameters)[0]
+
+
+def better_once(seen: list[tuple[float, torch.Tensor]]) -> Callable[[Validation, Network], Residuals]:
+    """In place of `Validation.residuals`: those of the second network are better, those of later ones worse.
+
+    seen: the residuals and parameters of all networks so far.
+    """
+
+    def residuals(validation: Validation, network: Network) -> Residuals:
+        theta = network.flat_parameters
+        known = [relative for relative, other in seen if torch.equal(theta, other)]
+        relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(seen), 2)]
+        if not known:
+            seen.append((relative, theta))
+        return Residuals(relative, relative, relative, relative)
+
+    return residuals

@@ -1,4 +1,4 @@
-"""What tests of studies_engine share."""
+"""What tests of studies' engine share."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import signal
@@ -13,10 +11,9 @@ from typing import Any
 
 import h5py  # type: ignore[import-untyped]
 import pytest
-from cli_runs import DRAWN, HOPELESS, QUICK, SQUARE, TINY, contents, everything
+from cli_runs import DRAWN, HOPELESS, QUICK, SQUARE, TINY, contents, everything, solved
 from commands import command, started
 
-from pdekan import cli
 from pdekan.runs import directory
 from pdekan.solutions.solution import load_solution
 from pdekan.training.progress import Progress
@@ -33,11 +30,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A run that tests look at but do not change, and what was printed about it."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "tiny.toml").write_text(TINY)
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
-        assert cli.main(["solve", str(folder / "tiny.toml"), "--output", str(folder / "run"), "--json"]) == 0
-    return folder / "run", json.loads(out.getvalue())
+    return solved(tmp_path_factory.mktemp("finished"))
 
 
 def signalled(step: int, number: signal.Signals) -> Any:

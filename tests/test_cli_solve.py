@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 from pathlib import Path
@@ -11,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_runs import DRAWN, HOPELESS, QUICK, SQUARE, TINY, contents, everything
+from cli_runs import DRAWN, HOPELESS, QUICK, SQUARE, TINY, contents, everything, solved
 from commands import command
 
-from pdekan import cli
 from pdekan.output.vtkhdf import read_samples
 from pdekan.problem_files.loader import load_problem
 from pdekan.runs import directory
@@ -42,11 +39,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A run that tests look at but do not change, and what was printed about it."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "tiny.toml").write_text(TINY)
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
-        assert cli.main(["solve", str(folder / "tiny.toml"), "--output", str(folder / "run"), "--json"]) == 0
-    return folder / "run", json.loads(out.getvalue())
+    return solved(tmp_path_factory.mktemp("finished"))
 
 
 # --- solve

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from solved_problems import better_once
 from torch import Tensor, nn
 
 import pdekan as pk
@@ -21,7 +22,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.options import NetworkOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.validation import Residuals, Validation
+from pdekan.residuals.validation import Validation
 from pdekan.training.graded_coordinates import HIDDEN, INTERVALS, POWER, lengths, needed, plane_waves, regraded, sized
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
@@ -173,22 +174,12 @@ def test_plane_waves_can_represent_the_function_of_another_network() -> None:
 
 
 def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_validation_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[float, Tensor]] = []
-
-    def residuals(validation: Validation, network: nn.Module) -> Residuals:
-        """Better once, and then worse."""
-        theta = torch.cat([p.detach().reshape(-1) for p in network.parameters()])
-        known = [relative for relative, other in seen if torch.equal(theta, other)]
-        relative = known[0] if known else (0.5, 0.2, 0.9)[min(len(seen), 2)]
-        if not known:
-            seen.append((relative, theta))
-        return Residuals(relative, relative, relative, relative)
-
+    seen = list[tuple[float, Tensor]]()
     problem = replace(layer(seconds=20), network=NetworkOptions(hidden=(8,), degree=9, intervals=12))
     trainer = Trainer(problem)
     nodes = torch.linspace(-1.0, 1.0, 801, dtype=torch.float64)
     grading = equidistribute([(nodes, (0.001**2 + (nodes - 1.0) ** 2).sqrt())])
-    monkeypatch.setattr(Validation, "residuals", residuals)
+    monkeypatch.setattr(Validation, "residuals", better_once(seen))
     stage = replace(stages(problem)[0], count=len(stages(problem)))
     training = StageTraining(trainer.context, stage, replace(trainer.state, grading=grading))
     monkeypatch.setattr(training.steep, "found", lambda network: False)

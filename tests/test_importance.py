@@ -98,10 +98,11 @@ def test_removing_an_edge_leaves_its_mean_behind() -> None:
     torch.testing.assert_close(left.network(x)[:, 0], 3.0 * h1 + x[:, 0] ** 2, rtol=1e-9, atol=1e-9)
 
 
-def test_removing_a_node_leaves_its_mean_behind() -> None:
+@pytest.mark.parametrize("edges", [[(1, 1, 0)], [(0, 0, 1), (0, 1, 1)]], ids=["its edge", "all edges into it"])
+def test_a_node_that_goes_leaves_its_mean_behind(edges: list[tuple[int, int, int]]) -> None:
     network, _ = known()
     x = points()
-    left = without(network, [(1, 1, 0)], x)
+    left = without(network, edges, x)
     assert left.network.widths == (2, 2, 1)
     assert left.nodes == ((0, 1), (0, 2), (0,))
     u = 3.0 * (0.8 * x[:, 0] + 0.1 + 0.6 * x[:, 1]) + (x[:, 0] ** 2).mean()
@@ -120,15 +121,6 @@ def test_removing_a_factor_leaves_a_multiple_of_the_others(base: str) -> None:
     expected = last.activations(last.bases(inner, 0))[0].sum(1)
     torch.testing.assert_close(left.network(x), expected, rtol=1e-9, atol=1e-9)
     assert left.network.products == (1,)
-
-
-def test_a_node_that_nothing_enters_goes_with_its_mean() -> None:
-    network, _ = known()
-    x = points()
-    left = without(network, [(0, 0, 1), (0, 1, 1)], x)  # h2 = x² has no edges left
-    assert left.network.widths == (2, 2, 1)
-    u = 3.0 * (0.8 * x[:, 0] + 0.1 + 0.6 * x[:, 1]) + (x[:, 0] ** 2).mean()
-    torch.testing.assert_close(left.network(x)[:, 0], u, rtol=1e-9, atol=1e-9)
 
 
 def test_what_goes_in_one_layer_can_take_others_along() -> None:

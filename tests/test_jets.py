@@ -56,19 +56,20 @@ def test_elementary_functions_of_a_number_are_numbers(name: str) -> None:
 
 @given(st.integers(-4, 7), st.floats(0.3, 2.5), st.sampled_from([-1.0, 1.0]))
 def test_integer_powers_hold_for_negative_bases_too(power: int, size: float, side: float) -> None:
-    x = size * side
-    field = line(x) ** power
-    expected = (x**power, power * x ** (power - 1), power * (power - 1) * x ** (power - 2))
-    for part, number in zip((field.value, field.gradient, field.second), expected, strict=True):
-        assert float(part) == pytest.approx(number, rel=1e-13, abs=1e-300)
+    assert_power(size * side, power, rel=1e-13, abs=1e-300)
 
 
 @given(st.floats(-3, 5), st.floats(0.2, 3))
 def test_real_powers_of_positive_bases(power: float, x: float) -> None:
+    assert_power(x, power, rel=1e-12, abs=1e-14)
+
+
+def assert_power(x: float, power: float, **within: float) -> None:
+    """The jet of x**power holds the power and its first two derivatives."""
     field = line(x) ** power
     expected = (x**power, power * x ** (power - 1), power * (power - 1) * x ** (power - 2))
     for part, number in zip((field.value, field.gradient, field.second), expected, strict=True):
-        assert float(part) == pytest.approx(number, rel=1e-12, abs=1e-14)
+        assert float(part) == pytest.approx(number, **within)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from torch import Tensor
 from pdekan.fields.jets import Derivatives, Level
 from pdekan.problem_files.interpreter import traced
 from pdekan.problem_files.parser import Expression
-from pdekan.problems.discontinuities import middle
+from pdekan.problems.discontinuities import middle, stratified
 from pdekan.problems.formulas import EXACT, Field, ProblemError
 from pdekan.problems.parameters import with_known_value
 from pdekan.problems.problem import NarrowPlace, Problem
@@ -132,10 +132,7 @@ def _lines(problem: Problem, k: int) -> Tensor:
     domain = problem.domain
     place = domain.dimension - 1
     count, n = LINES[place], POINTS[place]
-    generator = torch.Generator().manual_seed(k)
-    strata = torch.stack([torch.randperm(count, generator=generator) for _ in range(domain.dimension)], dim=1)
-    share = (strata + torch.rand(count, domain.dimension, generator=generator, dtype=torch.float64)) / count
-    return _along(problem, share * _sides(problem) + torch.tensor(domain.lower), k, n)
+    return _along(problem, stratified(domain.dimension, count, k) * _sides(problem) + torch.tensor(domain.lower), k, n)
 
 
 def _lines_through(problem: Problem, k: int, positions: list[list[float]]) -> Tensor:

@@ -189,13 +189,18 @@ def _lines(problem: Problem, k: int) -> Tensor:
     domain = problem.domain
     place = min(domain.dimension, len(LINES)) - 1
     count, n = LINES[place], POINTS[place]
-    generator = torch.Generator().manual_seed(k)
-    strata = torch.stack([torch.randperm(count, generator=generator) for _ in range(domain.dimension)], dim=1)
-    base = (strata + torch.rand(count, domain.dimension, generator=generator, dtype=torch.float64)) / count
+    base = stratified(domain.dimension, count, k)
     lower, upper = base.new_tensor(domain.lower), base.new_tensor(domain.upper)
     points = base[:, None, :].repeat(1, n, 1)
     points[:, :, k] = torch.linspace(1e-6, 1.0 - 1e-6, n, dtype=torch.float64)
     return lower + points * (upper - lower)
+
+
+def stratified(dimension: int, count: int, seed: int) -> Tensor:
+    """Random points ``(count, d)`` of the unit cube, one in each stratum of every coordinate."""
+    generator = torch.Generator().manual_seed(seed)
+    strata = torch.stack([torch.randperm(count, generator=generator) for _ in range(dimension)], dim=1)
+    return (strata + torch.rand(count, dimension, generator=generator, dtype=torch.float64)) / count
 
 
 def _bisected(ends: Tensor, column: Tensor, values: Values, unbounded: bool) -> Tensor:
