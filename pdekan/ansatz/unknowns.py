@@ -126,7 +126,7 @@ class Ansatz(Network):
             for old, new in ((self.values, other.values), *zip(self.factors, other.factors, strict=True)):
                 if old is not None and new is not None:
                     new.copy_(old)
-        return other.to(next(network.parameters()).device)
+        return other.to(network.device)
 
     @property
     def linear_parameters(self) -> int:

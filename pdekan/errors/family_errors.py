@@ -64,7 +64,7 @@ class Table:
 
     def add(self, network: Network, before: FamilyNetwork | None, at: Mapping[str, float]) -> dict[str, Estimate]:
         """Add a member, with its differences from the family before it, by unknown; those of the first are its own norms."""
-        points = torch.as_tensor(self.rule.points, device=next(network.parameters()).device)
+        points = torch.as_tensor(self.rule.points, device=network.device)
         u = evaluate(network, points, Frame(self.problem.domain.coordinates, Derivatives.GRADIENT))
         assert u.gradient is not None
         new = u.value.cpu().numpy(), u.gradient.cpu().numpy()

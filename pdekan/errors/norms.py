@@ -145,7 +145,7 @@ def _converged(coarse: Sums, fine: Sums) -> bool:
 
 @torch.no_grad()
 def _sums(problem: Problem, network: Network, rule: Quadrature, reference: ReferenceSolution | None = None) -> dict[str, Sums]:
-    device = next(network.parameters()).device
+    device = network.device
     points, weights = torch.as_tensor(rule.points, device=device), torch.as_tensor(rule.weights, device=device)
     frame = Frame(problem.domain.coordinates, Derivatives.GRADIENT)
     places = {name: problem.unknowns.index(name) for name in measured_unknowns(problem, reference)}

@@ -64,6 +64,11 @@ class Network(nn.Module, ABC):
         return sum(p.numel() for p in self.parameters())
 
     @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return next(self.parameters()).device
+
+    @property
     def flat_parameters(self) -> Tensor:
         """A copy ``(P,)`` of the parameters, one after the other, without autograd's graph."""
         return parameters_to_vector(self.parameters()).detach()

@@ -212,7 +212,7 @@ class KAN(BoxNetwork):
         """A network of other sizes on the same box, with parameters at zero."""
         box = self.lower.tolist(), self.upper.tolist()
         other = KAN(widths, degree, intervals, self.base, *box, products, pruned, self.grading)
-        return other.to(self.lower.device)
+        return other.to(self.device)
 
     @torch.no_grad()
     def widened(self, hidden: Sequence[int], generator: torch.Generator) -> KAN:
@@ -249,7 +249,7 @@ class KAN(BoxNetwork):
         moved = self.resized(self.widths, self.degree, self.intervals, self.products, self.pruned)
         moved.load_state_dict(self.state_dict())
         moved.grading = None if grading is None else grading.to(self.lower)
-        moved.to(self.lower.device)
+        moved.to(self.device)
         layer = moved.spline_layers[0]
         x = layer.sample_points()[:, None].expand(-1, self.inputs)
         x = x if moved.grading is None else to_physical(x, moved.grading)[0]

@@ -48,7 +48,7 @@ class SingularNetwork(Network):
         other = SingularNetwork(network, self.singular)
         with torch.no_grad():
             other.factors[0].copy_(self.factors[0])
-        return other.to(next(network.parameters()).device)
+        return other.to(network.device)
 
     @property
     def linear_parameters(self) -> int:

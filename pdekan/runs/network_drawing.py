@@ -30,7 +30,7 @@ def drawing(solution: Solution, title: str = "") -> Drawing:
     if not isinstance(kan, KAN):
         raise OutputError(f"the network is a {type(kan).__name__}; what can be drawn is a KAN")
     rule = domain.interior(*RULES.get(domain.dimension, SCATTERED))
-    points = torch.as_tensor(rule.points, dtype=torch.float64, device=kan.lower.device)
+    points = torch.as_tensor(rule.points, dtype=torch.float64, device=kan.device)
     # activations that are large and cancel each other have scores above 1: a layer's are then relative to its largest
     scores = [one / one.max().clamp_min(1.0) for one in importance(kan, points).edges]
     layers = zip(layer_traces(kan, points), scores, strict=True)

@@ -85,7 +85,7 @@ def jet(solution: Solved, points: Array, level: Derivatives, network: Network | 
 
 def on_device(network: Network, points: Array) -> torch.Tensor:
     """Points on the device of the network."""
-    return torch.as_tensor(points, dtype=torch.float64, device=next(network.parameters()).device)
+    return torch.as_tensor(points, dtype=torch.float64, device=network.device)
 
 
 def refuse_outside(x: Array, outside: NDArray[np.bool_]) -> None:
@@ -103,7 +103,7 @@ def tensor_values(solution: Solved, points: torch.Tensor) -> torch.Tensor:
     if points.ndim != 2 or points.shape[1] != dimension:
         wanted = f"(n, {dimension}), columns {', '.join(solution.domain.coordinates)}"
         raise ValueError(f"points have shape {tuple(points.shape)}; needed is {wanted}")
-    x = points.to(next(solution.network.parameters()).device, torch.float64)
+    x = points.to(solution.network.device, torch.float64)
     inside = torch.as_tensor(solution.domain.contains(x.detach().cpu().numpy()), device=x.device)
     if solution.outside == "raise" and not bool(inside.all()):
         raise ValueError(f"{int((~inside).sum())} of {len(x)} points are outside of the domain")

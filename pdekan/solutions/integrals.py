@@ -56,7 +56,7 @@ def _values(solution: Solved, field: Field, rule: Quadrature) -> torch.Tensor:
     """The values ``(n,)`` of a formula at the points of a rule, with as many derivatives as it needs."""
     points = torch.as_tensor(rule.points)
     normals = None if rule.normals is None else torch.as_tensor(rule.normals)
-    device = next(solution.network.parameters()).device
+    device = solution.network.device
     for level in Derivatives:
         frame = Frame(solution.domain.coordinates, level, normals)
         u = evaluate(solution.network, points.to(device), frame).each(torch.Tensor.cpu)

@@ -109,7 +109,7 @@ class _Evaluator:
         raise missing
 
     def _sought(self, points: torch.Tensor, frame: Frame) -> dict[str, Jet]:
-        device = next(self.network.parameters()).device
+        device = self.network.device
         u = evaluate(self.network, points.to(device), Frame(frame.coordinates, frame.level)).each(torch.Tensor.cpu)
         return {name: u[k] for k, name in enumerate(self.problem.sought)}
 

@@ -115,7 +115,7 @@ def _finite_elements(problem: Problem, network: Network) -> ReferenceSolution:
     frame = Frame(problem.domain.coordinates, Derivatives.VALUE)
 
     def start(points: Array) -> Array:
-        x = torch.as_tensor(points, device=next(network.parameters()).device)
+        x = torch.as_tensor(points, device=network.device)
         return evaluate(network, x, frame).value[:, : len(problem.unknowns)].cpu().numpy()
 
     rule = problem.domain.interior(*RULE[problem.domain.dimension], 0, 0)

@@ -159,7 +159,7 @@ def _richest(problem: Problem, network: Network, relative: float, seconds: float
             parameters, began = richer.parameter_count, clock.spent
             if best is not None and clock.spent + last[0] * (parameters / last[1]) ** 2 > clock.budget:
                 break
-            fitted = terms(problem, sampling(problem, stage, richer, OTHER_SEED), next(richer.parameters()).device)
+            fitted = terms(problem, sampling(problem, stage, richer, OTHER_SEED), richer.device)
             try:
                 watch = Clock(0.0, math.inf) if best is None else clock
                 objective = _objective(problem, richer, stage, fitted, watch, problem.training.weights)
@@ -265,9 +265,9 @@ def _projected(problem: Problem, inner: Network, stage: Stage, generator: torch.
     widths = stage.widths(domain.dimension)
     richer = KAN(widths, stage.degree, stage.intervals, "none", domain.lower, domain.upper, grading=grading)
     richer.initialise(generator)
-    richer.to(next(inner.parameters()).device)
+    richer.to(inner.device)
     points = sampling(problem, stage, richer, OTHER_SEED).inside(domain).points
-    x = torch.as_tensor(points, device=next(inner.parameters()).device)
+    x = torch.as_tensor(points, device=inner.device)
     with torch.no_grad():
         richer.normalise(x)
         richer.project(evaluate(inner, x, Frame(domain.coordinates, Derivatives.VALUE)).value, x)
@@ -313,7 +313,7 @@ def _both(problem: Problem, network: Network, richer: Network) -> tuple[Jet, Jet
     """Two networks and quadrature weights on the same points."""
     domain = problem.domain
     rule = domain.interior(*RULES.get(domain.dimension, SCATTERED), 104729)
-    points = torch.as_tensor(rule.points, device=next(network.parameters()).device)
+    points = torch.as_tensor(rule.points, device=network.device)
     frame = Frame(domain.coordinates, Derivatives.GRADIENT)
     u, v = (evaluate(one, points, frame) for one in (network, richer))
     return u, v, torch.as_tensor(rule.weights, device=points.device)

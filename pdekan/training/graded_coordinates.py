@@ -138,7 +138,7 @@ def plane_waves(network: KAN, stage: Stage, grading: Tensor | None, points: Tens
     widths = (network.inputs, *stage.hidden, network.outputs)
     other = KAN(widths, stage.degree, stage.intervals, stage.base, *box, stage.products, None, grading)
     other.initialise(generator)
-    other.to(network.lower.device)
+    other.to(network.device)
     other.normalise(points)
     return other
 
@@ -164,7 +164,7 @@ def lengths(problem: Problem, network: Network, grading: Tensor | None, k: int) 
     columns = [_nodes(ALONG if j == k else ACROSS[d - 1], j == k, grading, j) for j in range(d)]
     lower, upper = torch.tensor(domain.lower), torch.tensor(domain.upper)
     points = lower + 0.5 * (upper - lower) * (torch.cartesian_prod(*columns).reshape(-1, d) + 1.0)
-    u = evaluate(network, points.to(next(network.parameters()).device), Frame(domain.coordinates, Derivatives.VALUE))
+    u = evaluate(network, points.to(network.device), Frame(domain.coordinates, Derivatives.VALUE))
     value = u.value[:, : len(problem.unknowns)].cpu()
     range_ = (0.5 * (value.amax(0) - value.amin(0))).clamp_min(1e-300)
     grid = (value / range_).reshape(*(len(column) for column in columns), -1).movedim(k, 0)

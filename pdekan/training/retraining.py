@@ -62,8 +62,8 @@ class Retraining:
         self.stage = Stage("kan", kan.widths[1:-1], kan.degree, kan.intervals, kan.base, kan.products, kan.outputs)
         fitted, validated = split_measurements(problem)
         sampling = training_points(problem, self.stage, problem.training.seed)
-        self.terms = terms(fitted, sampling, kan.lower.device)
-        self.validation = Validation.of(validated, validation_points(sampling), kan.lower.device)
+        self.terms = terms(fitted, sampling, kan.device)
+        self.validation = Validation.of(validated, validation_points(sampling), kan.device)
         self.points = self.terms[0].points  # inside the domain; of a regression, the measurements'
         self.clock, self.steps, self.stopped = Clock(0.0, seconds), 0, ""
         self._callback = callback

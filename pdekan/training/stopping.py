@@ -128,7 +128,7 @@ class SteepForCoordinates:
     def found(self, network: Network) -> bool:
         """Whether a network's function needs another grading, which is kept."""
         wanted = needed(self.problem, network) if self.problem.training.adapt else None
-        self.grading = self.grading if wanted is None else wanted.to(next(network.parameters()).device)
+        self.grading = self.grading if wanted is None else wanted.to(network.device)
         return wanted is not None
 
     def __call__(self, one: ValidatedStep) -> Reason | None:

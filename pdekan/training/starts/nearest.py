@@ -104,7 +104,7 @@ def nearness(problem: Problem, stage: Stage, finer: Network) -> tuple[Problem, l
     training = replace(problem.training, points=_points(stage, problem.domain.dimension))
     near = replace(values_are(problem, 0.0), training=training)
     with torch.no_grad():
-        fitted = terms(near, training_points(near, stage, training.seed), next(finer.parameters()).device)
+        fitted = terms(near, training_points(near, stage, training.seed), finer.device)
         return near, [replace(term, target=finer(term.points)[:, 0]) for term in fitted]
 
 

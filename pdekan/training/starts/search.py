@@ -95,7 +95,7 @@ class InnerProblems:
 
         The residuals must be affine, and a network its own ansatz. fitted: the terms, by default those of the problem.
         """
-        fitted = fitted or terms(problem, own_points(problem, stage, problem.training.seed), like.lower.device)
+        fitted = fitted or terms(problem, own_points(problem, stage, problem.training.seed), like.device)
         kan = like.resized((like.inputs, *stage.hidden, 1), stage.degree, stage.intervals, (0,), ((), ()))
         sizes = sizes_at(problem, fitted, kan, trained=False)
         objective = Objective(problem, kan, fitted, problem.training.weights, sizes=sizes)

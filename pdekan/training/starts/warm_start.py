@@ -89,7 +89,7 @@ def _plane_waves(
 ) -> KAN:
     """A network of the stage with plane waves inside, as the projection of another one on the stage's training points."""
     rule = replace(sampling(problem, stage, network), grading=state.grading)
-    points = torch.as_tensor(rule.inside(problem.domain).points, device=network.lower.device)
+    points = torch.as_tensor(rule.inside(problem.domain).points, device=network.device)
     waves = graded_coordinates.plane_waves(network, stage, state.grading, points, generator)
     if projected:
         with torch.no_grad():
