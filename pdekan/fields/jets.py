@@ -279,8 +279,7 @@ class Jet:
         p = float(exponent)
 
         def power(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            """x**p and its first two derivatives."""
-            # x**1 at 0 has second derivative 0, not 0*inf
+            """x**p and its first two derivatives; x**1 at 0 has second derivative 0, not 0*inf."""
             first = p * x ** (p - 1.0) if p != 0.0 else torch.zeros_like(x)
             second = p * (p - 1.0) * x ** (p - 2.0) if p not in (0.0, 1.0) else torch.zeros_like(x)
             return x**p, first, second
