@@ -52,35 +52,31 @@ OTHER_SEED = 1  # added to that of training: richer networks have points of thei
 RULES, SCATTERED = {1: (61, 6, 0), 2: (20, 5, 0), 3: (6, 4, 0)}, (1, 1, 4096)
 # Relative to the largest column: below it coefficients count as redundant. Steps of the power iteration.
 REDUNDANT, ITERATIONS = 1e-10, 30
+SPLINES = (48, 192, 768)  # intervals of degree 9 in one dimension
+FIRST_WAVES = 2  # numbers of plane waves that come before networks with added nodes
+TRIAL = (24, 20)  # splines in one dimension and waves in two of the space that is tried before training
+STEPS = 4  # of Gauss-Newton for the richer network where parameters are sought, in which it is not linear
+# A richer solution is taken where its residual is so many times that of the other: the estimate is then off by that factor at
+# most if errors are proportional to residuals.
+SATURATION = 0.3
+# Residuals: up to which a nonlinear problem's amplified residual is an estimate; up to which errors fall as residuals do; from
+# which on a solution has as good as nothing of the problem's; below which no space is better.
+LINEAR, FALLING, NOTHING, ROUND_OFF = 1e-3, 0.03, 0.5, 1e-13
 
 
 @dataclass(frozen=True)
 class EstimateRule:
     """How richer spaces are chosen.
 
-    splines: intervals of degree 9 in one dimension. waves: plane waves in two, of which the first ones come before the others.
-    added: nodes that are added to the network itself, relative to its own. saturation: v is taken where its residual is so many
-    times that of u; with 0.3 the estimate is off by that factor at most if errors are proportional to residuals. seconds,
+    waves: plane waves in two dimensions. added: nodes that are added to the network itself, relative to its own. seconds,
     share: the processor time allowed, absolute and relative to the seconds of training, of which the larger counts; the
-    first space has no limit. steps: Gauss-Newton steps of the richer network where parameters are sought, in which it is not
-    linear. trial: splines in one dimension and waves in two of the space that is tried before training. linear: residual up to
-    which a nonlinear problem's amplified residual is an estimate; small: up to which errors fall as residuals do; nothing: from
-    which on a solution has as good as nothing of the problem's. round_off: residual below which no space is better.
+    first space has no limit.
     """
 
-    splines: tuple[int, ...] = (48, 192, 768)
     waves: tuple[int, ...] = (16, 24, 32, 40, 48, 56)
-    first_waves: int = 2
     added: tuple[float, ...] = (0.5, 1.5)
-    saturation: float = 0.3
     seconds: float = 3.0
     share: float = 0.33
-    steps: int = 4
-    trial: tuple[int, ...] = (24, 20)
-    linear: float = 1e-3
-    small: float = 0.03
-    nothing: float = 0.5
-    round_off: float = 1e-13
 
 
 @dataclass(frozen=True)
@@ -138,10 +134,10 @@ def compared(
     if richest is None or not math.isfinite(richest.residual):
         return "no richer space could be solved in the time and memory allowed"
     ratio = richest.residual / max(relative, TINY)
-    if ratio > rule.saturation and (reason := _hidden(problem, relative, richest.affine, rule)) is not None:
+    if ratio > SATURATION and (reason := _hidden(problem, relative, richest.affine)) is not None:
         return reason
-    one = _comparison(_differences(problem, network, richest.network), ratio, richest.size, richest.weighted, rule)
-    if not one.reliable and earlier is not None and relative <= rule.small:
+    one = _comparison(_differences(problem, network, richest.network), ratio, richest.size, richest.weighted)
+    if not one.reliable and earlier is not None and relative <= FALLING:
         one = _by_coarser(problem, network, relative, earlier, one)
     values = [parameter_values(each) if problem.parameters else {} for each in (network, richest.network)]
     factor = one.worst / max(one.difference, TINY)
@@ -165,7 +161,7 @@ def _richest(problem: Problem, network: Network, relative: float, seconds: float
                 objective = _objective(problem, richer, stage, fitted, watch, problem.training.weights)
             except ProblemError:  # there is no memory for it
                 break
-            solved, theta = _solved(objective, richer, relative, rule.steps if problem.parameters else 0)
+            solved, theta = _solved(objective, richer, relative, STEPS if problem.parameters else 0)
             residual = _validation(problem, stage, solved).residuals(solved).relative
             if best is None:
                 balanced = _objective(problem, solved, stage, fitted, Clock(0.0, math.inf), None)
@@ -175,7 +171,7 @@ def _richest(problem: Problem, network: Network, relative: float, seconds: float
             elif residual < best.residual:
                 best = replace(best, network=solved, residual=residual)
             last = clock.spent - began, parameters
-            if residual <= max(rule.saturation * relative, rule.round_off):
+            if residual <= max(SATURATION * relative, ROUND_OFF):
                 break
     return best
 
@@ -193,20 +189,20 @@ def _by_coarser(problem: Problem, network: Network, relative: float, earlier: Ca
     return replace(amplified, estimates=estimates, coarser=True)
 
 
-def _hidden(problem: Problem, relative: float, affine: bool, rule: EstimateRule) -> str | None:
+def _hidden(problem: Problem, relative: float, affine: bool) -> str | None:
     """Why no richer space that is not much better says anything about the error, or None where it does."""
-    if relative > rule.nothing:
+    if relative > NOTHING:
         return "the residual is about as large as that of no function at all, and no richer space lowers it enough"
-    if not affine and relative > rule.linear:
+    if not affine and relative > LINEAR:
         return "the residual is too large for an estimate by linearisation"
     if any(one.noise or one.noise is None for one in problem.data):
         return "no richer space is better by more than the noise of the data: see the standard errors"
     return None
 
 
-def _comparison(estimates: dict[str, Estimate], ratio: float, size: float, weighted: float, rule: EstimateRule) -> Comparison:
+def _comparison(estimates: dict[str, Estimate], ratio: float, size: float, weighted: float) -> Comparison:
     """The comparison by the norms of u - v. ratio: the residual of v relative to that of u; size: G; weighted: ‖A e‖ of u."""
-    difference, reliable = largest(estimates), ratio <= rule.saturation
+    difference, reliable = largest(estimates), ratio <= SATURATION
     if not reliable:
         amplified = size * weighted
         bound = amplified if ratio >= 1.0 else min(difference / (1.0 - ratio), max(amplified, difference))
@@ -239,15 +235,15 @@ def _richer(problem: Problem, network: Network, rule: EstimateRule) -> Iterator[
     inner, d = inner_network(network), problem.domain.dimension
     generator = torch.Generator().manual_seed(problem.training.seed + 7919)
     plain = Stage("kan", (), outputs=inner.outputs, waves=True)
-    splines = [replace(plain, degree=(9,), intervals=(n,)) for n in (rule.splines if d == 1 else ())]
+    splines = [replace(plain, degree=(9,), intervals=(n,)) for n in (SPLINES if d == 1 else ())]
     waves = [replace(plain, hidden=(n,), degree=(1, 9), intervals=(1, n)) for n in (rule.waves if d == 2 else ())]
-    for stage in (*splines, *waves[: rule.first_waves]):
+    for stage in (*splines, *waves[:FIRST_WAVES]):
         yield replace_inner_network(network, _projected(problem, inner, stage, generator)), stage
     if d > 1 and isinstance(inner, KAN) and not any(inner.products):
         for more in rule.added:
             wider, stage = _enlarged(inner, more, generator)
             yield replace_inner_network(network, wider), stage
-    for stage in waves[rule.first_waves :]:
+    for stage in waves[FIRST_WAVES:]:
         yield replace_inner_network(network, _projected(problem, inner, stage, generator)), stage
 
 
@@ -319,10 +315,10 @@ def _both(problem: Problem, network: Network, richer: Network) -> tuple[Jet, Jet
     return u, v, torch.as_tensor(rule.weights, device=points.device)
 
 
-def trial_network(problem: Problem, rule: EstimateRule) -> tuple[Network, Stage]:
+def trial_network(problem: Problem, sizes: tuple[int, ...] = TRIAL) -> tuple[Network, Stage]:
     """A small space of functions as a network whose last layer is linear in it, in one or two dimensions."""
     d, outputs = problem.domain.dimension, network_outputs(problem)
-    n = rule.trial[d - 1]
+    n = sizes[d - 1]
     hidden = (n,) * (d - 1)
     stage = Stage("kan", hidden, (1,) * (d - 1) + (9,), (1,) * (d - 1) + (n,), outputs=outputs, waves=True)
     inner = KAN(stage.widths(d), stage.degree, stage.intervals, "none", problem.domain.lower, problem.domain.upper)
@@ -331,11 +327,11 @@ def trial_network(problem: Problem, rule: EstimateRule) -> tuple[Network, Stage]
     return build_ansatz(problem, inner), stage
 
 
-def amplification(problem: Problem, rule: EstimateRule = EstimateRule()) -> float | None:
+def amplification(problem: Problem) -> float | None:
     """G in a small space before any training; None for nonlinear problems and in more than two dimensions."""
-    if problem.domain.dimension > len(rule.trial) or problem.parameters or problem.data:
+    if problem.domain.dimension > len(TRIAL) or problem.parameters or problem.data:
         return None
-    network, stage = trial_network(problem, rule)
+    network, stage = trial_network(problem)
     fitted = terms(problem, own_points(problem, stage, problem.training.seed))
     objective = _objective(problem, network, stage, fitted, Clock(0.0, math.inf), None)
     theta = network.flat_parameters

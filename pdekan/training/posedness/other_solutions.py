@@ -23,7 +23,7 @@ from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import Term, terms
 from pdekan.residuals.validation import Validation
 from pdekan.training.clock import Clock
-from pdekan.training.estimate import EstimateRule, trial_network
+from pdekan.training.estimate import trial_network
 from pdekan.training.fit import fit
 from pdekan.training.points import own_points, validation_points
 from pdekan.training.starts.first_guess import solved
@@ -48,7 +48,7 @@ def other_solution(problem: Problem, network: Network) -> float | None:
         or problem.data
     ):
         return None
-    small, stage = trial_network(problem, EstimateRule(trial=TRIAL))
+    small, stage = trial_network(problem, TRIAL)
     sampling = own_points(problem, stage, problem.training.seed)
     fitted = terms(problem, sampling)
     clock = Clock(0.0, SECONDS, now=time.thread_time)
