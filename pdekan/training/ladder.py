@@ -18,6 +18,7 @@ from pdekan.training.state import Candidate, State
 from pdekan.training.strategy import AfterWaves, Regridding, RequestedNetwork, Resampling, Restarts, Stop, Strategy
 
 LOG = logging.getLogger(__name__)
+FLOOR, LITTLE = 10.0, 1.1  # see `Ladder`
 ENDS = {Skip.TIME: Reason.TOO_SLOW, Skip.MEMORY: Reason.MEMORY}
 
 
@@ -66,8 +67,8 @@ class Ladder(Strategy):
 
     target: the residual at which training ends. method: of the optimizer, whose time and memory decide which stages fit.
     grows: whether the best network is kept, and not the way to the last stage, which the user asked for. noisy: whether data
-    have noise, whose residual a larger network does not lower: training ends where one within `floor` of the target gained
-    less than the factor `little`. trained_only: whether plane waves and searches are left out.
+    have noise, whose residual a larger network does not lower: training ends where one within FLOOR of the target gained
+    less than the factor LITTLE. trained_only: whether plane waves and searches are left out.
     """
 
     stages: tuple[Stage, ...]
@@ -76,8 +77,6 @@ class Ladder(Strategy):
     grows: bool = True
     waves: PlaneWaves = PlaneWaves()
     noisy: bool = False
-    floor: float = 10.0
-    little: float = 1.1
     trained_only: bool = False
 
     def next(self, problem: Problem, state: State) -> Stage | Stop:
@@ -99,8 +98,8 @@ class Ladder(Strategy):
 
     def _at_noise(self, state: State) -> bool:
         """Whether what is left of the residual is due to the noise of data."""
-        near = state.best is not None and state.best.relative <= self.floor * self.target
-        return self.noisy and self.grows and near and state.gain < self.little
+        near = state.best is not None and state.best.relative <= FLOOR * self.target
+        return self.noisy and self.grows and near and state.gain < LITTLE
 
     def _patient(self, state: State) -> Stage | None:
         """The best network once more, in the time that no larger one can use: as a last one, it is trained while it gains."""

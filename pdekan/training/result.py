@@ -28,6 +28,9 @@ from pdekan.training.reasons import Reason
 from pdekan.training.state import Candidate, State
 
 SHARE, LEAST_SECONDS = 0.1, 1.0  # of the seconds of a training, for the measurement of its errors
+# The factor between the difference from a richer space and the tolerance above which a residual within the tolerance is not
+# believed.
+CONTRADICTION = 10.0
 LOG = logging.getLogger(__name__)
 OUT_OF_BUDGET = (Reason.BUDGET, Reason.TOO_SLOW, Reason.STEPS, Reason.MEMORY)
 
@@ -38,8 +41,6 @@ class End:
 
     comparison: with a richer space, None where there is none; unestimated: why. doubts: sentences on what makes the problem
     ill-posed, or its parameters undetermined. other: the relative difference of another solution that was found.
-    contradiction: the factor between the difference from a richer space and the tolerance above which a residual within the
-    tolerance is not believed.
     """
 
     reason: Reason
@@ -49,7 +50,6 @@ class End:
     unestimated: str | None = None
     doubts: tuple[str, ...] = ()
     other: float | None = None
-    contradiction: float = 10.0
 
     @property
     def is_undetermined(self) -> bool:
@@ -81,7 +81,7 @@ class End:
         """Whether a richer solution, with a residual within the tolerance as well, is another one."""
         if self.comparison is None or max(relative, self.comparison.residual) > self.tolerance:
             return False
-        return self.comparison.difference > self.contradiction * self.tolerance
+        return self.comparison.difference > CONTRADICTION * self.tolerance
 
     def sentence(self, relative: float, cause: str) -> str:
         """The reason in words, and how estimate and residual compare with the tolerance. cause: of an unreliable one."""

@@ -11,17 +11,19 @@ from pdekan.training.optimizer_choice import Method
 from pdekan.training.progress import Callback
 from pdekan.training.strategy import Strategy
 
+# Measured on two cores with 848 to 1896 parameters: two threads are 1.6 times as fast as one on an idle machine, and 1.4 to 1.8
+# times slower where another process computes; with 138 parameters 1.4 and 3 times.
+PARALLEL = 1000
+
 
 @dataclass(frozen=True)
 class Setup:
     """How a training is run: what the user passes beside the problem.
 
     estimate: whether the error is estimated; lowered: how often the target may be lowered for it. triangles: who factorises the
-    rows of cells, see `cells.elimination`. cores: threads that networks of `parallel` parameters and more may use, smaller ones
-    use one. Measured on two cores with 848 to 1896 parameters: two threads are 1.6 times as fast as one on an idle machine, and
-    1.4 to 1.8 times slower where another process computes; with 138 parameters 1.4 and 3 times. now: what seconds
-    are counted by, see `Clock`. target: the least residual at which training stops, where that of the goal is smaller.
-    measure: whether the errors of one network are measured in the end.
+    rows of cells, see `cells.elimination`. cores: threads that networks of PARALLEL parameters and more may use, smaller ones
+    use one. now: what seconds are counted by, see `Clock`. target: the least residual at which training stops, where that of
+    the goal is smaller. measure: whether the errors of one network are measured in the end.
     """
 
     strategy: Strategy | None = None
@@ -30,7 +32,6 @@ class Setup:
     callback: Callback | None = None
     interrupted: Callable[[], bool] = lambda: False
     cores: int = 1
-    parallel: int = 1000
     estimate: bool = True
     lowered: int = 3
     triangles: Triangles = triangles

@@ -18,6 +18,8 @@ from pdekan.residuals.terms import Term
 from pdekan.training.graded_coordinates import needed
 from pdekan.training.reasons import Reason
 
+LOOK_EVERY = 2  # steps, whether coordinates are too steep: a look costs an evaluation at some thousand points
+
 
 @dataclass(frozen=True)
 class ValidatedStep:
@@ -116,14 +118,10 @@ class BestStep:
 
 @dataclass
 class SteepForCoordinates:
-    """Stops where the solution is too steep for its coordinates; `grading` are those that it needs.
-
-    every: steps between two looks, each of which costs an evaluation at some thousand points.
-    """
+    """Stops where the solution is too steep for its coordinates; `grading` are those that it needs."""
 
     problem: Problem
     grading: Tensor | None
-    every: int = 2
 
     def found(self, network: Network) -> bool:
         """Whether a network's function needs another grading, which is kept."""
@@ -132,7 +130,7 @@ class SteepForCoordinates:
         return wanted is not None
 
     def __call__(self, one: ValidatedStep) -> Reason | None:
-        return Reason.REGRIDDING if one.step.taken % self.every == 0 and self.found(one.network) else None
+        return Reason.REGRIDDING if one.step.taken % LOOK_EVERY == 0 and self.found(one.network) else None
 
 
 @dataclass(frozen=True)

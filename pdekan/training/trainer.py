@@ -38,7 +38,7 @@ from pdekan.training.posedness.other_solutions import other_solution
 from pdekan.training.posedness.uniqueness import refuse_undetermined
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
-from pdekan.training.setup import Setup
+from pdekan.training.setup import PARALLEL, Setup
 from pdekan.training.stage_training import LIMITED, StageTraining, TrainedStage
 from pdekan.training.standard_errors import standard_errors
 from pdekan.training.starts import warm_start
@@ -178,7 +178,7 @@ class Trainer:
         stage, state, self.continuation = begun.stage, begun.state, begun
         assert stage is not None
         parameters = sized(self.problem, stage, state.grading).parameters(self.problem.domain.dimension)
-        with threads(self.setup.cores if parameters >= self.setup.parallel else 1):
+        with threads(self.setup.cores if parameters >= PARALLEL else 1):
             with self.context.clock.running():
                 one = StageTraining(self.context, stage, state)
             trained = one.trained(begun.position)
