@@ -20,28 +20,24 @@ from torch import Tensor, nn
 
 from pdekan.ansatz.lifting import Lifting
 from pdekan.domains.quadrature import Array
+from pdekan.domains.regions import Regions
 from pdekan.fields.functions import stacked, where
 from pdekan.fields.jets import Frame, Jet
 from pdekan.fields.pullbacks import pairing, product_pullback
 from pdekan.networks.base import Network, Trace
+from pdekan.networks.cells import CellNetwork
 from pdekan.networks.singular import SingularNetwork
 from pdekan.problems.problem import Problem
-
-REGION_SAMPLES = (24, 2, 4096)  # points at which regions are looked for: cells, order, count of `Domain.interior`
 
 
 def regions(problem: Problem) -> list[tuple[bool, ...]]:
     """The regions that interfaces cut the domain into, each by whether the interfaces' shapes contain it."""
-    if not problem.interfaces:
-        return [()]
-    return sorted({tuple(row) for row in _inside(problem, problem.domain.interior(*REGION_SAMPLES, 0).points).tolist()})
+    return list(Regions.of(problem.domain, problem.interfaces.values()).rows) if problem.interfaces else [()]
 
 
 def region_numbers(problem: Problem, points: Array) -> NDArray[np.int64]:
     """The regions ``(n,)`` of points ``(n, d)``; 0 for those in regions that are too small for a sample point."""
-    inside = _inside(problem, points)
-    within = np.stack([(inside == region).all(1) for region in regions(problem)], axis=1)
-    return np.where(within.any(1), within.argmax(1), 0)
+    return Regions.of(problem.domain, problem.interfaces.values()).numbers(points)
 
 
 def network_outputs(problem: Problem) -> int:
@@ -51,6 +47,8 @@ def network_outputs(problem: Problem) -> int:
 
 def build_ansatz(problem: Problem, network: Network) -> Network:
     """The network as the problem's ansatz: itself, where the problem asks for nothing beside its outputs."""
+    if isinstance(network, CellNetwork):
+        return network.within(Regions.of(problem.domain, problem.interfaces.values())) if problem.interfaces else network
     if problem.singular and not isinstance(network, SingularNetwork):
         network = SingularNetwork(network, problem.singular)
     return Ansatz(problem, network) if has_ansatz(problem) else network
@@ -223,16 +221,6 @@ class AnsatzTrace:
         for enrichment, psi in zip(ansatz.problem.enrichments, self.fields.enrichments, strict=True):
             blocks.append(pairing(cotangent[unknowns.index(enrichment.unknown)], psi)[:, None])
         return torch.cat(blocks, dim=1) if len(blocks) > 1 else blocks[0]
-
-
-def _inside(problem: Problem, points: Array) -> NDArray[np.bool_]:
-    """Whether the interfaces' shapes contain points, ``(n, shapes)``.
-
-    What they share with the domain's boundary is theirs: nearer than an interface's two sides are (`places.OFFSET`), points
-    count as inside.
-    """
-    size = problem.domain.size
-    return np.stack([shape.distance(points) > -1e-12 * size for shape in problem.interfaces.values()], axis=1)
 
 
 def _masked(u: Jet, mask: Tensor) -> Jet:

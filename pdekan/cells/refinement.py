@@ -68,7 +68,7 @@ def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.dev
     Error Estimation Techniques (2013), section 1.4). In one dimension the mean of a residual over a cell acts on the
     whole domain: |∫ r| √L is added.
     """
-    network, lead = solution.network, solution.lead.numpy()
+    network, lead, balance = solution.network, solution.lead.numpy(), solution.balance
     squares, size = solution.unmatched.numpy().copy(), 0.0
     for cells in mesh.geometry.groups(mesh.degrees):
         order, whole = int(mesh.degrees[cells[0]]) + UNSEEN, bool(mesh.geometry.whole[cells].all())
@@ -81,13 +81,17 @@ def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.dev
             residual = term.residual(u).cpu().numpy() / unit(term, problem)
             residual = (lead[cells] * residual.reshape(weights.shape).T).T
             squares[cells] += (weights * residual**2).sum(1)
+            if balance is not None:
+                mean = (weights * residual).sum(1) ** 2 / weights.sum(1)
+                squares[cells] += (balance.means.numpy()[cells] ** 2 - 1.0) * mean
             if mesh.partition.dimension == 1:
                 squares[cells] += (weights * residual).sum(1) ** 2 * (problem.domain.measure / weights.sum(1) ** 2)
         if u.gradient is None:
             u = evaluate(network, term.points, Frame(problem.domain.coordinates, Derivatives.GRADIENT))
         assert u.gradient is not None
         size += float(torch.as_tensor(rule.weights).to(device) @ u.gradient.square().sum((1, 2)))
-    return Indicators(np.sqrt(squares), np.sqrt(size))
+    weakest = 1.0 if balance is None else balance.weakest.numpy()
+    return Indicators(weakest * np.sqrt(squares), np.sqrt(size))
 
 
 def refined(problem: Problem, mesh: Mesh, network: CellNetwork, found: Indicators, goal: float, rule: RefinementRule) -> Mesh:

@@ -52,10 +52,10 @@ def linearised(term: Term, network: Network | None) -> Linearised:
 def linearised_at(term: Term, u: Jet) -> Linearised:
     """A term about a state, by its jet at the points."""
     residual, slope = term.linearised(u)
-    return Linearised(slope, _paired(slope, u).sum(1) - residual)
+    return Linearised(slope, paired(slope, u).sum(1) - residual)
 
 
-def _paired(slope: Jet, u: Jet) -> Tensor:
+def paired(slope: Jet, u: Jet) -> Tensor:
     """⟨slope, u⟩ ``(n, U)`` by unknown."""
     out = slope.value * u.value
     if slope.gradient is not None:
@@ -72,9 +72,14 @@ def _paired(slope: Jet, u: Jet) -> Tensor:
 
 def local_rows(one: Linearised, term: Term, corners: tuple[Tensor, Tensor], degree: int) -> Tensor:
     """The rows ``(n, U n_p + 1)`` of a term at points of cells with corners ``(n, d)``, the right-hand side last."""
+    return rows_at(one, term.points, corners, degree)
+
+
+def rows_at(one: Linearised, points: Tensor, corners: tuple[Tensor, Tensor], degree: int) -> Tensor:
+    """The same, with the basis at given points."""
     low, high = corners
     scale = 2.0 / (high - low)
-    basis = legendre.products((term.points - low) * scale - 1.0, scale, degree, term.frame)
+    basis = legendre.products((points - low) * scale - 1.0, scale, degree, one.slope.frame)
     rows = one.slope.value[:, :, None] * basis.value[:, None]
     for weights, part in zip(one.slope.derivatives, basis.derivatives, strict=True):
         if weights is not None and part is not None:
@@ -100,6 +105,28 @@ def sizes(slope: Jet, sides: Tensor) -> Tensor:
     if slope.higher is not None:
         out = out + (slope.higher * slope.frame.layout.monomials(inverse)[:, None]).square().sum(-1)
     return out
+
+
+def along_axes(slope: Jet) -> Tensor:
+    """Squares ``(n, d)`` of the coefficients of second derivatives along every axis, those of all unknowns together."""
+    frame, out = slope.frame, slope.value.new_zeros(len(slope.value), slope.frame.dimension)
+    if slope.second is None:
+        return out
+    squares = slope.second.square().sum(1)
+    if frame.level is Derivatives.SUMMED:
+        out[:, frame.space] = squares
+    elif frame.level is Derivatives.DIAGONAL:
+        out += squares
+    else:
+        for s, (i, j) in enumerate(zip(*frame.packed, strict=True)):
+            if i == j:
+                out[:, i] += squares[:, s]
+    return out
+
+
+def has_derivatives(slope: Jet) -> bool:
+    """Whether a term has derivatives of unknowns."""
+    return any(part is not None and bool((part != 0.0).any()) for part in slope.derivatives)
 
 
 def second_axes(slope: Jet) -> Tensor:
@@ -142,6 +169,14 @@ def rows_of_whole(one: Linearised, scale: Tensor, nodes: Tensor, degree: int) ->
     return torch.cat([torch.einsum("mguk,gkn->mgun", left, right).reshape(m * g, -1), one.right[:, None]], dim=1)
 
 
+def with_mean(rows: Tensor, roots: Tensor, factors: Tensor) -> Tensor:
+    """Rows ``(m, g, n)`` at points with roots of weights ``(m, g)``, their part along the mean times factors ``(m,)``."""
+    along = roots / torch.linalg.vector_norm(roots, dim=1, keepdim=True)
+    mean = (along[:, :, None] * rows).sum(1, keepdim=True)
+    out: Tensor = rows + (factors - 1.0)[:, None, None] * along[:, :, None] * mean
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class CellRows:
     """The rows of cells of one degree.
@@ -159,9 +194,15 @@ class CellRows:
 
 
 def cell_rows(
-    problem: Problem, geometry: CellGeometry, cells: Integers, degree: int, network: Network | None, device: torch.device
+    problem: Problem,
+    geometry: CellGeometry,
+    cells: Integers,
+    degree: int,
+    network: Network | None,
+    device: torch.device,
+    means: Tensor | None = None,
 ) -> CellRows:
-    """The rows of some cells, linearised about a network's function."""
+    """The rows of some cells, linearised about a network's function. means: ``(m,)`` of all cells, see `balance`."""
     low, high = (torch.as_tensor(corner[cells]).to(device) for corner in (geometry.low, geometry.high))
     m = len(cells)
     points, weights = geometry.rule(cells, degree + MORE_POINTS)
@@ -177,8 +218,8 @@ def cell_rows(
         one, factor = linearised(term, network), 1.0 / unit(term, problem)
         at_once = whole and not term.frame.higher
         block = rows_of_whole(one, 2.0 / (high - low), nodes, degree) if at_once else local_rows(one, term, each, degree)
-        block *= factor * root
-        rows.append(block.reshape(m, g, -1))
+        block = (block * (factor * root)).reshape(m, g, -1)
+        rows.append(block if means is None else with_mean(block, root.reshape(m, g), means[cells]))
         squares = squares + factor**2 * sizes(one.slope, each[1] - each[0]).reshape(m, g, -1).mean(1)
         in_time = in_time + factor**2 * sizes(one.slope, over_time).reshape(m, g, -1).mean(1)
         second |= second_axes(one.slope)
@@ -186,7 +227,7 @@ def cell_rows(
     leading = torch.where(in_time.amax(1) > 0.0, in_time.amax(1), squares.amax(1)).sqrt()
     lead = 1.0 / (leading * (high - low).amin(1)).clamp_min(1e-300)
     boundary: dict[int, list[Tensor]] = {int(cell): [] for cell in cells}
-    for index, block in _conditions(problem, geometry, cells, squares, degree, network):
+    for index, block in _conditions(problem, geometry, cells, squares, degree, network, means):
         for i, own in zip(index.tolist(), block * lead[index, None, None], strict=True):
             boundary[int(cells[i])].append(own)
     return CellRows(cells, torch.cat(rows, dim=1) * lead[:, None, None], boundary, lead, sizes_of, second)
@@ -205,7 +246,13 @@ def _over_time(problem: Problem, geometry: CellGeometry, sides: Tensor) -> Tenso
 
 
 def _conditions(
-    problem: Problem, geometry: CellGeometry, cells: Integers, squares: Tensor, degree: int, network: Network | None
+    problem: Problem,
+    geometry: CellGeometry,
+    cells: Integers,
+    squares: Tensor,
+    degree: int,
+    network: Network | None,
+    means: Tensor | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """For every condition and face: the cells on it ``(b,)`` and their rows ``(b, g, U n + 1)``."""
     device = squares.device
@@ -228,4 +275,7 @@ def _conditions(
                     depth = (term.frame.normal.abs() * (each[1] - each[0])).sum(1).sqrt()
                     weight = torch.as_tensor(rule.weights).to(device).sqrt() * depth * factor.repeat_interleave(g)
                     rows = local_rows(one, term, each, degree) * weight[:, None]
-                    yield index, rows.reshape(len(index), g, -1)
+                    rows = rows.reshape(len(index), g, -1)
+                    if means is not None and has_derivatives(one.slope):
+                        rows = with_mean(rows, weight.reshape(len(index), g), means[cells][index])
+                    yield index, rows

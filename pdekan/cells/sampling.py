@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ from pdekan.domains.base import Domain
 from pdekan.domains.partition import Integers
 from pdekan.domains.pieces import CellGeometry
 from pdekan.domains.quadrature import Quadrature, appended
+from pdekan.domains.region_cells import RegionGeometry
 from pdekan.residuals.collocation import Sampling
 
 
@@ -31,7 +33,10 @@ class CellSampling(Sampling):
         return self.geometry.quadrature(self.degrees, self.more)
 
     def on(self, domain: Domain, face: str, count: int, seed: int) -> Quadrature:
-        """Those on a face of the domain."""
+        """Those on a face of the domain, or of a shape that an interface bounds, as dense as cells are on average."""
+        if isinstance(self.geometry, RegionGeometry) and domain is not self.geometry.domain:
+            cells = math.ceil(self.geometry.partition.count ** (1.0 / self.geometry.partition.dimension))
+            return domain.face(face, cells, int(self.degrees.max()) + self.more, count, seed)
         rules = []
         for p in np.unique(self.degrees[self.geometry.active]):
             cells = np.flatnonzero(self.geometry.active & (self.degrees == p))

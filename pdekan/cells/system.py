@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pdekan.cells.balance import Balance, balance_of
 from pdekan.cells.elimination import Front, Memory, solve
+from pdekan.cells.interfaces import CellSizes, joint_rows
 from pdekan.cells.means import chained, integrals
 from pdekan.cells.rows import CellRows, cell_rows
 from pdekan.cells.traces import traces, values_count
 from pdekan.domains.cell_rules import on_boxes, reference_rule
 from pdekan.domains.partition import LEAF, CellFaces, Integers, Partition
-from pdekan.domains.pieces import CellGeometry, geometry
+from pdekan.domains.pieces import CellGeometry
+from pdekan.domains.region_cells import Joints, RegionGeometry, geometry
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
@@ -29,20 +32,22 @@ from pdekan.residuals.collocation import Sampling
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A partition with the degrees ``(m,)`` of its cells, and the faces between them."""
+    """A partition with the degrees ``(m,)`` of its cells, the faces between them, and the pieces of interfaces."""
 
     partition: Partition
     degrees: Integers
     faces: CellFaces
     geometry: CellGeometry
+    joints: Joints | None = None
 
     @classmethod
     def of(cls, problem: Problem, partition: Partition, degrees: Integers) -> Mesh:
         """The cells of a problem, those at periodic faces joined."""
         names = [one.coordinate for one in problem.conditions if isinstance(one, Periodic)]
         periodic = [problem.domain.coordinates.index(name) for name in names]
-        cells = geometry(problem.domain, partition)
-        return cls(partition, degrees, cells.faces(periodic), cells)
+        cells = geometry(problem.domain, partition, problem.interfaces.values())
+        joints = cells.joints if isinstance(cells, RegionGeometry) else None
+        return cls(partition, degrees, cells.faces(periodic), cells, joints)
 
     @property
     def face_degrees(self) -> Integers:
@@ -53,12 +58,13 @@ class Mesh:
 @dataclass(frozen=True, eq=False)
 class Solved:
     """A least-squares solution. lead: ``(m,)`` the factors of the cells' rows, see `rows`. unmatched: ``(m,)`` the squares of
-    the weighted residuals of the conditions and of half the jumps of every cell.
+    the weighted residuals of the conditions and of half the jumps of every cell. balance: see there; None without interfaces.
     """
 
     network: CellNetwork
     lead: Tensor
     unmatched: Tensor
+    balance: Balance | None = None
 
 
 @torch.no_grad()
@@ -78,14 +84,14 @@ def solved(
     """
     device = device or torch.device("cpu")
     partition, unknowns = mesh.partition, len(problem.unknowns)
-    groups = []
+    balance = balance_of(problem, mesh.geometry, mesh.degrees, network)
+    factors, groups = None if balance is None else balance.means.to(device), []
     for cells in mesh.geometry.groups(mesh.degrees):
         check_time()
-        group = cell_rows(problem, mesh.geometry, cells, int(mesh.degrees[cells[0]]), network, device)
+        group = cell_rows(problem, mesh.geometry, cells, int(mesh.degrees[cells[0]]), network, device, factors)
         groups.append(replace(group, rows=_compressed(group.rows)))
-    matched = _matched(problem, torch.stack([group.second for group in groups]).any(0))
-    couplings = _couplings(mesh, groups, matched)
-    fronts, face_sizes = _fronts(mesh, groups, couplings, matched)
+    couplings, face_sizes = _coupled(problem, mesh, groups, network, balance)
+    fronts = _fronts(mesh, groups, couplings, face_sizes)
     cell_sizes = [unknowns * legendre.count(partition.dimension, int(p)) for p in mesh.degrees]
     children = [
         None if axis == LEAF else (node + 1, int(partition.upper_child[node]))
@@ -101,7 +107,7 @@ def solved(
     lead = torch.ones(partition.count, dtype=torch.float64)
     for group in groups:
         lead[group.cells] = group.lead.cpu()
-    return Solved(solution, lead, _unmatched(mesh, groups, couplings, found.values))
+    return Solved(solution, lead, _unmatched(mesh, groups, couplings, found.values), balance)
 
 
 @torch.no_grad()
@@ -130,7 +136,16 @@ def is_affine(problem: Problem) -> bool:
     return all(terms_module.is_affine(term, problem) for term in terms_module.terms(problem, points))
 
 
-Couplings = list[list[tuple[int, Tensor]]]
+@dataclass(frozen=True, eq=False)
+class Coupling:
+    """The rows of a cell that couple it to the unknowns λ of a face: rows · u - λ = right."""
+
+    face: int
+    rows: Tensor
+    right: Tensor
+
+
+Couplings = list[list[Coupling]]
 
 
 def _matched(problem: Problem, second: Tensor) -> Integers:
@@ -152,39 +167,67 @@ def _unmatched(mesh: Mesh, groups: list[CellRows], couplings: Couplings, values:
             for rows in blocks:
                 out[cell] += float((rows[:, :-1] @ values[cell] - rows[:, -1]).square().sum())
     for cell, own in enumerate(couplings):
-        for face, rows in own:
-            out[cell] += float((rows @ values[cell] - values[mesh.partition.count + face]).square().sum())
+        for one in own:
+            residual = one.rows @ values[cell] - values[mesh.partition.count + one.face] - one.right
+            out[cell] += float(residual.square().sum())
     return out
 
 
-def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, matched: Integers) -> tuple[dict[int, Front], list[int]]:
-    """The rows of every cell by its node, with those that couple it to its faces; the sizes of the faces' blocks."""
-    partition, faces, d = mesh.partition, mesh.faces, mesh.partition.dimension
-    face_sizes = [
-        sum(values_count(d, int(p) - j) for m in matched[:, axis] for j in range(m + 1))
-        for p, axis in zip(mesh.face_degrees, faces.axis, strict=True)
+def _face_sizes(mesh: Mesh, matched: Integers) -> list[int]:
+    """The sizes of the faces' blocks."""
+    return [
+        sum(values_count(mesh.partition.dimension, int(p) - j) for m in matched[:, axis] for j in range(m + 1))
+        for p, axis in zip(mesh.face_degrees, mesh.faces.axis, strict=True)
     ]
-    fronts = {}
+
+
+def _coupled(
+    problem: Problem, mesh: Mesh, groups: list[CellRows], network: Network | None, balance: Balance | None
+) -> tuple[Couplings, list[int]]:
+    """The rows that couple cells across faces and interfaces, and the sizes of the blocks of these."""
+    matched = _matched(problem, torch.stack([group.second for group in groups]).any(0))
+    couplings, face_sizes = _couplings(mesh, groups, matched, balance), _face_sizes(mesh, matched)
+    if mesh.joints is None or balance is None:
+        return couplings, face_sizes
+    partition, device = mesh.partition, groups[0].rows.device
+    size = torch.ones(partition.count, len(problem.unknowns), dtype=torch.float64, device=device)
+    lead = torch.ones(partition.count, dtype=torch.float64, device=device)
+    for group in groups:
+        size[group.cells], lead[group.cells] = group.sizes, group.lead
+    low, high = (torch.as_tensor(corner).to(device) for corner in (mesh.geometry.low, mesh.geometry.high))
+    every = CellSizes(mesh.degrees, low, high, size, lead, balance.means.to(device))
+    for one in joint_rows(problem, mesh.joints, every, network):
+        for cell, rows, right in zip(one.cells, one.rows, one.right, strict=True):
+            couplings[cell].append(Coupling(len(face_sizes), rows, right))
+        face_sizes.append(len(one.right[0]))
+    return couplings, face_sizes
+
+
+def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, face_sizes: list[int]) -> dict[int, Front]:
+    """The rows of every cell by its node, with those that couple it to its faces."""
+    partition = mesh.partition
+    fronts: dict[int, Front] = {}
     for group in groups:
         for cell, inside in zip(group.cells.tolist(), group.rows, strict=True):
             own = couplings[cell]
-            width, outer = inside.shape[1] - 1, [face_sizes[face] for face, _ in own]
+            width, outer = inside.shape[1] - 1, [face_sizes[one.face] for one in own]
             tall = [inside, *group.boundary[cell]]
             top = sum(len(part) for part in tall)
             rows = inside.new_zeros(top + sum(outer), width + sum(outer) + 1)
             block = torch.cat(tall)
             rows[:top, :width], rows[:top, -1] = block[:, :-1], block[:, -1]
             first = 0
-            for (_, matrix), size in zip(own, outer, strict=True):
-                rows[top + first : top + first + size, :width] = matrix
+            for one, size in zip(own, outer, strict=True):
+                part = rows[top + first : top + first + size]
+                part[:, :width], part[:, -1] = one.rows, one.right
                 first += size
             rows[top:, width:-1] = -torch.eye(first).to(rows)
-            blocks = (cell, *(partition.count + face for face, _ in own))
+            blocks = (cell, *(partition.count + one.face for one in own))
             fronts[int(partition.leaves[cell])] = Front(blocks, rows)
     for cell in np.flatnonzero(~mesh.geometry.active).tolist():  # zero where there is nothing of the domain
-        size = len(matched) * legendre.count(d, int(mesh.degrees[cell]))
+        size = groups[0].sizes.shape[1] * legendre.count(partition.dimension, int(mesh.degrees[cell]))
         fronts[int(partition.leaves[cell])] = Front((cell,), torch.eye(size, size + 1, dtype=torch.float64))
-    return fronts, face_sizes
+    return fronts
 
 
 def _compressed(rows: Tensor) -> Tensor:
@@ -192,7 +235,7 @@ def _compressed(rows: Tensor) -> Tensor:
     return rows if rows.shape[1] <= rows.shape[2] else torch.linalg.qr(rows, mode="r").R
 
 
-def _couplings(mesh: Mesh, groups: list[CellRows], matched: Integers) -> Couplings:
+def _couplings(mesh: Mesh, groups: list[CellRows], matched: Integers, balance: Balance | None) -> Couplings:
     """For every cell its faces, with the weighted rows of its traces there, values before derivatives of every unknown."""
     partition, faces, unknowns = mesh.partition, mesh.faces, len(matched)
     scale = torch.zeros(partition.count, unknowns, dtype=torch.float64)
@@ -207,6 +250,7 @@ def _couplings(mesh: Mesh, groups: list[CellRows], matched: Integers) -> Couplin
     weights = [values.amax(0), *powers]
     extent = np.where(np.arange(partition.dimension) == faces.axis[:, None], 1.0, faces.upper - faces.lower)
     area = torch.as_tensor(extent.prod(1)).sqrt()
+    means = None if balance is None else torch.maximum(balance.means[faces.first], balance.means[faces.second])
     for is_second, cells in ((False, faces.first), (True, faces.second)):
         keys = np.stack([mesh.degrees[cells], face_degrees], axis=1) if len(faces) else np.zeros((0, 2), dtype=int)
         for degree, face_degree in np.unique(keys, axis=0).tolist():
@@ -218,9 +262,13 @@ def _couplings(mesh: Mesh, groups: list[CellRows], matched: Integers) -> Couplin
                 blocks = []
                 for k in range(unknowns):
                     orders = range(matched[k, faces.axis[face]] + 1)
-                    rows = torch.cat([own[j][i] * (weights[j][face, k] * area[face]) for j in orders])
+                    parts = [own[j][i] * (weights[j][face, k] * area[face]) for j in orders]
+                    if means is not None and len(parts) == 2:
+                        parts[1][:1] *= means[face]
+                    rows = torch.cat(parts)
                     wide = rows.new_zeros(len(rows), unknowns * n)
                     wide[:, k * n : (k + 1) * n] = rows
                     blocks.append(wide)
-                out[int(cells[face])].append((face, torch.cat(blocks)))
+                both = torch.cat(blocks)
+                out[int(cells[face])].append(Coupling(face, both, both.new_zeros(len(both))))
     return out

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +39,11 @@ class CellFaces:
     def __len__(self) -> int:
         return len(self.first)
 
+    def taken(self, kept: NDArray[np.bool_]) -> CellFaces:
+        """Some of the faces."""
+        first, second, axis = (part[kept] for part in (self.first, self.second, self.axis))
+        return CellFaces(first, second, axis, self.lower[kept], self.upper[kept], self.shift[kept])
+
 
 @dataclass(frozen=True, eq=False)
 class Partition:
@@ -60,24 +66,7 @@ class Partition:
     @classmethod
     def grid(cls, lower: Sequence[float], upper: Sequence[float], counts: Sequence[int]) -> Partition:
         """Equal cells, so many along each axis, by cuts near the middle of the axis along which most cells are left."""
-        axis: list[int] = []
-        at: list[float] = []
-
-        def cut(start: list[int], stop: list[int]) -> None:
-            """Cut cells start … stop along their longest side until each is alone."""
-            sizes = [b - a for a, b in zip(start, stop, strict=True)]
-            k = int(np.argmax(sizes))
-            if sizes[k] == 1:
-                axis.append(LEAF)
-                at.append(0.0)
-                return
-            middle = start[k] + sizes[k] // 2
-            axis.append(k)
-            at.append(lower[k] + (upper[k] - lower[k]) * middle / counts[k])
-            cut(start, [*stop[:k], middle, *stop[k + 1 :]])
-            cut([*start[:k], middle, *start[k + 1 :]], stop)
-
-        cut([0] * len(counts), list(counts))
+        axis, at = _grid(lower, upper, counts)
         return cls(tuple(lower), tuple(upper), np.array(axis), np.array(at))
 
     @property
@@ -241,3 +230,74 @@ class Partition:
         """The cells at the lower or the upper face of the box along an axis."""
         low, high = self.cells
         return np.flatnonzero(high[:, axis] == self.upper[axis] if upper else low[:, axis] == self.lower[axis])
+
+
+def _grid(lower: Sequence[float], upper: Sequence[float], counts: Sequence[int]) -> tuple[list[int], list[float]]:
+    """The nodes of `Partition.grid`."""
+    axis: list[int] = []
+    at: list[float] = []
+
+    def cut(start: list[int], stop: list[int]) -> None:
+        sizes = [b - a for a, b in zip(start, stop, strict=True)]
+        k = int(np.argmax(sizes))
+        if sizes[k] == 1:
+            axis.append(LEAF)
+            at.append(0.0)
+            return
+        middle = start[k] + sizes[k] // 2
+        axis.append(k)
+        at.append(lower[k] + (upper[k] - lower[k]) * middle / counts[k])
+        cut(start, [*stop[:k], middle, *stop[k + 1 :]])
+        cut([*start[:k], middle, *start[k + 1 :]], stop)
+
+    cut([0] * len(counts), list(counts))
+    return axis, at
+
+
+class Plate(NamedTuple):
+    """A part of a plane orthogonal to an axis: where it is along the axis, and corners ``(d,)`` of a box around it."""
+
+    axis: int
+    at: float
+    low: Array
+    high: Array
+
+
+def fitted(
+    lower: Sequence[float], upper: Sequence[float], counts: Sequence[int], plates: Sequence[Plate], same: float
+) -> Partition:
+    """Cells that no plate cuts, as wide as those of `Partition.grid` at most.
+
+    Boxes are cut where plates are, each time at the one that is nearest to the middle of a long side, then into equal cells.
+    same: the distance at which planes are not told apart.
+    """
+    axis: list[int] = []
+    at: list[float] = []
+    widths = (np.array(upper) - np.array(lower)) / np.array(counts)
+
+    def cut(low: Array, high: Array, near: Sequence[Plate]) -> None:
+        near = [one for one in near if _crosses(one, low, high, same)]
+        if not near:
+            few = np.maximum(np.ceil((high - low) / widths - 1e-9).astype(int), 1)
+            axes, places = _grid(low.tolist(), high.tolist(), few.tolist())
+            axis.extend(axes)
+            at.extend(places)
+            return
+        sides, middle = high - low, 0.5 * (low + high)
+        one = min(near, key=lambda one: abs(one.at - middle[one.axis]) / sides[one.axis] ** 2)
+        axis.append(one.axis)
+        at.append(one.at)
+        rest = np.arange(len(low)) != one.axis
+        cut(low, np.where(rest, high, one.at), near)
+        cut(np.where(rest, low, one.at), high, near)
+
+    cut(np.array(lower), np.array(upper), plates)
+    return Partition(tuple(lower), tuple(upper), np.array(axis), np.array(at))
+
+
+def _crosses(plate: Plate, low: Array, high: Array, same: float) -> bool:
+    """Whether a plate is inside of a box."""
+    k = plate.axis
+    rest = np.arange(len(low)) != k
+    beside = (plate.low[rest] >= high[rest] - same) | (plate.high[rest] <= low[rest] + same)
+    return bool(low[k] + same < plate.at < high[k] - same) and not beside.any()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 
 from pdekan.domains.box import TENSOR_DIMENSIONS
-from pdekan.domains.pieces import geometry
 from pdekan.domains.quadrature import Quadrature, appended
+from pdekan.domains.region_cells import geometry
 from pdekan.errors.reference_solutions import ReferenceSolution
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
@@ -96,7 +96,8 @@ def measure(
         errors = {name: _replicated([sums[name] for sums in replicates], domain.measure) for name in names}
         return _with_estimate(errors, reference)
     if isinstance(network, CellNetwork):
-        rule = geometry(problem.domain, network.partition).quadrature(network.cell_degrees, CELL_POINTS)
+        pieces = geometry(problem.domain, network.partition, problem.interfaces.values())
+        rule = pieces.quadrature(network.cell_degrees, CELL_POINTS)
         return measure_on_rule(problem, network, rule, reference)
     # an odd number of cells, and another number of points in them than training uses, keep the points apart from training's
     cells = INITIAL_CELLS[domain.dimension] + 1

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pdekan.domains.partition import Integers, Partition
 from pdekan.domains.quadrature import Array
+from pdekan.domains.regions import Regions
 from pdekan.fields.functions import concatenated
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks import legendre
@@ -36,6 +37,7 @@ class CellNetwork(Network):
         self.coefficients = nn.Parameter(torch.zeros(sum(sizes), dtype=torch.float64))
         low, high = boxes or partition.cells
         self._partition: Partition | None = None
+        self.regions: Regions | None = None
         for name, values in (
             ("lower", np.array(partition.lower)),
             ("upper", np.array(partition.upper)),
@@ -54,6 +56,11 @@ class CellNetwork(Network):
         if self._partition is None or not (np.array_equal(self._partition.at, at)):  # buffers may have been loaded since
             self._partition = Partition(tuple(lower.tolist()), tuple(upper.tolist()), axis, at)
         return self._partition
+
+    def within(self, regions: Regions) -> CellNetwork:
+        """The network, whose cells lie in regions, which tell cells apart that interfaces cut out of the same box."""
+        self.regions = regions
+        return self
 
     @property
     def cell_degrees(self) -> Integers:

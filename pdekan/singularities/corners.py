@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.ansatz.unknowns import REGION_SAMPLES, region_numbers
+from pdekan.ansatz.unknowns import region_numbers
 from pdekan.cells.corners import Corner, vertices
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.combinations import planar
 from pdekan.domains.planar import SAME, Planar
 from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.domains.regions import REGION_SAMPLES
 from pdekan.fields.corner_functions import CornerFunctions, Power
 from pdekan.fields.jets import TIME, Derivatives, Frame, Jet
 from pdekan.problems.problem import Problem

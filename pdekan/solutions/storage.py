@@ -19,7 +19,6 @@ from pdekan.errors.estimate import Bound, Estimate
 from pdekan.errors.norms import Errors
 from pdekan.networks import kinds
 from pdekan.networks.base import Network
-from pdekan.networks.cells import CellNetwork
 from pdekan.networks.family import FamilyNetwork, MemberNetwork, at_node
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.output import vtkhdf
@@ -157,7 +156,7 @@ def _empty(architecture: Mapping[str, Any], problem: Problem | None) -> Network:
     if architecture["kind"] == "family":
         return _family(architecture, problem)
     bare = _bare(architecture)
-    return bare if problem is None or isinstance(bare, CellNetwork) else build_ansatz(problem, bare)
+    return bare if problem is None else build_ansatz(problem, bare)
 
 
 def _renamed(parameters: Mapping[str, NDArray[Any]], problem: Problem | None) -> dict[str, NDArray[Any]]:

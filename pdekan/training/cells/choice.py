@@ -13,11 +13,11 @@ import torch
 
 from pdekan.cells import sources
 from pdekan.cells.corners import corners
+from pdekan.cells.interfaces import partition_of
 from pdekan.cells.refinement import UNSEEN
 from pdekan.cells.sampling import CellSampling
 from pdekan.cells.system import is_affine
-from pdekan.domains.partition import Partition
-from pdekan.domains.pieces import geometry
+from pdekan.domains.region_cells import geometry
 from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
@@ -139,7 +139,7 @@ def _tried(problem: Problem, spent: float, rule: ChoiceRule) -> float:
 def is_local(problem: Problem, rule: ChoiceRule = RULE) -> bool:
     """Whether the sources of a problem are so local that cells are tried at once."""
     d = problem.domain.dimension
-    partition = Partition.grid(problem.domain.lower, problem.domain.upper, (CELLS.first[d - 1],) * d)
+    partition = partition_of(problem, (CELLS.first[d - 1],) * d)
     needed = sources.resolving(problem, partition, CELLS.degrees[d - 1], (rule.accuracy,), rule.most).count
     return needed > rule.many[d - 1] * partition.count
 
@@ -268,7 +268,9 @@ def _is_better(problem: Problem, setup: Setup, local: Solution, single: Solution
         errors = [local.relative_residual, single.relative_residual]
     elif None in errors:
         assert isinstance(cells, CellNetwork)
-        points = CellSampling.of(geometry(problem.domain, cells.partition), cells.cell_degrees, UNSEEN)
+        points = CellSampling.of(
+            geometry(problem.domain, cells.partition, problem.interfaces.values()), cells.cell_degrees, UNSEEN
+        )
         validation = Validation.of(problem, points, torch.device(setup.device))
         errors = [validation.residuals(one.network).relative for one in (local, single)]
     expected = []

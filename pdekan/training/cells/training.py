@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from pdekan.cells import corners, refinement, sources, system
+from pdekan.cells import corners, interfaces, refinement, sources, system
 from pdekan.cells.elimination import Memory, UndeterminedError
 from pdekan.cells.refinement import Indicators, RefinementRule
 from pdekan.cells.sampling import CellSampling
 from pdekan.cells.system import Mesh, Solved
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.domains.cylinder import Cylinder
-from pdekan.domains.partition import Partition
 from pdekan.domains.planar import Planar
 from pdekan.domains.shapes import Polygon
 from pdekan.errors import norms
@@ -107,7 +106,6 @@ def refusal(problem: Problem) -> str | None:
         ("parameters that are sought", problem.parameters),
         ("data", problem.data),
         ("enrichments", problem.enrichments),
-        ("interfaces", problem.interfaces),
         ("exact conditions", any(one.is_exact for one in problem.conditions)),
         ("means over all of time", TIME in domain.coordinates and any(one.is_mean for one in requirements)),
         ("conditions inside", any(one.at for one in problem.conditions)),
@@ -118,7 +116,7 @@ def refusal(problem: Problem) -> str | None:
     ):
         if there:
             return f"there are {what}"
-    return None
+    return interfaces.refusal(problem)
 
 
 class CellTraining:
@@ -215,7 +213,7 @@ class CellTraining:
             raise ProblemError(
                 f"network.cells has {len(counts)} numbers for {d} coordinates; write one for each, or a single number"
             )
-        partition = Partition.grid(domain.lower, domain.upper, counts)
+        partition = interfaces.partition_of(problem, counts)
         return Mesh.of(problem, partition, np.full(partition.count, degree))
 
     def _resolved(self, mesh: Mesh) -> Mesh:
