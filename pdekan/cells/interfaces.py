@@ -17,12 +17,15 @@ import torch
 from torch import Tensor
 
 from pdekan.cells.rows import MORE_POINTS, Linearised, has_derivatives, paired, rows_at, sizes
+from pdekan.domains.box import Box
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.partition import Integers, Partition, fitted
-from pdekan.domains.planar import SAME
+from pdekan.domains.planar import SAME, Planar
 from pdekan.domains.quadrature import Quadrature
-from pdekan.domains.region_cells import Joints
+from pdekan.domains.region_cells import Joints, parted
 from pdekan.domains.regions import Regions
+from pdekan.domains.shapes import Polygon
+from pdekan.fields.jets import TIME
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.places import OFFSET, Across, Requirement
@@ -51,12 +54,15 @@ class JointRows:
 
 
 def partition_of(problem: Problem, counts: tuple[int, ...]) -> Partition:
-    """Equal cells, so many along each axis, or smaller ones that no straight interface along an axis cuts."""
+    """Equal cells, so many along each axis, or smaller ones that no straight interface along an axis cuts; other interfaces cut
+    them into parts.
+    """
     domain = problem.domain
     if not problem.interfaces:
         return Partition.grid(domain.lower, domain.upper, counts)
     regions = Regions.of(domain, problem.interfaces.values())
-    return fitted(domain.lower, domain.upper, counts, regions.plates, SAME * domain.size)
+    cells = fitted(domain.lower, domain.upper, counts, regions.plates, SAME * domain.size)
+    return cells if regions.are_aligned else parted(domain, cells, regions)
 
 
 def refusal(problem: Problem) -> str | None:
@@ -66,9 +72,14 @@ def refusal(problem: Problem) -> str | None:
     if isinstance(problem.domain, Cylinder):
         return "interfaces in a domain that is not a box, in time"
     regions = Regions.of(problem.domain, problem.interfaces.values())
-    if not regions.are_aligned:
-        return "interfaces that are not along the axes"
-    return None
+    if regions.are_aligned:
+        return None
+    shapes = problem.domain, *problem.interfaces.values()
+    if any(isinstance(one, Polygon) and one.slits for one in shapes):
+        return "interfaces with slits"
+    if all(isinstance(one, Planar) or (isinstance(one, Box) and one.dimension == 2) for one in shapes):
+        return None if TIME not in problem.domain.coordinates else "interfaces that move"
+    return "interfaces that are not along the axes, elsewhere than in the plane"
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,6 +135,7 @@ def _resolution(problem: Problem, partition: Partition, cells: Integers, degree:
         series.append(values)
     reach = 0.5 * np.linalg.norm(high - low, axis=1)
     inside = problem.domain.distance(0.5 * (low + high)) > -reach
+    inside &= ~partition.parted[cells]  # sources of parts may jump inside of the box
     factors = inside * np.sqrt(weights.sum(1)) / (np.sqrt(np.maximum(squares, 1e-300)) * (high - low).min(axis=1))
     coefficients = np.stack(series, axis=1)
     parts = [np.take(coefficients, range(degree - 1, order), axis=2 + k).reshape(m, -1) for k in range(d)]

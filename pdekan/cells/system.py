@@ -49,6 +49,17 @@ class Mesh:
         joints = cells.joints if isinstance(cells, RegionGeometry) else None
         return cls(partition, degrees, cells.faces(periodic), cells, joints)
 
+    def network(self, outputs: int) -> CellNetwork:
+        """The network of the cells, with coefficients zero."""
+        out = CellNetwork(self.partition, self.degrees, outputs, (self.geometry.low, self.geometry.high))
+        return out.within(self.geometry.regions) if isinstance(self.geometry, RegionGeometry) else out
+
+    @property
+    def regions(self) -> Integers:
+        """The regions ``(m,)`` of the cells, 0 without interfaces."""
+        cells = self.geometry
+        return cells.region if isinstance(cells, RegionGeometry) else np.zeros(self.partition.count, dtype=np.int64)
+
     @property
     def face_degrees(self) -> Integers:
         """The degrees ``(f,)`` of the traces: the larger one of both cells."""
@@ -102,7 +113,7 @@ def solved(
     fronts = chained(fronts, order, means, len(cell_sizes) + len(face_sizes))
     sums = [1] * (len(means) * partition.count)
     found = solve(children, fronts, [*cell_sizes, *face_sizes, *sums], check_time, memory)
-    solution = CellNetwork(partition, mesh.degrees, unknowns, (mesh.geometry.low, mesh.geometry.high)).to(device)
+    solution = mesh.network(unknowns).to(device)
     solution.coefficients.copy_(torch.cat([found.values[cell] for cell in range(partition.count)]))
     lead = torch.ones(partition.count, dtype=torch.float64)
     for group in groups:
@@ -114,18 +125,18 @@ def solved(
 def projected(network: Network, mesh: Mesh, outputs: int) -> CellNetwork:
     """The L2 projection of a network's function onto the polynomials of a mesh."""
     boxes = mesh.geometry.low, mesh.geometry.high
-    out = CellNetwork(mesh.partition, mesh.degrees, outputs, boxes).to(next(network.parameters()).device)
+    out = mesh.network(outputs).to(next(network.parameters()).device)
     frame = Frame(tuple(f"x{k}" for k in range(out.inputs)), Derivatives.VALUE)
     blocks = out.blocks()
-    for p in np.unique(mesh.degrees).tolist():
-        cells = np.flatnonzero(mesh.degrees == p)
+    for p, region in sorted({*zip(mesh.degrees.tolist(), mesh.regions.tolist(), strict=True)}):
+        cells = np.flatnonzero((mesh.degrees == p) & (mesh.regions == region))
+        own = network.continued(region) if isinstance(network, CellNetwork) else network
         nodes, weights = reference_rule(out.inputs, p + 1)
         at = torch.as_tensor(nodes).to(out.coefficients)
         basis = legendre.products(at, torch.ones_like(at), p, frame).value * torch.as_tensor(weights).to(at)[:, None]
         points = torch.as_tensor(on_boxes(boxes[0][cells], boxes[1][cells], None, p + 1)[0]).to(at)
-        values = evaluate(network, points.reshape(-1, out.inputs), frame).value[:, :outputs]
-        own = values.reshape(len(cells), len(at), outputs)
-        for cell, block in zip(cells.tolist(), torch.einsum("mgu,gn->mun", own, basis), strict=True):
+        values = evaluate(own, points.reshape(-1, out.inputs), frame).value[:, :outputs].reshape(len(cells), len(at), outputs)
+        for cell, block in zip(cells.tolist(), torch.einsum("mgu,gn->mun", values, basis), strict=True):
             blocks[cell].copy_(block)
     return out
 

@@ -7,6 +7,7 @@ cut along one axis only. Neighbours need not be of the same size: a face is what
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from pdekan.domains.quadrature import Array
 
 Integers = NDArray[np.int64]
 LEAF = -1  # the axis of a node that is not cut
+REGION = -2  # that of a node whose children have the same box, and lie in different regions of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class CellFaces:
     def __len__(self) -> int:
         return len(self.first)
 
-    def taken(self, kept: NDArray[np.bool_]) -> CellFaces:
+    def taken(self, kept: NDArray[np.bool_] | Integers) -> CellFaces:
         """Some of the faces."""
         first, second, axis = (part[kept] for part in (self.first, self.second, self.axis))
         return CellFaces(first, second, axis, self.lower[kept], self.upper[kept], self.shift[kept])
@@ -49,8 +51,9 @@ class CellFaces:
 class Partition:
     """The cells of the box lower … upper: nodes of a binary tree in preorder, the root first, a node's lower child next.
 
-    axis: ``(N,)`` along which a node is cut, LEAF for a cell. at: ``(N,)`` the coordinate of the cut. Cells are numbered in
-    the order of their nodes.
+    axis: ``(N,)`` along which a node is cut, LEAF for a cell. at: ``(N,)`` the coordinate of the cut. Of a node with axis
+    REGION it is the least region of the second child, of a cell below such nodes its region. Cells are numbered in the order of
+    their nodes.
     """
 
     lower: tuple[float, ...]
@@ -115,6 +118,7 @@ class Partition:
             if axis != LEAF:
                 for child in (node + 1, self.upper_child[node]):
                     low[child], high[child] = low[node], high[node]
+            if axis >= 0:
                 high[node + 1, axis] = low[self.upper_child[node], axis] = at
         return low, high
 
@@ -124,8 +128,20 @@ class Partition:
         low, high = self.boxes
         return low[self.leaves], high[self.leaves]
 
-    def locate(self, points: Tensor) -> Tensor:
-        """The cells ``(n,)`` of points ``(n, d)``, the upper one of points on a face; points outside are moved to the box."""
+    @functools.cached_property
+    def parted(self) -> NDArray[np.bool_]:
+        """Whether cells ``(m,)`` are below a node with axis REGION."""
+        out = np.zeros(len(self.axis), dtype=bool)
+        for node in np.flatnonzero(self.axis != LEAF).tolist():
+            for child in (node + 1, self.upper_child[node]):
+                out[child] = out[node] or self.axis[node] == REGION
+        return out[self.leaves]
+
+    def locate(self, points: Tensor, regions: Tensor | None = None) -> Tensor:
+        """The cells ``(n,)`` of points ``(n, d)``, the upper one of points on a face; points outside are moved to the box.
+
+        regions: ``(n,)`` those of the points, where cells are parts of boxes.
+        """
         axis, at = torch.as_tensor(self.axis), torch.as_tensor(self.at)
         upper = torch.as_tensor(self.upper_child)
         axis, at, upper = axis.to(points.device), at.to(points), upper.to(points.device)
@@ -137,7 +153,10 @@ class Partition:
             active, here = active[going], here[going]
             if not len(active):
                 break
-            above = points[active, axis[here]] >= at[here]
+            place = points[active, axis[here].clamp_min(0)]
+            if regions is not None:
+                place = torch.where(axis[here] == REGION, regions[active].to(place), place)
+            above = place >= at[here]
             node[active] = torch.where(above, upper[here], here + 1)
         return torch.as_tensor(self.cell_of_node).to(points.device)[node]
 
@@ -152,7 +171,7 @@ class Partition:
             """Halve a cell along its axes, one after the other."""
             if not along:
                 axis.append(LEAF)
-                at.append(0.0)
+                at.append(float(self.at[self.leaves[cell]]))
                 former.append(cell)
                 return
             k, middle = along[0], 0.5 * (a[along[0]] + b[along[0]])
@@ -171,6 +190,19 @@ class Partition:
             else:
                 cut(cell, low[node], high[node], axes.get(cell, ()))
         return Partition(self.lower, self.upper, np.array(axis), np.array(at)), np.array(former)
+
+    def split(self, regions: Mapping[int, Sequence[int]]) -> Partition:
+        """The partition with some cells cut into parts in several regions each, in ascending order."""
+        axis: list[int] = []
+        at: list[float] = []
+        for node in range(len(self.axis)):
+            own = regions.get(int(self.cell_of_node[node]), ())
+            for before, after in itertools.pairwise(own):
+                axis += [REGION, LEAF]
+                at += [after, before]
+            axis.append(int(self.axis[node]))
+            at.append(float(own[-1] if own else self.at[node]))
+        return Partition(self.lower, self.upper, np.array(axis), np.array(at))
 
     def coarsened(self, joined: NDArray[np.bool_], most: Array, levels: int) -> Partition:
         """The partition with cells joined that are all in `joined` ``(m,)``.
@@ -196,7 +228,7 @@ class Partition:
     def faces(self, periodic: Sequence[int] = ()) -> CellFaces:
         """The faces between cells, those across the box along the periodic axes included."""
         found: list[tuple[int, int, int, float]] = []
-        for node in np.flatnonzero(self.axis != LEAF).tolist():
+        for node in np.flatnonzero(self.axis >= 0).tolist():
             pairs = self._touching(node + 1, int(self.upper_child[node]), int(self.axis[node]))
             found += [(a, b, int(self.axis[node]), 0.0) for a, b in pairs]
         for k in periodic:

@@ -112,7 +112,7 @@ class PlanarGeometry(CellGeometry):
         self.pieces: dict[int, Planar] = {}
         for cell in np.flatnonzero(np.abs(distance) <= reach).tolist():
             box = tuple(self.low[cell].tolist()), tuple(self.high[cell].tolist())
-            piece, area = _piece(domain, *box), sides[cell].prod()
+            piece, area = piece_of(domain, *box), sides[cell].prod()
             if piece is None or piece.measure < SLIVER * area:
                 self.active[cell] = False
                 continue
@@ -216,7 +216,7 @@ class CylinderGeometry(CellGeometry):
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _piece(domain: Planar, low: tuple[float, ...], high: tuple[float, ...]) -> Planar | None:
+def piece_of(domain: Planar, low: tuple[float, ...], high: tuple[float, ...]) -> Planar | None:
     """What of a cell is in a domain; None for nothing."""
     cell = planar(Box(domain.coordinates, low, high))
     try:

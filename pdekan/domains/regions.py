@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -21,11 +21,14 @@ REGION_SAMPLES = (24, 2, 4096)  # points at which regions are looked for: cells,
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """The regions of a domain, each by whether the shapes contain it, in ascending order. size: of the domain."""
+    """The regions of a domain, each by whether the shapes contain it, in ascending order. size: of the domain. only: the number
+    that all points have, None where they have that of their region.
+    """
 
     shapes: tuple[Domain, ...]
     rows: tuple[tuple[bool, ...], ...]
     size: float
+    only: int | None = None
 
     @classmethod
     def of(cls, domain: Domain, shapes: Collection[Domain]) -> Self:
@@ -46,6 +49,8 @@ class Regions:
 
     def numbers(self, points: Array) -> NDArray[np.int64]:
         """The regions ``(n,)`` of points ``(n, d)``; 0 for those in regions that are too small for a sample point."""
+        if self.only is not None:
+            return np.full(len(points), self.only, dtype=np.int64)
         found = self.found(points)
         return np.where(found < 0, 0, found)
 
@@ -54,6 +59,10 @@ class Regions:
         inside = self.inside(points)
         within = np.stack([(inside == region).all(1) for region in self.rows], axis=1)
         return np.where(within.any(1), within.argmax(1), -1)
+
+    def everywhere(self, region: int) -> Regions:
+        """The regions, of which one is said to be everywhere."""
+        return replace(self, only=region)
 
     @property
     def plates(self) -> list[Plate]:

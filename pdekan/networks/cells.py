@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,6 +63,12 @@ class CellNetwork(Network):
         self.regions = regions
         return self
 
+    def continued(self, region: int) -> CellNetwork:
+        """The network whose cells in a region hold everywhere, with the same coefficients."""
+        other = copy.copy(self)
+        other.regions = None if self.regions is None else self.regions.everywhere(region)
+        return other
+
     @property
     def cell_degrees(self) -> Integers:
         """The degrees ``(m,)``."""
@@ -95,7 +102,8 @@ class CellNetwork(Network):
 
     def jet(self, points: Tensor, frame: Frame) -> Jet:
         partition, degrees = self.partition, self.get_buffer("degrees")
-        cell = partition.locate(points)
+        numbers = None if self.regions is None else torch.as_tensor(self.regions.numbers(points.detach().cpu().numpy()))
+        cell = partition.locate(points, None if numbers is None else numbers.to(points.device))
         low, high = (self.get_buffer(name) for name in ("low", "high"))
         scale = 2.0 / (high - low)[cell]
         position = (points - low[cell]) * scale - 1.0
