@@ -88,6 +88,7 @@ class Cause(enum.Enum):
 
     STATED = "the problem file asks for them"
     SOURCES = "sources are local"
+    INTERFACES = "interfaces cut the domain"
     CORNERS = "the domain has re-entrant corners, and one network may leave much"
     LEFT = "one network may leave much"
 
@@ -102,6 +103,8 @@ def cause(problem: Problem, rule: ChoiceRule = RULE) -> Cause | None:
         return None
     if refusal(problem) is not None:
         return None
+    if problem.interfaces:  # functions of crossings are better than small cells
+        return None if problem.singular else Cause.INTERFACES
     # functions of planes may be all that is local
     if not any(isinstance(one, PlaneFunctions) for one in problem.singular) and is_local(problem, rule):
         return Cause.SOURCES
@@ -115,7 +118,8 @@ def chosen(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> Solution 
         return None
     if reason is Cause.STATED:
         return on_cells(problem, setup).solution()
-    return (_cells_first if reason is Cause.SOURCES else _network_first)(problem, setup, rule)
+    first = reason in (Cause.SOURCES, Cause.INTERFACES)
+    return (_cells_first if first else _network_first)(problem, setup, rule)
 
 
 def is_of_cells(network: Network) -> bool:
