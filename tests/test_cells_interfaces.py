@@ -118,6 +118,18 @@ def test_one_dimension() -> None:
     assert errors(Problem(rod, operator, 1.0, conditions, exact=exact, interfaces=left), 4, (3,)).l2_relative < 1e-13
 
 
+def test_three_dimensions() -> None:
+    """A wall of two layers, with different functions in both and their jumps as data."""
+    cube = box(x=(0.0, 1.0), y=(0.0, 1.0), z=(0.0, 1.0))
+    k = lambda x: where(x.value < 0.4, 5.0, 1.0 + 0.0 * x)  # noqa: E731
+    exact = lambda x, y, z: where(x.value < 0.4, x * x * y - z, x * z + y * y)  # noqa: E731
+    flux = lambda u, x: k(x) * normal(u)  # noqa: E731
+    conditions = (interface("left", EXACT), interface("left", EXACT, operator=flux), dirichlet(EXACT))
+    left = {"left": box(x=(0.0, 0.4), y=(0.0, 1.0), z=(0.0, 1.0))}
+    problem = Problem(cube, lambda u, x: div(k(x) * grad(u)), EXACT, conditions, exact=exact, interfaces=left)
+    assert errors(problem, 3, (2, 2, 2)).l2_relative < 1e-9
+
+
 def test_a_conductor_in_an_insulator_loses_no_heat() -> None:
     """All that the source in a disk makes flows through a layer of a thousandth of its conductivity."""
     line = lambda x, y: x**2 + y**2 - 0.25  # noqa: E731

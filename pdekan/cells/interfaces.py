@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pdekan.cells.rows import MORE_POINTS, Linearised, has_derivatives, paired, rows_at, sizes
 from pdekan.domains.box import Box
+from pdekan.domains.cell_rules import reference_rule
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.partition import Integers, Partition, fitted
 from pdekan.domains.planar import SAME, Planar
@@ -25,7 +26,8 @@ from pdekan.domains.quadrature import Quadrature
 from pdekan.domains.region_cells import Joints, parted
 from pdekan.domains.regions import Regions
 from pdekan.domains.shapes import Polygon
-from pdekan.fields.jets import TIME
+from pdekan.fields.jets import TIME, Derivatives, Frame
+from pdekan.networks import legendre
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.places import OFFSET, Across, Requirement
@@ -138,24 +140,26 @@ def _of_pieces(
     of_slopes = any(has_derivatives(side.slope) for side in sides)
     weight = torch.stack(weights).amin(0) if of_slopes else torch.stack(weights).amax(0)
     factors = torch.stack([cells.balance[own] for own in pair]).amax(0) if of_slopes else torch.ones_like(weight)
-    series = (
-        _series(torch.as_tensor(rule.weights).to(points).reshape(m, -1), max(degrees) + 1 - of_slopes) * weight[:, None, None]
-    )
+    dimension, every = problem.domain.dimension - 1, torch.as_tensor(rule.weights).to(points).reshape(m, -1)
+    series = _series(every, dimension, max(degrees) + MORE_POINTS, max(degrees) - of_slopes) * weight[:, None, None]
     series[:, 0] *= factors[:, None]
     blocks = [series @ block for block in rows]
     for a, b, left, right in zip(*(own.tolist() for own in pair), *blocks, strict=True):
         yield JointRows((a, b), (left[:, :-1], right[:, :-1]), (left[:, -1], right[:, -1]))
 
 
-def _series(weights: Tensor, count: int) -> Tensor:
-    """Matrices ``(m, count, g)`` from values at points with weights ``(m, g)`` to coefficients of orthonormal functions.
+def _series(weights: Tensor, dimension: int, order: int, degree: int) -> Tensor:
+    """Matrices ``(m, n, g)`` from values at points with weights ``(m, g)`` to coefficients of orthonormal functions.
 
-    The functions are the polynomials in the points' order as Gauss points, the first one is constant.
+    The functions are the polynomials of a total degree in the coordinates of the points as those of a Gauss rule of an order in
+    so many dimensions; the first one is constant.
     """
-    g = weights.shape[1]
-    nodes = torch.as_tensor(np.polynomial.legendre.leggauss(g)[0]).to(weights)
-    powers = torch.as_tensor(np.polynomial.legendre.legvander(nodes.cpu().numpy(), min(count, g) - 1)).to(weights)
     root = weights.sqrt()
+    if dimension == 0:
+        return root[:, None]
+    at = torch.as_tensor(reference_rule(dimension, order)[0]).to(weights)
+    frame = Frame(tuple(f"s{k}" for k in range(dimension)), Derivatives.VALUE)
+    powers = legendre.products(at, torch.ones_like(at), degree, frame).value
     orthonormal: Tensor = torch.linalg.qr(root[:, :, None] * powers).Q
     return orthonormal.transpose(1, 2) * root[:, None]
 
