@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,14 @@ from pdekan.domains.shapes import disk, polygon
 from pdekan.errors import norms
 from pdekan.errors.norms import Errors
 from pdekan.fields.functions import exp, sin, where
+from pdekan.fields.jets import Derivatives, Frame
 from pdekan.fields.operators import div, grad, normal
-from pdekan.problem_files.loader import loads
+from pdekan.networks.evaluation import evaluate
+from pdekan.output.samples import OutputError
+from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.conditions import dirichlet, interface, neumann
 from pdekan.problems.formulas import EXACT, ProblemError
-from pdekan.problems.options import NetworkOptions
+from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import load_solution
 from pdekan.training.cells.choice import Cause, cause
@@ -130,12 +134,18 @@ def test_three_dimensions() -> None:
     assert errors(problem, 3, (2, 2, 2)).l2_relative < 1e-9
 
 
-def test_a_conductor_in_an_insulator_loses_no_heat() -> None:
-    """All that the source in a disk makes flows through a layer of a thousandth of its conductivity."""
-    line = lambda x, y: x**2 + y**2 - 0.25  # noqa: E731
-    exact = lambda x, y: -(x**2 + y**2 - 0.25) / 4  # noqa: E731
-    problem = across(line, exact, lambda x, y: 1000.0 * exact(x, y), disk(radius=0.5), 1000.0)
-    assert errors(problem, 8).l2_relative < 1e-9
+def test_all_heat_that_is_made_flows_out() -> None:
+    """The battery on few cells: without the weight of means a third to a half of the heat came out."""
+    problem = load_problem("nist/05_battery")
+    partition = interfaces.partition_of(problem, (4, 4))
+    network = solved(problem, Mesh.of(problem, partition, np.full(partition.count, 6))).network
+    outflow = 0.0
+    for face, rate, supply in (("y+", 1.0, 3.0), ("x+", 2.0, 2.0), ("y-", 3.0, 1.0)):
+        rule = problem.domain.face(face, 40, 6, 0, 0)
+        frame = Frame(problem.domain.coordinates, Derivatives.VALUE)
+        u = evaluate(network, torch.as_tensor(rule.points), frame).value[:, 0].detach().numpy()
+        outflow += float(rule.weights @ (rate * u - supply))
+    assert outflow == pytest.approx(6.1 * 19.6, rel=5e-3)  # the source is 1 in that rectangle
 
 
 def test_a_nonlinear_coefficient_in_two_materials() -> None:
@@ -165,6 +175,14 @@ def test_solutions_are_saved_and_loaded(tmp_path: Path) -> None:
     r2 = ((points - [0.1, 0.05]) ** 2).sum(1)
     exact = (points[:, 0] - 0.1) * np.where(r2 < 0.16, 2 / 11, 1 - 9 / 11 * 0.16 / r2)
     assert np.abs(loaded(points) - exact).max() < 1e-3
+
+
+def test_a_problem_of_python_is_not_loaded_without_its_interfaces(tmp_path: Path) -> None:
+    problem = across(*_with_sides("circle"))
+    options = NetworkOptions(cells=2, degree=3)
+    solve(replace(problem, training=TrainingOptions(seconds=5.0)), network=options, estimate=False).save(tmp_path / "a.vtkhdf")
+    with pytest.raises(OutputError, match="stated in Python"):
+        load_solution(tmp_path / "a.vtkhdf")
 
 
 def test_no_plate_cuts_cells() -> None:

@@ -19,6 +19,7 @@ from pdekan.errors.estimate import Bound, Estimate
 from pdekan.errors.norms import Errors
 from pdekan.networks import kinds
 from pdekan.networks.base import Network
+from pdekan.networks.cells import CellNetwork
 from pdekan.networks.family import FamilyNetwork, MemberNetwork, at_node
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.output import vtkhdf
@@ -68,6 +69,12 @@ def record(solution: Mapping[str, Any]) -> Record:
         continuation=solution["continuation"],
         tables={} if problem is None else _arrays(problem.tables),
     )
+
+
+FROM_PYTHON = (
+    "its problem was stated in Python and has parameters, enrichments, interfaces or exact conditions, "
+    "which no file can rebuild"
+)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -142,10 +149,9 @@ def _network(architecture: Mapping[str, Any], parameters: Mapping[str, NDArray[A
             raise OutputError("a parameter of its network is not finite: there is no solution in it; solve again with --force")
         network.load_state_dict({name: torch.as_tensor(values) for name, values in _renamed(parameters, problem).items()})
     except RuntimeError:
-        raise OutputError(
-            "its problem was stated in Python and has parameters, enrichments, interfaces or exact conditions, which no file "
-            "can rebuild"
-        ) from None
+        raise OutputError(FROM_PYTHON) from None
+    if isinstance(network, CellNetwork) and network.partition.parted.any() and network.regions is None:
+        raise OutputError(FROM_PYTHON)
     return network
 
 
