@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import h5py  # type: ignore[import-untyped]
-import numpy as np
 import pytest
 import torch
 from commands import command, started
+from resumed import assert_equal_to_the_bit, written
 
 from pdekan.output.samples import OutputError
-from pdekan.problem_files.loader import load_problem
+from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.problem import Problem
 from pdekan.runs.directory import PREVIOUS, SOLUTION
 from pdekan.solutions.solution import Solution, load_solution
-from pdekan.training.continuation import is_same, restored
+from pdekan.training.continuation import is_same, plain, restored
+from pdekan.training.graded_coordinates import looked_at
+from pdekan.training.progress import Progress
 from pdekan.training.solver import solve
 
 FAR = "training.tolerance=1e-11"
@@ -40,22 +42,6 @@ STRAIGHT = {
 
 def problem(name: str, steps: int, options: list[str]) -> Problem:
     return load_problem(name, [*options, f"training.steps={steps}", "training.seconds=600"])
-
-
-def written(solution: Solution, folder: Path) -> Solution:
-    """The same, from a file."""
-    solution.save(folder / SOLUTION)
-    return load_solution(folder / SOLUTION)
-
-
-def assert_equal_to_the_bit(one: Solution, other: Solution) -> None:
-    first, second = one.network.state_dict(), other.network.state_dict()
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert (one.iterations, one.stage, one.relative_residual) == (other.iterations, other.stage, other.relative_residual)
-    for name, column in one.history.items():
-        if name != "seconds":
-            np.testing.assert_array_equal(column, other.history[name])
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +101,65 @@ def test_a_snapshot_taken_in_the_middle_of_a_later_step_goes_on(tmp_path: Path) 
     assert len(snapshots) > 4
     for snapshot in snapshots[::3]:
         assert_equal_to_the_bit(solve(given, resume=written(snapshot, tmp_path), estimate=False), straight)
+
+
+NARROW = """
+schema = 1
+name = "narrow"
+[domain]
+type = "box"
+x = [0.0, 1.0]
+y = [0.0, 1.0]
+[equation]
+operator = "-laplacian(u)"
+source = "exp(-((x - 0.37)/1e-3)**2)/1e-3"
+[[conditions]]
+type = "dirichlet"
+[training]
+steps = 6
+"""
+
+
+def test_coordinates_that_the_solver_grades_make_no_other_problem() -> None:
+    """The file of the run does not state them."""
+    looked = looked_at(loads(NARROW))
+    assert looked.training.adapt
+    assert looked.narrow
+    assert is_same(loads(NARROW), looked)
+    assert is_same(replace(looked, text=None), replace(looked_at(looked), text=None))
+    assert not is_same(looked, looked_at(loads(NARROW + "adapt = true\n")))
+
+
+def test_a_snapshot_taken_in_the_first_step_of_the_next_stage_is_of_the_stage_before(tmp_path: Path) -> None:
+    """As are checkpoints that are written there."""
+    given = problem("poisson_sine", 14, [FAR, "network.hidden=[2]"])
+    shown: list[Progress] = []
+    taken: list[tuple[int, Solution]] = []
+
+    def later() -> bool:
+        while shown:
+            one = shown.pop()
+            taken.append((one.stage, one.snapshot()))
+        return False
+
+    straight = solve(given, watch=shown.append, interrupted=later, estimate=False)
+    last = dict(taken)
+    assert len(last) == 3
+    for stage, snapshot in last.items():
+        assert (snapshot.continuation or {})["tree"]["stage"]["index"] + 1 == stage
+        assert_equal_to_the_bit(solve(given, resume=written(snapshot, tmp_path), estimate=False), straight)
+
+
+def test_a_position_of_another_network_is_not_gone_on_from(tmp_path: Path) -> None:
+    given = problem("poisson_sine", 3, [FAR, "network.hidden=[2]"])
+    half = solve(given, estimate=False)
+    continuation = restored(half, given)
+    assert continuation is not None
+    assert continuation.position is not None
+    position = continuation.position
+    other = replace(position, step=replace(position.step, theta=position.step.theta[:-5]))
+    wrong = replace(half, continuation=plain(replace(continuation, position=other)))
+    assert solve(given, resume=written(wrong, tmp_path), estimate=False).iterations == 3
 
 
 def test_another_problem_goes_on_from_the_network_alone(tmp_path: Path) -> None:

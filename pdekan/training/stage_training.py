@@ -133,6 +133,8 @@ class StageTraining:
         """The outcome of the optimizer's steps."""
         optimizer, begin = self._optimizer(), None if position is None else position.step
         self.optimizer = repr(optimizer)
+        if position is not None and begin is not None and len(begin.theta) != len(self.theta):
+            begin = None  # checkpoints of version 0.1.0 may have that of the stage before
         if position is not None and begin is not None:
             self.best_step, self.steep.grading = replace(position.best_step), position.grading
             if begin.memory is None or self.optimizer != position.optimizer:  # it starts anew, from the step's parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -180,7 +181,8 @@ class Trainer:
         parameters = sized(self.problem, stage, state.grading).parameters(self.problem.domain.dimension)
         with threads(self.setup.cores if parameters >= PARALLEL else 1):
             with self.context.clock.running():
-                one = StageTraining(self.context, stage, state)
+                context = replace(self.context, snapshot=partial(self._snapshot, begun=begun))
+                one = StageTraining(context, stage, state)
             trained = one.trained(begun.position)
         self.continuation = replace(begun, position=trained.position)
         return trained
@@ -233,11 +235,21 @@ class Trainer:
         grading = graded_coordinates.of_narrow_places(self.problem) if self.problem.training.adapt else None
         return None if grading is None else grading.to(self.context.device)
 
-    def _snapshot(self, best: Candidate, state: State, errors: Mapping[str, Errors], position: Position | None) -> Solution:
-        """The solution of a training that is not finished; position: in the stage that is being trained."""
+    def _snapshot(
+        self,
+        best: Candidate,
+        state: State,
+        errors: Mapping[str, Errors],
+        position: Position | None,
+        begun: Continuation | None = None,
+    ) -> Solution:
+        """The solution of a training that is not finished.
+
+        position: in the stage that begun has, which may not be the one that is being trained when the snapshot is taken.
+        """
         end = result.End(Reason.INTERRUPTED, "", self.context.goal.tolerance, None, "interrupted")
         solution = self._solution(best, state, end, errors, {})
-        return replace(solution, continuation=plain(replace(self.continuation, position=position)))
+        return replace(solution, continuation=plain(replace(begun or self.continuation, position=position)))
 
     def _finished(self, state: State, end: result.End) -> Solution:
         best = state.result()

@@ -23,12 +23,14 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
 from pdekan.training.estimate import Comparison
+from pdekan.training.goal import Goal
 from pdekan.training.points import training_points, validation_points
 from pdekan.training.progress import Callback, Progress
 from pdekan.training.reasons import Reason
-from pdekan.training.result import End, measured
+from pdekan.training.result import End, compared, measured
 from pdekan.training.schedule import stages
 from pdekan.training.setup import Setup
+from pdekan.training.slabs.continuation import goes_on, plain, restored
 from pdekan.training.slabs.estimate import compared_slabs
 from pdekan.training.threads import threads
 from pdekan.training.trainer import Trainer
@@ -39,24 +41,26 @@ STATUSES = ("converged", "unreliable", "budget", "stalled", "interrupted")
 LEAST_SHARE = 1e-3
 # A slab starts from the network of the one before only if so many of its steps fit into the slab's seconds.
 LEAST_STEPS = 5
+SOLVED = "every slab of the run to resume was solved; start a new one, with more seconds or other options"
 
 
 def march(problem: Problem, setup: Setup, resume: Solution | None) -> Solution:
     """Solve slab after slab, each in its share of the seconds; see `pdekan.solve`."""
     times = breaks(problem)
     column, count = problem.domain.coordinates.index(TIME), problem.training.slabs
-    solved: list[Solution] = []
-    networks: list[Network] = []
-    if resume is not None:
-        networks = _finished(resume, times)
-        solved = [_validated(problem, times, networks, resume, setup.device)]
-    spent, first = 0.0, len(networks)
+    solved, begun = ([], None) if resume is None else _resumed(problem, times, resume, setup.device)
+    networks = [one.network for one in solved]
+    spent, first = 0.0, len(solved)
     for k in range(first, count):
         seconds = seconds_of_slab(problem.training.seconds, spent, count - first, k - first)
         part = slab(problem, times, k, networks[-1] if networks else None, seconds)
         before = EarlierSlabs(problem, times, column, tuple(networks), tuple(solved))
         callback = None if setup.callback is None else before.shown(setup.callback, k)
-        start = extrapolated(part, solved[-1]) if solved and k > 0 else None
+        start = extrapolated(part, solved[-1]) if solved else None
+        if start is not None:  # which is the only one
+            part = replace(part, training=replace(part.training, starts=1))
+        if begun is not None:
+            start, begun = replace(begun, problem=part), None
         solution = Trainer(part, None, replace(setup, callback=callback, estimate=False), start).solution()
         solved.append(solution)
         networks.append(solution.network)
@@ -66,9 +70,8 @@ def march(problem: Problem, setup: Setup, resume: Solution | None) -> Solution:
     whole = EarlierSlabs(problem, times, column, tuple(networks[:-1]), tuple(solved[:-1])).joined(solved[-1], measure=True)
     if not setup.estimate or whole.status == "interrupted":
         return whole
-    later = solved if resume is None else solved[1:]
-    residuals = [solved[0].relative_residual] * first + [one.relative_residual for one in later]
     with threads(setup.cores):
+        residuals = [one.relative_residual for one in solved]
         comparison = compared_slabs(problem, times, networks, residuals, whole.seconds)
     return _estimated(whole, comparison)
 
@@ -102,8 +105,7 @@ def extrapolated(part: Problem, before: Solution) -> Solution | None:
     None for networks that cannot be moved, for plane waves, for which small networks are a better start, and for networks so
     large that too few of their steps fit into the seconds of the slab.
     """
-    last = before.network.parts[-1] if isinstance(before.network, PiecewiseInTime) else before.network
-    network = deepcopy(inner_network(last))
+    network = deepcopy(inner_network(before.network))
     if not isinstance(network, (KAN, MLP)) or _is_of_waves(part, network) or _is_slow(part, network, before):
         return None
     network.lower.copy_(torch.tensor(part.domain.lower))
@@ -134,34 +136,55 @@ def _is_slow(part: Problem, network: KAN | MLP, before: Solution) -> bool:
     return LEAST_STEPS * float(seconds[-1] - seconds[-2]) > part.training.seconds
 
 
-def _finished(resume: Solution, times: Sequence[float]) -> list[Network]:
-    """The networks of the slabs that an earlier run finished."""
+def _resumed(problem: Problem, times: Sequence[float], resume: Solution, device: str) -> tuple[list[Solution], Solution | None]:
+    """The slabs that an earlier run finished, and the one that goes on.
+
+    That is the one which was interrupted, else the first one that a limit ended: those behind it start from its end, and are
+    solved again.
+    """
+    networks = _networks(resume, times)
+    slabs = restored(resume, problem, times, networks)
+    if slabs is None:
+        networks = networks[: resume.stage + 1]
+        if len(networks) == len(times) - 1:
+            raise ProblemError(SOLVED)
+        return _validated(problem, times, networks, resume, device), None
+    interrupted = slabs[-1].status == "interrupted"
+    first = len(slabs) - 1 if interrupted else next((k for k, one in enumerate(slabs) if goes_on(one)), None)
+    if first is None:
+        raise ProblemError(SOLVED)
+    return slabs[:first], slabs[first]
+
+
+def _networks(resume: Solution, times: Sequence[float]) -> list[Network]:
+    """The networks of an earlier run's slabs. Raises ProblemError where these are others."""
     network = resume.network
-    count = resume.stage + 1
     if not isinstance(network, PiecewiseInTime) or list(network.breaks) != list(times[1 : len(network.parts)]):
         raise ProblemError("the run to resume was not made with the same slabs of time; start a new one")
-    if count == len(times) - 1:
-        raise ProblemError("every slab of the run to resume was solved; start a new one, with more seconds or other options")
-    return network.parts[:count]
+    return network.parts
 
 
 def _validated(
     problem: Problem, times: Sequence[float], networks: Sequence[Network], resume: Solution, device: str
-) -> Solution:
-    """An earlier run as far as its finished slabs go, with their residuals; the slab that it was in is solved again."""
-    residuals = []
+) -> list[Solution]:
+    """The slabs of an earlier run of which only networks are known, with their residuals in this problem.
+
+    The first one has the steps, seconds and history of all.
+    """
+    slabs, tolerance = list[Solution](), Goal.of(problem, None).tolerance
     for k, network in enumerate(networks):
         part = slab(problem, times, k, networks[k - 1] if k else None, 1.0)
         points = validation_points(training_points(part, stages(part)[-1], part.training.seed))
-        residuals.append(Validation.of(part, points, torch.device(device)).residuals(network))
-    relative = max((one.relative for one in residuals), default=0.0)
-    return replace(
-        resume,
-        status="converged" if relative <= resume.tolerance else "budget",
-        residual=root_mean_square([one.equation for one in residuals]),
-        condition_residual=root_mean_square([one.conditions for one in residuals]),
-        relative_residual=relative,
-    )
+        found = Validation.of(part, points, torch.device(device)).residuals(network)
+        one = replace(
+            resume, domain=part.domain, problem=part, network=network, tolerance=tolerance, continuation=None,
+            status="converged" if found.relative <= tolerance else "budget",
+            reason=f"solved before; the {compared(found.relative, tolerance)}",
+            residual=found.equation, condition_residual=found.conditions, relative_residual=found.relative,
+        )  # fmt: skip
+        empty = {name: column[:0] for name, column in resume.history.items()}
+        slabs.append(replace(one, iterations=0, seconds=0.0, history=empty) if k else one)
+    return slabs
 
 
 @dataclass(frozen=True)
@@ -218,7 +241,7 @@ class EarlierSlabs:
             errors=errors or None,
             reference=reference,
             estimate_reason="not asked for",
-            continuation=None,
+            continuation=plain(parts),
         )
 
 
