@@ -128,7 +128,7 @@ def test_the_length_of_slabs_follows_the_solution_and_not_the_rates(rate: float)
     training = InitialValueTraining(problem, Clock(0.0, 60.0), estimate=False)
     solution = training.solution()
     points = np.linspace(0.0, 10.0, 41)
-    assert training.fits < 15
+    assert training.standing.fits < 15
     np.testing.assert_allclose(solution(points[:, None]), np.cos(points), atol=1e-8)
 
 

@@ -23,6 +23,7 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import is_linear
 from pdekan.solutions.solution import Solution
 from pdekan.training.cells import choice as cell_choice
+from pdekan.training.continuation import restored
 from pdekan.training.families.training import FamilyTraining
 from pdekan.training.graded_coordinates import looked_at
 from pdekan.training.optimizer_choice import Fixed, Method
@@ -34,9 +35,13 @@ from pdekan.training.singular_terms import with_singular_functions
 from pdekan.training.slabs import initial_value
 from pdekan.training.slabs.initial_value import InitialValueTraining
 from pdekan.training.slabs.marching import march
+from pdekan.training.slabs.standing import Standing
+from pdekan.training.slabs.standing import restored as standing_of
 from pdekan.training.strategy import Strategy
 from pdekan.training.threads import threads
 from pdekan.training.trainer import Trainer
+
+LEAST_SECONDS = 1e-3  # of a training that is not to go on
 
 
 def solve(
@@ -145,23 +150,37 @@ def _from_initial_values(problem: Problem, setup: Setup, resume: Solution | None
 
     share: of the seconds that a linear problem may take at once; a nonlinear one is solved in slabs.
     """
-    seconds, spent = problem.training.seconds, 0.0 if resume is None else resume.seconds
-    trainer = Trainer(replace(problem, training=replace(problem.training, seconds=share * seconds)), None, setup)
+    seconds, spent, whole = problem.training.seconds, 0.0 if resume is None else resume.seconds, None
+    standing = None if resume is None else standing_of(resume, problem)
+    begun = resume if standing is None else standing.whole
+    if begun is not None and (not is_linear(problem) or restored(begun, problem) is None):
+        begun = None
+    trainer = Trainer(_limited(problem, share * seconds), None, setup, begun)
     trainer.check()
     missing = "; ".join(map(str, missing_conditions(problem)))
     if missing:
         raise ProblemError(
             f"the initial values do not determine the solution: {missing}; state in [[conditions]] what holds there"
         )
-    whole = None
-    if is_linear(problem):
+    if standing is None and is_linear(problem):
         whole = replace(trainer.solution(), problem=problem)
         if whole.status in ("converged", "interrupted"):
             return whole
-        seconds, spent = seconds - whole.seconds, spent + whole.seconds
-    clock = setup.clock(spent, seconds)
-    slabs = InitialValueTraining(problem, clock, setup.callback, setup.estimate).solution()
-    return slabs if whole is None or slabs.status == "converged" or slabs.relative_residual < whole.relative_residual else whole
+        taken = whole.seconds - (0.0 if begun is None else begun.seconds)
+        seconds, spent, begun = seconds - taken, spent + taken, whole
+    earlier = None if standing is None or resume is None else resume.history
+    clock, standing = setup.clock(spent, seconds), standing or Standing(whole=whole)
+    slabs = InitialValueTraining(problem, clock, setup.callback, setup.estimate, standing=standing, earlier=earlier).solution()
+    if slabs.status in ("converged", "interrupted") or begun is None:
+        return slabs
+    if whole is None:  # as an earlier run left it
+        whole = replace(Trainer(_limited(problem, LEAST_SECONDS), None, setup, begun).solution(), problem=problem)
+    return slabs if slabs.relative_residual < whole.relative_residual else whole
+
+
+def _limited(problem: Problem, seconds: float) -> Problem:
+    """The problem with other seconds."""
+    return replace(problem, training=replace(problem.training, seconds=seconds))
 
 
 def check(problem: Problem) -> None:

@@ -12,6 +12,7 @@ from pdekan.networks.base import Network
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution
 from pdekan.training.continuation import is_same
+from pdekan.training.slabs.standing import of
 
 LOG = logging.getLogger(__name__)
 VERSION = 1
@@ -61,15 +62,10 @@ def restored(march: Solution, problem: Problem, times: Sequence[float], networks
 def _restored(
     march: Solution, k: int, part: Problem, network: Network, entry: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> Solution:
-    history = _of(arrays, f"{k}.history.")
+    history = of(arrays, f"{k}.history.")
     training = entry["training"]
-    continuation = None if training is None else {**training, "arrays": _of(arrays, f"{k}.training.")}
+    continuation = None if training is None else {**training, "arrays": of(arrays, f"{k}.training.")}
     kept = {name: kind(entry[name]) for name, kind in KEPT.items()}
     return replace(
         march, domain=part.domain, problem=part, network=network, history=history, continuation=continuation, **kept
     )  # fmt: skip
-
-
-def _of(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The arrays whose names have a prefix, without it."""
-    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}

@@ -11,25 +11,24 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pdekan.domains.box import Box
 from pdekan.domains.quadrature import gauss
 from pdekan.errors.estimate import Estimate
 from pdekan.fields.jets import Derivatives, Frame
-from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
-from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problem_files.narrow_data import narrow_places
 from pdekan.problems.condition import OperatorCondition
 from pdekan.problems.options import TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.validation import Residuals, Validation
+from pdekan.residuals.validation import Validation
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
 from pdekan.training.clock import Clock, StepEndedError
@@ -40,6 +39,7 @@ from pdekan.training.progress import Callback, Progress
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, is_open
 from pdekan.training.slabs.fit import Slab, SlabFit, fitted
+from pdekan.training.slabs.standing import March, Standing, plain
 from pdekan.training.state import Candidate, State
 
 LOG = logging.getLogger(__name__)
@@ -87,30 +87,13 @@ def applies(problem: Problem) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class March:
-    """Slabs from the start of a problem on, and why they ended: TOLERANCE at the end of the interval."""
-
-    slabs: tuple[Slab, ...]
-    reason: Reason
-
-    def network(self) -> Network:
-        """The function of all slabs; the last one goes on beyond its end."""
-        networks = [one.network for one in self.slabs]
-        return networks[0] if len(networks) == 1 else PiecewiseInTime(networks, [one.end for one in self.slabs[:-1]], 0)
-
-    @property
-    def residuals(self) -> Residuals:
-        """Root mean squares over the length of all slabs; the relative one is the largest error that a slab adds."""
-        lengths = np.array([one.end - one.start for one in self.slabs])
-        parts = [(one.residuals.equation, one.residuals.conditions) for one in self.slabs]
-        equation, conditions = np.sqrt(lengths / lengths.sum() @ np.square(parts))
-        return Residuals(float(equation), float(conditions), math.inf, max(one.error for one in self.slabs))
-
-
 @dataclass
 class InitialValueTraining:
-    """The training of an initial value problem. estimate: whether the error is estimated."""
+    """The training of an initial value problem.
+
+    estimate: whether the error is estimated. standing: where the marches are, at first and then. earlier: the history so far
+    of a run that goes on.
+    """
 
     problem: Problem
     clock: Clock
@@ -118,42 +101,56 @@ class InitialValueTraining:
     estimate: bool = True
     lengths: Lengths = field(default_factory=Lengths)
     rule: SlabFit = field(default_factory=SlabFit)
-    fits: int = 0
+    standing: Standing = field(default_factory=Standing)
+    earlier: Mapping[str, NDArray[np.float64]] | None = None
     words: str = ""
     began_nowhere: bool = False
 
     def __post_init__(self) -> None:
-        self.history = History(self.problem)
+        self.history = History(self.problem, self.earlier)
         self.goal = Goal.of(self.problem, None)
         places = [(one.position, BESIDE * one.width) for one in narrow_places(self.problem)]
         self.stops = sorted(x + side * width for x, width in places for side in (-1.0, 0.0, 1.0))
 
     def solution(self) -> Solution:
         """The first solution whose estimated error is within the tolerance, else the best one."""
-        found: March | None = None
-        comparison, reason = None, "not asked for"
-        for number, tolerance in enumerate(self.lengths.tolerances):
-            better = self._marched(number, tolerance)
-            if found is None:
-                found = better
-            elif better.reason is Reason.TOLERANCE:
-                comparison, before = _compared(self.problem, found, better), found
-                found = before if comparison.worst <= self.goal.tolerance else better
+        reason = "not asked for"
+        while not self._is_enough():
+            better, one = self._marched(), self.standing
+            if better.reason is Reason.TOLERANCE:
+                self.standing = self._with(better)
+            elif one.found is None:
+                return self._finished(better, None, reason)
             elif better.reason is Reason.INTERRUPTED:
-                found = replace(found, reason=better.reason)
+                return self._finished(replace(one.found, reason=better.reason), one.comparison, reason)
             else:
                 reason = f"a better solution to compare with was not found: {better.reason.sentence}"
-            met = comparison is not None and comparison.worst <= self.goal.tolerance
-            if better.reason is not Reason.TOLERANCE or met or not self.estimate:
                 break
-        assert found is not None
-        return self._finished(found, comparison, reason)
+        assert self.standing.found is not None
+        return self._finished(self.standing.found, self.standing.comparison, reason)
 
-    def _marched(self, number: int, tolerance: float) -> March:
-        """Slabs that each add at most so much to the error, as far as there is time."""
+    def _is_enough(self) -> bool:
+        """Whether a march was found that needs no better one, or the last one has been made."""
+        one = self.standing
+        if one.found is None:
+            return False
+        met = one.comparison is not None and one.comparison.worst <= self.goal.tolerance
+        return met or not self.estimate or one.number == len(self.lengths.tolerances)
+
+    def _with(self, better: March) -> Standing:
+        """Where the marches are with another one that reached the end."""
+        one, comparison, found = self.standing, None, better
+        if one.found is not None:
+            comparison = _compared(self.problem, one.found, better)
+            found = one.found if comparison.worst <= self.goal.tolerance else better
+        return replace(one, number=one.number + 1, found=found, comparison=comparison, slabs=(), length=None)
+
+    def _marched(self) -> March:
+        """Slabs that each add at most the tolerance to the error, as far as there is time."""
         start, end = self.problem.domain.lower[0], self.problem.domain.upper[0]
-        slabs: list[Slab] = []
-        position, length, before = start, end - start, None
+        tolerance, slabs = self.lengths.tolerances[self.standing.number], list(self.standing.slabs)
+        length = end - start if self.standing.length is None else self.standing.length
+        position, before = (slabs[-1].end, slabs[-1].network) if slabs else (start, None)
         while position < end:
             upper = position + length if position + 1.2 * length < end else end
             upper = next((stop for stop in self.stops if position < stop < upper), upper)
@@ -163,31 +160,31 @@ class InitialValueTraining:
                     slab = fitted(self.problem, position, upper, before, self.clock.check, self.rule)
             except StepEndedError as ended:
                 return March(tuple(slabs), ended.reason)
-            self.fits += 1
             accepted = slab.error <= tolerance
             length = (upper - position) * self.lengths.factor(slab.error, tolerance, self.rule.degree)
             if accepted:
                 slabs.append(slab)
                 position, before = upper, slab.network
-            elif length <= self.lengths.smallest * max(abs(position), abs(end - start) * self.lengths.smallest):
+            self.standing = replace(self.standing, slabs=tuple(slabs), length=length, fits=self.standing.fits + 1)
+            if not accepted and length <= self.lengths.smallest * max(abs(position), abs(end - start) * self.lengths.smallest):
                 return March(tuple(slabs), Reason.STALLED)
-            if accepted and not self._shown(number, slabs):
+            if accepted and not self._shown():
                 return March(tuple(slabs), Reason.INTERRUPTED)
         return March(tuple(slabs), Reason.TOLERANCE)
 
-    def _shown(self, number: int, slabs: Sequence[Slab]) -> bool:
+    def _shown(self) -> bool:
         """Write a row of the history and tell the callback; whether to go on."""
-        last = slabs[-1]
-        self.history.append(self.fits, self.clock.spent, number, last.error**2, last.residuals, {}, {})
+        one = self.standing
+        last, so_far = one.slabs[-1], March(one.slabs, Reason.INTERRUPTED)
+        self.history.append(one.fits, self.clock.spent, one.number, last.error**2, last.residuals, {}, {})
         if self.callback is None:
             return True
-        so_far = March(tuple(slabs), Reason.INTERRUPTED)
         self.words = self.callback(
             Progress(
-                stage=number + 1, stages=len(self.lengths.tolerances), step=self.fits, steps=self.fits,
+                stage=one.number + 1, stages=len(self.lengths.tolerances), step=one.fits, steps=one.fits,
                 seconds=self.clock.spent, budget=self.clock.budget, loss=last.error**2,
                 relative_residual=last.residuals.relative, l2_relative=math.nan,
-                snapshot=lambda: self._solution(so_far, None, "interrupted"),
+                snapshot=lambda: self._solution(so_far, None, "interrupted", one),
             )
         ) or ""  # fmt: skip
         return not self.words
@@ -196,7 +193,7 @@ class InitialValueTraining:
         if not march.slabs:
             self.began_nowhere = march.reason is Reason.STALLED
             march = replace(march, slabs=(self._whole(),))
-        solution = self._solution(march, comparison, reason)
+        solution = self._solution(march, comparison, reason, self.standing)
         errors, reference = result.measured(self.problem, solution.network)
         return replace(solution, errors=dict(errors) or None, reference=reference)
 
@@ -205,7 +202,7 @@ class InitialValueTraining:
         lower, upper = self.problem.domain.lower[0], self.problem.domain.upper[0]
         return fitted(self.problem, lower, upper, None, lambda: None, self.rule)
 
-    def _solution(self, march: March, comparison: Comparison | None, reason: str) -> Solution:
+    def _solution(self, march: March, comparison: Comparison | None, reason: str, standing: Standing) -> Solution:
         problem, network = self.problem, march.network()
         residuals, words = march.residuals, self.words
         end, reached = problem.domain.upper[0], march.slabs[-1].end
@@ -217,12 +214,13 @@ class InitialValueTraining:
             if self.began_nowhere:
                 words = "no slab is short enough to begin with: initial values may contradict equations"
         stage = Stage("kan", (), (self.rule.degree,), (self.rule.intervals,), outputs=len(problem.unknowns))
-        state = State(self.clock.budget, steps=self.fits, seconds=self.clock.spent)
+        state = State(self.clock.budget, steps=standing.fits, seconds=self.clock.spent)
         stop = result.End(march.reason, words, self.goal.tolerance, comparison, None if comparison else reason)
         best = Candidate(network.requires_grad_(False), stage, residuals)
         made = {"device": "cpu", "seed": problem.training.seed, "threads": 1}
         LOG.info("%d slabs up to %g of %g", len(march.slabs), reached, end)
-        return result.solution(problem, best, state, stop, self.history.arrays(), {}, {}, made)
+        solution = result.solution(problem, best, state, stop, self.history.arrays(), {}, {}, made)
+        return replace(solution, continuation=plain(standing))
 
 
 _ENDS = {Reason.STALLED: "no slab is short enough: the solution may end here"}
