@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pdekan.commands.codes import DONE, INTERNAL, INTERRUPTED, USAGE, UsageError
+from pdekan.commands.combinations import refuse_ignored
 from pdekan.commands.option_values import (
     assignment,
     count,
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # what makes the same again: a study that was resumed is the one that was not interrupted
     options.typed = shlex.join(["pdekan", *(word for word in given if word != "--resume")])
     try:
+        refuse_ignored(options)
         with _ended_by_signals():
             # imported when it is needed: the library is listed, and help is given, without torch
             return int(importlib.import_module(f"pdekan.commands.{options.module}").run(options))
@@ -198,7 +200,7 @@ def _export_arguments(export: argparse.ArgumentParser) -> None:
         metavar="x=0:1,y=0.5",
         help="CSV of points along a line: every coordinate a value or from:to; one that is left out runs along all of it",
     )
-    export.add_argument("--points", type=count, default=201, metavar="N", help="of the line (default: 201)")
+    export.add_argument("--points", type=count, metavar="N", help="of the line (default: 201)")
     export.add_argument(
         "--to",
         type=Path,
@@ -217,7 +219,7 @@ def _plot_arguments(plot: argparse.ArgumentParser) -> None:
         "path", type=Path, metavar="RUN", help="a run's or a study's directory, or its solution.vtkhdf or study.h5"
     )
     plot.add_argument("--to", type=Path, metavar="DIR", help="where to write them (default: where the file is)")
-    plot.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="file format (default: png)")
+    plot.add_argument("--format", choices=("png", "svg", "pdf"), help="file format (default: png)")
     plot.add_argument("--animate", action="store_true", help="write animations in time instead: GIF, and MP4 where ffmpeg is")
 
 
@@ -239,7 +241,7 @@ def _prune_arguments(prune: argparse.ArgumentParser) -> None:
 
 def _formula_arguments(formula: argparse.ArgumentParser) -> None:
     _run_argument(formula)
-    formula.add_argument("--seconds", type=number, default=120.0, metavar="S", help="time for the search (default: 120)")
+    formula.add_argument("--seconds", type=number, metavar="S", help="time for the search (default: 120)")
     formula.add_argument("--edges", action="store_true", help="only say what each edge of the network may be")
 
 

@@ -91,7 +91,7 @@ def test_the_command_line_prints_commands_that_can_be_typed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     limits = ("--tolerance", "1e-9", "--set", "training.steps=2")
-    assert command("solve", "poisson_sine", *limits, "--no-estimate", "--no-figures", "--force") == 3
+    assert command("solve", "poisson_sine", *limits, "--no-estimate", "--no-figures", "--output", "out", "--force") == 3
     out = capsys.readouterr().out
     typed = re.findall(r"^    (pdekan .*)$", out, re.MULTILINE)
     assert re.search(r"^next: ", out, re.MULTILINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 from collections.abc import Mapping
 
@@ -14,7 +15,8 @@ SHELLS = ("bash", "zsh", "fish")
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code."""
-    print(script(options.shell, options.commands))
+    text = script(options.shell, options.commands)
+    print(json.dumps({"schema": 1, "shell": options.shell, "script": text}) if options.json else text)
     return DONE
 
 

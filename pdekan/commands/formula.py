@@ -27,19 +27,21 @@ from pdekan.symbolic.edges import ROUND_OFF, candidates
 from pdekan.symbolic.sampling import inner_box
 from pdekan.symbolic.search import Formula
 
+SECONDS = 120.0  # for the search, where no others are asked for
 STOPPING = "stopping the search; the run stays as it was"
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises ProblemError, UsageError, OutputError and OSError."""
-    if not (options.seconds > 0.0 and math.isfinite(options.seconds)):
-        raise UsageError(f"--seconds {options.seconds:g}: a time above zero is needed")
+    seconds = SECONDS if options.seconds is None else options.seconds
+    if not (seconds > 0.0 and math.isfinite(seconds)):
+        raise UsageError(f"--seconds {seconds:g}: a time above zero is needed")
     file = runs.solution_file(options.run_path)
     if options.edges:
         return _edges(load_solution(file), options.json)
     with locked(file.parent), interruptible(STOPPING, GRACE) as signals:
         solution, started = load_solution(file), time.monotonic()
-        formula = _search(solution, options.seconds, signals)
+        formula = _search(solution, seconds, signals)
         outcome: dict[str, Any] = {"schema": report.SCHEMA, "name": solution.name, "run": os.fspath(file.parent), "files": {}}
         if formula is None:
             outcome |= {"verdict": "none", "meaning": search.NONE, "seconds": time.monotonic() - started}

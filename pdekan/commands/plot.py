@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
     if options.animate and study is not None:
         raise UsageError(f"{options.path}: a study has no time; --animate is for runs")
     directory = options.to or file.parent
-    drawn = runs.animate(file, directory) if options.animate else redraw(file, directory, f".{options.format}")
+    drawn = runs.animate(file, directory) if options.animate else redraw(file, directory, f".{options.format or 'png'}")
     if options.json:
         print(json.dumps({"schema": 1, "files": drawn}))
     else:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from rich.table import Table
+from torch import Tensor
 
 from pdekan.cells.elimination import Triangles, triangles
 from pdekan.commands.bound import bound_rows, bounded_or_not
@@ -83,12 +84,23 @@ def _resumed(options: argparse.Namespace, problem: Problem, signals: Signals) ->
         if finished(earlier, problem):
             note(f"{directory}: {FINISHED}")
             with signals.undisturbed():
-                _report(options, earlier, runs.written_summary(earlier, directory))
+                _report(options, *_added(options, earlier, file))
             return STATUS_CODES[earlier.status]
         try:
             return _solved(options, problem, directory, earlier, signals)
         except KeyboardInterrupt:  # before the first step
             return RESUMABLE
+
+
+def _added(options: argparse.Namespace, solution: Solution, file: Path) -> tuple[Solution, dict[str, Any]]:
+    """A finished run and its summary, with the bound and the page that are asked for now."""
+    if options.bound and solution.bound is None:
+        solution = bounded_or_not(solution)
+        runs.write_bound(solution, file)
+    written = runs.written_summary(solution, file.parent)
+    if options.report:
+        written["files"]["report"] = runs.write_report(file)
+    return solution, written
 
 
 def _solved(options: argparse.Namespace, problem: Problem, directory: Path, earlier: Solution | None, signals: Signals) -> int:
@@ -160,7 +172,15 @@ def _triangles(scheduler: str | None) -> Iterator[Triangles]:
     from pdekan.studies.cluster import cluster
 
     with cluster(None, scheduler, 1) as client:
-        yield on_workers(client)
+        made, used = on_workers(client), list[bool]()
+
+        def counted(stacks: Iterator[Tensor]) -> Iterator[Tensor]:
+            used.append(True)
+            return made(stacks)
+
+        yield counted
+    if not used:
+        note("pdekan: warning: --scheduler was of no use: the problem was not solved on cells, see [network] cells")
 
 
 def _check_device(device: str) -> None:

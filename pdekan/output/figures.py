@@ -63,6 +63,13 @@ def solution(samples: Samples, unknown: str | None = None, marks: Array | None =
     return curves_figure(samples, curves, f"Solution {name}", columns, label)
 
 
+def at_times(samples: Samples, unknown: str | None = None) -> Figure:
+    """An unknown, by default the first, at the times of the samples, in one dimension of space as at most five curves."""
+    one = unknown or samples.unknowns[0]
+    is_curve = len(samples.layout.space) == 1 and samples.times.size > 0 and one in samples.fields
+    return profiles(samples, one) if is_curve else solution(samples, one)
+
+
 def exact(samples: Samples, unknown: str | None = None) -> Figure:
     """The exact or reference solution for an unknown, by default the first; raises OutputError where there is none."""
     unknown = unknown or samples.unknowns[0]

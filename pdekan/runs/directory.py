@@ -210,14 +210,19 @@ def write(
         drawn = draw(solution, samples, directory, networks=networks, interrupted=interrupted)
         files |= {f"figure_{name}": path for name, path in drawn.items()}
     if report and not interrupted():
-        from pdekan.runs.report import run_report
-
-        files["report"] = directory / REPORT
-        write_text(files["report"], run_report(directory / SOLUTION))
+        files["report"] = Path(write_report(directory / SOLUTION))
     files["summary"] = directory / SUMMARY
     written = summary.of_run(solution, directory, {name: os.fspath(path) for name, path in files.items()})
     write_text(directory / SUMMARY, json.dumps(written, indent=2) + "\n")
     return written
+
+
+def write_report(file: Path) -> str:
+    """Write the page of a run beside its file; returns its path."""
+    from pdekan.runs.report import run_report
+
+    write_text(file.parent / REPORT, run_report(file))
+    return os.fspath(file.parent / REPORT)
 
 
 def written_summary(solution: Solution, directory: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _collection(solution: Solved, path: Path, shape: Shape, times: Times) -> Non
 def _figure(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     from pdekan.output import figures  # matplotlib takes a third of a second
 
-    figures.save(solution.plot(shape=shape), path)
+    figures.save(solution.plot(shape=shape, times=times), path)
 
 
 class _Kept(io.BytesIO):

@@ -172,11 +172,18 @@ class Solution:
         """
         exports.save(self, path, shape, times)
 
-    def plot(self, unknown: str | None = None, shape: Sequence[int] | None = None) -> Figure:
-        """A matplotlib figure of an unknown, by default the first; shape: points along each axis."""
+    def plot(
+        self, unknown: str | None = None, shape: Sequence[int] | None = None, times: Sequence[float] | None = None
+    ) -> Figure:
+        """A matplotlib figure of an unknown, by default the first; shape: points along each axis.
+
+        times: at which it is drawn, in one dimension of space as curves, of which there are at most five. Raises ValueError as
+        `sample`.
+        """
         from pdekan.output import figures  # matplotlib takes a third of a second
 
-        return figures.solution(self.sample(shape), unknown)
+        samples = self.sample(shape, times)
+        return figures.solution(samples, unknown) if times is None else figures.at_times(samples, unknown)
 
     def to_xarray(self, shape: Sequence[int] | None = None, times: Sequence[float] | None = None) -> xarray.Dataset:
         """The samples of `sample` as a dataset; a domain that is no box needs a shape. Raises OutputError without one."""
