@@ -9,6 +9,7 @@ import argparse
 import difflib
 import errno
 import importlib
+import os
 import re
 import shlex
 import signal
@@ -16,7 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -59,11 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refuse_ignored(options)
         with _ended_by_signals():
             # imported when it is needed: the library is listed, and help is given, without torch
-            return int(importlib.import_module(f"pdekan.commands.{options.module}").run(options))
+            code = int(importlib.import_module(f"pdekan.commands.{options.module}").run(options))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # what is left of the text goes nowhere, and is no error at the interpreter's end
+        with suppress(OSError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return DONE
     except Exception as error:
         if _is_users(error):

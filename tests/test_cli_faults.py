@@ -139,3 +139,32 @@ def test_an_hdf5_file_that_is_interrupted_leaves_the_old_one(workplace: Path) ->
         fill(interrupt=True)
     assert path.read_bytes() == before
     assert sorted(os.listdir(workplace)) == ["file.h5", "tiny.toml"]
+
+
+def test_where_the_reader_of_stderr_is_gone_the_run_is_written_all_the_same(workplace: Path) -> None:
+    """As behind `2>&1 | head -1`; rich would end the program."""
+    reader, writer = os.pipe()
+    program = "import sys\nfrom pdekan.cli import main\nsys.exit(main(sys.argv[1:]))"
+    typed = [sys.executable, "-c", program, "solve", "tiny.toml", "--output", "out", "--no-figures"]
+    with subprocess.Popen(typed, stdout=subprocess.PIPE, stderr=writer, text=True) as process:
+        os.close(writer)
+        os.close(reader)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.startswith("status ")
+    assert (workplace / "out" / "summary.json").exists()
+
+
+@pytest.mark.parametrize("typed", [["check", "tiny.toml"], ["list"], ["schema"], ["show", "heat_1d"], ["solve", "tiny.toml"]])
+def test_where_the_reader_of_stdout_is_gone_nothing_is_said(typed: list[str], workplace: Path) -> None:
+    """As behind `| head -1`: neither a traceback nor an exit code of its own."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = "import sys\nfrom pdekan.cli import main\nsys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *typed], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 0
+    assert "Error" not in done.stderr
+    assert "Exception" not in done.stderr

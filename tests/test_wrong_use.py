@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -106,6 +107,14 @@ def test_solutions_are_asked_for_what_they_have() -> None:
         solution("x")
     with pytest.raises(ValueError, match="outside is 'zero'; it must be one of nan, raise"):
         replace(solution, outside="zero")  # type: ignore[arg-type]
+    for wrong in (5, "9x9", [2.5, 3]):
+        with pytest.raises(ValueError, match="a list of whole numbers is needed"):
+            solution.sample(wrong)  # type: ignore[arg-type]
+    moving = pk.solve("heat_1d", training=pk.TrainingOptions(steps=1), estimate=False)
+    for times in (0.5, "0.5", ["a"]):
+        with pytest.raises(ValueError, match="a list of numbers is needed"):
+            moving.sample(times=times)  # type: ignore[arg-type]
+    assert moving.sample((5,), np.array([0.0, 0.1])).times.tolist() == [0.0, 0.1]
 
 
 def test_fluxes_are_through_faces() -> None:

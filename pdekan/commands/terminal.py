@@ -15,15 +15,24 @@ GRACE = 5.0
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Stdout(Console):
+    """stdout; where its reader is gone, as behind `| head`, BrokenPipeError is raised."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise, where rich would end the program with an exit code of its own."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """stdout, without wrapping where it is not a terminal, so that scripts get whole lines."""
     on_terminal = sys.stdout.isatty()
-    return Console(highlight=False, markup=False, soft_wrap=not on_terminal, width=None if on_terminal else 200)
+    return Stdout(highlight=False, markup=False, soft_wrap=not on_terminal, width=None if on_terminal else 200)
 
 
 def note(text: str) -> None:
-    """A line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """A line on stderr, if anyone reads it."""
+    with suppress(BrokenPipeError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class Signals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -24,6 +24,14 @@ class ProgressLine:
     stage: int = 0
 
 
+class Stderr(Console):
+    """stderr, on which progress is shown; where its reader is gone the work goes on without a word."""
+
+    def on_broken_pipe(self) -> None:
+        """Write no more, where rich would end the program."""
+        self.quiet = True
+
+
 ShowProgress = Callable[[ProgressLine], None]
 
 
@@ -33,7 +41,7 @@ def progress_display(title: str, remaining: bool = True, console: Console | None
 
     remaining: whether the bar estimates the time left, which needs updates every few seconds. console: for tests.
     """
-    console = console or Console(stderr=True)
+    console = console or Stderr(stderr=True)
     if not (console.is_terminal or console.is_jupyter):
         yield _lines(title, console)
         return
@@ -55,6 +63,7 @@ def _lines(title: str, console: Console) -> ShowProgress:
         nonlocal last, stage
         if time.monotonic() - last >= LINE_SECONDS or now.stage != stage:
             last, stage = time.monotonic(), now.stage
-            console.print(f"{title}: {now.seconds:.0f} s, {now.detail}", markup=False, highlight=False, soft_wrap=True)
+            with suppress(BrokenPipeError):  # rich before 13.9 raises it
+                console.print(f"{title}: {now.seconds:.0f} s, {now.detail}", markup=False, highlight=False, soft_wrap=True)
 
     return show

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,12 +67,14 @@ def check_times(domain: Domain, times: Sequence[float]) -> None:
     """Raise ValueError where times do not ascend, or are not in the domain."""
     if TIME not in domain.coordinates:
         raise ValueError(f"there is no time: no coordinate of the domain is {TIME}")
+    if not (isinstance(times, Sequence | np.ndarray) and all(isinstance(one, Real) for one in times)):
+        raise ValueError(f"times are {times!r}; a list of numbers is needed, as [0.0, 0.5]")
     k = domain.coordinates.index(TIME)
     start, end = domain.lower[k], domain.upper[k]
     for time in times:
         if not start <= time <= end:
             raise ValueError(f"time {time:g} is not in the domain, whose {TIME} goes from {start:g} to {end:g}")
-    if not times or any(b <= a for a, b in itertools.pairwise(times)):
+    if len(times) == 0 or any(b <= a for a, b in itertools.pairwise(times)):
         raise ValueError(
             f"times {', '.join(f'{time:g}' for time in times) or 'without any'}: each has to be above the one before"
         )
@@ -102,6 +105,8 @@ def _mesh(domain: Domain, times: Sequence[float] | None) -> tuple[Mesh, Array]:
 
 def _grid(domain: Domain, shape: Sequence[int] | None, times: Sequence[float] | None) -> tuple[Grid, Array]:
     """A tensor grid with its points ``(n, d)``."""
+    if not (shape is None or (isinstance(shape, Sequence | np.ndarray) and all(isinstance(one, Integral) for one in shape))):
+        raise ValueError(f"the grid is {shape!r}; a list of whole numbers is needed, one for each axis, as [50, 50]")
     names = _spanned(domain)
     counted = [name for name in names if times is None or name != TIME or len(names) == 1]
     if shape is None:
