@@ -60,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refuse_ignored(options)
         with _ended_by_signals():
             # imported when it is needed: the library is listed, and help is given, without torch
-            code = int(importlib.import_module(f"pdekan.commands.{options.module}").run(options))
+            with _signals_later():
+                command = importlib.import_module(f"pdekan.commands.{options.module}")
+            code = int(command.run(options))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -99,6 +101,22 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for one in caught:
             signal.signal(one, signal.SIG_DFL)
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """A signal that comes in the block is delivered at its end: an import that is interrupted may raise anything."""
+    received: list[int] = []
+    mine = threading.current_thread() is threading.main_thread()
+    caught = [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if mine and signal.getsignal(one) != signal.SIG_IGN]
+    before = {one: signal.signal(one, lambda number, _: received.append(number)) for one in caught}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    if received:
+        signal.raise_signal(received[0])
 
 
 def _is_users(error: Exception) -> bool:

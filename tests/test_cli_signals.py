@@ -329,3 +329,26 @@ def test_a_second_process_is_refused_before_the_first_one_has_written(
         process.kill()
         process.communicate(timeout=ENOUGH)
     assert command(*SOLVE, *QUICK, "--force") == 0  # the lock ended with the process
+
+
+@pytest.mark.parametrize("number", ["INT", "TERM"])
+def test_a_signal_in_the_middle_of_an_import_ends_the_command(number: str, workplace: Path) -> None:
+    """numpy turns KeyboardInterrupt into an ImportError, as other packages may."""
+    before = f"""
+import importlib, os, signal
+imported = importlib.import_module
+
+def interrupted(name, *more):
+    importlib.import_module = imported
+    try:
+        os.kill(os.getpid(), signal.SIG{number})
+    except KeyboardInterrupt:
+        raise ImportError("cannot load module more than once per process") from None
+    return imported(name, *more)
+
+importlib.import_module = interrupted
+"""
+    with started(*SOLVE, before=before) as process:
+        _, err = process.communicate(timeout=ENOUGH)
+    assert (process.returncode, err) == (130, "interrupted\n")
+    assert not (workplace / "out").exists()
