@@ -134,6 +134,21 @@ def test_a_finished_run_gets_the_bound_and_the_page_that_are_asked_for_now(
     assert load_solution("out").bound is not None
 
 
+@pytest.mark.parametrize("typed", [["export", "--to", "nowhere/a.nc"], ["report", "--output", "nowhere/a.html"]])
+def test_a_folder_that_there_is_not_is_said_before_anything_is_computed(
+    typed: list[str], run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pdekan.commands.export.load_solution", None)
+    monkeypatch.setattr("pdekan.runs.report.run_report", None)
+    assert command(typed[0], str(run), *typed[1:]) == 2
+    assert "there is no folder nowhere" in capsys.readouterr().err
+
+
+def test_names_are_stated_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("new", "twice", "--unknowns", "u,v,u") == 2
+    assert "names u 2 times" in capsys.readouterr().err
+
+
 def test_completion_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("completion", "bash", "--json") == 0
     assert "_pdekan" in json.loads(capsys.readouterr().out)["script"]

@@ -25,6 +25,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{target}: along --line a CSV table is written; end the name in .csv, or leave out --line")
     if target.exists() and not options.force:
         raise UsageError(f"{target} exists; choose another file, or --force to overwrite it")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target}: there is no folder {target.parent}; make it, or choose another place")
     solution = load_solution(file)
     try:
         if options.parameter:

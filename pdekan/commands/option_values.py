@@ -44,7 +44,11 @@ def numbers(text: str) -> tuple[int, ...]:
 
 def names(text: str) -> tuple[str, ...]:
     """Names joined by commas, each once."""
-    return tuple(dict.fromkeys(text.split(",")))
+    found = tuple(text.split(","))
+    for name in found:
+        if found.count(name) > 1:
+            raise ArgumentTypeError(f"{text!r} names {name} {found.count(name)} times; name it once")
+    return found
 
 
 def grid(text: str) -> tuple[int, ...]:

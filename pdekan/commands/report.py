@@ -18,6 +18,8 @@ INSTALL = 'reports of runs need Bokeh, which is not installed: pip install "pdek
 
 def run(options: argparse.Namespace) -> int:
     """Execute the command and return its exit code. Raises UsageError, OutputError and OSError."""
+    if options.output is not None and not options.output.parent.is_dir():
+        raise UsageError(f"{options.output}: there is no folder {options.output.parent}; make it, or choose another place")
     study = study_in(options.path)
     if study is not None:
         file, page = study, folder.study_report(study)
