@@ -74,6 +74,7 @@ def test_the_ending_says_what_is_written(solution: pk.Solution, tmp_path: Path) 
     import xarray
 
     solution.save(tmp_path / "fields.nc", (5, 7))
+    assert (tmp_path / "fields.nc").read_bytes().startswith(b"\x89HDF")
     with xarray.open_dataset(tmp_path / "fields.nc") as fields:
         assert fields["v"].shape == (5, 7)
         at = np.array([[fields["x"][1], fields["y"][2]]])

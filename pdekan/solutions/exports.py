@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -69,18 +70,11 @@ def _figure(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     figures.save(solution.plot(shape=shape, times=times), path)
 
 
-class _Kept(io.BytesIO):
-    """Bytes that stay when the file is closed, as xarray does before 2025.7."""
-
-    def close(self) -> None:
-        pass
-
-
 def _netcdf(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
-    buffer = _Kept()
-    with _extra(path, "viz"):
-        solution.to_xarray(shape, times).to_netcdf(buffer, engine="h5netcdf")
-    write_bytes(path, buffer.getvalue())
+    with _extra(path, "viz"), tempfile.TemporaryDirectory() as folder:  # xarray before 2025.7 writes no HDF5 to a buffer
+        file = Path(folder) / "fields.nc"
+        solution.to_xarray(shape, times).to_netcdf(file, engine="h5netcdf")
+        write_bytes(path, file.read_bytes())
 
 
 def _torch(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
