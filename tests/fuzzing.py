@@ -115,10 +115,10 @@ def outcomes(kind: str, count: int, seed: int, shared: Path) -> Iterator[Outcome
         process = context.Process(target=_process, args=(kind, batch, seed, shared, sender))
         process.start()
         sender.close()
-        reading = done
+        reading, patience = done, 10.0 * LOST  # at first packages are imported, which takes minutes on a busy machine
         with contextlib.suppress(EOFError):
-            while reading < batch.stop and receiver.poll(LOST):
-                said = receiver.recv()
+            while reading < batch.stop and receiver.poll(patience):
+                said, patience = receiver.recv(), LOST
                 if isinstance(said, Outcome):
                     reading += 1
                     yield said

@@ -62,6 +62,18 @@ def test_onnx_evaluates_the_same(solution: pk.Solution, tmp_path: Path) -> None:
         np.testing.assert_allclose(session.run(None, {"points": points})[0], solution(points), rtol=0.0, atol=1e-12)
 
 
+def test_versions_that_cannot_write_onnx_are_named(
+    solution: pk.Solution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(*_: object, **__: object) -> None:
+        raise TypeError("export() missing 1 required positional argument: 'args'")
+
+    monkeypatch.setattr("torch.onnx.export", export)
+    with pytest.raises(OutputError, match=r"torch .* cannot write it \(TypeError\); newer ones can: pip install -U"):
+        solution.save(tmp_path / "network.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_torch_cannot_trace_is_refused(tmp_path: Path) -> None:
     options = pk.NetworkOptions(cells=2)
     local = pk.solve("poisson_sine", network=options, training=pk.TrainingOptions(steps=1), estimate=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import h5py
@@ -85,6 +86,19 @@ def test_a_name_leads_nowhere_else(run: Path, name: str, monkeypatch: pytest.Mon
     assert sorted(run.parent.parent.rglob("*")) == before
     with pytest.raises(OutputError, match="cannot name a directory"):
         fresh_directory("../x")
+
+
+@pytest.mark.parametrize(
+    "outputs", ["7", '{"heat": 7}', '{"heat": {"value": "a"}}', '{"heat": {"value": 1, "times": 3}}', '{"heat": {"valve": 1}}']
+)
+def test_quantities_of_other_types_are_refused(outputs: str, run: Path) -> None:
+    """Run 138 of seed 20261129 had a number in their place."""
+    with h5py.File(run, "r") as file:
+        stated = json.loads(file["pdekan/config"].asstr()[()])
+    stated["summary"]["outputs"] = json.loads(outputs)
+    replaced(run, "pdekan/config", data=json.dumps(stated), dtype=h5py.string_dtype("utf-8"))
+    with pytest.raises(OutputError, match=r"outputs|misstates"):
+        load_solution(run)
 
 
 def test_a_network_of_nan_is_not_resumed(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

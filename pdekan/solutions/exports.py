@@ -87,8 +87,14 @@ def _torch(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
 
 def _onnx(solution: Solved, path: Path, shape: Shape, times: Times) -> None:
     exported = program(solution)
-    with _extra(path, "onnx"), _quiet():
-        model = torch.onnx.export(exported, dynamo=True, input_names=["points"], output_names=list(solution.unknowns)[:1])
+    try:
+        with _extra(path, "onnx"), _quiet():
+            model = torch.onnx.export(exported, dynamo=True, input_names=["points"], output_names=list(solution.unknowns)[:1])
+    except (TypeError, RuntimeError) as error:  # torch 2.4 takes no programs; 2.5 and early onnxscript not all operations
+        versions = f"torch {torch.__version__} and the onnxscript that is installed"
+        raise OutputError(
+            f"{path}: {versions} cannot write it ({type(error).__name__}); newer ones can: pip install -U torch onnx onnxscript"
+        ) from None
     assert model is not None
     write_bytes(path, model.model_proto.SerializeToString())
 

@@ -21,7 +21,7 @@ from pdekan.fields.jets import Derivatives
 from pdekan.networks.base import Network
 from pdekan.output import views
 from pdekan.output.record import Record
-from pdekan.output.samples import Labels, Samples
+from pdekan.output.samples import Labels, OutputError, Samples
 from pdekan.problems.formulas import Formula
 from pdekan.problems.problem import Problem
 from pdekan.solutions import evaluation, exports, families, integrals, sampling, storage
@@ -234,6 +234,9 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
     Raises OutputError for a file that is not one of ours, and for a solution whose network was a torch module of the user's.
     """
     fields = storage.load(Path(path) / SOLUTION if Path(path).is_dir() else path)
-    found = {name: Found(**one) for name, one in fields.pop("found").items()}
-    outputs = {name: Output(**one) for name, one in fields.pop("outputs").items()}
+    try:
+        found = {name: Found(**one) for name, one in fields.pop("found").items()}
+        outputs = {name: Output(**one) for name, one in fields.pop("outputs").items()}
+    except TypeError as error:  # of a name that they do not have
+        raise OutputError(f"{os.fspath(path)}: the stored configuration misstates something ({error})") from None
     return Solution(**fields, found=found, outputs=outputs)

@@ -21,6 +21,15 @@ def check_outcome(outcome: Mapping[str, Any]) -> None:
     check_name(outcome["name"])
     check_numbers(outcome["parameters_found"], "parameters_found")
     check_numbers(outcome.get("estimate") or {}, "estimate", ("method",))
+    outputs = outcome.get("outputs") or {}
+    _check(outputs, (Mapping,), "outputs")
+    for name, one in outputs.items():
+        _check(one, (Mapping,), f"outputs.{name}")
+        series = {key: one[key] for key in ("times", "values") if key in one}
+        check_numbers({name: {key: value for key, value in one.items() if key not in series}}, "outputs")
+        for key, values in series.items():
+            _check(values, (list,), f"outputs.{name}.{key}")
+            check_numbers({key: dict(enumerate(values))}, f"outputs.{name}")
 
 
 def check_name(name: str) -> None:
