@@ -11,10 +11,11 @@ import pytest
 import pdekan as pk
 from pdekan import Problem, TrainingOptions, dirichlet, dt, dx, initial, laplacian, neumann
 from pdekan.problem_files.library import library
+from pdekan.problems.formulas import ProblemError
 from pdekan.problems.parameters import Measurements, Parameter
 from pdekan.training.posedness.identifiability import undetermined
 from pdekan.training.posedness.ill_posed import ill_posed
-from pdekan.training.posedness.uniqueness import cause_of_amplification
+from pdekan.training.posedness.uniqueness import cause_of_amplification, refuse_undetermined
 from pdekan.training.trainer import Trainer
 
 ROD = pk.box(x=(0, 1), t=(0, 1))
@@ -151,3 +152,15 @@ def test_other_solutions_of_nonlinear_problems_are_reported(name: str) -> None:
 @pytest.mark.parametrize("name", SINGLE)
 def test_a_single_solution_has_no_other(name: str) -> None:
     assert "another solution" not in pk.solve(SINGLE[name], training=pk.TrainingOptions(tolerance=1e-3)).reason
+
+
+@pytest.mark.parametrize("conditions", [(ENDS,), (ENDS, pk.mean(0.0))], ids=["ends", "a mean of zero"])
+def test_an_eigenfunction_of_no_size_is_refused(conditions: tuple[pk.Condition, ...]) -> None:
+    drum = Problem(
+        pk.box(x=(0, 1)), lambda u, lam: laplacian(u) + lam * u, 0.0, conditions, parameters={"lam": Parameter(14.0)}
+    )
+    with pytest.raises(ProblemError, match="u = 0 satisfies equation and conditions for every value of lam: state how large"):
+        pk.solve(drum)
+    refuse_undetermined(replace(drum, conditions=(ENDS, pk.mean(0.5))))
+    refuse_undetermined(replace(drum, equation=lambda u, lam: laplacian(u) + lam * (u + 1.0)))
+    refuse_undetermined(replace(drum, equation=lambda u, lam: laplacian(u) + (lam - 14.0)))  # zero for the first value alone

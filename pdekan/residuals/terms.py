@@ -360,6 +360,11 @@ def initial_values(problem: Problem, like: Tensor) -> Tensor:
     return like.new_tensor([parameter.initial for parameter in problem.parameters.values()])
 
 
+def other_values(problem: Problem, like: Tensor) -> Tensor:
+    """Values between the parameters' bounds, other than the initial ones ``(S,)``."""
+    return like.new_tensor([_other_value(parameter) for parameter in problem.parameters.values()])
+
+
 def _other_value(parameter: Parameter) -> float:
     """A value between the bounds of a parameter other than the initial one."""
     upper, lower = min(parameter.upper, parameter.initial + 1.0), max(parameter.lower, parameter.initial - 1.0)
@@ -372,7 +377,7 @@ def is_affine(term: Term, problem: Problem) -> bool:
     Parameters are not at their initial values: with k = 0 the residual k u³ would be taken for affine.
     """
     generator = torch.Generator().manual_seed(0)
-    zero = term.zero(term.points.new_tensor([_other_value(parameter) for parameter in problem.parameters.values()]))
+    zero = term.zero(other_values(problem, term.points))
     count = len(term.sought) - term.parameters
 
     def draw(like: Tensor | None) -> Tensor | None:

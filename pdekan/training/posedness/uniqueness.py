@@ -17,7 +17,8 @@ from pdekan.problems.condition import Condition
 from pdekan.problems.conditions import Periodic
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import Term
+from pdekan.residuals.collocation import Sampling
+from pdekan.residuals.terms import Term, initial_values, other_values, terms
 from pdekan.training.estimate import amplification
 
 START = TIME + "-"
@@ -27,6 +28,7 @@ UNDETERMINED = 1e6
 # … and above which functions of size one leave a residual of round-off: growth by exp(18) has 1e8, a missing value 1e9.
 NULL = 3e8
 POINTS = (2, 4, 64, 0)  # of the trial: cells, points an axis, count, seed
+ZERO = 1e-12  # residuals at u = 0 that are round-off
 BENT = (0.3, 0.1, 0.05)  # first, second and higher derivatives of the trial
 
 
@@ -42,11 +44,18 @@ class Missing:
 
 
 def refuse_undetermined(problem: Problem) -> None:
-    """Raise ProblemError where a condition seems to be missing and residuals are amplified too much.
+    """Raise ProblemError where a condition seems to be missing and residuals are amplified too much, or zero is a solution
+    for all values of the sought parameters.
 
     Too much is more than UNDETERMINED where an initial condition or an equation is missing, else more than NULL: a solution may
     grow along characteristics towards a face that needs no condition.
     """
+    if _is_solved_by_zero(problem):
+        names = ", ".join(problem.parameters)
+        raise ProblemError(
+            f"{' = '.join(problem.unknowns)} = 0 satisfies equation and conditions for every value of {names}: state how large "
+            'the solution is, as [[conditions]] type = "mean" with a value other than 0, or by [[data]]'
+        )
     missing = list(missing_conditions(problem))
     size = amplification(problem) if missing else None
     decisive = any(one.is_decisive for one in missing)
@@ -55,6 +64,18 @@ def refuse_undetermined(problem: Problem) -> None:
             f"equation and conditions do not determine the solution: {'; '.join(map(str, missing))}. Functions of size one "
             f"leave a residual of {1.0 / size:.0e}; state in [[conditions]] what holds there"
         )
+
+
+def _is_solved_by_zero(problem: Problem) -> bool:
+    """Whether zero solves a problem with sought parameters and without data, for their initial and for other values."""
+    if not problem.parameters or not problem.equations or any(one.is_exact for one in problem.conditions):
+        return False
+    every = terms(problem, Sampling(*POINTS))
+    return all(
+        bool((one.residual(one.zero(values(problem, one.points))).abs() <= ZERO).all())
+        for one in every
+        for values in (initial_values, other_values)
+    )
 
 
 def missing_conditions(problem: Problem) -> Iterator[Missing]:
