@@ -133,14 +133,14 @@ def test_quick_gives_way_to_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(scaling, "trials", trials)
     assert command("scaling", "string.toml") == 2
     assert command("scaling", "string.toml", "--quick") == 2
-    given = ("--hidden", "5,7x3,5", "--intervals", "9,4,9", "--degree", "4", "--optimizer", "lbfgs,adam", "--mlp", "none")
+    given = ("--hidden", "5,7x3,5", "--intervals", "9,4,9", "--degree", "4", "--optimizer", "lbfgs,adam", "--mlp", "6")
     assert (
         command("scaling", "string.toml", "--quick", *given, "--mlp-optimizer", "adam", "--seeds", "2", "--seconds", "9") == 2
     )
     usual, quick, mine = plans
     assert usual == scaling.Plan()
     assert quick == scaling.QUICK
-    assert mine == scaling.Plan(((5,), (7, 3)), (4, 9), 4, ("lbfgs", "adam"), (), ("adam",), 2, 9.0)
+    assert mine == scaling.Plan(((5,), (7, 3)), (4, 9), 4, ("lbfgs", "adam"), ((6,),), ("adam",), 2, 9.0)
 
 
 # --- plot

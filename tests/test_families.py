@@ -18,6 +18,7 @@ from scipy.interpolate import BarycentricInterpolator
 import pdekan as pk
 from pdekan.errors.estimate import Estimate
 from pdekan.fields.jets import Derivatives
+from pdekan.networks.kan import KAN
 from pdekan.networks.sparse_interpolation import SparseInterpolation, leja_points, neighbours
 from pdekan.problem_files.loader import ProblemFileError, loads
 from pdekan.problems.formulas import ProblemError
@@ -154,7 +155,7 @@ def test_one_member_says_nothing_of_the_others(rod: Solution) -> None:
 def test_a_linear_member_begins_with_the_smallest_network_others_with_the_nearest(rod: Solution) -> None:
     one = members_of(rod)[0,]
     sizes = {(0,): 3, (1,): 2, (2,): 2}  # at 0, 1 and -1; the next nodes are -0.58, 0.66, -0.84, 0.87 and 0.31
-    found = Members(rod.problem, {index: replace(one, network=torch.nn.Linear(2, k)) for index, k in sizes.items()})
+    found = Members(rod.problem, {index: replace(one, network=KAN((2, k), 3, 2)) for index, k in sizes.items()})
     assert found.nearest((3,), smallest=True) is found.solved[2,]
     assert found.nearest((4,), smallest=True) is found.solved[1,]
     assert found.nearest((5,)) is found.solved[2,]
