@@ -220,7 +220,7 @@ def stated_larger(tree: Any) -> Any:
 
 
 def test_a_network_that_is_stated_larger_than_it_is_stored_is_not_made(caplog: pytest.LogCaptureFixture) -> None:
-    given = problem("poisson_sine", 40, [FAR])
+    given = problem("poisson_sine", 4, [FAR])
     solution = solve(given, estimate=False)
     assert solution.continuation is not None
     assert restored(solution, given) is not None

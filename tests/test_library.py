@@ -113,7 +113,7 @@ STATED = {
     "gelfand_disk": SMOOTH,
     "heat_disk": Stated(1e-4, 1e-4, nightly=True),
     "l_shape": SMOOTH,
-    "polygon_hole": SMOOTH,
+    "polygon_hole": WELL,
     "schwarz_union": WELL,
 }
 # l2 is the noise's doing
