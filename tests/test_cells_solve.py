@@ -32,8 +32,11 @@ from pdekan.problems.options import NetworkOptions, TrainingOptions
 from pdekan.problems.problem import Problem
 from pdekan.solutions.solution import Solution, load_solution
 from pdekan.training.cells import choice as cell_choice
+from pdekan.training.cells import training as cell_training
 from pdekan.training.cells.choice import RULE, _is_better, _Trial, _tried, cause, chosen, is_local, outlook
+from pdekan.training.cells.training import CellTraining
 from pdekan.training.progress import Callback, Progress
+from pdekan.training.reasons import Reason
 from pdekan.training.setup import Setup
 from pdekan.training.solver import solve
 
@@ -111,6 +114,16 @@ def test_training_ends_with_its_time() -> None:
     solution = solve(replace(problem('"adaptive"'), training=TrainingOptions(seconds=0.5, tolerance=1e-13)))
     assert solution.status in ("budget", "stalled", "converged")
     assert solution.parameters > 0
+
+
+def test_a_step_for_which_there_is_no_time_is_said_to_be_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell_training, "_work", lambda mesh: 1e6 if mesh.partition.count > 16 else 1.0)
+    training = CellTraining(replace(problem('"adaptive"'), training=TrainingOptions(tolerance=1e-13, seconds=20.0)), Setup())
+    solution = training.solution()
+    assert training.reason is Reason.TOO_SLOW
+    assert solution.status == "budget"
+    assert solution.reason.startswith(Reason.TOO_SLOW.sentence)
+    assert solution.seconds < 30.0
 
 
 def test_training_is_interrupted_by_words() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import pdekan as pk
 from pdekan import EXACT, NetworkOptions, Problem, TrainingOptions, dirichlet, dt, dx, initial, laplacian
@@ -84,6 +86,25 @@ def test_where_no_richer_space_is_better_a_coarser_network_tells_the_error() -> 
     one, true = solution.estimate["u"], solution.errors["u"]
     assert one.method in (COMPARISON, COARSER)
     assert 0.5 < one.l2_relative / true.l2_relative < 10.0
+
+
+def test_a_network_that_was_begun_from_the_solution_does_not_tell_its_error() -> None:
+    """It is nearer to the solution than a better one in a richer space, which is not so much better that it is believed."""
+    problem, rule = KNOWN["a disk"], EstimateRule(waves=(13,), added=(), seconds=0.0, share=0.0)
+    fine = pk.solve(
+        problem, network=NetworkOptions(hidden=(8,), degree=(3, 9)), training=TrainingOptions(refine=(4,), steps=30)
+    )
+    relative, begun = 0.5 * fine.relative_residual, copy.deepcopy(fine.network)
+    with torch.no_grad():
+        for values in begun.parameters():
+            values += 1e-13
+    earlier = Candidate(begun, Stage("kan", ()), Residuals(relative=4.0 * relative))
+    found = compared(problem, fine.network, relative, 0.0, rule, earlier)
+    assert isinstance(found, Comparison)
+    assert not found.reliable
+    assert found.residual < relative
+    assert fine.errors is not None
+    assert found.worst > 0.5 * fine.errors["u"].l2_relative
 
 
 @pytest.mark.parametrize("name", ["an indefinite one", "convection", "a disk"])

@@ -97,6 +97,17 @@ def test_slabs_pass_a_jump_that_follows_a_slow_phase() -> None:
     assert solution.iterations < 150  # 230 did not reach 81.2
 
 
+def test_an_algebraic_equation_may_come_first() -> None:
+    """v = sin u, u' = -v: the first rows have no derivative, from which slabs start too."""
+    equation = (lambda u, v: v - pk.sin(u), lambda u, v: pk.d(u, "s") + v)
+    problem = Problem(pk.box(s=(0, 5)), equation, unknowns=("u", "v"), conditions=(pk.dirichlet(1.0, "s-", "u"),))
+    solution = pk.solve(problem)
+    assert solution.status == "converged"
+    points = np.linspace(0.0, 5.0, 20)
+    exact = 2.0 * np.arctan(np.tan(0.5) * np.exp(-points))
+    assert np.allclose(solution(points[:, None])[:, 0], exact, rtol=0.0, atol=1e-9)
+
+
 def predators(size: float, time: float) -> Problem:
     """Lotka and Volterra's system with unknowns times a size and time in other units."""
     rates = (

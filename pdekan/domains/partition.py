@@ -270,6 +270,7 @@ def _grid(lower: Sequence[float], upper: Sequence[float], counts: Sequence[int])
     at: list[float] = []
 
     def cut(start: list[int], stop: list[int]) -> None:
+        """Cut cells start … stop along their longest side until each is alone."""
         sizes = [b - a for a, b in zip(start, stop, strict=True)]
         k = int(np.argmax(sizes))
         if sizes[k] == 1:
@@ -308,6 +309,7 @@ def fitted(
     widths = (np.array(upper) - np.array(lower)) / np.array(counts)
 
     def cut(low: Array, high: Array, near: Sequence[Plate]) -> None:
+        """Cut a box at the plates in it, and what has none into equal cells."""
         near = [one for one in near if _crosses(one, low, high, same)]
         if not near:
             few = np.maximum(np.ceil((high - low) / widths - 1e-9).astype(int), 1)

@@ -92,6 +92,7 @@ class _Writer:
         return f"{self.piece(left)[0]}<mo>{sign}</mo>{self.inside(right, _PRODUCT)}", _SUM
 
     def call(self, name: str, arguments: list[ast.expr]) -> Piece:
+        """A function of arguments, or an operator."""
         parts = [self.piece(one)[0] for one in arguments]
         if name in self.derivatives and len(arguments) == 1:
             return self.derivative(name, arguments[0])

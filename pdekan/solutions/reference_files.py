@@ -43,6 +43,7 @@ class RunReference:
 
     @property
     def estimate(self) -> Mapping[str, tuple[float, float]]:
+        """The errors of the run by unknown: L2 norm and H1 seminorm."""
         errors = self.solution.errors or {}
         return {
             name: (errors[name].l2, errors[name].h1_seminorm) if name in errors else (math.nan, math.nan)

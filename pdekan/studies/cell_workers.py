@@ -22,6 +22,7 @@ def on_workers(client: Client) -> Triangles:
     """Triangles that the workers of a cluster make; what a lost worker had is made by another."""
 
     def made(stacks: Iterator[Tensor]) -> Iterator[Tensor]:
+        """The triangles of stacks of rows, in their order."""
         most = AHEAD * max(1, len(client.scheduler_info()["workers"]))
         waiting: deque[tuple[torch.device, object]] = deque()
         for stack in stacks:

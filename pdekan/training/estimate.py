@@ -138,7 +138,8 @@ def compared(
         return reason
     one = _comparison(_differences(problem, network, richest.network), ratio, richest.size, richest.weighted)
     if not one.reliable and earlier is not None and relative <= FALLING:
-        one = _by_coarser(problem, network, relative, earlier, one)
+        least = 0.5 * one.difference if ratio <= 1.0 else 0.0  # errors e and e' ≤ e differ by 2 e at most
+        one = _by_coarser(problem, network, relative, earlier, one, least)
     values = [parameter_values(each) if problem.parameters else {} for each in (network, richest.network)]
     factor = one.worst / max(one.difference, TINY)
     shifts = {name: factor * abs(value - values[1][name]) for name, value in values[0].items()}
@@ -176,14 +177,17 @@ def _richest(problem: Problem, network: Network, relative: float, seconds: float
     return best
 
 
-def _by_coarser(problem: Problem, network: Network, relative: float, earlier: Candidate, amplified: Comparison) -> Comparison:
+def _by_coarser(
+    problem: Problem, network: Network, relative: float, earlier: Candidate, amplified: Comparison, least: float
+) -> Comparison:
     """The estimate by an earlier solution w: ‖u - w‖ is nearly the error of w, and errors fall as residuals do.
 
-    amplified: the upper estimate, which stays where it is smaller.
+    amplified: the upper estimate, which stays where it is smaller, or that by w is below the least that it can be, as where w
+    was begun from u.
     """
     ratio = relative / earlier.relative
     differences = _differences(problem, earlier.network, network)
-    if not ratio * largest(differences) < amplified.worst:
+    if not least <= ratio * largest(differences) < amplified.worst:
         return amplified
     estimates = {name: _scaled(one, ratio, COARSER) for name, one in differences.items()}
     return replace(amplified, estimates=estimates, coarser=True)

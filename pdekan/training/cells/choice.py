@@ -226,7 +226,7 @@ def _network_first(problem: Problem, setup: Setup, rule: ChoiceRule) -> Solution
     spent = 0.0 if local is None else local.seconds
     left = max(seconds - single.seconds - spent, 0.01 * seconds)
     if local is not None and (local.status == "interrupted" or _is_better(problem, setup, local, single, left)):
-        if training.reason is Reason.BUDGET:
+        if training.reason in (Reason.BUDGET, Reason.TOO_SLOW):
             training.allow(left)
             local = training.solution()
         return replace(local, problem=problem, seconds=single.seconds + local.seconds)

@@ -175,7 +175,7 @@ class CellTraining:
                         if predicted < self.clock.budget - self.clock.spent:
                             break
                     else:
-                        return Reason.BUDGET
+                        return Reason.TOO_SLOW
                     if mesh.degrees.shape == before.degrees.shape and (mesh.degrees == before.degrees).all():
                         return Reason.STALLED
         except StepEndedError as ended:
@@ -362,6 +362,7 @@ def _marched(training: CellTraining) -> Network | None:
     once, setup = replace(rule, lost=math.inf, accuracy=1.0), replace(training.setup, callback=None, estimate=False)
 
     def train(part: Problem) -> tuple[Network, float]:
+        """The best network for a slab, and its relative indicator."""
         one = CellTraining(replace(part, training=replace(part.training, tolerance=rule.march)), setup, rule=once)
         reason = one._run()
         if reason is Reason.INTERRUPTED:

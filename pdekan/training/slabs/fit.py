@@ -21,7 +21,7 @@ from torch.nn.utils import parameters_to_vector
 from pdekan import splines as splines_of
 from pdekan.ansatz.time_slabs import Carried
 from pdekan.domains.box import Box
-from pdekan.fields.jets import Jet
+from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
@@ -107,7 +107,7 @@ def fitted(
 def _start(splines: KAN, before: Network, rows: list[Term]) -> Network:
     """Splines with the value, or value and slope, at the end of the slab before, whichever leaves less of the rows."""
     (start,), (end,), layer = splines.lower, splines.upper, splines.spline_layers[0]
-    there = before.jet(start[None, None], rows[0].frame)
+    there = before.jet(start[None, None], Frame(rows[0].frame.coordinates, Derivatives.GRADIENT))
     assert there.gradient is not None
     t = 0.5 * (end - start) * (1.0 + splines_of.greville(layer.degree, layer.intervals))
     value, slope = there.value[0], there.gradient[0, :, 0]

@@ -201,6 +201,7 @@ class EarlierSlabs:
         """A callback that learns of the progress of slab k as that of the whole."""
 
         def called(progress: Progress) -> str | None:
+            """Tell of the progress with the slabs before added."""
             earlier = sum(one.seconds for one in self.solved)
             shown = replace(
                 progress,
