@@ -18,7 +18,8 @@ from pdekan.cli import main
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.parameters import Measurements, Parameter
 from pdekan.residuals.validation import Residuals
-from pdekan.training.estimate import AMPLIFIED, COARSER, COMPARISON, Comparison, EstimateRule, amplification, compared
+from pdekan.training.amplification import amplification
+from pdekan.training.estimate import AMPLIFIED, COARSER, COMPARISON, Comparison, EstimateRule, compared
 from pdekan.training.posedness.uniqueness import missing_conditions
 from pdekan.training.schedule import Stage
 from pdekan.training.solver import check
@@ -124,6 +125,23 @@ def test_a_coarser_network_tells_the_error_better_than_the_amplified_residual(na
     assert amplified.estimates["u"].method == AMPLIFIED
     assert 0.3 < by_coarser.worst / fine.errors["u"].l2_relative < 10.0
     assert by_coarser.worst < amplified.worst
+
+
+def test_in_three_dimensions_a_coarser_network_tells_the_error_where_a_richer_space_would_take_too_long() -> None:
+    problem, steps = pk.load_problem("poisson_3d"), TrainingOptions(refine=(4,), steps=6)
+    coarse, fine = (
+        pk.solve(problem, network=NetworkOptions(hidden=(n,), degree=(3, 5)), training=steps, estimate=False) for n in (6, 12)
+    )
+    earlier = Candidate(coarse.network, Stage("kan", (6,), (3, 5), (4, 4)), Residuals(relative=coarse.relative_residual))
+    by_coarser = compared(problem, fine.network, fine.relative_residual, 0.0, EstimateRule(seconds=0.0, share=0.0), earlier)
+    by_richer = compared(problem, fine.network, fine.relative_residual, 0.0)
+    assert isinstance(by_coarser, Comparison)
+    assert isinstance(by_richer, Comparison)
+    assert fine.errors is not None
+    assert by_coarser.estimates["u"].method == COARSER
+    assert by_coarser.richer is None
+    assert 0.5 < by_coarser.worst / fine.errors["u"].l2_relative < 5.0
+    assert 0.3 < by_coarser.amplification / by_richer.amplification < 3.0
 
 
 def test_a_residual_like_that_of_no_function_says_nothing_about_the_error() -> None:

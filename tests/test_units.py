@@ -9,7 +9,8 @@ import pytest
 import pdekan as pk
 from pdekan import EXACT, Problem, TrainingOptions, dirichlet, laplacian
 from pdekan.problems.options import Weights
-from pdekan.training.estimate import amplification, compared
+from pdekan.training.amplification import amplification
+from pdekan.training.estimate import compared
 
 UNITS = [(1.0, 1.0), (1e12, 1.0), (1e-12, 1.0), (1.0, 1e-9), (1.0, 1e9), (1e12, 1e-9)]
 

@@ -5,9 +5,10 @@ the residual of v is well below that of u, so is its error, and ‖u - v‖ is t
 Weiser, Math. Comp. 44 (1985) 283-301). The same rows A tell by how much a residual may be amplified: G = max ‖e‖ / ‖A e‖ over
 the richer space, with e and its weighted residuals A e both relative to the solution's size, and A balanced between
 nondimensional residuals: G does not depend on units. Where the conditions do not determine the solution, or determine it
-badly, G is huge. Where no richer space lowers the residual enough, the network before u tells by how much residuals are
-amplified in this solve: the error of that network is nearly its distance to u, and errors fall as residuals do. Where there is
-none, G times the residual stands for the error: an upper bound within the space, usually far above it.
+badly, G is huge. Where no richer space lowers the residual enough, or the first one would take too long, as most do in three
+dimensions, a coarser network tells by how much residuals are amplified in this solve: its error is nearly its distance to u,
+and errors fall as residuals do; G is then that of the coarser space. Where there is none, G times the residual stands for the
+error: an upper bound within the space, usually far above it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from pdekan.ansatz.unknowns import build_ansatz, inner_network, network_outputs, parameter_values, replace_inner_network
+from pdekan.ansatz.unknowns import inner_network, parameter_values, replace_inner_network
 from pdekan.errors.estimate import Estimate, largest
 from pdekan.errors.norms import quotient
 from pdekan.fields.jets import Derivatives, Frame, Jet
@@ -29,17 +30,17 @@ from pdekan.networks.evaluation import evaluate
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.problems.formulas import ProblemError
-from pdekan.problems.options import Weights
 from pdekan.problems.places import OFFSET
 from pdekan.problems.problem import Problem
-from pdekan.residuals.least_squares import Objective, row_factors, triangle
-from pdekan.residuals.sizes import SMALL, TINY
+from pdekan.residuals.least_squares import Objective, row_factors
+from pdekan.residuals.sizes import TINY
 from pdekan.residuals.terms import Term, terms
 from pdekan.residuals.validation import Validation
+from pdekan.training.amplification import estimate_objective, largest_amplification, unknown_sizes
 from pdekan.training.clock import Clock
 from pdekan.training.fit import fit
-from pdekan.training.memory import block
-from pdekan.training.points import own_points, validation_points
+from pdekan.training.optimizer_choice import SizedGaussNewton
+from pdekan.training.points import validation_points
 from pdekan.training.schedule import Stage
 from pdekan.training.starts.warm_start import sampling
 from pdekan.training.state import Candidate
@@ -50,11 +51,8 @@ OTHER_SEED = 1  # added to that of training: richer networks have points of thei
 # Gauss rules of the norms, by dimension: cells and points an axis in each, none in the middle, where solutions may be singular;
 # above, quasi-random points.
 RULES, SCATTERED = {1: (61, 6, 0), 2: (20, 5, 0), 3: (6, 4, 0)}, (1, 1, 4096)
-# Relative to the largest column: below it coefficients count as redundant. Steps of the power iteration.
-REDUNDANT, ITERATIONS = 1e-10, 30
 SPLINES = (48, 192, 768)  # intervals of degree 9 in one dimension
 FIRST_WAVES = 2  # numbers of plane waves that come before networks with added nodes
-TRIAL = (24, 20)  # splines in one dimension and waves in two of the space that is tried before training
 STEPS = 4  # of Gauss-Newton for the richer network where parameters are sought, in which it is not linear
 # A richer solution is taken where its residual is so many times that of the other: the estimate is then off by that factor at
 # most if errors are proportional to residuals.
@@ -70,7 +68,7 @@ class EstimateRule:
 
     waves: plane waves in two dimensions. added: nodes that are added to the network itself, relative to its own. seconds,
     share: the processor time allowed, absolute and relative to the seconds of training, of which the larger counts; the
-    first space has no limit.
+    first space has no limit where there is no coarser network.
     """
 
     waves: tuple[int, ...] = (16, 24, 32, 40, 48, 56)
@@ -130,7 +128,12 @@ def compared(
     """
     if not problem.equations:
         return "a regression: its residual is that on data that were held back"
-    richest = _richest(problem, network, relative, max(rule.seconds, rule.share * seconds), rule)
+    allowed = max(rule.seconds, rule.share * seconds)
+    if earlier is not None and relative <= FALLING and not problem.parameters and _takes(problem, network, rule) > allowed:
+        by_coarser = _in_coarser_space(problem, network, relative, earlier)
+        if by_coarser is not None:
+            return by_coarser
+    richest = _richest(problem, network, relative, allowed, rule)
     if richest is None or not math.isfinite(richest.residual):
         return "no richer space could be solved in the time and memory allowed"
     ratio = richest.residual / max(relative, TINY)
@@ -139,7 +142,7 @@ def compared(
     one = _comparison(_differences(problem, network, richest.network), ratio, richest.size, richest.weighted)
     if not one.reliable and earlier is not None and relative <= FALLING:
         least = 0.5 * one.difference if ratio <= 1.0 else 0.0  # errors e and e' ≤ e differ by 2 e at most
-        one = _by_coarser(problem, network, relative, earlier, one, least)
+        one = _by_coarser(_differences(problem, earlier.network, network), relative / earlier.relative, one, least)
     values = [parameter_values(each) if problem.parameters else {} for each in (network, richest.network)]
     factor = one.worst / max(one.difference, TINY)
     shifts = {name: factor * abs(value - values[1][name]) for name, value in values[0].items()}
@@ -159,16 +162,17 @@ def _richest(problem: Problem, network: Network, relative: float, seconds: float
             fitted = terms(problem, sampling(problem, stage, richer, OTHER_SEED), richer.device)
             try:
                 watch = Clock(0.0, math.inf) if best is None else clock
-                objective = _objective(problem, richer, stage, fitted, watch, problem.training.weights)
+                objective = estimate_objective(problem, richer, stage, fitted, watch, problem.training.weights)
             except ProblemError:  # there is no memory for it
                 break
             solved, theta = _solved(objective, richer, relative, STEPS if problem.parameters else 0)
             residual = _validation(problem, stage, solved).residuals(solved).relative
             if best is None:
-                balanced = _objective(problem, solved, stage, fitted, Clock(0.0, math.inf), None)
-                heights = _sizes(balanced.terms[0], solved)
-                size, weighted = _amplification(balanced, theta, solved, heights), _weighted_residual(problem, network, fitted)
-                best = _Richest(solved, residual, size, weighted / float(heights.max()), objective.affine)
+                balanced = estimate_objective(problem, solved, stage, fitted, Clock(0.0, math.inf), None)
+                heights = unknown_sizes(balanced.terms[0], solved)
+                size = largest_amplification(balanced, theta, solved, heights)
+                weighted = _weighted_residual(problem, network, fitted) / float(heights.max())
+                best = _Richest(solved, residual, size, weighted, objective.affine)
             elif residual < best.residual:
                 best = replace(best, network=solved, residual=residual)
             last = clock.spent - began, parameters
@@ -177,20 +181,45 @@ def _richest(problem: Problem, network: Network, relative: float, seconds: float
     return best
 
 
-def _by_coarser(
-    problem: Problem, network: Network, relative: float, earlier: Candidate, amplified: Comparison, least: float
-) -> Comparison:
+def _by_coarser(differences: dict[str, Estimate], ratio: float, amplified: Comparison, least: float) -> Comparison:
     """The estimate by an earlier solution w: ‖u - w‖ is nearly the error of w, and errors fall as residuals do.
 
-    amplified: the upper estimate, which stays where it is smaller, or that by w is below the least that it can be, as where w
-    was begun from u.
+    differences: norms of u - w; ratio: the residual of u relative to that of w. amplified: the upper estimate, which stays
+    where it is smaller, or that by w is below the least that it can be, as where w was begun from u.
     """
-    ratio = relative / earlier.relative
-    differences = _differences(problem, earlier.network, network)
     if not least <= ratio * largest(differences) < amplified.worst:
         return amplified
     estimates = {name: _scaled(one, ratio, COARSER) for name, one in differences.items()}
     return replace(amplified, estimates=estimates, coarser=True)
+
+
+def _takes(problem: Problem, network: Network, rule: EstimateRule) -> float:
+    """The seconds expected of the two solves in the first richer space; up to two dimensions that space is small."""
+    if problem.domain.dimension <= 2:
+        return 0.0
+    richer = next((one for one, _ in _richer(problem, network, rule)), network)
+    return 2.0 * SizedGaussNewton.solve_seconds * richer.parameter_count**3
+
+
+def _in_coarser_space(problem: Problem, network: Network, relative: float, earlier: Candidate) -> Comparison | None:
+    """The estimate by an earlier network, with G of its space.
+
+    None where that network's residual is not the least in its space, as that of waves in nonlinear problems.
+    """
+    coarse, stage = earlier.network, earlier.stage
+    fitted = terms(problem, sampling(problem, stage, coarse, OTHER_SEED), coarse.device)
+    try:
+        objective = estimate_objective(problem, coarse, stage, fitted, Clock(0.0, math.inf), None)
+    except ProblemError:  # there is no memory for it
+        return None
+    if not objective.affine and stage.waves:
+        return None
+    sizes = unknown_sizes(objective.terms[0], network)
+    size = largest_amplification(objective, coarse.flat_parameters, coarse, sizes)
+    weighted = _weighted_residual(problem, network, fitted) / float(sizes.max())
+    differences = _differences(problem, coarse, network)
+    amplified = _comparison(differences, 1.0, size, weighted)
+    return replace(_by_coarser(differences, relative / earlier.relative, amplified, 0.0), residual=relative)
 
 
 def _hidden(problem: Problem, relative: float, affine: bool) -> str | None:
@@ -274,13 +303,6 @@ def _projected(problem: Problem, inner: Network, stage: Stage, generator: torch.
     return richer
 
 
-def _objective(
-    problem: Problem, network: Network, stage: Stage, fitted: list[Term], clock: Clock, weights: Weights | None
-) -> Objective:
-    rows = block(network.parameter_count, stage, problem.domain.dimension, problem.training.memory)
-    return Objective(problem, network, fitted, weights, rows, clock.check)
-
-
 def _validation(problem: Problem, stage: Stage, network: Network) -> Validation:
     parameters = list(network.parameters())
     points = validation_points(
@@ -317,69 +339,3 @@ def _both(problem: Problem, network: Network, richer: Network) -> tuple[Jet, Jet
     frame = Frame(domain.coordinates, Derivatives.GRADIENT)
     u, v = (evaluate(one, points, frame) for one in (network, richer))
     return u, v, torch.as_tensor(rule.weights, device=points.device)
-
-
-def trial_network(problem: Problem, sizes: tuple[int, ...] = TRIAL) -> tuple[Network, Stage]:
-    """A small space of functions as a network whose last layer is linear in it, in one or two dimensions."""
-    d, outputs = problem.domain.dimension, network_outputs(problem)
-    n = sizes[d - 1]
-    hidden = (n,) * (d - 1)
-    stage = Stage("kan", hidden, (1,) * (d - 1) + (9,), (1,) * (d - 1) + (n,), outputs=outputs, waves=True)
-    inner = KAN(stage.widths(d), stage.degree, stage.intervals, "none", problem.domain.lower, problem.domain.upper)
-    inner.initialise(torch.Generator().manual_seed(problem.training.seed))
-    inner.normalise(torch.as_tensor(own_points(problem, stage, problem.training.seed).inside(problem.domain).points))
-    return build_ansatz(problem, inner), stage
-
-
-def amplification(problem: Problem) -> float | None:
-    """G in a small space before any training; None for nonlinear problems and in more than two dimensions."""
-    if problem.domain.dimension > len(TRIAL) or problem.parameters or problem.data:
-        return None
-    network, stage = trial_network(problem)
-    fitted = terms(problem, own_points(problem, stage, problem.training.seed))
-    objective = _objective(problem, network, stage, fitted, Clock(0.0, math.inf), None)
-    theta = network.flat_parameters
-    return _amplification(objective, theta, network, _sizes(objective.terms[0], network)) if objective.affine else None
-
-
-@torch.no_grad()
-def _amplification(objective: Objective, theta: Tensor, network: Network, sizes: Tensor) -> float:
-    """G = max ‖M c‖ / ‖A c / s‖ over the last layer's coefficients c, by power iteration with the triangle of A = QR.
-
-    M: values of the unknowns at the first term's points, weighted, relative to their sizes there; s: the largest of these, the
-    unit of A c, whose rows are balanced. A small multiple of the identity below A keeps coefficients finite that represent the
-    same function.
-    """
-    jacobian = objective.rows(theta, only_linear=True)[1]
-    r = triangle(jacobian, REDUNDANT * jacobian.norm(dim=0).max())
-    values = _values(objective.terms[0], network, sizes / sizes.max())
-    x = torch.linalg.vector_norm(values, dim=0) + 1e-300
-    size = 0.0
-    for _ in range(ITERATIONS):
-        x = torch.linalg.solve_triangular(r, (x / x.norm())[:, None], upper=True)
-        y = values.T @ (values @ x)
-        x = torch.linalg.solve_triangular(r.T, y, upper=False)[:, 0]
-        size = float(x.norm())
-    return math.sqrt(size)
-
-
-@torch.no_grad()
-def _sizes(term: Term, network: Network) -> Tensor:
-    """Root mean squares ``(U,)`` of the unknowns at a term's points; one where all vanish."""
-    value = evaluate(network, term.points, Frame(term.frame.coordinates, Derivatives.VALUE)).value
-    largest = value.abs().max().clamp_min(TINY)
-    sizes = largest * (term.point_share @ (value / largest) ** 2).sqrt()
-    sizes = torch.maximum(sizes, SMALL * sizes.max())
-    return torch.where(sizes > 0.0, sizes, 1.0)
-
-
-def _values(term: Term, network: Network, sizes: Tensor) -> Tensor:
-    """Derivatives ``(n · U, P)`` of the unknowns' values by the last layer's coefficients, weighted, relative to sizes."""
-    frame = Frame(term.frame.coordinates, Derivatives.VALUE)
-    trace = network.trace(network.prepare(term.points, frame), only_linear=True)
-    parts = []
-    for k, size in enumerate(sizes):
-        cotangent = torch.zeros_like(trace.jet.value)
-        cotangent[:, k] = term.point_share.sqrt() / size
-        parts.append(trace.rows(Jet(frame, cotangent)))
-    return torch.cat(parts)

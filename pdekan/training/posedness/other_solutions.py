@@ -22,8 +22,8 @@ from pdekan.problems.problem import Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import Term, terms
 from pdekan.residuals.validation import Validation
+from pdekan.training.amplification import trial_network
 from pdekan.training.clock import Clock
-from pdekan.training.estimate import trial_network
 from pdekan.training.fit import fit
 from pdekan.training.points import own_points, validation_points
 from pdekan.training.starts.first_guess import solved

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pdekan.problems.problem import Problem
-from pdekan.training.estimate import amplification
+from pdekan.training.amplification import amplification
 
 SAMPLES = {1: 33, 2: 13}  # along a line, by the dimension of the domain
 HIGHER = 3.0  # G at a sample next to a pole, relative to the median

@@ -1,7 +1,7 @@
 """Whether equation and conditions determine the solution: counted for every unknown, and tried in a space of functions.
 
 A count alone proves nothing: an outflow needs no condition. A problem is refused before training where a condition seems to be
-missing and functions of size one leave next to no residual (`estimate.amplification`).
+missing and functions of size one leave next to no residual (`amplification`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import Term, initial_values, other_values, terms
-from pdekan.training.estimate import amplification
+from pdekan.training.amplification import amplification
 
 START = TIME + "-"
 # The amplification of residuals above which a solution counts as not determined: the library's problems have 1 to 2e4, a
-# backward heat equation 9e3, problems without a condition 3e7 to 1e10 (`estimate.amplification`).
+# backward heat equation 9e3, problems without a condition 3e7 to 1e10 (`amplification`).
 UNDETERMINED = 1e6
 # … and above which functions of size one leave a residual of round-off: growth by exp(18) has 1e8, a missing value 1e9.
 NULL = 3e8
