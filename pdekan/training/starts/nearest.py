@@ -12,24 +12,26 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pdekan.domains.box import Box
+from pdekan.domains.quadrature import Quadrature, sobol
 from pdekan.networks.base import Network
 from pdekan.networks.batch import KANBatch
 from pdekan.networks.kan import KAN
 from pdekan.optimizers.many import ManyGaussNewton, Solved
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, terms
-from pdekan.training.points import POINTS_PER_INTERVAL, training_points
+from pdekan.training.points import own_points, training_points
 from pdekan.training.schedule import Stage
 from pdekan.training.starts.first_guess import values_are
 from pdekan.training.starts.search import InnerProblems, minimised, starts_near
 
 LOG = logging.getLogger(__name__)
-# Points for each parameter: with five a network [2,5,1] of 5 intervals had errors five times as large between them; with two an
-# interval along an axis, at the same places of each, one of 40 intervals had errors forty times as large.
-POINTS = 8
+# Points inside for each parameter.
+POINTS = 6
 # Intervals on the way to those asked for, the same for all sizes: a larger network begins with the functions of a smaller one.
 # With half of their own intervals each time, networks [2,5,1] of 30 intervals ended above those of 20.
 CHAIN = (2, 5, 10, 20, 40, 80)
@@ -101,18 +103,31 @@ def nearest(
 
 def nearness(problem: Problem, stage: Stage, finer: Network) -> tuple[Problem, list[Term]]:
     """The problem u = v for a finer network v, and its terms on points for a stage."""
-    training = replace(problem.training, points=_points(stage, problem.domain.dimension))
-    near = replace(values_are(problem, 0.0), training=training)
+    near, sampling = values_are(problem, 0.0), own_points(problem, stage, problem.training.seed)
     with torch.no_grad():
-        fitted = terms(near, training_points(near, stage, training.seed), finer.device)
+        fitted = terms(near, sampling, finer.device, fit_points(problem, stage))
         return near, [replace(term, target=finer(term.points)[:, 0]) for term in fitted]
 
 
+def fit_points(problem: Problem, stage: Stage) -> Quadrature:
+    """Points of equal weights inside, on all faces and at corners: no hidden node leaves the range of the fit elsewhere.
+
+    In boxes those inside are scattered, at other places of every interval.
+    """
+    domain, count = problem.domain, _points(stage, problem.domain.dimension)
+    wanted = replace(problem, training=replace(problem.training, points=count))
+    sampling = training_points(wanted, stage, problem.training.seed)
+    inside = sampling.inside(domain).points
+    if isinstance(domain, Box):
+        inside = sobol(domain.lower, domain.upper, count, sampling.seed).points[:count]
+    share = -(-sampling.count // len(domain.faces))
+    faces = [sampling.on(domain, face, share, sampling.seed + k).points for k, face in enumerate(domain.faces)]
+    return Quadrature.even(np.concatenate([inside, *faces, domain.corners]))
+
+
 def _points(stage: Stage, d: int) -> int:
-    """How many points a fit has in d dimensions."""
-    axis: int = POINTS_PER_INTERVAL[True] * max(stage.intervals)
-    each: int = POINTS * stage.parameters(d)
-    return max(each, axis * axis) if d <= 2 else each
+    """How many points inside a fit has in d dimensions."""
+    return POINTS * stage.parameters(d)
 
 
 def refinements(stage: Stage, chain: Sequence[int] = CHAIN) -> list[Stage]:
