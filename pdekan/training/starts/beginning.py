@@ -64,11 +64,11 @@ def coarse_starts(context: Context, stage: Stage, state: State, like: Network, d
     A fit takes as many steps as time allows: there is none where the steps are given.
     """
     error, found = distance(like) / distance.norm, list[Network | None]()
-    if error > COARSE:
-        found.append(search(context, stage, state, like).in_own_splines(distance.network))
     if error > FITTED and stage.final and context.problem.training.steps is None:
         generator, expired = _generator(context, stage), _expired(context, state, FIT_SHARE)
         found.append(nearest(context.fitted, stage, cast("KAN", like), distance.network, generator, expired))
+    if error > COARSE and not any(found):
+        found.append(search(context, stage, state, like).in_own_splines(distance.network))
     return [one for one in found if one is not None]
 
 
