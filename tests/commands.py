@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import subprocess
 import sys
+import threading
+import warnings
 from collections.abc import Iterator, Sequence
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context, reduction
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -50,21 +53,93 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != "study.lock")
 
 
+class Started:
+    """A command in a process of its own, with the methods of `subprocess.Popen` that tests use.
+
+    It is forked from one that has imported the package, so that little of its time is spent on that.
+    """
+
+    def __init__(self, before: str, arguments: Sequence[str]) -> None:
+        ends = [os.pipe() for _ in range(2)]
+        self.stdout, self.stderr = (os.fdopen(reading, encoding="utf-8") for reading, _ in ends)
+        context = _server()
+        place = os.getcwd(), dict(os.environ) | {"OMP_NUM_THREADS": "1"}
+        self._process = context.Process(target=_started, args=(*place, before, arguments, *(Sent(end) for _, end in ends)))
+        self._process.start()
+        for _, writing in ends:
+            os.close(writing)
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or the negative number of the signal that ended it."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def communicate(self, timeout: float = 300.0) -> tuple[str, str]:
+        """What else it writes to stdout and stderr until it ends; it is killed after so many seconds."""
+        timer = threading.Timer(timeout, self.kill)
+        timer.start()
+        with ThreadPoolExecutor(1) as pool:
+            out, err = pool.submit(self.stdout.read), self.stderr.read()
+        self._process.join()
+        timer.cancel()
+        return out.result(), err
+
+    def close(self) -> None:
+        self.kill()
+        self._process.join()
+        self.stdout.close()
+        self.stderr.close()
+
+
+class Sent:
+    """A file descriptor that goes to the process along with its arguments."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _received, (reduction.DupFd(self.number),)
+
+
+def _received(sent: object) -> int:
+    return int(sent.detach())  # type: ignore[attr-defined]
+
+
+def _started(folder: str, environment: dict[str, str], before: str, arguments: Sequence[str], out: int, err: int) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.close(out)
+    os.close(err)
+    warnings.simplefilter("error")
+    exec(before, {})
+    sys.exit(cli.main(arguments))
+
+
 @contextlib.contextmanager
-def started(*arguments: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, before: str = "") -> Iterator[Started]:
     """A process of its own, with `before` executed in it first; it does not outlive the block."""
-    program = f"import sys\n{before}\nfrom pdekan.cli import main\nsys.exit(main(sys.argv[1:]))"
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", program, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with contextlib.closing(Started(before, arguments)) as process:
+        yield process
+
+
+def _server() -> ForkServerContext:
+    """Where processes are forked."""
+    server = get_context("forkserver")
+    server.set_forkserver_preload(["pdekan.commands.solve", "pdekan.commands.export", "pdekan.commands.plot"])
+    return server
 
 
 @contextlib.contextmanager
@@ -73,9 +148,7 @@ def process(folder: Path, arguments: Sequence[str]) -> Iterator[BaseProcess]:
 
     It is forked from one that has imported the package, so that little of its time is spent on that.
     """
-    server = get_context("forkserver")
-    server.set_forkserver_preload(["pdekan.commands.solve", "pdekan.commands.export", "pdekan.commands.plot"])
-    running = server.Process(target=_run, args=(folder, list(arguments)))
+    running = _server().Process(target=_run, args=(folder, list(arguments)))
     running.start()
     try:
         yield running

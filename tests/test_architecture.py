@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -28,7 +29,6 @@ HOMES = {
 }  # fmt: skip
 ROOT = Path(pdekan.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
-TREES = {path: ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in FILES}
 IMPORT_FUNCTIONS = ("__import__", "import_module", "importlib.import_module")
 
 
@@ -41,6 +41,11 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path) for path in FILES}
 
 
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
 def in_every_file(rule: Callable[[Path], Iterator[tuple[int, str]]]) -> Callable[[], None]:
     """The test that no file breaks a rule, which yields line and message of every place that does."""
 
@@ -51,9 +56,9 @@ def in_every_file(rule: Callable[[Path], Iterator[tuple[int, str]]]) -> Callable
     return test
 
 
-def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def imported(path: Path) -> Iterator[tuple[str, int]]:
     """Full names of what is imported anywhere in a file, in functions and for type checkers too, with the line."""
-    for node in ast.walk(tree):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -79,10 +84,11 @@ def called(node: ast.Call) -> str:
     return ast.unparse(node.func)
 
 
+@functools.cache
 def edges() -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {module_of(path): set() for path in FILES}
-    for path, tree in TREES.items():
-        for name, _ in imported(tree):
+    for path in FILES:
+        for name, _ in imported(path):
             target = ours(name)
             if target is not None:
                 graph[module_of(path)].add(target)
@@ -96,7 +102,7 @@ def package(module: str) -> str:
 
 def declared(name: str) -> tuple[str, set[str]]:
     """What the docstring of a package says: its subject, and the packages that it may import."""
-    paragraphs = (ast.get_docstring(TREES[source(name)]) or "").split("\n\n")
+    paragraphs = (ast.get_docstring(tree(source(name))) or "").split("\n\n")
     said = " ".join(paragraphs[-1].split())
     if said == "Imports nothing of pdekan.":
         return paragraphs[0], set()
@@ -141,7 +147,7 @@ def test_files_that_contributing_names_exist() -> None:
 
 @in_every_file
 def test_libraries_are_imported_in_their_home_only(path: Path) -> Iterator[tuple[int, str]]:
-    for name, line in imported(TREES[path]):
+    for name, line in imported(path):
         home = HOMES.get(name.split(".")[0])
         if home is not None and package(module_of(path)) not in home.split():
             yield line, f"imports {name}, which {home} alone may"
@@ -189,7 +195,7 @@ FORBIDDEN_CALLS = {
 
 def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
     """The calls in a file, with the names of what is called."""
-    return ((node, called(node)) for node in ast.walk(TREES[path]) if isinstance(node, ast.Call))
+    return ((node, called(node)) for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
 
 
 @in_every_file
@@ -219,14 +225,14 @@ def test_only_the_command_line_writes_to_a_terminal(path: Path) -> Iterator[tupl
     for node, name in calls(path):
         if name in ("print", "input"):
             yield node.lineno, f"calls {name}"
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.stdout", "sys.stderr"):
             yield node.lineno, f"uses {ast.unparse(node)}"
 
 
 @in_every_file
 def test_no_exception_is_swallowed_unnamed(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ExceptHandler):
             swallows = len(node.body) == 1 and isinstance(node.body[0], ast.Pass)
             if node.type is None:
@@ -250,7 +256,7 @@ def test_files_functions_and_classes_are_short(path: Path) -> Iterator[tuple[int
     lines = len(path.read_text(encoding="utf-8").splitlines())
     if lines > FILE_LINES:
         yield lines, f"{lines} lines; at most {FILE_LINES}: split the file by subject"
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or 0) - node.lineno + 1
             if lines > FUNCTION_LINES:
@@ -263,5 +269,5 @@ def test_files_functions_and_classes_are_short(path: Path) -> Iterator[tuple[int
 
 @in_every_file
 def test_every_file_says_what_it_is_about(path: Path) -> Iterator[tuple[int, str]]:
-    if TREES[path].body and not ast.get_docstring(TREES[path]):
+    if tree(path).body and not ast.get_docstring(tree(path)):
         yield 1, "has no docstring"

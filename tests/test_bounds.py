@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import TINY
 from energies import Off, random_energy, random_error, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,8 +175,9 @@ def test_users_get_it_from_the_command_line_and_the_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     coarse = [f"--set={name}" for name in ("network.hidden=[2]", "network.degree=3", "network.intervals=2", "training.steps=6")]
-    disk = ["solve", "disk", "--no-figures", "--no-estimate", *coarse, "--output"]
-    assert main([*disk, "run", "--json"]) == 3
+    (tmp_path / "tiny.toml").write_text(TINY)
+    tiny = ["solve", "tiny.toml", "--no-figures", "--no-estimate", *coarse, "--output"]
+    assert main([*tiny, "run", "--json"]) == 3
     answer = json.loads(capsys.readouterr().out)
     assert answer["bound"] is None
     assert main(["bound", "run", "--json"]) == 0
@@ -187,7 +189,7 @@ def test_users_get_it_from_the_command_line_and_the_file(
     stored = pk.load_solution(tmp_path / "run").bound
     assert stored is not None
     assert (stored.energy_upper, stored.kind) == (bound["energy_upper"], bound["kind"])
-    assert main([*disk, "other", "--bound"]) == 3
+    assert main([*tiny, "other", "--bound"]) == 3
     assert "energy norm" in capsys.readouterr().out
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from commands import TINY, command, started
+from commands import TINY, Started, command, started
 
 from pdekan.commands.terminal import interruptible
 from pdekan.problem_files.loader import load_problem
@@ -90,9 +90,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def wait_for(process: subprocess.Popen[str], line: str) -> None:
+def wait_for(process: Started, line: str) -> None:
     """Read the process's stderr up to a line."""
-    assert process.stderr is not None
     lines = []
     for one in process.stderr:
         lines.append(one)
