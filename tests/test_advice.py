@@ -69,7 +69,7 @@ def test_a_front() -> None:
         pk.box(x=(0, 1), t=(0, 1)), lambda u: pk.dt(u) - pk.dx(pk.dx(u)), pk.EXACT,
         [pk.initial(pk.EXACT), pk.dirichlet(pk.EXACT)], exact=lambda x, t: pk.tanh(40 * (x - 0.4 - 0.1 * t)),
     )  # fmt: skip
-    network = pk.NetworkOptions(hidden=(8,), degree=(3, 5), intervals=(2, 40))
+    network = pk.NetworkOptions(hidden=(2,), degree=(1, 5), intervals=(1, 40))
     found = options(ended(replace(problem, network=network), "budget", steps=8))
     assert found[0] == "--set training.adapt=true"
     assert "training.slabs=10" in found[1]

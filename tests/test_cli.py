@@ -46,7 +46,7 @@ def test_the_module_and_the_script_are_the_same_program() -> None:
     answers = [subprocess.run([*way, "list", "--json"], capture_output=True, text=True, check=True) for way in ways]
     assert {answer.stdout for answer in answers} == {answers[0].stdout}
     assert json.loads(answers[0].stdout)["problems"] == titles()
-    codes = [subprocess.run([*way, "plot", "none"], capture_output=True, check=False).returncode for way in ways]
+    codes = [subprocess.run([*way, "show", "none"], capture_output=True, check=False).returncode for way in ways]
     assert set(codes) == {2}
 
 

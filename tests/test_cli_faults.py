@@ -118,7 +118,7 @@ def test_a_directory_that_cannot_be_written_to_is_noticed_before_training(
 
 
 def test_a_reader_that_leaves_early_costs_nothing(workplace: Path) -> None:
-    line = f"{sys.executable} -m pdekan.cli {' '.join(SOLVE)} --json 2>err | true"
+    line = f"{sys.executable} -m pdekan.cli {' '.join(SOLVE)} --no-figures --json 2>err | true"
     subprocess.run(line, shell=True, check=True)
     assert (workplace / "out" / "summary.json").exists()
     assert "Error" not in (workplace / "err").read_text()
@@ -155,7 +155,9 @@ def test_where_the_reader_of_stderr_is_gone_the_run_is_written_all_the_same(work
     assert (workplace / "out" / "summary.json").exists()
 
 
-@pytest.mark.parametrize("typed", [["check", "tiny.toml"], ["list"], ["schema"], ["show", "heat_1d"], ["solve", "tiny.toml"]])
+@pytest.mark.parametrize(
+    "typed", [["check", "tiny.toml"], ["list"], ["schema"], ["show", "heat_1d"], ["solve", "tiny.toml", "--no-figures"]]
+)
 def test_where_the_reader_of_stdout_is_gone_nothing_is_said(typed: list[str], workplace: Path) -> None:
     """As behind `| head -1`: neither a traceback nor an exit code of its own."""
     reader, writer = os.pipe()

@@ -21,8 +21,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+TEMPLATES = [*itertools.product((1, 2, 3), (False, True), [("u",)]), (1, True, ("u", "v")), (3, False, ("a", "b", "c"))]
+OTHERS = set(itertools.product((1, 2, 3), (False, True), [("u",), ("u", "v"), ("a", "b", "c")])) - set(TEMPLATES)
+
+
 @pytest.mark.parametrize(
-    ("dimensions", "time", "unknowns"), list(itertools.product((1, 2, 3), (False, True), (("u",), ("u", "v"), ("a", "b", "c"))))
+    ("dimensions", "time", "unknowns"),
+    [*TEMPLATES, *(pytest.param(*one, marks=pytest.mark.nightly) for one in sorted(OTHERS))],
 )
 def test_templates_are_problems_that_check_accepts(
     dimensions: int, time: bool, unknowns: tuple[str, ...], workplace: Path

@@ -30,9 +30,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "network.degree=7",
         "network.intervals=[4, 8]",
         "training.seconds=30",
-        "training.steps=60",
+        "training.steps=20",
     ]
-    solution = solver.solve(load_problem("poisson_sine", settings))
+    solution = solver.solve(load_problem("poisson_sine", settings), estimate=False)
     directory = tmp_path_factory.mktemp("run")
     runs.write(solution, directory)
     return directory

@@ -115,7 +115,7 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(
     assert "factor 0.1: how much the residual may grow is at least 1" in capsys.readouterr().err
     (workplace / "tiny.toml").write_text(TINY)
     mlp = ["--set", 'network={kind = "mlp", hidden = [2]}', "--set", "training.steps=1"]
-    cli.main(["solve", "tiny.toml", "--output", "mlp", *mlp])
+    cli.main(["solve", "tiny.toml", "--output", "mlp", "--no-figures", "--no-estimate", *mlp])
     capsys.readouterr()
     assert cli.main(["prune", "mlp"]) == 2
     assert "MLP; what can be pruned is a KAN" in capsys.readouterr().err

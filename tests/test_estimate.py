@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import TINY
 
 import pdekan as pk
 from pdekan import EXACT, NetworkOptions, Problem, TrainingOptions, dirichlet, dt, dx, initial, laplacian
@@ -312,14 +313,15 @@ def test_users_get_it_from_the_command_line_and_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["solve", "disk", "--json", "--no-figures", "--output", "run"]) == 0
+    (tmp_path / "tiny.toml").write_text(TINY)
+    assert main(["solve", "tiny.toml", "--json", "--no-figures", "--output", "run"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["estimate_reason"] is None
     assert set(answer["estimate"]["u"]) == {"l2", "l2_relative", "h1_seminorm", "h1_seminorm_relative", "method"}
     loaded = pk.load_solution(tmp_path / "run" / "solution.vtkhdf")
     assert loaded.estimate is not None
     assert loaded.estimate["u"].l2 == answer["estimate"]["u"]["l2"]
-    assert main(["solve", "disk", "--json", "--no-figures", "--no-estimate", "--output", "other"]) == 0
+    assert main(["solve", "tiny.toml", "--json", "--no-figures", "--no-estimate", "--output", "other"]) == 0
     assert json.loads(capsys.readouterr().out)["estimate"] is None
-    assert main(["solve", "disk", "--no-figures", "--output", "third"]) == 0
+    assert main(["solve", "tiny.toml", "--no-figures", "--output", "third"]) == 0
     assert "estimated error" in capsys.readouterr().out

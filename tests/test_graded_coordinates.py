@@ -23,6 +23,7 @@ from pdekan.problems.options import NetworkOptions
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.validation import Validation
+from pdekan.solutions.solution import Solution
 from pdekan.training.graded_coordinates import HIDDEN, INTERVALS, POWER, lengths, needed, plane_waves, regraded, sized
 from pdekan.training.reasons import Reason
 from pdekan.training.schedule import Stage, stages
@@ -120,9 +121,14 @@ def test_a_smooth_solution_is_trained_as_without() -> None:
     assert torch.equal(*(torch.cat([p.reshape(-1) for p in one.network.parameters()]) for one in (on, off)))
 
 
-def test_graded_solutions_are_stored_and_gone_on_with(tmp_path: Path) -> None:
-    problem = layer(steps=8, seconds=20)
-    solution = pk.solve(problem)
+@pytest.fixture(scope="module")
+def graded() -> Solution:
+    """After a few steps."""
+    return pk.solve(layer(steps=8, seconds=20), estimate=False)
+
+
+def test_graded_solutions_are_stored_and_gone_on_with(graded: Solution, tmp_path: Path) -> None:
+    problem, solution = layer(steps=8, seconds=20), graded
     solution.save(tmp_path / "solution.vtkhdf")
     loaded = pk.load_solution(tmp_path / "solution.vtkhdf")
     network = inner_network(loaded.network)
@@ -130,7 +136,7 @@ def test_graded_solutions_are_stored_and_gone_on_with(tmp_path: Path) -> None:
     assert network.grading is not None
     points = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)[:, None].numpy()
     assert (loaded(points) == solution(points)).all()
-    on = pk.solve(replace(problem, training=replace(problem.training, steps=40, tolerance=1e-8)), resume=loaded)
+    on = pk.solve(replace(problem, training=replace(problem.training, steps=40, tolerance=1e-8)), resume=loaded, estimate=False)
     assert on.relative_residual < solution.relative_residual
 
 
@@ -190,10 +196,9 @@ def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_validation_points(m
     assert [relative for relative, _ in seen] == [0.5, 0.2, *[0.9] * BestStep().patience]
 
 
-def test_an_initial_guess_in_graded_coordinates_is_trained_from_the_first_stage_on() -> None:
+def test_an_initial_guess_in_graded_coordinates_is_trained_from_the_first_stage_on(graded: Solution) -> None:
     """How a slab of time begins does not depend on the sizes that the one before it ended with."""
-    solution = pk.solve(layer(steps=8, seconds=20))
-    later = replace(solution, stage=3, continuation=None)
+    later = replace(graded, stage=3, continuation=None)
     guess = replace(later, iterations=0)
     problem = layer(seconds=20)
     assert Trainer(problem, resume=later).state.first == 3

@@ -74,9 +74,9 @@ ROBERTSON = (
 LORENZ = (lambda u, v, w, s: 10 * (v - u), lambda u, v, w, s: u * (28 - w) - v, lambda u, v, w, s: u * v - 8 / 3 * w)
 VAN_DER_POL = (lambda u, v, s: v, lambda u, v, s: 100.0 * (1 - u**2) * v - u)
 SYSTEMS = {
-    "Robertson": (ROBERTSON, (1.0, 0.0, 0.0), 100.0, np.geomspace(1e-4, 100.0, 30)),
-    "Lorenz": (LORENZ, (-8.0, 7.0, 27.0), 1.0, np.linspace(0.1, 1.0, 10)),
-    "van der Pol": (VAN_DER_POL, (2.0, 0.0), 30.0, np.linspace(1.0, 30.0, 30)),
+    "Robertson": (ROBERTSON, (1.0, 0.0, 0.0), 10.0, np.geomspace(1e-4, 10.0, 30)),
+    "Lorenz": (LORENZ, (-8.0, 7.0, 27.0), 0.5, np.linspace(0.1, 0.5, 10)),
+    "van der Pol": (VAN_DER_POL, (2.0, 0.0), 5.0, np.linspace(0.1, 5.0, 30)),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from pdekan.problem_files.validation import exact_residuals
 from pdekan.residuals.collocation import Sampling
 from pdekan.residuals.terms import terms
 
+loaded = functools.cache(load_problem)
 NO_CLOSED_FORM = ("allen_cahn", "burgers", "driven_cavity", "four_holes")
 
 
@@ -25,7 +27,7 @@ NO_CLOSED_FORM = ("allen_cahn", "burgers", "driven_cavity", "four_holes")
     "name", [pytest.param(name, marks=[pytest.mark.nightly] if name == "quadratic_100d" else []) for name in library()]
 )
 def test_the_library_is_complete_and_its_solutions_solve_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = load_problem(name)
+    problem = loaded(name)
     assert problem.name == name
     assert problem.title
     assert problem.reference
@@ -47,7 +49,7 @@ def test_the_library_is_complete_and_its_solutions_solve_it(name: str, monkeypat
 @pytest.mark.parametrize("name", sorted(set(library()) - set(NO_CLOSED_FORM)))
 def test_exact_solutions_of_the_library_have_no_jumps(name: str) -> None:
     """u(b) - u(a) is the integral of the gradient along short segments: a cut of atan2 through the domain would show."""
-    problem = load_problem(name)
+    problem = loaded(name)
     a = random_points(problem, 200).numpy()
     size = np.subtract(problem.domain.upper, problem.domain.lower)
     b = a + 0.1 * size * np.random.default_rng(4).uniform(-1.0, 1.0, a.shape)
@@ -64,9 +66,9 @@ def test_exact_solutions_of_the_library_have_no_jumps(name: str) -> None:
         np.testing.assert_allclose(end - start, 0.5 * weights @ growth, atol=0.01 * np.abs(end).max())
 
 
-@pytest.mark.parametrize("name", [name for name in library() if load_problem(name).interfaces])
+@pytest.mark.parametrize("name", [name for name, path in library().items() if "[domain.interfaces" in path.read_text("utf-8")])
 def test_exact_solutions_jump_across_interfaces_as_they_should(name: str) -> None:
-    problem = load_problem(name)
+    problem = loaded(name)
     jumps = [term for term in terms(problem, Sampling(8, 4, 0, 0)) if term.name.startswith("jump")]
     assert len(jumps) == 2 * len(problem.interfaces)
     for term in jumps:

@@ -238,7 +238,7 @@ def test_resuming_what_has_converged_hands_it_back() -> None:
 
 @pytest.mark.parametrize("refine", [(2,), pytest.param((2, 4), marks=pytest.mark.nightly)])
 def test_restarts_are_whole_trainings_of_which_the_best_is_kept(refine: tuple[int, ...]) -> None:
-    options = TrainingOptions(refine=refine, points=40)
+    options = TrainingOptions(refine=refine, points=40, steps=30)
     singles = [solve(LINE, network=TINY, training=replace(options, seed=seed)) for seed in range(3)]
     residuals = [single.relative_residual for single in singles]
     best = int(np.argmin(residuals))

@@ -118,10 +118,10 @@ def test_the_eigenvalue_next_to_the_initial_value_is_found(start: float, expecte
 
 
 def test_training_ends_at_the_eigenvalue_that_was_asked_for() -> None:
-    problem = replace(well(-4.0), training=pk.TrainingOptions(seconds=60.0, tolerance=1e-5))
+    problem = replace(well(-4.0), training=pk.TrainingOptions(seconds=60.0, tolerance=1e-3))
     solution = pk.solve(problem)
     assert solution.status == "converged"
-    assert solution.found["energy"].value == pytest.approx(-4.5, rel=1e-6)
+    assert solution.found["energy"].value == pytest.approx(-4.5, rel=1e-4)
 
 
 def drum(start: float) -> Problem:

@@ -88,14 +88,14 @@ def study(trials: tuple[Trial, ...], rows: list[Row], plan: Plan = SMALL) -> Stu
 
 
 def test_the_default_is_figure_3_3() -> None:
-    trials = scaling.trials(load_problem("poisson_kan_paper"), Plan())
+    trials = scaling.trials(STRING, Plan())
     kans = {(t.widths, t.intervals, t.degree, t.seed) for t in trials if t.kind == "kan"}
-    assert kans == {((2, w, 1), g, 3, s) for w in (5, 7, 10) for g in (2, 3, 5, 10, 20, 30, 40) for s in (0, 5, 10)}
+    assert kans == {((1, w, 1), g, 3, s) for w in (5, 7, 10) for g in (2, 3, 5, 10, 20, 30, 40) for s in (0, 5, 10)}
     mlps = {t.widths for t in trials if t.kind == "mlp"}
-    assert mlps == {(2, *(w,) * layers, 1) for layers in (1, 2, 3) for w in (5, 10, 20, 50, 100)}
+    assert mlps == {(1, *(w,) * layers, 1) for layers in (1, 2, 3) for w in (5, 10, 20, 50, 100)}
     depths = {t.curve: len(t.widths) - 1 for t in trials if t.kind == "mlp"}  # weight layers, as the paper counts them
     assert depths == {"MLP depth 2": 2, "MLP depth 3": 3, "MLP depth 4": 4}
-    assert {t.curve for t in trials if t.kind == "kan"} == {"KAN [2,5,1]", "KAN [2,7,1]", "KAN [2,10,1]"}
+    assert {t.curve for t in trials if t.kind == "kan"} == {"KAN [1,5,1]", "KAN [1,7,1]", "KAN [1,10,1]"}
     assert [t.seed for t in trials if t.kind == "grown"] == [0, 5, 10]
 
 
@@ -251,7 +251,7 @@ def test_long_histories_keep_their_ends_and_are_even_on_a_logarithmic_axis(monke
 def test_a_growing_network_is_a_run_for_every_size_that_it_had() -> None:
     plan = replace(SMALL, hidden=(), mlp=(), seeds=1, grown=True)
     harder = FILE.replace("pi**2*sin(pi*x)", "(9*pi)**2*sin(9*pi*x)").replace("sin(pi*x)", "sin(9*pi*x)")
-    (trial,) = scaling.trials(loads(harder.replace("steps = 4", "steps = 40")), plan)
+    (trial,) = scaling.trials(loads(harder.replace("steps = 4", "steps = 25")), plan)
     assert trial.kind == "grown"
     result = json_data(scaling.train(trial.task.configuration))
     runs = study((trial,), [Row(trial.task.key, trial.task.configuration, result, None, 0.6)], plan).runs

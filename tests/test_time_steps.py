@@ -53,6 +53,11 @@ value = "exact"
 [exact]
 u = "x + exp(-t)*y"
 
+[network]
+hidden = [2]
+degree = 3
+intervals = 2
+
 [units]
 u = "K"
 x = "mm"
