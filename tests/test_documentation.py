@@ -23,6 +23,9 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path for path in (ROOT / "README.md", *DOCS.rglob("*.md")) if "generated" not in path.parts)
 # pages that are followed step by step; of the others commands are only parsed
 FOLLOWED = {"README.md", "tutorial.md", "python.md", "geometry.md", "inverse.md", "fenics.md", "deepxde.md", "family.md"}
+# what takes long, by day: with options that shorten it, or only parsed
+BY_DAY = {"solve plate.toml": ["--tolerance", "0.3", "--no-estimate"], "plot outputs/plate/001 --animate": None}
+TUTORIAL = DOCS / "tutorial.md"
 BLOCK = re.compile(r"^```(?:\{code-cell\}|(\w+))\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # of a file, what a page leaves out where it shows a part
 REST: dict[str, Any] = {
@@ -59,16 +62,23 @@ def read(block: str, follow: bool) -> None:
         problem_file().model_validate(REST | data | {"domain": domain if "type" in domain else REST["domain"] | domain})
 
 
-def call(arguments: list[str], follow: bool) -> None:
+def call(arguments: list[str], follow: bool, by_day: bool) -> None:
     """Run a command, or only parse it."""
-    if follow or arguments == ["--version"]:
-        assert command(*arguments) == 0, arguments
+    more = BY_DAY.get(" ".join(arguments), []) if by_day else []
+    if (follow and more is not None) or arguments == ["--version"]:
+        assert command(*arguments, *(more or [])) == 0, arguments
     else:
         argument_parser().parse_args(arguments)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("page", "by_day"),
+    [
+        *(pytest.param(page, True, id=page.stem) for page in PAGES),
+        pytest.param(TUTORIAL, False, id="tutorial as it stands", marks=pytest.mark.nightly),
+    ],
+)
+def test_what_a_page_shows_works(page: Path, by_day: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "problems" / "data" / "soil_profile.csv", tmp_path)  # a table that an example names
     names: dict[str, Any] = {}
@@ -77,7 +87,7 @@ def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest
             read(block, page.name in FOLLOWED)
         elif language == "sh":
             for arguments in typed(block):
-                call(arguments, page.name in FOLLOWED)
+                call(arguments, page.name in FOLLOWED, by_day)
         elif language == "python":
             code = compile(block, str(page), "exec")
             if page.name in FOLLOWED and not block.startswith("# runs with"):
@@ -86,6 +96,10 @@ def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest
         assert names["solution"].status == "converged"
         assert names["solution"].errors["u"].l2_relative < 1e-6
         assert Path("solution.vtkhdf").exists()
+    if page == TUTORIAL:
+        assert {
+            " ".join(arguments) for language, block in blocks(page) for arguments in typed(block) if language == "sh"
+        } >= set(BY_DAY)
     if page.name == "python.md":
         assert names["once"].network.widths == (2, 8, 1)
 
