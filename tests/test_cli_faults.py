@@ -22,7 +22,7 @@ LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_figures: None) -> Path:
     """An own current directory, with a problem in it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(PROBLEM)

@@ -82,6 +82,7 @@ def test_a_pruned_run_is_a_run_like_any(run: Path, pruned: Path) -> None:
     assert all(Path(path).is_file() for path in summary["files"].values())
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_what_is_printed(run: Path, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["prune", str(run), "--tolerance", "1e-4"]) == 0
     out, err = capsys.readouterr()

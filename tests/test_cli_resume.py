@@ -127,11 +127,12 @@ def test_a_finished_run_goes_on_where_more_is_asked_for(
     assert command("solve", "tiny.toml", "--output", "out", *HOPELESS) == 3
     capsys.readouterr()
     tolerance = [] if "--tolerance" in more else ["--tolerance", "1e-13"]
-    assert command("solve", "tiny.toml", "--output", "out", "--resume", *tolerance, *more) == 3
+    assert command("solve", "tiny.toml", "--output", "out", "--resume", "--no-figures", *tolerance, *more) == 3
     assert ("is finished" not in capsys.readouterr().err) == goes_on
     assert load_solution("out/solution.vtkhdf").iterations == (3 if "training.steps=3" in more else 1)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_finished_run_that_was_not_written_to_its_end_is_completed(workplace: Path) -> None:
     assert command("solve", "tiny.toml", "--output", "out", *DRAWN) == 0
     before = everything(workplace)

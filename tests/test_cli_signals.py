@@ -83,7 +83,7 @@ module.{name} = signalling
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_figures: None) -> Path:
     """An own current directory, with a problem in it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(PROBLEM)

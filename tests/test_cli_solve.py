@@ -115,6 +115,7 @@ def test_fresh_directories_are_numbered(workplace: Path, capsys: pytest.CaptureF
     assert sorted(path.name for path in (workplace / "outputs/tiny").iterdir()) == ["001", "002"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_figures_may_be_left_out_and_drawn_later(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("solve", "tiny.toml", "--no-figures", "--output", "run", "--json") in (0, 3)
     assert not [name for name in json.loads(capsys.readouterr().out)["files"] if name.startswith("figure")]
@@ -123,6 +124,7 @@ def test_figures_may_be_left_out_and_drawn_later(workplace: Path, capsys: pytest
     assert (workplace / "run" / "solution.png").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_options_reach_the_solver(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--seed", "7", "--tolerance", "0.02", "--set", "network.hidden=[3]", "--set", "network.base=silu"]
     assert command("solve", "tiny.toml", "--json", "--output", "out", *options) == 0
@@ -149,6 +151,7 @@ def test_a_seed_repeats_a_run_and_another_does_not(capsys: pytest.CaptureFixture
     assert errors[0] != pytest.approx(errors[2], rel=1e-3)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_what_does_not_converge_is_written_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("solve", "tiny.toml", "--json", *HOPELESS[:-1]) == 3
     summary = json.loads(capsys.readouterr().out)
@@ -185,6 +188,7 @@ def test_an_existing_run_is_not_overwritten_unless_forced(workplace: Path, capsy
     assert json.loads(Path("kept/summary.json").read_text())["seed"] == 5
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_forced_runs_leave_nothing_of_the_earlier_one(workplace: Path) -> None:
     assert command("solve", "tiny.toml", "--output", "kept", *DRAWN) == 0
     (workplace / "tiny.toml").write_text(TINY.replace('[exact]\nu = "sin(pi*x)"\n', ""))
@@ -193,6 +197,7 @@ def test_forced_runs_leave_nothing_of_the_earlier_one(workplace: Path) -> None:
     assert set(summary["files"].values()) == {str(path) for path in Path("kept").iterdir()}
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_forced_runs_remove_the_figures_of_earlier_unknowns_and_no_file_of_the_user(workplace: Path) -> None:
     assert command("solve", "tiny.toml", "--output", "kept", *DRAWN) == 0
     kept = Path("kept")

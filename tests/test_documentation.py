@@ -78,7 +78,11 @@ def call(arguments: list[str], follow: bool, by_day: bool) -> None:
         pytest.param(TUTORIAL, False, id="tutorial as it stands", marks=pytest.mark.nightly),
     ],
 )
-def test_what_a_page_shows_works(page: Path, by_day: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_page_shows_works(
+    page: Path, by_day: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if by_day:
+        request.getfixturevalue("blank_figures")
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "problems" / "data" / "soil_profile.csv", tmp_path)  # a table that an example names
     names: dict[str, Any] = {}

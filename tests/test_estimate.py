@@ -60,7 +60,12 @@ KNOWN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
+def by_night(name: str) -> object:
+    """A name for pytest, where another one shows the same by day."""
+    return pytest.param(name, marks=pytest.mark.nightly)
+
+
+@pytest.mark.parametrize("tolerance", [pytest.param(1e-3, marks=pytest.mark.nightly), 1e-5])
 @pytest.mark.parametrize("name", KNOWN)
 def test_estimates_are_within_a_factor_of_two_of_the_errors(name: str, tolerance: float) -> None:
     solution = pk.solve(KNOWN[name], training=TrainingOptions(tolerance=tolerance))
@@ -109,7 +114,7 @@ def test_a_network_that_was_begun_from_the_solution_does_not_tell_its_error() ->
     assert found.worst > 0.5 * fine.errors["u"].l2_relative
 
 
-@pytest.mark.parametrize("name", ["an indefinite one", "convection", "a disk"])
+@pytest.mark.parametrize("name", [by_night("an indefinite one"), by_night("convection"), "a disk"])
 def test_a_coarser_network_tells_the_error_better_than_the_amplified_residual(name: str) -> None:
     """No time is left for a space that is richer."""
     problem, poor = KNOWN[name], EstimateRule(waves=(8,), added=(), seconds=0.0, share=0.0)
@@ -265,7 +270,7 @@ SLABS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SLABS)
+@pytest.mark.parametrize("name", [by_night("diffusion"), "growth"])
 def test_the_errors_of_slabs_are_those_of_all_before(name: str) -> None:
     """In the second problem errors grow as exp(4 t) from slab to slab."""
     solution = pk.solve(SLABS[name], training=TrainingOptions(tolerance=1e-4, slabs=4))
