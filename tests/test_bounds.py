@@ -183,7 +183,7 @@ def test_users_get_it_from_the_command_line_and_the_file(
     assert main(["bound", "run", "--json"]) == 0
     bound = json.loads(capsys.readouterr().out)["bound"]
     assert set(bound) == {"energy_upper", "energy_lower", "energy_relative", "kind", "assumptions"}
-    assert bound["kind"] == "estimate"
+    assert bound["kind"] == "guaranteed"
     assert bound["energy_lower"] <= answer["errors"]["u"]["h1_seminorm"] <= bound["energy_upper"]
     assert json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))["bound"] == bound
     stored = pk.load_solution(tmp_path / "run").bound

@@ -136,7 +136,7 @@ def test_graded_solutions_are_stored_and_gone_on_with(graded: Solution, tmp_path
     assert network.grading is not None
     points = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)[:, None].numpy()
     assert (loaded(points) == solution(points)).all()
-    on = pk.solve(replace(problem, training=replace(problem.training, steps=40, tolerance=1e-8)), resume=loaded, estimate=False)
+    on = pk.solve(replace(problem, training=replace(problem.training, steps=16, tolerance=1e-8)), resume=loaded, estimate=False)
     assert on.relative_residual < solution.relative_residual
 
 
