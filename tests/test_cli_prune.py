@@ -24,8 +24,8 @@ x = [0.0, 1.0]
 y = [0.0, 1.0]
 
 [equation]
-operator = "-laplacian(u) + u"
-source = "0"
+operator = "-laplacian(u) + u**2"
+source = "manufactured"
 
 [[conditions]]
 type = "dirichlet"

@@ -152,6 +152,7 @@ def test_other_domains_have_no_integral_over_a_coordinate_nor_points_outside() -
         loads(file(HOLE, 'q = "at(u, x=0, y=0.5)"'))
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_example_of_the_documentation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, run = tmp_path / "rod.toml", tmp_path / "run"
     path.write_text(EXAMPLE, encoding="utf-8")
