@@ -117,7 +117,15 @@ def test_training_ends_with_its_time() -> None:
 
 
 def test_a_step_for_which_there_is_no_time_is_said_to_be_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cell_training, "_work", lambda mesh: float(mesh.degrees.sum()) ** 20)
+    sizes = set[int]()
+
+    def work(mesh: Mesh) -> float:
+        """A million times as much on each larger mesh."""
+        size = int(mesh.degrees.sum())
+        sizes.add(size)
+        return 1e6 ** sorted(sizes).index(size)
+
+    monkeypatch.setattr(cell_training, "_work", work)
     training = CellTraining(replace(problem('"adaptive"'), training=TrainingOptions(tolerance=1e-13, seconds=20.0)), Setup())
     solution = training.solution()
     assert training.reason is Reason.TOO_SLOW

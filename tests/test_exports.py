@@ -30,7 +30,9 @@ def solution() -> pk.Solution:
         exact={"u": lambda x, y: pk.sin(x) * pk.exp(y) + x**2, "v": lambda x, y: x * y**3, "k": 1.5},
         parameters={"k": pk.Parameter(1.0)},
     )
-    return pk.solve(problem, training=pk.TrainingOptions(steps=15), network=pk.NetworkOptions(hidden=(6, 4)), estimate=False)
+    return pk.solve(
+        problem, training=pk.TrainingOptions(steps=15), network=pk.NetworkOptions(hidden=(3, 2), degree=3), estimate=False
+    )
 
 
 def network_values(solution: pk.Solution) -> np.ndarray:

@@ -253,7 +253,7 @@ def test_a_resonance_is_named() -> None:
     text = ROD.replace("+ mu*u", "- mu**2*u").replace("[0.5, 8.0]", "[2.0, 4.0]")
     (sentence,) = resonances(loads(text, "rod.toml"))
     assert "resonance at mu = 3.1416" in sentence
-    solution = pk.solve(loads(text + "[training]\nseconds = 2\n", "rod.toml"))
+    solution = pk.solve(loads(text + "[training]\nseconds = 1\n", "rod.toml"))
     assert solution.status == "unreliable"
     assert "mu = 3.1416" in solution.reason
     assert not list(resonances(loads(text.replace("4.0", "3.0"), "rod.toml")))
