@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -24,6 +25,7 @@ from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import is_affine, terms
 
 every_problem = pytest.mark.parametrize("name", PROBLEMS)
+KEPT, FEW = GRAPH_MEMORY, GraphMemory(0, 40_000)  # of all points at once, of a few at a time
 
 
 # --- derivatives
@@ -51,14 +53,13 @@ def test_jacobian_agrees_with_finite_differences_of_the_residual(name: str, kind
     torch.testing.assert_close(linear[1], jacobian[:, -objective.linear :], rtol=1e-14, atol=1e-14 * scale)
 
 
-@every_problem
-@pytest.mark.parametrize("block", [1, 7, 40])
+@pytest.mark.parametrize(
+    ("name", "block"), [*itertools.product(PROBLEMS, (7, 40)), ("interface", 1), ("periodic system", 1), ("means", 1)]
+)
 def test_rows_in_blocks_are_the_rows(name: str, block: int) -> None:
     problem, _ = PROBLEMS[name]
     network = network_for(problem)
     whole, theta = objective_for(problem, network)
-    if name == "five dimensions" and block == 1:
-        pytest.skip("hundreds of rows one by one take long, and show nothing new")
     pieces = Objective(problem, network, terms(problem, SAMPLING), block=block)
     for only_linear in (False, True):
         residual, jacobian = whole.rows(theta, only_linear)
@@ -70,8 +71,7 @@ def test_rows_in_blocks_are_the_rows(name: str, block: int) -> None:
 
 
 @every_problem
-@pytest.mark.parametrize("kind", ["none", "silu", "mlp"])
-@pytest.mark.parametrize("memory", [GRAPH_MEMORY, GraphMemory(0, 40_000)], ids=["at once", "a few points at a time"])
+@pytest.mark.parametrize(("kind", "memory"), [("none", KEPT), ("none", FEW), ("silu", FEW), ("mlp", KEPT)])
 def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str, memory: GraphMemory) -> None:
     problem, _ = PROBLEMS[name]
     network = network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp")
@@ -84,8 +84,7 @@ def test_loss_and_gradient_agree_with_the_rows(name: str, kind: str, memory: Gra
 
 
 @every_problem
-@pytest.mark.parametrize("kind", ["none", "silu", "mlp", "module"])
-@pytest.mark.parametrize("memory", [GRAPH_MEMORY, GraphMemory(0, 40_000)], ids=["kept", "a few points at a time"])
+@pytest.mark.parametrize(("kind", "memory"), [("none", KEPT), ("none", FEW), ("silu", KEPT), ("mlp", FEW), ("module", FEW)])
 def test_products_are_those_with_the_rows(name: str, kind: str, memory: GraphMemory) -> None:
     problem, _ = PROBLEMS[name]
     network = network_for(problem, "silu" if kind == "silu" else "none", kind == "mlp", kind == "module")
