@@ -101,9 +101,14 @@ def test_axes_are_spread_out_where_the_solution_is_steep_and_nowhere_else() -> N
     assert torch.allclose(to_physical(even[:, None].expand(-1, 2), grading)[0][:, 1], even, atol=1e-12)
 
 
-def test_a_layer_is_found_that_even_knots_do_not_find() -> None:
-    adapted = pk.solve(layer(seconds=20))
-    plain = pk.solve(layer(adapt=False, steps=adapted.iterations, seconds=20))
+@pytest.fixture(scope="module")
+def adapted() -> Solution:
+    """The layer in coordinates that suit it."""
+    return pk.solve(layer(seconds=60), estimate=False)
+
+
+def test_a_layer_is_found_that_even_knots_do_not_find(adapted: Solution) -> None:
+    plain = pk.solve(layer(adapt=False, steps=adapted.iterations, seconds=20), estimate=False)
     assert adapted.status == "converged"
     assert adapted.errors is not None
     assert adapted.errors["u"].l2_relative < 1e-7
@@ -121,14 +126,8 @@ def test_a_smooth_solution_is_trained_as_without() -> None:
     assert torch.equal(*(torch.cat([p.reshape(-1) for p in one.network.parameters()]) for one in (on, off)))
 
 
-@pytest.fixture(scope="module")
-def graded() -> Solution:
-    """After a few steps."""
-    return pk.solve(layer(steps=8, seconds=20), estimate=False)
-
-
-def test_graded_solutions_are_stored_and_gone_on_with(graded: Solution, tmp_path: Path) -> None:
-    problem, solution = layer(steps=8, seconds=20), graded
+def test_graded_solutions_are_stored_and_gone_on_with(adapted: Solution, tmp_path: Path) -> None:
+    problem, solution = layer(seconds=60), adapted
     solution.save(tmp_path / "solution.vtkhdf")
     loaded = pk.load_solution(tmp_path / "solution.vtkhdf")
     network = inner_network(loaded.network)
@@ -136,7 +135,11 @@ def test_graded_solutions_are_stored_and_gone_on_with(graded: Solution, tmp_path
     assert network.grading is not None
     points = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)[:, None].numpy()
     assert (loaded(points) == solution(points)).all()
-    on = pk.solve(replace(problem, training=replace(problem.training, steps=16, tolerance=1e-8)), resume=loaded, estimate=False)
+    on = pk.solve(
+        replace(problem, training=replace(problem.training, steps=solution.iterations + 8, tolerance=1e-8)),
+        resume=loaded,
+        estimate=False,
+    )
     assert on.relative_residual < solution.relative_residual
 
 
@@ -196,9 +199,9 @@ def test_a_stage_in_graded_coordinates_keeps_what_is_best_on_validation_points(m
     assert [relative for relative, _ in seen] == [0.5, 0.2, *[0.9] * BestStep().patience]
 
 
-def test_an_initial_guess_in_graded_coordinates_is_trained_from_the_first_stage_on(graded: Solution) -> None:
+def test_an_initial_guess_in_graded_coordinates_is_trained_from_the_first_stage_on(adapted: Solution) -> None:
     """How a slab of time begins does not depend on the sizes that the one before it ended with."""
-    later = replace(graded, stage=3, continuation=None)
+    later = replace(adapted, stage=3, continuation=None)
     guess = replace(later, iterations=0)
     problem = layer(seconds=20)
     assert Trainer(problem, resume=later).state.first == 3

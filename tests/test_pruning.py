@@ -92,6 +92,7 @@ def test_three_nodes_become_the_two_that_the_solution_takes(sine: Solution, tmp_
     assert loaded.parameters == after.parameters
 
 
+@pytest.mark.nightly  # test_cli_prune shows an input that loses its edges by day
 def test_an_input_that_nothing_depends_on_loses_its_edges(tmp_path: Path) -> None:
     solution = solved(ONE_COORDINATE, tolerance=1e-6, seed=1)
     pruned = prune(solution, tolerance=1e-5).after
