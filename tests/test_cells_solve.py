@@ -220,6 +220,7 @@ def test_a_corner_converges_exponentially_in_the_number_of_cells() -> None:
     assert np.log2(found[0][1] / found[1][1]) == pytest.approx(4.0, abs=0.3)
 
 
+@pytest.mark.nightly  # by day: that corners are found, and that cells at one converge
 def test_a_corner_is_found_and_solved_without_an_enrichment() -> None:
     corner = Problem(
         L_SHAPE, lambda u: laplacian(u), 0.0, (dirichlet(singular),), exact=singular, network=NetworkOptions(cells="adaptive"),

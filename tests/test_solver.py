@@ -156,6 +156,7 @@ def test_a_network_that_was_asked_for_comes_back_whenever_training_ends() -> Non
         assert solution.parameters == 2 * 2 * 7 + 2 * 13
 
 
+@pytest.mark.nightly
 def test_a_product_node_finds_a_product() -> None:
     """sin πx sin πy is separable: one node is enough, and sums of as many parameters are far from it."""
     solution = solve(load_problem("poisson_sine"), network=NetworkOptions(hidden=(Nodes(0, 1),)))
