@@ -76,7 +76,7 @@ def stated_in_python(dimension: int = 2, exact: Callable[..., pk.Jet] | None = N
 
 def quickly(problem: Problem, network: NetworkOptions = NETWORKS["kan"], optimizer: str = "gauss-newton") -> Solution:
     steps = TrainingOptions(optimizer=optimizer, points=100, steps=2, seed=3)  # type: ignore[arg-type]
-    return solve(problem, network=network, training=steps)
+    return solve(problem, network=network, training=steps, estimate=False)
 
 
 def scattered(domain: pk.Box, count: int = 40) -> NDArray[np.float64]:
@@ -124,7 +124,7 @@ def test_a_solution_can_be_trained_on_after_loading(trained: Solution, tmp_path:
     trained.save(tmp_path / "a.vtkhdf", (3, 3))
     loaded = load_solution(tmp_path / "a.vtkhdf")
     further = TrainingOptions(points=100, steps=12)
-    again = solve(loads(TEXT), network=NETWORKS["kan"], training=further, resume=loaded)
+    again = solve(loads(TEXT), network=NETWORKS["kan"], training=further, resume=loaded, estimate=False)
     assert again.iterations > trained.iterations
     assert again.relative_residual < trained.relative_residual
     np.testing.assert_array_equal(again.history["loss"][: trained.iterations], trained.history["loss"])
@@ -187,7 +187,7 @@ value = "x"
 def test_parameters_of_version_0_1_0_are_read_as_what_they_stood_for(tmp_path: Path) -> None:
     """Files had numbers s for k = a + (b - a)/(1 + e⁻ˢ), m = a + eˢ, q = b - eˢ and f = s."""
     problem = loads(BOUNDED)
-    solution = solve(problem, network=NetworkOptions(hidden=[2]), training=TrainingOptions(steps=1))
+    solution = solve(problem, network=NetworkOptions(hidden=[2]), training=TrainingOptions(steps=1), estimate=False)
     solution.save(tmp_path / "a.vtkhdf", (3,))
     record, s = read_record(tmp_path / "a.vtkhdf"), np.array([0.3, -0.2, 0.5, -7.0])
     old = {name: values for name, values in record.parameters.items() if name != "values"}
@@ -232,7 +232,7 @@ def test_a_network_of_the_users_own_is_not_rebuilt(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(2, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
     training = TrainingOptions(optimizer="lbfgs", points=100, steps=2)
-    solution = solve(loads(TEXT), network=module, training=training)
+    solution = solve(loads(TEXT), network=module, training=training, estimate=False)
     solution.save(tmp_path / "a.vtkhdf", (3, 3))
     with pytest.raises(OutputError, match=r"a\.vtkhdf: its network was a torch module given in Python"):
         load_solution(tmp_path / "a.vtkhdf")
