@@ -16,6 +16,7 @@ from commands import TINY
 import pdekan as pk
 from pdekan import EXACT, NetworkOptions, Problem, TrainingOptions, dirichlet, dt, dx, initial, laplacian
 from pdekan.cli import main
+from pdekan.errors.estimate import relative_to_size
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.parameters import Measurements, Parameter
 from pdekan.residuals.validation import Residuals
@@ -148,6 +149,12 @@ def test_in_three_dimensions_a_coarser_network_tells_the_error_where_a_richer_sp
     assert by_coarser.richer is None
     assert 0.5 < by_coarser.worst / fine.errors["u"].l2_relative < 5.0
     assert 0.3 < by_coarser.amplification / by_richer.amplification < 3.0
+
+
+def test_an_error_of_zero_is_zero_relative_to_a_solution_that_vanishes() -> None:
+    assert relative_to_size(0.0, 0.0) == 0.0
+    assert math.isnan(relative_to_size(1e-300, 0.0))
+    assert relative_to_size(3.0, 2.0) == 1.5
 
 
 def test_a_residual_like_that_of_no_function_says_nothing_about_the_error() -> None:

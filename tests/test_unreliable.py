@@ -164,3 +164,14 @@ def test_an_eigenfunction_of_no_size_is_refused(conditions: tuple[pk.Condition, 
     refuse_undetermined(replace(drum, conditions=(ENDS, pk.mean(0.5))))
     refuse_undetermined(replace(drum, equation=lambda u, lam: laplacian(u) + lam * (u + 1.0)))
     refuse_undetermined(replace(drum, equation=lambda u, lam: laplacian(u) + (lam - 14.0)))  # zero for the first value alone
+
+
+def test_zero_is_a_solution_like_others() -> None:
+    """u'' + u (1 - u) = 0 between zeros has a positive solution, too; sizes of a solution that vanishes do not underflow."""
+    problem = Problem(pk.box(x=(0, 10)), lambda u: dx(dx(u)) + u * (1 - u), 0.0, (ENDS,))
+    solution = pk.solve(problem)
+    assert solution.status == "unreliable"
+    assert "the problem has another solution" in solution.reason
+    assert solution.relative_residual < 1e-6
+    assert solution.estimate is not None
+    assert solution.estimate["u"].l2_relative == 0.0

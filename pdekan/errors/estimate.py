@@ -18,6 +18,11 @@ class Estimate:
     method: str
 
 
+def relative_to_size(error: float, size: float) -> float:
+    """error / size; of a solution that vanishes zero where the error does too, else not a number."""
+    return error / size if size > 0.0 else math.nan if error != 0.0 else 0.0
+
+
 def largest(estimates: Mapping[str, Estimate]) -> float:
     """The largest relative L2 norm of all unknowns; infinite where one is not a number."""
     worst = max(one.l2_relative for one in estimates.values())

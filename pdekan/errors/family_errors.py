@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from pdekan.domains.quadrature import Quadrature, sobol, tensor_gauss
-from pdekan.errors.estimate import Estimate
-from pdekan.errors.norms import Errors, Sums, errors_of, measured_unknowns, quotient
+from pdekan.errors.estimate import Estimate, relative_to_size
+from pdekan.errors.norms import Errors, Sums, errors_of, measured_unknowns
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -72,8 +72,8 @@ class Table:
         found = {}
         for k, name in enumerate(self.problem.unknowns):
             sizes, gaps = _norms(self.rule, new, k), _norms(self.rule, (new[0] - old[0], new[1] - old[1]), k)
-            relative = [quotient(a, b) for a, b in zip(gaps, sizes, strict=True)]
-            found[name] = Estimate(gaps[0], relative[0], gaps[1], relative[1], SURPLUS)
+            ratios = [relative_to_size(a, b) for a, b in zip(gaps, sizes, strict=True)]
+            found[name] = Estimate(gaps[0], ratios[0], gaps[1], ratios[1], SURPLUS)
         self.values.append(new[0])
         self.slopes.append(new[1])
         return found

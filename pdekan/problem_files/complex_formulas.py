@@ -64,7 +64,7 @@ def _operation(op: ast.operator, a: Pair, b: Pair, node: ast.expr) -> Pair:
             size = _squared(b)
             return _each(lambda one: ast.BinOp(one, ast.Div(), size), _product(a, (b[0], _negative(b[1]))))
         case ast.Pow() if a[1] is None and b[1] is None:
-            return ast.BinOp(a[0], ast.Pow(), b[0]), None
+            return _real_power(a[0], b[0], node), None
         case ast.Pow() if a[1] is not None:
             match node:
                 case ast.BinOp(right=ast.Constant(value=int(n))) if 0 < n <= MAX_EXPONENT:
@@ -74,6 +74,16 @@ def _operation(op: ast.operator, a: Pair, b: Pair, node: ast.expr) -> Pair:
                     return found
             raise _error(node, f"powers of complex numbers have whole exponents up to {MAX_EXPONENT}; write exp(…) for others")
     raise _error(node, "is not known for complex numbers")
+
+
+def _real_power(a: ast.expr, b: ast.expr, node: ast.expr) -> ast.expr:
+    """a**b; an even power of a modulus is one of its square, which has derivatives at zero."""
+    match node, a:
+        case ast.BinOp(left=ast.Call(func=ast.Name("abs")), right=ast.Constant(value=int(n))), ast.Call(
+            func=ast.Name("sqrt"), args=[squared]
+        ) if n > 0 and n % 2 == 0:
+            return squared if n == 2 else ast.BinOp(squared, ast.Pow(), _number(n // 2))
+    return ast.BinOp(a, ast.Pow(), b)
 
 
 def _call(name: str, arguments: list[Pair], node: ast.expr) -> Pair:

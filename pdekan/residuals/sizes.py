@@ -16,6 +16,7 @@ from pdekan.residuals.terms import Term, is_affine, local_sizes, units
 # the others. What conditions state counts down to round-off.
 SMALL, ROUND_OFF = 1e-3, 1e-12
 TINY = 1e-300  # in place of a size of zero, so that zero divided by it is zero
+LEAST_SIZE = 1e-150  # of an unknown: its square is a number, and a solution that falls towards zero ends there
 # Unknowns whose sizes differ by less than this factor are left as they are in linear systems: those that vanish are, too.
 COMPARABLE = 2000.0
 
@@ -60,4 +61,4 @@ def unknown_sizes(terms: list[Term], per_unknown: list[Tensor], stated: list[flo
             known = torch.where(alone, torch.maximum(known, size / one.clamp_min(TINY)), known)
     heights = torch.maximum(heights, known)
     least = torch.where(known > ROUND_OFF * heights.max(), known, SMALL * heights.max())
-    return torch.maximum(heights, least).clamp_min(TINY)
+    return torch.maximum(heights, least).clamp_min(LEAST_SIZE)

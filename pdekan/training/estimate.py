@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 
 from pdekan.ansatz.unknowns import inner_network, parameter_values, replace_inner_network
-from pdekan.errors.estimate import Estimate, largest
-from pdekan.errors.norms import quotient
+from pdekan.errors.estimate import Estimate, largest, relative_to_size
 from pdekan.fields.jets import Derivatives, Frame, Jet
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -327,7 +326,7 @@ def _differences(problem: Problem, network: Network, richer: Network) -> dict[st
         slopes = (u.gradient[:, k] - v.gradient[:, k], v.gradient[:, k])
         h1, steepness = (float(weights @ one.square().sum(1)) ** 0.5 for one in slopes)
         l2, h1 = math.hypot(l2, offset * problem.domain.size * steepness), math.hypot(h1, offset * steepness)
-        estimates[name] = Estimate(l2, quotient(l2, size), h1, quotient(h1, steepness), COMPARISON)
+        estimates[name] = Estimate(l2, relative_to_size(l2, size), h1, relative_to_size(h1, steepness), COMPARISON)
     return estimates
 
 

@@ -12,7 +12,7 @@ import torch
 from pdekan.cells.refinement import Indicators
 from pdekan.cells.system import Mesh
 from pdekan.domains.quadrature import Quadrature
-from pdekan.errors.estimate import Estimate
+from pdekan.errors.estimate import Estimate, relative_to_size
 from pdekan.errors.norms import CELL_POINTS
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks.base import Network
@@ -98,8 +98,7 @@ def by_difference(
     estimates, differences = {}, []
     for k, name in enumerate(problem.unknowns):
         l2, size, h1, slopes = squares[:, k].sqrt().tolist()
-        differences.append(l2 / size if size > 0.0 else math.nan)
+        differences.append(relative_to_size(l2, size))
         l2, h1 = max(factor, math.sqrt(factor)) * l2, math.hypot(factor * h1, stuck)
-        relative = [a / b if b > 0.0 else math.nan for a, b in ((l2, size), (h1, slopes))]
-        estimates[name] = Estimate(l2, relative[0], h1, relative[1], COMPARISON)
+        estimates[name] = Estimate(l2, relative_to_size(l2, size), h1, relative_to_size(h1, slopes), COMPARISON)
     return Comparison(estimates, smaller <= reliable, max(differences), 1.0)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pdekan.ansatz.time_slabs import slab
-from pdekan.errors.estimate import Estimate
+from pdekan.errors.estimate import Estimate, relative_to_size
 from pdekan.networks.base import Network
 from pdekan.problems.problem import Problem
 from pdekan.training.estimate import AMPLIFIED, COMPARISON, Comparison, EstimateRule, compared
@@ -56,8 +56,7 @@ def _joined(parts: Sequence[Estimate], reliable: bool) -> Estimate:
     l2, h1 = math.hypot(*(one.l2 for one in parts)), math.hypot(*(one.h1_seminorm for one in parts))
     size = math.hypot(*(_size(one.l2, one.l2_relative) for one in parts))
     steepness = math.hypot(*(_size(one.h1_seminorm, one.h1_seminorm_relative) for one in parts))
-    relative = [a / b if b > 0.0 else math.nan for a, b in ((l2, size), (h1, steepness))]
-    return Estimate(l2, relative[0], h1, relative[1], COMPARISON if reliable else AMPLIFIED)
+    return Estimate(l2, relative_to_size(l2, size), h1, relative_to_size(h1, steepness), COMPARISON if reliable else AMPLIFIED)
 
 
 def _size(error: float, relative: float) -> float:
