@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from pdekan.cells.mesh import Mesh
 from pdekan.cells.refinement import representing
-from pdekan.cells.system import Mesh, projected
+from pdekan.cells.system import projected
 from pdekan.domains.box import box
 from pdekan.domains.partition import Partition
 from pdekan.fields.functions import exp, sin

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from pdekan.cells.mesh import Mesh
 from pdekan.cells.rows import linearised, local_rows, rows_of_whole
-from pdekan.cells.system import Mesh, solved
+from pdekan.cells.system import solved
 from pdekan.domains.box import box
 from pdekan.domains.cell_rules import reference_rule
 from pdekan.domains.combinations import difference

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from pdekan.cells.mesh import Mesh
 from pdekan.cells.refinement import RefinementRule, indicators, refined
 from pdekan.cells.sources import resolving
-from pdekan.cells.system import Mesh, solved
+from pdekan.cells.system import solved
 from pdekan.domains.box import Box, box
 from pdekan.domains.partition import Partition
 from pdekan.errors import norms

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from pdekan.cells import interfaces
-from pdekan.cells.system import Mesh, solved
+from pdekan.cells.mesh import Mesh
+from pdekan.cells.system import solved
 from pdekan.domains.ball import ball
 from pdekan.domains.base import Domain
 from pdekan.domains.box import box

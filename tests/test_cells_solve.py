@@ -14,7 +14,8 @@ import pytest
 
 import pdekan
 from pdekan.cells.corners import corners, graded
-from pdekan.cells.system import Mesh, solved
+from pdekan.cells.mesh import Mesh
+from pdekan.cells.system import solved
 from pdekan.domains.base import Domain
 from pdekan.domains.box import box, hypercube
 from pdekan.domains.combinations import difference

@@ -32,7 +32,7 @@ from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
 from pdekan.problems.places import OFFSET, Across, Requirement
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import Term, term_at
+from pdekan.residuals.terms import term_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +125,7 @@ def _of_pieces(
     pair = joints.outer[which], joints.inner[which]
     degrees = [int(cells.degrees[own[0]]) for own in pair]
     rule = joints.rule(which, max(degrees) + MORE_POINTS)
-    term = term_at(problem, one.label, "conditions", one.operator, one.value, _both_sides(rule, problem), cells.low.device, 2)
-    sides = _linearised(term, network)
+    sides = both_sides(problem, one, rule, network, cells.low.device)
     m, n = len(which), len(rule.weights)
     points, normals = torch.as_tensor(rule.points).to(cells.low), torch.as_tensor(rule.normals).to(cells.low)
     rows, weights = [], []
@@ -141,14 +140,14 @@ def _of_pieces(
     weight = torch.stack(weights).amin(0) if of_slopes else torch.stack(weights).amax(0)
     factors = torch.stack([cells.balance[own] for own in pair]).amax(0) if of_slopes else torch.ones_like(weight)
     dimension, every = problem.domain.dimension - 1, torch.as_tensor(rule.weights).to(points).reshape(m, -1)
-    series = _series(every, dimension, max(degrees) + MORE_POINTS, max(degrees) - of_slopes) * weight[:, None, None]
+    series = face_series(every, dimension, max(degrees) + MORE_POINTS, max(degrees) - of_slopes) * weight[:, None, None]
     series[:, 0] *= factors[:, None]
     blocks = [series @ block for block in rows]
     for a, b, left, right in zip(*(own.tolist() for own in pair), *blocks, strict=True):
         yield JointRows((a, b), (left[:, :-1], right[:, :-1]), (left[:, -1], right[:, -1]))
 
 
-def _series(weights: Tensor, dimension: int, order: int, degree: int) -> Tensor:
+def face_series(weights: Tensor, dimension: int, order: int, degree: int) -> Tensor:
     """Matrices ``(m, n, g)`` from values at points with weights ``(m, g)`` to coefficients of orthonormal functions.
 
     The functions are the polynomials of a total degree in the coordinates of the points as those of a Gauss rule of an order in
@@ -164,16 +163,18 @@ def _series(weights: Tensor, dimension: int, order: int, degree: int) -> Tensor:
     return orthonormal.transpose(1, 2) * root[:, None]
 
 
-def _both_sides(rule: Quadrature, problem: Problem) -> Quadrature:
-    """Points outside of a shape, then those inside, as `places.Across` has them."""
+def both_sides(
+    problem: Problem, one: Requirement, rule: Quadrature, network: Network | None, device: torch.device
+) -> tuple[Linearised, Linearised]:
+    """Both sides of a jump on an interface: slope · v = right outside, less λ, and slope · v = 0 inside.
+
+    The points are on the sides that `places.Across` takes.
+    """
     assert rule.normals is not None
     offset = OFFSET * problem.domain.size * rule.normals
-    points = np.concatenate([rule.points + offset, rule.points - offset])
-    return Quadrature(points, rule.weights, np.concatenate([rule.normals, rule.normals]))
-
-
-def _linearised(term: Term, network: Network | None) -> tuple[Linearised, Linearised]:
-    """Both sides of a jump: slope · v = right outside, less λ, and slope · v = 0 inside."""
+    points, normals = np.concatenate([rule.points + offset, rule.points - offset]), np.concatenate([rule.normals] * 2)
+    pairs = Quadrature(points, rule.weights, normals)
+    term = term_at(problem, one.label, "conditions", one.operator, one.value, pairs, device, 2)
     u = term.zero() if network is None else evaluate(network, term.points, term.frame)
     residual, slope = term.linearised(u)
     n = len(residual)

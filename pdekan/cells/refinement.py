@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.cells.system import Mesh, Solved, projected
+from pdekan.cells.mesh import Mesh
+from pdekan.cells.system import Solved, projected
 from pdekan.domains.cell_rules import reference_rule
 from pdekan.domains.partition import Integers
 from pdekan.domains.quadrature import Array, Quadrature
@@ -49,10 +50,14 @@ class RefinementRule:
 
 @dataclass(frozen=True, eq=False)
 class Indicators:
-    """Estimated errors. cells: ``(m,)`` of the slopes, in each cell; size: that of the solution's slopes over the domain."""
+    """Estimated errors. cells: ``(m,)`` of the slopes, in each cell; size: that of the solution's slopes over the domain.
+
+    metric: see `system.Solved`.
+    """
 
     cells: Array
     size: float
+    metric: Array | None = None
 
     @property
     def relative(self) -> float:
@@ -68,6 +73,8 @@ def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.dev
     Error Estimation Techniques (2013), section 1.4). In one dimension the mean of a residual over a cell acts on the
     whole domain: |∫ r| √L is added.
     """
+    if solution.metric is not None:
+        return Indicators(solution.unmatched.sqrt().numpy(), _slopes(mesh, solution.network), solution.metric)
     network, lead, balance = solution.network, solution.lead.numpy(), solution.balance
     squares, size = solution.unmatched.numpy().copy(), 0.0
     for cells in mesh.geometry.groups(mesh.degrees):
@@ -92,6 +99,18 @@ def indicators(problem: Problem, mesh: Mesh, solution: Solved, device: torch.dev
         size += float(torch.as_tensor(rule.weights).to(device) @ u.gradient.square().sum((1, 2)))
     weakest = 1.0 if balance is None else balance.weakest.numpy()
     return Indicators(weakest * np.sqrt(squares), np.sqrt(size))
+
+
+def _slopes(mesh: Mesh, network: CellNetwork) -> float:
+    """The size of a function's slopes over the domain."""
+    frame, squares = Frame(tuple(f"x{k}" for k in range(mesh.partition.dimension)), Derivatives.GRADIENT), 0.0
+    for cells in mesh.geometry.groups(mesh.degrees):
+        points, weights = mesh.geometry.rule(cells, int(mesh.degrees[cells[0]]) + 1)
+        at = torch.as_tensor(points.reshape(-1, points.shape[2])).to(network.coefficients)
+        gradient = evaluate(network, at, frame).gradient
+        assert gradient is not None
+        squares += float(torch.as_tensor(weights.ravel()).to(at) @ gradient.square().sum((1, 2)))
+    return float(np.sqrt(squares))
 
 
 def refined(problem: Problem, mesh: Mesh, network: CellNetwork, found: Indicators, goal: float, rule: RefinementRule) -> Mesh:

@@ -22,7 +22,7 @@ from pdekan.domains.cell_rules import reference_rule
 from pdekan.domains.partition import Integers
 from pdekan.domains.pieces import CellGeometry
 from pdekan.domains.quadrature import Quadrature
-from pdekan.fields.jets import TIME, Derivatives, Jet
+from pdekan.fields.jets import TIME, Derivatives, Frame, Jet
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
 from pdekan.networks.evaluation import evaluate
@@ -105,6 +105,20 @@ def sizes(slope: Jet, sides: Tensor) -> Tensor:
     if slope.higher is not None:
         out = out + (slope.higher * slope.frame.layout.monomials(inverse)[:, None]).square().sum(-1)
     return out
+
+
+def tensors(frame: Frame, second: Tensor) -> Tensor:
+    """The matrices ``(n, d, d)`` of the derivatives of a residual by the second derivatives that a frame keeps."""
+    if frame.level is Derivatives.SUMMED:
+        space = torch.tensor([float(name != TIME) for name in frame.coordinates], dtype=torch.float64)
+        return second[:, :, None] * torch.diag(space)
+    if frame.level is Derivatives.DIAGONAL:
+        return torch.diag_embed(second)
+    matrix = second.new_zeros(len(second), frame.dimension, frame.dimension)
+    i, j = frame.packed
+    matrix[:, i, j] += 0.5 * second
+    matrix[:, j, i] += 0.5 * second
+    return matrix
 
 
 def along_axes(slope: Jet) -> Tensor:

@@ -10,72 +10,40 @@ import torch
 from torch import Tensor
 
 from pdekan.cells.balance import Balance, balance_of
-from pdekan.cells.elimination import Front, Memory, solve
+from pdekan.cells.elimination import Child, Front, Memory, solve
+from pdekan.cells.energy import EnergyRows, energy_rows
 from pdekan.cells.interfaces import CellSizes, joint_rows
 from pdekan.cells.means import chained, integrals
+from pdekan.cells.mesh import Mesh
 from pdekan.cells.rows import CellRows, cell_rows
 from pdekan.cells.traces import traces, values_count
 from pdekan.domains.cell_rules import on_boxes, reference_rule
-from pdekan.domains.partition import LEAF, CellFaces, Integers, Partition
-from pdekan.domains.pieces import CellGeometry
-from pdekan.domains.region_cells import Joints, RegionGeometry, geometry
+from pdekan.domains.partition import LEAF, Integers, Partition
+from pdekan.domains.quadrature import Array
 from pdekan.fields.jets import Derivatives, Frame
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
 from pdekan.networks.evaluation import evaluate
-from pdekan.problems.conditions import Periodic
 from pdekan.problems.problem import Problem
 from pdekan.residuals import terms as terms_module
 from pdekan.residuals.collocation import Sampling
 
 
 @dataclass(frozen=True, eq=False)
-class Mesh:
-    """A partition with the degrees ``(m,)`` of its cells, the faces between them, and the pieces of interfaces."""
-
-    partition: Partition
-    degrees: Integers
-    faces: CellFaces
-    geometry: CellGeometry
-    joints: Joints | None = None
-
-    @classmethod
-    def of(cls, problem: Problem, partition: Partition, degrees: Integers) -> Mesh:
-        """The cells of a problem, those at periodic faces joined."""
-        names = [one.coordinate for one in problem.conditions if isinstance(one, Periodic)]
-        periodic = [problem.domain.coordinates.index(name) for name in names]
-        cells = geometry(problem.domain, partition, problem.interfaces.values())
-        joints = cells.joints if isinstance(cells, RegionGeometry) else None
-        return cls(partition, degrees, cells.faces(periodic), cells, joints)
-
-    def network(self, outputs: int) -> CellNetwork:
-        """The network of the cells, with coefficients zero."""
-        out = CellNetwork(self.partition, self.degrees, outputs, (self.geometry.low, self.geometry.high))
-        return out.within(self.geometry.regions) if isinstance(self.geometry, RegionGeometry) else out
-
-    @property
-    def regions(self) -> Integers:
-        """The regions ``(m,)`` of the cells, 0 without interfaces."""
-        cells = self.geometry
-        return cells.region if isinstance(cells, RegionGeometry) else np.zeros(self.partition.count, dtype=np.int64)
-
-    @property
-    def face_degrees(self) -> Integers:
-        """The degrees ``(f,)`` of the traces: the larger one of both cells."""
-        return np.maximum(self.degrees[self.faces.first], self.degrees[self.faces.second])
-
-
-@dataclass(frozen=True, eq=False)
 class Solved:
     """A least-squares solution. lead: ``(m,)`` the factors of the cells' rows, see `rows`. unmatched: ``(m,)`` the squares of
     the weighted residuals of the conditions and of half the jumps of every cell. balance: see there; None without interfaces.
+
+    metric: ``(m, d)``, see `energy.EnergyRows`, where rows are in the dual norm of the energy: then `unmatched` has the squares
+    of the errors of slopes; None elsewhere.
     """
 
     network: CellNetwork
     lead: Tensor
     unmatched: Tensor
     balance: Balance | None = None
+    metric: Array | None = None
 
 
 @torch.no_grad()
@@ -95,6 +63,9 @@ def solved(
     """
     device = device or torch.device("cpu")
     partition, unknowns = mesh.partition, len(problem.unknowns)
+    energy = energy_rows(problem, mesh, network, device, check_time)
+    if energy is not None:
+        return _by_energy(mesh, energy, device, check_time, memory)
     balance = balance_of(problem, mesh.geometry, mesh.degrees, network)
     factors, groups = None if balance is None else balance.means.to(device), []
     for cells in mesh.geometry.groups(mesh.degrees):
@@ -104,21 +75,50 @@ def solved(
     couplings, face_sizes = _coupled(problem, mesh, groups, network, balance)
     fronts = _fronts(mesh, groups, couplings, face_sizes)
     cell_sizes = [unknowns * legendre.count(partition.dimension, int(p)) for p in mesh.degrees]
-    children = [
-        None if axis == LEAF else (node + 1, int(partition.upper_child[node]))
-        for node, axis in enumerate(partition.axis.tolist())
-    ]
     means = integrals(problem, mesh.geometry, groups, mesh.degrees, network)
     order = [(cell, int(partition.leaves[cell])) for cell in np.argsort(partition.leaves).tolist()]
     fronts = chained(fronts, order, means, len(cell_sizes) + len(face_sizes))
     sums = [1] * (len(means) * partition.count)
-    found = solve(children, fronts, [*cell_sizes, *face_sizes, *sums], check_time, memory)
-    solution = mesh.network(unknowns).to(device)
-    solution.coefficients.copy_(torch.cat([found.values[cell] for cell in range(partition.count)]))
+    found = solve(_children(partition), fronts, [*cell_sizes, *face_sizes, *sums], check_time, memory)
+    solution = _network(mesh, unknowns, found.values, device)
     lead = torch.ones(partition.count, dtype=torch.float64)
     for group in groups:
         lead[group.cells] = group.lead.cpu()
     return Solved(solution, lead, _unmatched(mesh, groups, couplings, found.values), balance)
+
+
+def _by_energy(
+    mesh: Mesh, energy: EnergyRows, device: torch.device, check_time: Callable[[], None], memory: Memory | None
+) -> Solved:
+    """The solution by rows in the dual norm of the energy."""
+    partition, ones = mesh.partition, torch.ones(mesh.partition.count, dtype=torch.float64)
+    sizes = [legendre.count(partition.dimension, int(p)) for p in mesh.degrees]
+    fronts = {int(partition.leaves[cell]): front for cell, front in energy.fronts.items()} | _empty(mesh, 1)
+    found = solve(_children(partition), fronts, [*sizes, *energy.sizes], check_time, memory)
+    squares = torch.as_tensor(energy.squares(found.values))
+    return Solved(_network(mesh, 1, found.values, device), ones, squares, metric=energy.metric)
+
+
+def _children(partition: Partition) -> list[Child]:
+    """The children of every node."""
+    axes = enumerate(partition.axis.tolist())
+    return [None if axis == LEAF else (node + 1, int(partition.upper_child[node])) for node, axis in axes]
+
+
+def _network(mesh: Mesh, unknowns: int, values: dict[int, Tensor], device: torch.device) -> CellNetwork:
+    """The network of the cells with the coefficients found."""
+    out = mesh.network(unknowns).to(device)
+    out.coefficients.copy_(torch.cat([values[cell] for cell in range(mesh.partition.count)]))
+    return out
+
+
+def _empty(mesh: Mesh, unknowns: int) -> dict[int, Front]:
+    """Rows by node of cells in which there is nothing of the domain: all coefficients are zero."""
+    out = {}
+    for cell in np.flatnonzero(~mesh.geometry.active).tolist():
+        size = unknowns * legendre.count(mesh.partition.dimension, int(mesh.degrees[cell]))
+        out[int(mesh.partition.leaves[cell])] = Front((cell,), torch.eye(size, size + 1, dtype=torch.float64))
+    return out
 
 
 @torch.no_grad()
@@ -235,10 +235,7 @@ def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, face_sizes
             rows[top:, width:-1] = -torch.eye(first).to(rows)
             blocks = (cell, *(partition.count + one.face for one in own))
             fronts[int(partition.leaves[cell])] = Front(blocks, rows)
-    for cell in np.flatnonzero(~mesh.geometry.active).tolist():  # zero where there is nothing of the domain
-        size = groups[0].sizes.shape[1] * legendre.count(partition.dimension, int(mesh.degrees[cell]))
-        fronts[int(partition.leaves[cell])] = Front((cell,), torch.eye(size, size + 1, dtype=torch.float64))
-    return fronts
+    return fronts | _empty(mesh, groups[0].sizes.shape[1])
 
 
 def _compressed(rows: Tensor) -> Tensor:

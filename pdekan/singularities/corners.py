@@ -23,6 +23,7 @@ from torch import Tensor
 
 from pdekan.ansatz.unknowns import region_numbers
 from pdekan.cells.corners import Corner, vertices
+from pdekan.cells.rows import tensors
 from pdekan.domains.base import Domain
 from pdekan.domains.box import Box
 from pdekan.domains.combinations import planar
@@ -30,7 +31,7 @@ from pdekan.domains.planar import SAME, Planar
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.domains.regions import REGION_SAMPLES
 from pdekan.fields.corner_functions import CornerFunctions, Power
-from pdekan.fields.jets import TIME, Derivatives, Frame, Jet
+from pdekan.fields.jets import TIME, Derivatives, Jet
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
 from pdekan.singularities import elastic_corners
@@ -134,20 +135,6 @@ def slope_at_zero(problem: Problem, points: Array) -> Jet:
     """The derivative of the only equation's residual by the jet of u = 0 at points ``(n, d)``."""
     (term,) = equation_terms(problem, Quadrature.even(points))
     return term.linearised(term.zero())[1]
-
-
-def tensors(frame: Frame, second: Tensor) -> Tensor:
-    """The matrices ``(n, d, d)`` of the derivatives of a residual by the second derivatives that a frame keeps."""
-    if frame.level is Derivatives.SUMMED:
-        space = torch.tensor([float(name != TIME) for name in frame.coordinates], dtype=torch.float64)
-        return second[:, :, None] * torch.diag(space)
-    if frame.level is Derivatives.DIAGONAL:
-        return torch.diag_embed(second)
-    matrix = second.new_zeros(len(second), frame.dimension, frame.dimension)
-    i, j = frame.packed
-    matrix[:, i, j] += 0.5 * second
-    matrix[:, j, i] += 0.5 * second
-    return matrix
 
 
 def _planar(domain: Domain) -> Planar | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pdekan.cells.rows import tensors
 from pdekan.domains.box import Box
 from pdekan.domains.planar import Planar
 from pdekan.domains.quadrature import Array, Quadrature
@@ -24,7 +25,7 @@ from pdekan.problems.formulas import ProblemError
 from pdekan.problems.jump_surfaces import surfaces
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
-from pdekan.singularities.corners import slope_at_zero, tensors
+from pdekan.singularities.corners import slope_at_zero
 from pdekan.singularities.power_laws import REACHES, NoPowerLawError, exponent
 
 # How sources are looked at, and which functions are taken.

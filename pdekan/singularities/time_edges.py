@@ -10,13 +10,12 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from pdekan.cells.rows import linearised_at, local_rows
+from pdekan.cells.rows import linearised_at, local_rows, tensors
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.fields.jets import Jet
 from pdekan.networks import legendre
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import Term, equation_terms, is_linear, requirement_term
-from pdekan.singularities.corners import tensors
 
 # How a neighbourhood is looked at.
 DEGREE = (7, 5)  # of the polynomials, by the dimension of space

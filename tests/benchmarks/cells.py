@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from origin import origin
 
-from pdekan.cells.system import Mesh, solved
+from pdekan.cells.mesh import Mesh
+from pdekan.cells.system import solved
 from pdekan.domains.box import box
 from pdekan.domains.partition import Partition
 from pdekan.fields.functions import exp, sin

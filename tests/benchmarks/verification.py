@@ -31,7 +31,8 @@ from energies import Energy
 
 import pdekan as pk
 from pdekan.ansatz.unknowns import build_ansatz, network_outputs
-from pdekan.cells.system import Mesh, solved
+from pdekan.cells.mesh import Mesh
+from pdekan.cells.system import solved
 from pdekan.domains.base import Domain, DomainError
 from pdekan.domains.partition import Partition
 from pdekan.errors.bounds import BoundRule, error_bound

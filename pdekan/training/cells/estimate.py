@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pdekan.cells.mesh import Mesh
 from pdekan.cells.refinement import Indicators
-from pdekan.cells.system import Mesh
 from pdekan.domains.quadrature import Quadrature
 from pdekan.errors.estimate import Estimate, relative_to_size
 from pdekan.errors.norms import CELL_POINTS

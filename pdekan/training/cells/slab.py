@@ -12,9 +12,9 @@ from torch import Tensor
 from pdekan.ansatz.time_slabs import slab
 from pdekan.cells import refinement, sources, system
 from pdekan.cells.elimination import Memory
+from pdekan.cells.mesh import Mesh
 from pdekan.cells.refinement import Indicators, RefinementRule
 from pdekan.cells.sampling import CellSampling
-from pdekan.cells.system import Mesh
 from pdekan.domains.box import TENSOR_DIMENSIONS
 from pdekan.domains.partition import Partition
 from pdekan.fields.jets import TIME, Frame, Jet

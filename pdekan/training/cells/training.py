@@ -12,9 +12,10 @@ import torch
 
 from pdekan.cells import corners, interfaces, refinement, sources, system
 from pdekan.cells.elimination import Memory, UndeterminedError
+from pdekan.cells.mesh import Mesh
 from pdekan.cells.refinement import Indicators, RefinementRule
 from pdekan.cells.sampling import CellSampling
-from pdekan.cells.system import Mesh, Solved
+from pdekan.cells.system import Solved
 from pdekan.domains.box import TENSOR_DIMENSIONS, Box
 from pdekan.domains.cylinder import Cylinder
 from pdekan.domains.planar import Planar

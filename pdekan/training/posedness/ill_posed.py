@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pdekan.cells.rows import tensors
 from pdekan.fields.jets import TIME
 from pdekan.problems.problem import Problem
-from pdekan.singularities.corners import tensors
 from pdekan.training.posedness.uniqueness import START, faces_with_conditions, slopes
 
 END = TIME + "+"
