@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pdekan.cells import grading
 from pdekan.cells.mesh import Mesh
 from pdekan.cells.system import Solved, projected
 from pdekan.domains.cell_rules import reference_rule
@@ -31,7 +32,8 @@ class RefinementRule:
     share: of the largest indicator, above which cells are changed. steep: the decay of the Legendre coefficients, by degree,
     above which a function counts as smooth in a cell: its degree grows by `more` up to `most`, other cells are cut. (In cells
     as wide as they are away from a corner functions decay by 1.5 to 1.8.) along: an axis is cut where its highest coefficients
-    have at least this share of those of the worst axis. axes: along which cells may be cut, None for all.
+    have at least this share of those of the worst axis. axes: along which cells may be cut, None for all. left: of the sum of
+    squares, see `_chosen`.
     """
 
     share: float = 0.1
@@ -40,6 +42,7 @@ class RefinementRule:
     most: int = 20
     along: float = 0.1
     axes: tuple[int, ...] | None = None
+    left: float = 0.002
 
     def cut(self, tails: Array) -> Integers:
         """The axes along which a cell with such highest coefficients ``(d,)`` is cut."""
@@ -116,23 +119,42 @@ def _slopes(mesh: Mesh, network: CellNetwork) -> float:
 def refined(problem: Problem, mesh: Mesh, network: CellNetwork, found: Indicators, goal: float, rule: RefinementRule) -> Mesh:
     """The next mesh: cells whose indicator is large are cut along the axes that need it, or get a higher degree.
 
-    It has as many unknowns as the last one where no cell that is wide enough to be cut needs it.
+    It has as many unknowns as the last one where no cell that is wide enough to be cut needs it. With a metric cells are cut
+    along their longest sides alone and graded, see `grading`.
     """
-    enough = goal * found.size / np.sqrt(len(found.cells))
     sides = mesh.geometry.high - mesh.geometry.low
-    errors = np.where(sides.max(axis=1) > mesh.geometry.smallest, found.cells, 0.0)
-    chosen = np.flatnonzero(errors > max(rule.share * errors.max(), enough))
     degrees, axes = mesh.degrees.copy(), {}
     blocks = network.blocks()
-    for cell in chosen.tolist():
+    for cell in _chosen(mesh, found, goal, rule).tolist():
         decay, tails = smoothness(blocks[cell].detach(), mesh.partition.dimension, int(mesh.degrees[cell]))
         if decay >= rule.steep and mesh.degrees[cell] + rule.more <= rule.most:
             degrees[cell] += rule.more
         else:
             wide = sides[cell] > mesh.geometry.smallest
             axes[cell] = [k for k in rule.cut(tails).tolist() if wide[k]]
+            if found.metric is not None and axes[cell]:
+                axes[cell] = grading.longest(sides[cell], found.metric[cell], axes[cell])
     partition, former = mesh.partition.refined(axes)
-    return Mesh.of(problem, partition, degrees[former])
+    if found.metric is None:
+        return Mesh.of(problem, partition, degrees[former])
+    points, cut = grading.crossings(problem), [cell for cell in axes if axes[cell]]
+    partition, former = grading.towards(points, partition, former, cut, found.metric, mesh.geometry.smallest)
+    return grading.balanced(problem, partition, degrees[former])
+
+
+def _chosen(mesh: Mesh, found: Indicators, goal: float, rule: RefinementRule) -> Integers:
+    """The cells to change: those with large indicators; with a metric also those that together have all but a part `left` of
+    the sum of squares (Dörfler, SIAM J. Numer. Anal. 33 (1996) 1106-1124).
+    """
+    enough = goal * found.size / np.sqrt(len(found.cells))
+    wide = (mesh.geometry.high - mesh.geometry.low).max(axis=1) > mesh.geometry.smallest
+    errors = np.where(wide, found.cells, 0.0)
+    least = rule.share * errors.max()
+    if found.metric is not None and rule.share <= RefinementRule.share:
+        order = np.sort(errors)
+        rest = np.cumsum(order**2) <= rule.left * float((errors**2).sum())
+        least = min(least, float(order[rest].max(initial=0.0)))
+    return np.flatnonzero(errors > max(least, enough))
 
 
 def representing(problem: Problem, mesh: Mesh, network: Network, goal: float, most: int) -> Mesh:

@@ -23,6 +23,7 @@ from pdekan.domains.planar import SAME, Planar
 from pdekan.domains.quadrature import Array, Quadrature, gauss
 from pdekan.domains.regions import Regions
 
+NARROW = 1e-8  # of the domain's size: cells are not narrower, as the sides of an interface are looked at beside it
 BESIDE = 1e-8  # of the domain's size: where it is looked at which cells are on both sides of an arc
 
 
@@ -106,7 +107,7 @@ class RegionGeometry(CellGeometry):
         )  # fmt: skip
         low, high = base.partition.cells
         parted = base.partition.parted
-        self.smallest = max(base.smallest, SMALLEST * domain.size) if parted.any() else base.smallest
+        self.smallest = max(base.smallest, (SMALLEST if parted.any() else NARROW) * domain.size)
         own = base.partition.at[base.partition.leaves].astype(np.int64)
         self.region = np.where(parted, own, regions.numbers(0.5 * (low + high)))
         self.parts: dict[int, Part] = {}
