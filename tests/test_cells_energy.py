@@ -25,7 +25,7 @@ from pdekan.fields.jets import Derivatives, Frame
 from pdekan.fields.operators import d, div, grad, normal
 from pdekan.networks.evaluation import evaluate
 from pdekan.problem_files.loader import load_problem, loads
-from pdekan.problems.conditions import Interface, dirichlet, interface, robin
+from pdekan.problems.conditions import Interface, dirichlet, interface, neumann, robin
 from pdekan.problems.formulas import EXACT
 from pdekan.problems.problem import Problem
 from pdekan.training.cells.training import CellTraining
@@ -179,6 +179,29 @@ def test_no_cell_has_many_faces_on_a_side() -> None:
             beside &= high[:, 1 - axis] > low[cell, 1 - axis]
             assert beside.sum() <= grading.BESIDE
     assert mesh.partition.count > partition.count
+
+
+def test_a_first_mesh_that_is_exact_has_an_estimate() -> None:
+    """Copper on glass with 200 W/m² through both, linear in each: what two degrees differ by is round-off."""
+    conductivity = lambda y: where(y.value < 1.0, 1.38, 400.0 + 0.0 * y)  # noqa: E731
+    flux = lambda u, y: conductivity(y) * normal(u)  # noqa: E731
+    exact = lambda y: where(y.value < 1.0, 293.15 + 200.0 / 1.38 * y, 293.15 + 200.0 / 1.38 + 0.5 * (y - 1.0))  # noqa: E731
+    conditions = (
+        interface("glass"),
+        interface("glass", operator=flux),
+        dirichlet(293.15, on="y-"),
+        robin(flux, 200.0, on="y+"),
+        neumann(0.0, on=("x-", "x+")),
+    )
+    domain, glass = box(x=(0.0, 1.0), y=(0.0, 2.0)), box(x=(0.0, 1.0), y=(0.0, 1.0))
+    equation = lambda u, y: -div(conductivity(y) * grad(u))  # noqa: E731
+    problem = Problem(domain, equation, 0.0, conditions, exact=exact, interfaces={"glass": glass})
+    solution = CellTraining(problem, Setup()).solution()
+    assert solution.status == "converged"
+    assert solution.errors is not None
+    assert solution.estimate is not None
+    assert solution.errors["u"].h1_seminorm_relative < 1e-9
+    assert solution.errors["u"].l2_relative < 10.0 * solution.estimate["u"].l2_relative < 1e-9
 
 
 @pytest.mark.nightly

@@ -39,16 +39,22 @@ class Step:
 def compared_with(best: Step, steps: Sequence[Step], coarse: int, adaptive: bool) -> Step | None:
     """The solution to compare the best one with: of those with an indicator that is well apart the least.
 
-    Adaptive ones that are as good may have the same error in cells that both have, which their difference does not show.
-    coarse: the number of steps on the way to the first cells, which are taken where they are not much worse.
+    Adaptive ones that are as good may have the same error in cells that both have, which their difference does not show; where
+    all cells have another degree there are none, as with a first mesh that is exact up to round-off. coarse: the number of
+    steps on the way to the first cells, which are taken where they are not much worse.
     """
     size = max(best.found.relative, 1e-300)
     ratios = {step: step.found.relative / size for step in steps if step is not best}
     if adaptive:
-        ratios = {step: ratio for step, ratio in ratios.items() if not RELIABLE < ratio < 1.0 / RELIABLE}
+        ratios = {step: ratio for step, ratio in ratios.items() if _differ(step, best) or not RELIABLE < ratio < 1.0 / RELIABLE}
     fine = [step for step in ratios if step not in steps[:coarse]]
     near = [step for step in ratios if ratios[step] * LEAST < 1.0]
     return min(fine or near, key=lambda step: step.found.relative, default=None)
+
+
+def _differ(one: Step, other: Step) -> bool:
+    """Whether two solutions have the same cells, all of them with different degrees."""
+    return one.mesh.partition is other.mesh.partition and bool((one.mesh.degrees != other.mesh.degrees).all())
 
 
 def comparison(problem: Problem, best: Step, other: Step, reliable: float = RELIABLE, least: float = LEAST) -> Comparison:
