@@ -15,9 +15,10 @@ from pdekan.domains.partition import Integers
 from pdekan.domains.quadrature import Array, Quadrature
 from pdekan.fields.jets import Derivatives, Jet
 from pdekan.networks.base import Network
+from pdekan.problems.formulas import right_hand_side
 from pdekan.problems.places import OFFSET
 from pdekan.problems.problem import Problem
-from pdekan.residuals.terms import equation_terms
+from pdekan.residuals.terms import equation_terms, term_at
 
 POINTS = 2  # Gauss points along an axis of a cell, at which the coefficients are looked at
 
@@ -55,7 +56,8 @@ class Principal:
     def beside(self, points: Array, outward: Array) -> Tensor:
         """A ``(n, d, d)`` beside points on faces, on the side that normals lead away from."""
         inside = points - OFFSET * self.problem.domain.size * outward
-        (term,) = equation_terms(self.problem, Quadrature.even(inside), self.device)
+        operator, zero = self.problem.equations[0].operator, right_hand_side(0.0)  # the source may be infinite there
+        term = term_at(self.problem, "equation", "conditions", operator, zero, Quadrature.even(inside), self.device)
         return self.of_slope(linearised(term, self.network).slope)
 
     def corners(self, mesh: Mesh, cells: Integers, times: int) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ def solved(
     partition, unknowns = mesh.partition, len(problem.unknowns)
     energy = energy_rows(problem, mesh, network, device, check_time)
     if energy is not None:
-        return _by_energy(mesh, energy, device, check_time, memory)
+        return _by_energy(problem, mesh, energy, device, check_time, memory)
     balance = balance_of(problem, mesh.geometry, mesh.degrees, network)
     factors, groups = None if balance is None else balance.means.to(device), []
     for cells in mesh.geometry.groups(mesh.degrees):
@@ -88,15 +88,22 @@ def solved(
 
 
 def _by_energy(
-    mesh: Mesh, energy: EnergyRows, device: torch.device, check_time: Callable[[], None], memory: Memory | None
+    problem: Problem,
+    mesh: Mesh,
+    energy: EnergyRows,
+    device: torch.device,
+    check_time: Callable[[], None],
+    memory: Memory | None,
 ) -> Solved:
-    """The solution by rows in the dual norm of the energy."""
+    """The solution by rows in the dual norm of the energy; errors are those of rows linearised about the solution itself."""
     partition, ones = mesh.partition, torch.ones(mesh.partition.count, dtype=torch.float64)
     sizes = [legendre.count(partition.dimension, int(p)) for p in mesh.degrees]
     fronts = {int(partition.leaves[cell]): front for cell, front in energy.fronts.items()} | _empty(mesh, 1)
     found = solve(_children(partition), fronts, [*sizes, *energy.sizes], check_time, memory)
-    squares = torch.as_tensor(energy.squares(found.values))
-    return Solved(_network(mesh, 1, found.values, device), ones, squares, metric=energy.metric)
+    network = _network(mesh, 1, found.values, device)
+    about = energy if is_affine(problem) else energy_rows(problem, mesh, network, device, check_time)
+    squares = ones * torch.inf if about is None else torch.as_tensor(about.squares(found.values))
+    return Solved(network, ones, squares, metric=energy.metric)
 
 
 def _children(partition: Partition) -> list[Child]:
