@@ -109,6 +109,18 @@ def test_cells_narrow_along_the_axis_with_the_large_coefficient_lose_nothing(acr
     assert found.h1_seminorm_relative < 3.0 * indicator < 9.0 * found.h1_seminorm_relative
 
 
+@pytest.mark.parametrize("halvings", [1, 2])
+def test_the_indicator_sees_a_layer_that_cells_do_not_resolve(halvings: int) -> None:
+    """Where a jump of values costs a linear function's slope alone, it replaces the layer: the error is then twice as large."""
+    problem = layers(1e-6, 0.1)
+    partition = Partition.grid((-1.0, -1.0), (1.0, 1.0), (1, 2))
+    for _ in range(halvings):
+        high = partition.cells[1]
+        partition, _ = partition.refined({int(cell): [1] for cell in np.flatnonzero(high[:, 1] == 0.0)})
+    found, indicator = on_cells(problem, partition, 8)
+    assert found.h1_seminorm_relative < indicator < 3.0 * found.h1_seminorm_relative
+
+
 SQUARE = box(x=(-1.0, 1.0), y=(-1.0, 1.0))
 SHAPES = {
     "along an axis": (lambda x, y: x - 0.3, box(x=(-1.0, 0.3), y=(-1.0, 1.0))),
