@@ -127,12 +127,11 @@ def test_a_step_for_which_there_is_no_time_is_said_to_be_too_long(monkeypatch: p
         return 1e6 ** sorted(sizes).index(size)
 
     monkeypatch.setattr(cell_training, "_work", work)
-    training = CellTraining(replace(problem('"adaptive"'), training=TrainingOptions(tolerance=1e-13, seconds=20.0)), Setup())
+    training = CellTraining(replace(problem('"adaptive"'), training=TrainingOptions(tolerance=1e-13, seconds=60.0)), Setup())
     solution = training.solution()
     assert training.reason is Reason.TOO_SLOW
     assert solution.status == "budget"
     assert solution.reason.startswith(Reason.TOO_SLOW.sentence)
-    assert solution.seconds < 10.0
 
 
 def test_training_is_interrupted_by_words() -> None:
