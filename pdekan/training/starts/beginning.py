@@ -61,13 +61,15 @@ def search(context: Context, stage: Stage, state: State, like: Network) -> Inner
 def coarse_starts(context: Context, stage: Stage, state: State, like: Network, distance: Distance) -> list[Network]:
     """Networks of a stage's sizes to begin with where those of a finer one are too coarse. like: that one in these sizes.
 
-    A fit takes as many steps as time allows: there is none where the steps are given.
+    A fit takes as many steps as time allows: there is none where the steps are given. The last stage has it, and stages before
+    need no search then.
     """
     error, found = distance(like) / distance.norm, list[Network | None]()
-    if error > FITTED and stage.final and context.problem.training.steps is None:
+    timed = context.problem.training.steps is None
+    if error > FITTED and stage.final and timed:
         generator, expired = _generator(context, stage), _expired(context, state, FIT_SHARE)
         found.append(nearest(context.fitted, stage, cast("KAN", like), distance.network, generator, expired))
-    if error > COARSE and not any(found):
+    if error > COARSE and not any(found) and (stage.final or not timed):
         found.append(search(context, stage, state, like).in_own_splines(distance.network))
     return [one for one in found if one is not None]
 
