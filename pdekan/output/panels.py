@@ -90,7 +90,7 @@ def style_curves(axes: Axes) -> None:
 def legend_below(figure: Figure, handles: list[Line2D], labels: list[str] | None = None) -> None:
     """One legend for all panels, below them."""
     named = {"handles": handles} if labels is None else {"handles": handles, "labels": labels}
-    figure.legend(**named, loc="outside lower center", ncols=3, fontsize=SMALL_SIZE, frameon=False)
+    figure.legend(**named, loc="outside lower center", ncols=3, fontsize=SMALL_SIZE, columnspacing=1.0, frameon=False)
 
 
 def curves_figure(samples: Samples, curves: Sequence[Curve], title: str, marks: Marks = NO_MARKS, label: str = "") -> Figure:
