@@ -16,7 +16,7 @@ from pdekan.networks.kan import KAN
 from pdekan.optimizers.gauss_newton import GaussNewton
 from pdekan.optimizers.many import ManyGaussNewton
 from pdekan.problem_files.loader import load_problem
-from pdekan.problems.problem import Problem
+from pdekan.problems.problem import NarrowPlace, Problem
 from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import terms
 from pdekan.training.points import training_points
@@ -236,6 +236,12 @@ def test_a_fit_has_points_on_every_face_and_at_corners(name: str) -> None:
     assert not len(domain.corners) or np.linalg.norm(domain.corners[:, None] - points, axis=2).min(1).max() == 0.0
     off = np.abs(domain.distance(points))
     assert (off < 1e-12).sum() >= len(domain.corners) + 8
+
+
+def test_a_fit_is_denser_where_sources_are_narrow() -> None:
+    narrow = replace(PAPER, narrow=(NarrowPlace(0, 0.1, 1e-4, 1e-4, (0.1, 0.0)),))
+    points = fit_points(narrow, Stage("kan", (4,), (3, 3), (10, 10))).points
+    assert (np.abs(points[:, 0] - 0.1) < 1e-3).sum() > 50
 
 
 def test_a_fit_that_is_late_is_a_network_of_the_stage() -> None:

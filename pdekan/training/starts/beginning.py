@@ -69,7 +69,7 @@ def coarse_starts(context: Context, stage: Stage, state: State, like: Network, d
     if error > FITTED and stage.final and timed:
         generator, expired = _generator(context, stage), _expired(context, state, FIT_SHARE)
         found.append(nearest(context.fitted, stage, cast("KAN", like), distance.network, generator, expired))
-    if error > COARSE and not any(found) and (stage.final or not timed):
+    if error > COARSE and found in ([], [None]) and (stage.final or not timed):
         found.append(search(context, stage, state, like).in_own_splines(distance.network))
     return [one for one in found if one is not None]
 

@@ -115,15 +115,16 @@ def nearness(problem: Problem, stage: Stage, finer: Network) -> tuple[Problem, l
 def fit_points(problem: Problem, stage: Stage) -> Quadrature:
     """Points of equal weights inside, on all faces and at corners: no hidden node leaves the range of the fit elsewhere.
 
-    In boxes those inside are scattered, at other places of every interval.
+    In boxes those inside are scattered, at other places of every interval; where sources are narrow they are denser there.
     """
     domain, count = problem.domain, _points(stage, problem.domain.dimension)
     wanted = replace(problem, training=replace(problem.training, points=count))
     sampling = training_points(wanted, stage, problem.training.seed)
-    inside = sampling.inside(domain).points
-    if isinstance(domain, Box):
+    if isinstance(domain, Box) and not sampling.narrow:
         inside = sobol(domain.lower, domain.upper, count, sampling.seed).points[:count]
-    share = -(-sampling.count // len(domain.faces))
+    else:
+        inside = sampling.inside(domain).points
+    share = -(-sampling.count // max(1, len(domain.faces)))
     faces = [sampling.on(domain, face, share, sampling.seed + k).points for k, face in enumerate(domain.faces)]
     return Quadrature.even(np.concatenate([inside, *faces, domain.corners]))
 
