@@ -40,7 +40,7 @@ class Front:
 
 
 @dataclass(frozen=True, eq=False)
-class _Eliminated:
+class Eliminated:
     """What is kept of a node: [R, S | b] with R x_eliminated + S x_kept = b."""
 
     eliminated: tuple[int, ...]
@@ -102,14 +102,28 @@ def solve(
     the number of columns of every block. check_time: called before every block of work. memory: of solutions before. Raises
     UndeterminedError where a block is not determined.
     """
-    fronts, kept, squared = leaves, {}, 0.0
-    last, memory = _last_nodes(children, leaves), memory or Memory()
+    kept, squared = eliminated(children, leaves, sizes, check_time, memory)
+    return LeastSquaresSolution(_substituted(children, kept, sizes), squared)
+
+
+def eliminated(
+    children: Sequence[Child],
+    leaves: dict[int, Front],
+    sizes: Sequence[int],
+    check_time: Callable[[], None] = lambda: None,
+    memory: Memory | None = None,
+) -> tuple[dict[int, Eliminated], float]:
+    """What is kept of every node, and the squared length of the residual of all rows; see `solve`."""
+    fronts, squared = leaves, 0.0
+    kept: dict[int, Eliminated] = {}
+    last, memory = last_nodes(children, leaves), memory or Memory()
     keys: dict[int, Key] = {}
-    for nodes in _by_height(children):
-        orders = {node: _order(node, children[node], fronts, last) for node in nodes}
+    for nodes in by_height(children):
+        orders = {node: order_of(node, _parts(node, children[node], fronts), last) for node in nodes}
         keys |= {node: _key(children[node], fronts, keys, node, orders[node]) for node in nodes}
         waiting = defaultdict(list)
-        for node in nodes:
+        first = {keys[node]: node for node in reversed(nodes)}  # of equal ones one is reduced
+        for node in first.values():
             if memory.get(keys[node]) is None:
                 rows = _stacked(children[node], fronts, node, orders[node], sizes)
                 waiting[rows.shape].append((node, rows))
@@ -122,13 +136,13 @@ def solve(
             width, remaining = _width(out, sizes), _width(stay, sizes)
             if len(reduced_rows) < width:
                 raise UndeterminedError("fewer rows than unknowns")
-            kept[node] = _Eliminated(out, stay, reduced_rows[:width])
+            kept[node] = Eliminated(out, stay, reduced_rows[:width])
             for part in children[node] or (node,):
                 fronts.pop(part, None)
             fronts[node] = Front(stay, reduced_rows[width : width + remaining, width:])
-            squared += float(reduced_rows[width + remaining :, -1].square().sum())
+            squared += float(reduced_rows[width + remaining :, -1].abs().square().sum())
     memory.next()
-    return LeastSquaresSolution(_substituted(children, kept, sizes), squared)
+    return kept, squared
 
 
 def _reduce(groups: list[list[Waiting]], keys: Mapping[int, Key], memory: Memory, check_time: Callable[[], None]) -> None:
@@ -160,7 +174,7 @@ def _width(blocks: Sequence[int], sizes: Sequence[int]) -> int:
     return sum(sizes[block] for block in blocks)
 
 
-def _last_nodes(children: Sequence[Child], leaves: Mapping[int, Front]) -> dict[int, int]:
+def last_nodes(children: Sequence[Child], leaves: Mapping[int, Front]) -> dict[int, int]:
     """The node at which each block is eliminated: the lowest one above all leaves that have it."""
     parent = {child: node for node, pair in enumerate(children) for child in pair or ()}
     last: dict[int, int] = {}
@@ -173,7 +187,7 @@ def _last_nodes(children: Sequence[Child], leaves: Mapping[int, Front]) -> dict[
     return last
 
 
-def _by_height(children: Sequence[Child]) -> list[list[int]]:
+def by_height(children: Sequence[Child]) -> list[list[int]]:
     """The nodes, leaves first, each after its children."""
     heights = np.zeros(len(children), dtype=np.int64)
     for node in range(len(children) - 1, -1, -1):
@@ -193,9 +207,9 @@ def _parts(node: int, pair: Child, fronts: Mapping[int, Front]) -> list[Front]:
     return [fronts[node]] if pair is None else [fronts[child] for child in pair]
 
 
-def _order(node: int, pair: Child, fronts: Mapping[int, Front], last: Mapping[int, int]) -> Order:
-    """The blocks that a node eliminates, and those that it keeps."""
-    blocks = dict.fromkeys(block for part in _parts(node, pair, fronts) for block in part.blocks)
+def order_of(node: int, parts: Sequence[Front], last: Mapping[int, int]) -> Order:
+    """The blocks of parts that a node eliminates, and those that it keeps."""
+    blocks = dict.fromkeys(block for part in parts for block in part.blocks)
     return tuple(b for b in blocks if last[b] == node), tuple(b for b in blocks if last[b] != node)
 
 
@@ -230,7 +244,7 @@ def _stacked(pair: Child, fronts: Mapping[int, Front], node: int, order: Order, 
     return rows
 
 
-def _substituted(children: Sequence[Child], kept: Mapping[int, _Eliminated], sizes: Sequence[int]) -> dict[int, Tensor]:
+def _substituted(children: Sequence[Child], kept: Mapping[int, Eliminated], sizes: Sequence[int]) -> dict[int, Tensor]:
     """The blocks, from the root down."""
     values: dict[int, Tensor] = {}
     for node in range(len(children)):

@@ -25,6 +25,24 @@ MISSED = 10.0  # how much larger than what is enough a deviation at a single poi
 RULE = RefinementRule()
 
 
+@dataclass(frozen=True)
+class Instant:
+    """A time at which cells are in space alone, and the length of a step. column: that of time."""
+
+    column: int
+    time: float
+    length: float
+
+
+def _inserted(values: Array, instant: Instant | None, value: float) -> Array:
+    """Columns of all coordinates from those of the cells'."""
+    return values if instant is None else np.insert(values, instant.column, value, axis=1)
+
+
+def _points(values: Array, instant: Instant | None) -> Array:
+    return values if instant is None else _inserted(values, instant, instant.time)
+
+
 @dataclass(frozen=True, eq=False)
 class _Resolution:
     """How well polynomials represent the sources in cells.
@@ -55,26 +73,21 @@ def resolving(
     most: int,
     rule: RefinementRule = RULE,
     least: float = 0.0,
+    instant: Instant | None = None,
 ) -> Partition:
     """The partition, cut until polynomials of degree p - 2 represent the equations' sources.
 
     goals: relative to the sources' size, or to `least` where that is more, falling; the last one is met for which at most
     `most` cells are enough. A cell is cut along the axes along which the highest Legendre coefficients are too large, and along
-    all where the series is wrong at points that it does not use.
+    all where the series is wrong at points that it does not use. instant: of cells in space alone.
     """
-    found, look = _resolution(problem, partition, np.arange(partition.count), degree), _Look.at(problem, partition)
+    found = _resolution(problem, partition, np.arange(partition.count), degree, instant)
+    look = _Look.at(problem, partition, instant)
     for goal in goals:
-        partition, found, met = _to_goal(problem, partition, found, look, degree, goal, most, rule, least)
+        partition, found, met = _to_goal(problem, partition, found, look, degree, goal, most, rule, least, instant)
         if not met:
             break
     return partition
-
-
-@torch.no_grad()
-def is_resolved(problem: Problem, partition: Partition, degree: int, goal: float, axis: int, least: float) -> bool:
-    """Whether polynomials of degree p - 2 along an axis represent the equations' sources in all cells; see `resolving`."""
-    found = _resolution(problem, partition, np.arange(partition.count), degree)
-    return bool(found.tails[:, axis].max() <= goal * max(found.size, least) / np.sqrt(partition.count))
 
 
 def _to_goal(
@@ -87,6 +100,7 @@ def _to_goal(
     most: int,
     rule: RefinementRule,
     least: float,
+    instant: Instant | None,
 ) -> tuple[Partition, _Resolution, bool]:
     """The cells that meet a goal, or as many as are allowed; whether they meet it."""
     looked = False
@@ -111,30 +125,33 @@ def _to_goal(
             return partition, found, False
         partition = finer
         kept = np.bincount(former)[former] == 1
-        new, found = _resolution(problem, partition, np.flatnonzero(~kept), degree), found.taken(former)
+        new, found = _resolution(problem, partition, np.flatnonzero(~kept), degree, instant), found.taken(former)
         for name in ("coefficients", "factors", "tails"):
             getattr(found, name)[~kept] = getattr(new, name)
 
 
-def _resolution(problem: Problem, partition: Partition, cells: Integers, degree: int) -> _Resolution:
+def _resolution(
+    problem: Problem, partition: Partition, cells: Integers, degree: int, instant: Instant | None = None
+) -> _Resolution:
     """How well the sources are represented in some cells."""
     low, high = (corner[cells] for corner in partition.cells)
     (m, d), order = low.shape, degree + UNSEEN
     points, weights = on_boxes(low, high, None, order)
-    rule = Quadrature(points.reshape(-1, d), weights.ravel())
+    rule = Quadrature(_points(points.reshape(-1, d), instant), weights.ravel())
     nodes, gauss = np.polynomial.legendre.leggauss(order)
     transform = legendre.legendre(torch.as_tensor(nodes), order - 1)[0].numpy().T * (0.5 * gauss)
     squares, series = np.zeros(m), []
     for term in equation_terms(problem, rule, torch.device("cpu")):
         one = linearised(term, None)
-        sides = torch.as_tensor(np.repeat(high - low, points.shape[1], 0))
+        sides = np.repeat(high - low, points.shape[1], 0)
+        sides = torch.as_tensor(sides if instant is None else _inserted(sides, instant, instant.length))
         squares += sizes(one.slope, sides).sum(1).reshape(m, -1).mean(1).numpy()
         values = one.right.numpy().reshape(m, *(order,) * d)
         for k in range(d):
             values = np.moveaxis(np.tensordot(values, transform, axes=([1 + k], [1])), -1, 1 + k)
         series.append(values)
     reach = 0.5 * np.linalg.norm(high - low, axis=1)
-    inside = problem.domain.distance(0.5 * (low + high)) > -reach
+    inside = problem.domain.distance(_points(0.5 * (low + high), instant)) > -reach
     inside &= ~partition.parted[cells]  # sources of parts may jump inside of the box
     factors = inside * np.sqrt(weights.sum(1)) / (np.sqrt(np.maximum(squares, 1e-300)) * (high - low).min(axis=1))
     coefficients = np.stack(series, axis=1)
@@ -151,10 +168,11 @@ class _Look:
     values: Array
 
     @classmethod
-    def at(cls, problem: Problem, partition: Partition) -> _Look:
+    def at(cls, problem: Problem, partition: Partition, instant: Instant | None) -> _Look:
         """The sources of a problem over the box of a partition."""
         d, n = partition.dimension, LOOKED_AT[partition.dimension]
         rule = tensor_gauss(partition.lower, partition.upper, (n,) * d, 1)
+        rule = Quadrature(_points(rule.points, instant), rule.weights)
         values = [linearised(term, None).right.numpy() for term in equation_terms(problem, rule, torch.device("cpu"))]
         axes = [gauss(a, b, n, 1)[0] for a, b in zip(partition.lower, partition.upper, strict=True)]
         return cls(axes, np.stack(values, axis=-1).reshape(*(n,) * d, len(values)))

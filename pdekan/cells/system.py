@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,15 +71,15 @@ def solved(
     for cells in mesh.geometry.groups(mesh.degrees):
         check_time()
         group = cell_rows(problem, mesh.geometry, cells, int(mesh.degrees[cells[0]]), network, device, factors)
-        groups.append(replace(group, rows=_compressed(group.rows)))
+        groups.append(compressed(group))
     couplings, face_sizes = _coupled(problem, mesh, groups, network, balance)
-    fronts = _fronts(mesh, groups, couplings, face_sizes)
+    fronts = fronts_of(mesh, groups, couplings, face_sizes)
     cell_sizes = [unknowns * legendre.count(partition.dimension, int(p)) for p in mesh.degrees]
     means = integrals(problem, mesh.geometry, groups, mesh.degrees, network)
     order = [(cell, int(partition.leaves[cell])) for cell in np.argsort(partition.leaves).tolist()]
     fronts = chained(fronts, order, means, len(cell_sizes) + len(face_sizes))
     sums = [1] * (len(means) * partition.count)
-    found = solve(_children(partition), fronts, [*cell_sizes, *face_sizes, *sums], check_time, memory)
+    found = solve(children_of(partition), fronts, [*cell_sizes, *face_sizes, *sums], check_time, memory)
     solution = _network(mesh, unknowns, found.values, device)
     lead = torch.ones(partition.count, dtype=torch.float64)
     for group in groups:
@@ -99,14 +99,14 @@ def _by_energy(
     partition, ones = mesh.partition, torch.ones(mesh.partition.count, dtype=torch.float64)
     sizes = [legendre.count(partition.dimension, int(p)) for p in mesh.degrees]
     fronts = {int(partition.leaves[cell]): front for cell, front in energy.fronts.items()} | _empty(mesh, 1)
-    found = solve(_children(partition), fronts, [*sizes, *energy.sizes], check_time, memory)
+    found = solve(children_of(partition), fronts, [*sizes, *energy.sizes], check_time, memory)
     network = _network(mesh, 1, found.values, device)
     about = energy if is_affine(problem) else energy_rows(problem, mesh, network, device, check_time)
     squares = ones * torch.inf if about is None else torch.as_tensor(about.squares(found.values))
     return Solved(network, ones, squares, metric=energy.metric)
 
 
-def _children(partition: Partition) -> list[Child]:
+def children_of(partition: Partition) -> list[Child]:
     """The children of every node."""
     axes = enumerate(partition.axis.tolist())
     return [None if axis == LEAF else (node + 1, int(partition.upper_child[node])) for node, axis in axes]
@@ -166,14 +166,14 @@ class Coupling:
 Couplings = list[list[Coupling]]
 
 
-def _matched(problem: Problem, second: Tensor) -> Integers:
+def matched(problem: Problem, coordinates: Sequence[str], second: Tensor) -> Integers:
     """``(U, d)``: the highest normal derivative of an unknown that is continuous across faces orthogonal to an axis.
 
     second: where there are second derivatives.
     """
-    domain, out = problem.domain, second.numpy().astype(int)
+    out = second.numpy().astype(int)
     for k, unknown in enumerate(problem.unknowns):
-        orders = [problem.order_along(unknown, name) for name in domain.coordinates]
+        orders = [problem.order_along(unknown, name) for name in coordinates]
         out[k] = [order - 1 if order > 2 else one for order, one in zip(orders, out[k], strict=True)]
     return out
 
@@ -191,7 +191,7 @@ def _unmatched(mesh: Mesh, groups: list[CellRows], couplings: Couplings, values:
     return out
 
 
-def _face_sizes(mesh: Mesh, matched: Integers) -> list[int]:
+def sizes_of_faces(mesh: Mesh, matched: Integers) -> list[int]:
     """The sizes of the faces' blocks."""
     return [
         sum(values_count(mesh.partition.dimension, int(p) - j) for m in matched[:, axis] for j in range(m + 1))
@@ -203,8 +203,8 @@ def _coupled(
     problem: Problem, mesh: Mesh, groups: list[CellRows], network: Network | None, balance: Balance | None
 ) -> tuple[Couplings, list[int]]:
     """The rows that couple cells across faces and interfaces, and the sizes of the blocks of these."""
-    matched = _matched(problem, torch.stack([group.second for group in groups]).any(0))
-    couplings, face_sizes = _couplings(mesh, groups, matched, balance), _face_sizes(mesh, matched)
+    orders = matched(problem, problem.domain.coordinates, torch.stack([group.second for group in groups]).any(0))
+    couplings, face_sizes = couplings_of(mesh, groups, orders, balance), sizes_of_faces(mesh, orders)
     if mesh.joints is None or balance is None:
         return couplings, face_sizes
     partition, device = mesh.partition, groups[0].rows.device
@@ -221,7 +221,7 @@ def _coupled(
     return couplings, face_sizes
 
 
-def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, face_sizes: list[int]) -> dict[int, Front]:
+def fronts_of(mesh: Mesh, groups: list[CellRows], couplings: Couplings, face_sizes: list[int]) -> dict[int, Front]:
     """The rows of every cell by its node, with those that couple it to its faces."""
     partition = mesh.partition
     fronts: dict[int, Front] = {}
@@ -245,12 +245,13 @@ def _fronts(mesh: Mesh, groups: list[CellRows], couplings: Couplings, face_sizes
     return fronts | _empty(mesh, groups[0].sizes.shape[1])
 
 
-def _compressed(rows: Tensor) -> Tensor:
+def compressed(group: CellRows) -> CellRows:
     """Rows ``(m, r, c)`` of cells as the triangles of their QR factorisations, where there are more rows than columns."""
-    return rows if rows.shape[1] <= rows.shape[2] else torch.linalg.qr(rows, mode="r").R
+    rows = group.rows
+    return group if rows.shape[1] <= rows.shape[2] else replace(group, rows=torch.linalg.qr(rows, mode="r").R)
 
 
-def _couplings(mesh: Mesh, groups: list[CellRows], matched: Integers, balance: Balance | None) -> Couplings:
+def couplings_of(mesh: Mesh, groups: list[CellRows], matched: Integers, balance: Balance | None) -> Couplings:
     """For every cell its faces, with the weighted rows of its traces there, values before derivatives of every unknown."""
     partition, faces, unknowns = mesh.partition, mesh.faces, len(matched)
     scale = torch.zeros(partition.count, unknowns, dtype=torch.float64)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pdekan.networks import cells, kan, mlp, singular
+from pdekan.networks import cells, cells_in_time, kan, mlp, singular
 from pdekan.networks.base import Network
 
-KINDS: dict[str, Callable[[Mapping[str, Any]], Network]] = {"kan": kan.build, "mlp": mlp.build, "cells": cells.build}
+KINDS: dict[str, Callable[[Mapping[str, Any]], Network]] = {
+    "kan": kan.build,
+    "mlp": mlp.build,
+    "cells": cells.build,
+    "cells_in_time": cells_in_time.build,
+}
 
 
 def build(architecture: Mapping[str, Any]) -> Network | None:

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import torch
 
-from pdekan.cells import system
-from pdekan.cells.elimination import Memory, UndeterminedError
+from pdekan.cells import refinement, system
+from pdekan.cells.elimination import UndeterminedError
+from pdekan.cells.sampling import Slice, SliceSampling
 from pdekan.domains.partition import Partition
-from pdekan.domains.quadrature import Quadrature
+from pdekan.domains.quadrature import gauss
 from pdekan.errors import norms
-from pdekan.errors.norms import CELL_POINTS
 from pdekan.fields.jets import TIME
 from pdekan.networks import legendre
 from pdekan.networks.base import Network
@@ -28,12 +28,12 @@ from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
-from pdekan.residuals.validation import Residuals, Validation
+from pdekan.residuals.validation import Validation
 from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
 from pdekan.training.cells.estimate import RELIABLE, by_difference
-from pdekan.training.cells.slab import Accuracy, CellSlab, SlabSolver
+from pdekan.training.cells.slab import SPACE, Accuracy, CellSlab, SlabSolver, in_space
 from pdekan.training.cells.training import refusal
 from pdekan.training.clock import StepEndedError
 from pdekan.training.estimate import Comparison
@@ -50,6 +50,9 @@ from pdekan.training.threads import threads
 
 LOG = logging.getLogger(__name__)
 SAMPLING = Sampling(8, 4, 0, 0)  # where a solution is judged that does not reach the end
+COMPARED = -2  # points along an axis of a cell, more than the degree, at which solutions are compared
+POINTS = 2e5  # in space, of all slices together
+SLICES = 16  # of time, at which solutions are judged and compared
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class MarchRule:
     first: the relative indicator wanted of the first march; then the one reached is lowered by `lowered`, or by at least
     `least` where there is no time for more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of
     the first march, and of the others where memory is enough for twice the cells of the last one. planned: of the seconds left,
-    those that slabs may take together for more cells or shorter slabs. longer: the most by which slabs become longer that took
-    more than that. cells: along every axis at first. slabs: of which the first has the length. shortest: of all of time,
+    those that slabs may take together for more cells or shorter slabs. soonest: the part of a march after which it is compared
+    with the last one. cells: along every axis at first. slabs: of which the first has the length. shortest: of all of time,
     relative to the indicator wanted. wide: bytes for each square of a cell's unknowns and traces.
     """
 
@@ -68,13 +71,41 @@ class MarchRule:
     lowered: float = 0.1
     least: float = 0.6
     growth: float = 0.6
-    degrees: tuple[int, int] = (6, 8)
+    degrees: tuple[int, int] = (6, 10)
     planned: float = 0.85
-    longer: float = 2.0
+    soonest: float = 0.1
     cells: int = 4
     slabs: int = 8
     shortest: float = 0.01
-    wide: float = 25.0
+    numbers: float = 15.0
+    others: float = 400.0
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A step of all of time, from a position in [0, 1]; lengths are halves and doubles of each other.
+
+    Positions are multiples of the length, so that equal steps end where time does.
+    """
+
+    position: Fraction
+    length: Fraction
+
+    def next(self, wished: float) -> Ladder:
+        """The step after this one, at most as long as wished."""
+        position, length = self.position + self.length, self.length
+        while 2 * length <= wished and (position / (2 * length)).denominator == 1 and position + 2 * length <= 1:
+            length *= 2
+        while length > wished and length > self.length / 2:
+            length /= 2
+        return Ladder(position, length)
+
+    def shortened(self, wished: float, least: int = 1) -> Ladder:
+        """A shorter step from the same position, halved at least so many times."""
+        length = self.length / 2**least
+        while length > wished:
+            length /= 2
+        return Ladder(self.position, length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +125,17 @@ class March:
     @property
     def breaks(self) -> list[float]:
         """The ends of all slabs but the last one, which goes on beyond its end."""
-        return [one.problem.domain.upper[self.column] for one in self.slabs[:-1]]
+        return [one.end for one in self.slabs[:-1]]
 
     def share(self, start: float, end: float) -> float:
         """Of the seconds from a time on, what this march took up to another."""
-        first = self.slabs[0].problem.domain.lower[self.column]
-        last = self.slabs[-1].problem.domain.upper[self.column]
-        a, b = np.interp((start, end), (first, *self.breaks, last), (0.0, *self.times))
+        a, b = np.interp((start, end), (self.slabs[0].start, *self.breaks, self.slabs[-1].end), (0.0, *self.times))
         return float((b - a) / max(self.seconds - a, 1e-300))
+
+    def done(self, reached: float) -> float:
+        """The part of its seconds after which this march reached a time."""
+        whole = np.interp(reached, (self.slabs[0].start, *self.breaks, self.slabs[-1].end), (0.0, *self.times))
+        return float(whole / max(self.seconds, 1e-300))
 
     @property
     def relative(self) -> float:
@@ -118,19 +152,20 @@ class March:
         """The function of all slabs."""
         return PiecewiseInTime([one.network for one in self.slabs], self.breaks, self.column)
 
-    def residuals(self, device: torch.device) -> Residuals:
-        """Root mean squares over all slabs; the relative one is the largest."""
-        parts = [one.residuals(device) for one in self.slabs]
-        lengths = np.array(
-            [one.problem.domain.upper[self.column] - one.problem.domain.lower[self.column] for one in self.slabs]
-        )
-        squares = np.square([(one.equation, one.conditions) for one in parts])
-        equation, conditions = np.sqrt(lengths / lengths.sum() @ squares)
-        return Residuals(float(equation), float(conditions), math.inf, max(one.relative for one in parts))
-
-    def rules(self) -> Iterator[Quadrature]:
-        """Points in all cells, slab by slab."""
-        return (one.mesh.geometry.quadrature(one.mesh.degrees, CELL_POINTS) for one in self.slabs)
+    def sampling(self, more: int) -> SliceSampling:
+        """Points at some times, in the cells that there are then, along an axis `more` than their degree."""
+        last, cells = len(self.slabs) - 1, max(one.mesh.partition.count for one in self.slabs)
+        points = cells * (int(self.slabs[0].mesh.degrees[0]) + more) ** SPACE
+        count = min(SLICES, max(2, round(POINTS / points)))
+        chosen = [self.slabs[k] for k in sorted({round(k) for k in np.linspace(0, last, count)})]
+        whole = (self.slabs[-1].end - self.slabs[0].start) / sum(one.end - one.start for one in chosen)
+        slices = []
+        for one in chosen:
+            times, weights = gauss(one.start, one.end, 1, 2)
+            slices += [Slice(t, w * whole, one.mesh.geometry, one.mesh.degrees) for t, w in zip(times, weights, strict=True)]
+        first = self.slabs[0]
+        start = Slice(first.start, 1.0, first.mesh.geometry, first.mesh.degrees)
+        return SliceSampling(1, 1, 1, 0, slices=tuple(slices), start=start, column=self.column, more=more)
 
 
 class CellMarching:
@@ -212,35 +247,38 @@ class CellMarching:
     def _marched(self, wanted: float) -> March:
         """Slabs with an indicator, as far as there is time."""
         domain, k, began = self.problem.domain, self.column, self.clock.spent
-        position, end = domain.lower[k], domain.upper[k]
-        solver, before, reason = self._solver(wanted, end - position), None, Reason.TOLERANCE
+        start, whole = domain.lower[k], domain.upper[k] - domain.lower[k]
+        solver, before, reason = self._solver(wanted, whole), None, Reason.TOLERANCE
         slabs: list[CellSlab] = []
         times: list[float] = []
-        length, partition, accuracy = self._first(wanted, end - position)
-        while position < end:
-            upper = position + (end - position) / max(1, math.ceil((end - position) / length - 0.1))
-            begun = solver.begun(position, upper, before, partition, accuracy)
-            if begun is None:
-                length = 0.5 * (upper - position)
-                continue
+        steps, partition, accuracy = self._first(wanted, solver)
+        while steps.position < 1:
+            lower, upper = (start + whole * float(at) for at in (steps.position, steps.position + steps.length))
+            if before is not None and not solver.has_constant_sources:
+                partition = solver.for_sources(partition, lower, upper - lower, accuracy, before.found.size)
             try:
-                seconds = self._seconds_for(position, upper)
-                one, taken = solver.solved((position, upper), before, begun, accuracy, seconds)
+                one, taken = solver.solved((lower, upper), before, partition, accuracy, self._seconds_for(lower, upper))
             except StepEndedError as ended:
                 reason = ended.reason
                 break
             self.count += 1
-            length = solver.next_length(one, accuracy, taken)
+            wished = solver.next_length(one, accuracy) / whole
+            LOG.debug("%g to %g: %d cells, %.1e, in time %.1e, taken %s, wished %.1e", lower, upper, one.mesh.partition.count,
+                      np.linalg.norm(one.found.cells) / max(one.found.size, 1e-300), one.in_time / max(one.found.size, 1e-300), taken, wished)
             if not taken:
-                partition = one.mesh.partition
+                steps, partition = steps.shortened(wished), one.mesh.partition
                 continue
             if not math.isfinite(one.error):
                 reason = Reason.DIVERGED
                 break
             slabs, times = [*slabs, one], [*times, self.clock.spent - began]
             LOG.info("up to %g: %d cells, indicator %.1e", upper, one.mesh.partition.count, one.found.relative)
-            length = max(length, (upper - position) * self._behind(times, seconds))
-            partition, before, position = solver.next_partition(one, accuracy), one, upper
+            steps, partition, before = steps.next(wished), solver.next_partition(one, accuracy), one
+            loosened = self._loosened(accuracy, upper, times[-1])
+            if loosened is None:
+                reason = Reason.TOO_SLOW
+                break
+            accuracy = loosened
             if not self._shown(March(tuple(slabs), tuple(times), Reason.INTERRUPTED, k)):
                 reason = Reason.INTERRUPTED
                 break
@@ -248,13 +286,16 @@ class CellMarching:
             slabs, times = [self._whole(solver)], [self.clock.spent - began]
         return March(tuple(slabs), tuple(times), reason, k)
 
-    def _first(self, wanted: float, whole: float) -> tuple[float, Partition, Accuracy]:
-        """Length and cells of the first slab, those of the last march, and the accuracy of all."""
-        if not self.marches:
-            return whole / self.rule.slabs, self._coarsest(), Accuracy(wanted, 0.0)
-        last, domain = self.marches[-1], self.marches[-1].slabs[0].problem.domain
-        length = domain.upper[self.column] - domain.lower[self.column]
-        return length, last.slabs[0].mesh.partition, Accuracy(wanted, last.size / math.sqrt(whole))
+    def _first(self, wanted: float, solver: SlabSolver) -> tuple[Ladder, Partition, Accuracy]:
+        """The first step, the first cells, those of the last march, and the accuracy of all."""
+        domain, k = self.problem.domain, self.column
+        whole = domain.upper[k] - domain.lower[k]
+        steps, partition, accuracy = Ladder(Fraction(0), Fraction(1, self.rule.slabs)), self._coarsest(), Accuracy(wanted, 0.0)
+        if self.marches:
+            last, first = self.marches[-1], self.marches[-1].slabs[0]
+            steps = steps.shortened(1.001 * (first.end - first.start) / whole, 0)
+            partition, accuracy = first.mesh.partition, Accuracy(wanted, last.size / math.sqrt(whole))
+        return steps, solver.begun(partition, whole * float(steps.length), accuracy), accuracy
 
     def _seconds_for(self, start: float, end: float) -> float:
         """What a slab may take, so that the others have the time that they took in the last march, in proportion."""
@@ -262,10 +303,17 @@ class CellMarching:
             return math.inf
         return self.rule.planned * self.marches[-1].share(start, end) * (self.clock.budget - self.clock.spent)
 
-    def _behind(self, times: list[float], seconds: float) -> float:
-        """By which factor the last slab took longer than it may: by as much the next one is longer, with as many cells."""
-        taken = times[-1] - (times[-2] if len(times) > 1 else 0.0)
-        return min(taken / max(seconds, 1e-9), self.rule.longer)
+    def _loosened(self, accuracy: Accuracy, reached: float, taken: float) -> Accuracy | None:
+        """The accuracy of the rest: less where the march would not reach the end in time; None where that is not worth it."""
+        if not self.marches:
+            return accuracy
+        last, left = self.marches[-1], self.clock.budget - self.clock.spent
+        done = last.done(reached)
+        if taken / max(done, 1e-3) * (1.0 - done) <= left or done < self.rule.soonest:
+            return accuracy
+        if accuracy.relative >= self.rule.least * last.relative:
+            return None
+        return replace(accuracy, relative=min(2.0 * accuracy.relative, self.rule.least * last.relative))
 
     def _solver(self, wanted: float, length: float) -> SlabSolver:
         degree, high = self.rule.degrees
@@ -274,25 +322,25 @@ class CellMarching:
         shortest = self.rule.shortest * wanted * length
         return SlabSolver(
             self.problem, self.column, degree, shortest, self._coarsest(), self._is_affine, self.device, self.clock,
-            self._most_cells(degree), bool(self.marches), lambda: Memory(self.setup.triangles),
+            self._most_cells(degree), bool(self.marches),
         )  # fmt: skip
 
     def _coarsest(self) -> Partition:
-        domain = self.problem.domain
-        counts = [1 if k == self.column else self.rule.cells for k in range(domain.dimension)]
-        return Partition.grid(domain.lower, domain.upper, counts)
+        space = in_space(self.problem.domain, self.column)
+        return Partition.grid(space.lower, space.upper, (self.rule.cells,) * space.dimension)
 
     def _most_cells(self, degree: int) -> int:
         """How many cells of a degree fit into the memory allowed."""
-        d, megabytes = self.problem.domain.dimension, self.problem.training.memory or DEFAULT_MEGABYTES
-        sides = 2 * (d - 1) * (legendre.count(d - 1, degree) + legendre.count(d - 1, degree - 1))
-        width = len(self.problem.unknowns) * (legendre.count(d, degree) + sides)
-        return max(1, int(megabytes * 1e6 / (self.rule.wide * width**2)))
+        unknowns, megabytes = len(self.problem.unknowns), self.problem.training.memory or DEFAULT_MEGABYTES
+        inside, points = unknowns * legendre.count(SPACE, degree), len(self.problem.equations) * (degree + 3) ** SPACE
+        sides = 4 * unknowns * (2 * degree + 1)
+        numbers = self.rule.numbers * inside * (inside + sides) + 2 * (points + sides) * (inside + sides)
+        return max(1, int((megabytes - self.rule.others) * 1e6 / (8 * numbers)))
 
     def _whole(self, solver: SlabSolver) -> CellSlab:
         """All of time as one slab on the coarsest cells, where there was no time for any other."""
         domain, k = self.problem.domain, self.column
-        at_once = replace(solver, clock=self.setup.clock(0.0, math.inf), rule=replace(solver.rule, rounds=1, newton=1))
+        at_once = replace(solver, clock=self.setup.clock(0.0, math.inf), rule=replace(solver.rule, rounds=1))
         return at_once.solved((domain.lower[k], domain.upper[k]), None, self._coarsest(), Accuracy(math.inf, 0.0))[0]
 
     def _finished(self, march: March) -> None:
@@ -303,8 +351,10 @@ class CellMarching:
         if self.setup.estimate and coarser:
             other = coarser[-1]
             ratio = march.relative / max(other.relative, 1e-300)
-            self.comparison = by_difference(self.problem, (march.network, other.network), march.rules(), ratio)
-        self._residuals = march.residuals(self.device)
+            rule = march.sampling(COMPARED).inside(self.problem.domain)
+            self.comparison = by_difference(self.problem, (march.network, other.network), [rule], ratio)
+        unseen = march.sampling(refinement.UNSEEN)
+        self._residuals = Validation.of(self.problem, unseen, self.device).residuals(march.network)
         with self.clock.paused():
             known = norms.measured_unknowns(self.problem)
             errors = self.history.quick_errors(march.network) if known else {}
@@ -317,7 +367,7 @@ class CellMarching:
         """Tell the callback; whether to go on."""
         if self.setup.callback is None:
             return True
-        reached = march.slabs[-1].problem.domain.upper[self.column]
+        reached = march.slabs[-1].end
         whole = self.problem.domain.upper[self.column] - self.problem.domain.lower[self.column]
         share = (reached - self.problem.domain.lower[self.column]) / whole
         with self.clock.paused():
@@ -338,7 +388,7 @@ class CellMarching:
             residuals = self._residuals
         else:
             residuals = Validation.of(problem, SAMPLING, self.device).residuals(march.network)
-            reached = march.slabs[-1].problem.domain.upper[self.column]
+            reached = march.slabs[-1].end
             words = words or f"{reason.sentence}, at {TIME} = {reached:g}"
         unestimated = None
         if self.comparison is None:

@@ -1,33 +1,42 @@
-"""One slab of time on cells that span it: solved, refined in space, and shortened where it is steep in time."""
+"""One step in time on cells in space: solved, refined in space, and shortened where it is steep in time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pdekan.ansatz.time_slabs import slab
-from pdekan.cells import refinement, sources, system
-from pdekan.cells.elimination import Memory
+from pdekan.cells import refinement, sources
+from pdekan.cells.initial_values import fitted, initial_state, representing, stated
 from pdekan.cells.mesh import Mesh
+from pdekan.cells.patches import Patch, inside
+from pdekan.cells.radau import radau
 from pdekan.cells.refinement import Indicators, RefinementRule
-from pdekan.cells.sampling import CellSampling
-from pdekan.domains.box import TENSOR_DIMENSIONS
-from pdekan.domains.partition import Partition
-from pdekan.fields.jets import TIME, Frame, Jet
-from pdekan.networks.base import Network
+from pdekan.cells.stages import Mode, State, Step, StepSystem
+from pdekan.cells.symbols import Coefficients
+from pdekan.domains.box import Box
+from pdekan.domains.cylinder import Cylinder
+from pdekan.domains.partition import Integers, Partition
+from pdekan.domains.pieces import CellGeometry, geometry
+from pdekan.domains.quadrature import Array, Quadrature
+from pdekan.fields.jets import TIME, Derivatives, Frame
+from pdekan.networks import legendre
 from pdekan.networks.cells import CellNetwork
+from pdekan.networks.cells_in_time import CellsInTime
 from pdekan.problems.conditions import Periodic
 from pdekan.problems.problem import Problem
-from pdekan.residuals.validation import Residuals, Validation
+from pdekan.residuals.terms import unit
 from pdekan.training.cells.first_guess import marches
 from pdekan.training.clock import Clock, StepEndedError
 from pdekan.training.reasons import Reason
 
+SPACE = 2  # coordinates in space
 ROUND_OFF = 1e-10  # of slopes, where the solution's are not known: smaller sources are not looked at
+SAME = 1e-12  # relative difference of coefficients that are the same at all times
 
 
 def goes_by_slabs(problem: Problem) -> bool:
@@ -35,53 +44,67 @@ def goes_by_slabs(problem: Problem) -> bool:
     domain = problem.domain
     periodic = any(isinstance(one, Periodic) and one.coordinate == TIME for one in problem.conditions)
     at_end = any(f"{TIME}+" in one.faces(domain) for one in problem.conditions if not isinstance(one, Periodic))
-    return domain.dimension == TENSOR_DIMENSIONS and marches(problem) and not (periodic or at_end)
+    return domain.dimension == SPACE + 1 and marches(problem) and not (periodic or at_end)
 
 
 @dataclass(frozen=True)
 class SlabRule:
-    """How a slab is solved.
+    """How a step is solved.
 
-    rounds: the most meshes. newton: the most Gauss-Newton steps on a mesh, which end where the indicator falls by less than a
-    tenth. steep: the shares of time in the squared error above which a slab that is not good enough is shortened, by a factor
-    from `shortened` to `halved`: where time alone makes it too large, and elsewhere. safety, most: of the factor between the
-    lengths of slabs. joined: levels of cuts that are taken back between slabs. left: of the indicator allowed, what cells may
-    have together that are not cut. looser: factors of the indicator allowed, the first of which leads to cells for which there
-    is time. most_begun: cells for the sources.
+    stages: of the formula. rounds: the most meshes. newton: the most corrections with one factorisation, and the most of these.
+    enough: the relative size of the last correction, relative to the indicator wanted.
+    steep: the share of time in the squared error above which a step that is not good enough is shortened, by a factor
+    from `halved` to `shortened`. safety, most: of the factor between lengths, which changes where it is above `longer`. joined:
+    levels of cuts that are taken back between steps, where at least the share `fewer` of the cells is spared. left: of the
+    indicator allowed, what cells may have together that are not cut. looser: factors of the indicator allowed, the first of
+    which leads to cells for which there is time. most_begun: cells for sources and initial values; represented: the relative
+    error of these in L2, relative to the indicator wanted.
     """
 
-    rounds: int = 5
-    newton: int = 8
-    steep: tuple[float, float] = (0.2, 0.5)
-    halved: float = 0.5
+    stages: int = 5
+    rounds: int = 6
+    newton: tuple[int, int] = (5, 4)
+    enough: float = 1e-2
+    steep: float = 0.5
+    halved: float = 0.3
     shortened: float = 0.7
-    safety: float = 0.9
-    most: float = 2.0
+    safety: float = 0.8
+    most: float = 3.0
+    longer: float = 1.4
     joined: int = 2
+    fewer: float = 0.1
     left: float = 0.7
+    represented: float = 0.1
     looser: tuple[float, ...] = (1.0, 2.0, 4.0)
-    most_begun: int = 400
+    most_begun: int = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class CellSlab:
-    """A slab, its mesh and its solution. in_time: how much of the indicator is due to time."""
+    """A step and its solution. in_time: the part of the error that is due to time; found has that of space."""
 
-    problem: Problem
+    start: float
+    end: float
     mesh: Mesh
-    network: CellNetwork
+    network: CellsInTime
     found: Indicators
     in_time: float
 
     @property
     def error(self) -> float:
-        """The indicator of all cells."""
-        return float(np.linalg.norm(self.found.cells))
+        """The indicator of space and time."""
+        return float(np.hypot(np.linalg.norm(self.found.cells), self.in_time))
 
-    def residuals(self, device: torch.device) -> Residuals:
-        """Those on points that the rows do not use."""
-        rule = CellSampling.of(self.mesh.geometry, self.mesh.degrees, refinement.UNSEEN)
-        return Validation.of(self.problem, rule, device).residuals(self.network)
+    @property
+    def series(self) -> Tensor:
+        """Coefficients ``(m, U, q + 1, n)``."""
+        return series_of(self.network)
+
+
+def series_of(network: CellsInTime) -> Tensor:
+    """Coefficients ``(m, U, q + 1, n)`` of a network whose cells are of one degree."""
+    m = network.space.partition.count
+    return network.space.coefficients.detach().reshape(m, network.outputs, network.degree + 1, -1)
 
 
 @dataclass(frozen=True)
@@ -96,12 +119,12 @@ class Accuracy:
         return self.relative * max(found.size, self.size * float(np.sqrt(length)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class SlabSolver:
-    """Solves slabs of a problem.
+    """Solves steps of a problem.
 
-    column: that of time. shortest: the length at which slabs are taken as they are. strict: whether StepEndedError is raised
-    where memory is too small for the cells that are needed, instead of taking a slab as it is.
+    column: that of time. shortest: the length at which steps are taken as they are. strict: whether StepEndedError is raised
+    where memory is too small for the cells that are needed, instead of taking a step as it is.
     """
 
     problem: Problem
@@ -114,8 +137,38 @@ class SlabSolver:
     clock: Clock
     most_cells: int
     strict: bool = False
-    memory: Callable[[], Memory] = Memory
     rule: SlabRule = SlabRule()
+    _factorised: tuple[StepSystem, float, list[Mode]] | None = field(default=None, init=False)
+    _unseen: tuple[Mesh, list[list[Patch]]] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.formula = radau(self.rule.stages)
+        nodes = torch.as_tensor(2.0 * np.concatenate([[0.0], self.formula.nodes]) - 1.0)
+        self.values_at_nodes = legendre.legendre(nodes, self.rule.stages)[0]
+        self.into_series = torch.linalg.inv(self.values_at_nodes)
+        space = self.mesh(self.coarsest)
+        begun = next(inside(self.problem, space, self.column, 2, self.device))
+        start = self.problem.domain.lower[self.column]
+        self.units = [unit(one.term([start]), self.problem) for one in begun]
+        self.system = StepSystem(self.problem, space, self.column, self.formula, self.units, self.device, self.clock.check)
+        self.is_constant, self.has_constant_sources = self._constant()
+
+    def _constant(self) -> tuple[bool, bool]:
+        """Whether operators, and whether sources, are the same at all times, seen at three of them."""
+        times = np.linspace(self.problem.domain.lower[self.column], self.problem.domain.upper[self.column], 4)[1:].tolist()
+        m, unknowns, n = self.system.shape
+        zero = torch.zeros(m, unknowns, n, dtype=torch.float64)
+        operators = [self.system.slopes(time, State(zero, zero)) for time in times] if self.is_affine else []
+        targets = [[one.term([time]).target for one, _ in self.system.patches if one.group == "equation"] for time in times]
+        constant = all(all(map(_are_same, operators[0], other)) for other in operators[1:]) if operators else False
+        return constant, all(_near(a, b) for other in targets[1:] for a, b in zip(targets[0], other, strict=True))
+
+    def mesh(self, partition: Partition) -> Mesh:
+        """The cells of a partition in space."""
+        problem, k = self.problem, self.column
+        periodic = [problem.domain.coordinates.index(one.coordinate) for one in problem.conditions if isinstance(one, Periodic)]
+        cells = geometry(in_space(problem.domain, k), partition)
+        return Mesh(partition, np.full(partition.count, self.degree), cells.faces([i - (i > k) for i in periodic]), cells)
 
     def solved(
         self,
@@ -125,137 +178,222 @@ class SlabSolver:
         wanted: Accuracy,
         seconds: float = np.inf,
     ) -> tuple[CellSlab, bool]:
-        """The slab and whether it is taken; one that is not is to be shortened. partition: the first cells in space.
+        """The step and whether it is taken; one that is not is to be shortened. partition: the first cells.
 
-        seconds: what the slab may take, about; it is taken as it is where more cells or shorter slabs would take longer.
+        seconds: what the step may take, about; it is taken as it is where more cells or shorter steps would take longer.
         """
-        (start, end), memory, until = times, self.memory(), self.clock.spent + seconds
+        (start, end), until = times, self.clock.spent + seconds
         length = end - start
-        last = None if before is None else before.network
-        part = slab(self.problem, times, 0, last, self.problem.training.seconds)
-        mesh = Mesh.of(part, partition_at(partition, self.column, start, end), np.full(partition.count, self.degree))
+        self._on(partition)
         for _ in range(self.rule.rounds):
             began = self.clock.spent
-            one = self._newton(part, mesh, last, start, memory)
+            one = self._step(start, end, before, wanted)
             left, taken = until - self.clock.spent, max(self.clock.spent - began, 1e-9)
             allowed = wanted.allowed(one.found, length)
             if one.error <= allowed:
                 return one, True
             if not np.isfinite(one.error):
                 return one, length <= self.shortest
-            share, (some, much) = one.in_time**2, self.rule.steep
-            steep = share > (some if one.in_time * one.error > allowed else much)
+            steep = one.in_time**2 > self.rule.steep * one.error**2
             if steep and length > self.shortest and taken / self.rule.shortened < left:
                 return one, False
             finer = self._finer(one, allowed, left / taken)
-            if finer.partition.count > self.most_cells and self.strict:
+            if finer.count > self.most_cells and self.strict:
                 raise StepEndedError(Reason.MEMORY)
-            if not mesh.partition.count < finer.partition.count <= self.most_cells:
+            if not one.mesh.partition.count < finer.count <= self.most_cells:
                 break
-            mesh = finer
-            if 2 * mesh.partition.count > self.most_cells:
-                memory = self.memory()  # there is no room for two of them
+            self._on(finer)
         return one, True
 
-    def begun(
-        self, start: float, end: float, before: CellSlab | None, partition: Partition, wanted: Accuracy
-    ) -> Partition | None:
-        """The first cells of a slab: those that its sources need, seen on dense points; None where it is too long for them."""
-        goal, short = wanted.relative, end - start <= self.shortest
-        least = max(ROUND_OFF, wanted.size * float(np.sqrt(end - start)), 0.0 if before is None else before.found.size)
-        part = slab(self.problem, (start, end), 0, None, self.problem.training.seconds)
-        here, most = partition_at(partition, self.column, start, end), min(self.rule.most_begun, self.most_cells)
-        rule = RefinementRule(axes=self.space)
-        finer = sources.resolving(part, here, self.degree, (goal,), max(most, here.count), rule, least)
-        return finer if short or sources.is_resolved(part, finer, self.degree, goal, self.column, least) else None
+    def begun(self, partition: Partition, length: float, wanted: Accuracy) -> Partition:
+        """The first cells of all: those that the initial values and the sources need, seen on dense points."""
+        start, most = self.problem.domain.lower[self.column], min(self.rule.most_begun, self.most_cells)
+        values = stated(self.problem, self.column, start, self.device)
+        goal = self.rule.represented * wanted.relative
+        mesh = representing(self.problem, self.mesh(partition), self.column, values, goal, most, self.mesh)
+        return self.for_sources(mesh.partition, start, length, wanted, 0.0)
 
-    @property
-    def space(self) -> tuple[int, ...]:
-        """The columns of the other coordinates."""
-        return tuple(k for k in range(self.problem.domain.dimension) if k != self.column)
+    def for_sources(self, partition: Partition, start: float, length: float, wanted: Accuracy, least: float) -> Partition:
+        """The cells that the sources of a step need. least: the size of slopes that errors are relative to."""
+        most = max(partition.count, min(self.rule.most_begun, self.most_cells))
+        least = max(ROUND_OFF, wanted.size * float(np.sqrt(length)), least)
+        instant = sources.Instant(self.column, start + 0.5 * length, length)
+        return sources.resolving(self.problem, partition, self.degree, (wanted.relative,), most, least=least, instant=instant)
 
-    def next_length(self, one: CellSlab, wanted: Accuracy, taken: bool) -> float:
-        """The length of a slab after one that was taken, or instead of one that was not."""
-        k, rule = self.column, self.rule
-        length = one.problem.domain.upper[k] - one.problem.domain.lower[k]
+    def next_length(self, one: CellSlab, wanted: Accuracy) -> float:
+        """The length of a step that time allows after one, or instead of one that was not taken."""
+        rule, length = self.rule, one.end - one.start
         if not np.isfinite(one.error):
             return max(self.shortest, rule.halved * length)
-        ratio = wanted.allowed(one.found, length) / max(one.error * one.in_time, 1e-300)
-        factor = rule.safety * ratio ** (1.0 / (self.degree - 1))
-        low, high = (rule.safety, rule.most) if taken else (rule.halved, rule.shortened)
-        return float(max(self.shortest, length * min(high, max(low, factor))))
+        ratio = wanted.allowed(one.found, length) / max(np.sqrt(2.0) * one.in_time, 1e-300)
+        return float(max(self.shortest, length * max(rule.halved, rule.safety * ratio ** (1.0 / rule.stages))))
 
     def next_partition(self, one: CellSlab, wanted: Accuracy) -> Partition:
-        """The cells in space that the next slab begins with: those joined whose indicators are far below what is wanted.
+        """The cells that the next step begins with: those joined whose indicators are far below what is wanted.
 
         Errors of slopes grow by 2^p where cells become twice as large.
         """
-        length = one.problem.domain.upper[self.column] - one.problem.domain.lower[self.column]
-        enough = wanted.allowed(one.found, length) / np.sqrt(len(one.found.cells))
+        enough = wanted.allowed(one.found, one.end - one.start) / np.sqrt(len(one.found.cells))
         low, high = self.coarsest.cells
-        most = (1.0 + 1e-9) * (high - low).max(axis=0)
-        most[self.column] = np.inf
         small = one.found.cells <= enough * 0.5**self.degree
-        return one.mesh.partition.coarsened(small, most, self.rule.joined)
+        coarser = one.mesh.partition.coarsened(small, (1.0 + 1e-9) * (high - low).max(axis=0), self.rule.joined)
+        spared = one.mesh.partition.count - coarser.count
+        return coarser if spared > self.rule.fewer * one.mesh.partition.count else one.mesh.partition
 
-    def _newton(self, part: Problem, mesh: Mesh, last: Network | None, start: float, memory: Memory) -> CellSlab:
-        """The solution on a mesh; of a nonlinear problem from the end of the slab before."""
-        unknowns = len(part.unknowns)
-        state: Network | None = None
-        if not self.is_affine and last is not None:
-            state = system.projected(AtTime(last, self.column, start), mesh, unknowns)
-        previous = np.inf
-        for _ in range(1 if self.is_affine else self.rule.newton):
-            one = system.solved(part, mesh, state, self.device, self.clock.check, memory if self.is_affine else self.memory())
-            found = refinement.indicators(part, mesh, one, self.device)
-            state = one.network
-            if not found.relative < 0.9 * previous:
+    def _on(self, partition: Partition) -> None:
+        """Go over to other cells."""
+        if partition is not self.system.mesh.partition:
+            mesh = self.mesh(partition)
+            self.system = StepSystem(self.problem, mesh, self.column, self.formula, self.units, self.device, self.clock.check)
+            self._factorised = None
+
+    def _step(self, start: float, end: float, before: CellSlab | None, wanted: Accuracy) -> CellSlab:
+        """The solution on the present cells."""
+        mesh, length = self.system.mesh, end - start
+        state, guess = self._begin(before, start, length)
+        tries, refactored = self.rule.newton
+        enough = max(min(1e-4, self.rule.enough * wanted.relative), 1e-13)
+        for _ in range(1 if self.is_affine else refactored):
+            modes = self._modes(state, guess, start, length)
+            step = self.system.step(modes, state, start, length, guess, enough, 2 if self.is_affine else tries)
+            guess = step.values - state.value
+            if self.is_affine or step.factor == 0.0 or not np.isfinite(step.factor):
                 break
-            previous = found.relative
-        return CellSlab(part, mesh, one.network.requires_grad_(False), found, self._in_time(mesh, one.network, found))
+        nodes = torch.cat([state.value[None], step.values])
+        series = torch.einsum("jk,kmun->mujn", self.into_series, nodes)
+        m, unknowns, _, n = series.shape
+        space = CellNetwork(mesh.partition, mesh.degrees, unknowns * len(nodes), (mesh.geometry.low, mesh.geometry.high))
+        with torch.no_grad():
+            space.coefficients.copy_(series.reshape(-1))
+        network = CellsInTime(space, unknowns, start, end, self.column).requires_grad_(False)
+        found, in_time = self._indicators(state, step, series, modes[0], start, length)
+        if not self.is_affine and step.factor != 0.0:
+            in_time = np.inf
+        return CellSlab(start, end, mesh, network, found, in_time)
 
-    def _in_time(self, mesh: Mesh, network: CellNetwork, found: Indicators) -> float:
-        """The share of the indicator by the highest coefficients along time, which those along the other axes add up to one."""
-        d, total = mesh.partition.dimension, 0.0
-        for block, degree, error in zip(network.blocks(), mesh.degrees.tolist(), found.cells.tolist(), strict=True):
-            tails = refinement.smoothness(block.detach(), d, degree)[1] if error > 0.0 else np.zeros(d)
-            total += float(error**2 * tails[self.column] ** 2 / max((tails**2).sum(), 1e-300))
-        return float(np.sqrt(total)) / max(float(np.linalg.norm(found.cells)), 1e-300)
+    def _begin(self, before: CellSlab | None, start: float, length: float) -> tuple[State, Tensor | None]:
+        """The state at the start of a step, and of a nonlinear problem a guess of the stages' increments."""
+        mesh, k = self.system.mesh, self.column
+        if before is None:
+            return initial_state(self.problem, mesh, k, start, self.device), None
+        series = before.series
+        if before.mesh.partition is not mesh.partition:
+            frame = Frame(tuple(f"x{i}" for i in range(mesh.partition.dimension)), Derivatives.VALUE)
 
-    def _finer(self, one: CellSlab, allowed: float, times: float) -> Mesh:
-        """The cells with the largest indicators cut in space, as many as leave what is allowed with the others.
+            def values(rule: Quadrature) -> Tensor:
+                return before.network.space.jet(torch.as_tensor(rule.points).to(self.device), frame).value
+
+            series = fitted(self.problem, mesh, k, values, self.device).reshape(mesh.partition.count, *series.shape[1:3], -1)
+        scale = 2.0 / (before.end - before.start)
+        one = torch.ones(1, dtype=torch.float64)
+        at_end = legendre.legendre(one, self.rule.stages, 1)
+        state = State(*(torch.einsum("j,mujn->mun", part[0] * scale**i, series) for i, part in enumerate(at_end)))
+        if self.is_affine:
+            return state, None
+        later = torch.as_tensor(1.0 + scale * length * self.formula.nodes)
+        ahead = torch.einsum("kj,mujn->kmun", legendre.legendre(later, self.rule.stages)[0], series)
+        return state, ahead - state.value
+
+    def _modes(self, state: State, guess: Tensor | None, start: float, length: float) -> list[Mode]:
+        """The factorised problems of the present cells."""
+        known = self._factorised
+        if known is not None and self.is_constant and known[0] is self.system and abs(known[1] - length) < 1e-9 * length:
+            return known[2]
+        k = self.rule.stages // 2
+        about = state
+        if guess is not None:
+            slopes = torch.as_tensor(self.formula.slopes[k]) / length
+            about = State(state.value + guess[k], torch.einsum("j,jmun->mun", slopes, guess))
+        operators = self.system.slopes(start + length * float(self.formula.nodes[k]), about)
+        modes = self.system.modes(operators, length)
+        self._factorised = self.system, length, modes
+        return modes
+
+    def _indicators(
+        self, state: State, step: Step, series: Tensor, mode: Mode, start: float, length: float
+    ) -> tuple[Indicators, float]:
+        """Errors of slopes: in space by residuals at unseen points at stages, in time by the highest coefficients."""
+        if self._unseen is None or self._unseen[0] is not self.system.mesh:
+            mesh = self.system.mesh
+            self._unseen = mesh, list(inside(self.problem, mesh, self.column, refinement.UNSEEN, self.device))
+        formula = self.formula
+        stages = [self.rule.stages // 2, self.rule.stages - 1]
+        curvature = torch.einsum("ij,jmun->imun", torch.as_tensor(formula.slopes[stages]) / length, step.slopes - state.slope)
+        functions = [step.values[stages], step.slopes[stages], curvature]
+        times = (start + length * formula.nodes[stages]).tolist()
+        squares, lead, weight = step.unmatched.numpy().copy(), mode.lead.numpy(), length / len(stages)
+        size = 0.0
+        diameter = self.problem.domain.size
+        for patches in self._unseen[1]:
+            cells = patches[0].cells
+            for patch, one in zip(patches, self.units, strict=True):
+                term = patch.term(times)
+                jet = patch.jet(term.frame, [part[:, cells] for part in functions])
+                residual = term.residual(jet).reshape(len(times), *patch.shape).numpy() / one
+                squares[cells] += weight * lead[cells] ** 2 * (patch.weights.numpy() * residual**2).sum((0, 2))
+            size += weight * self._slopes(patches[0], functions[0][:, cells], diameter)
+        return Indicators(np.sqrt(squares), float(np.sqrt(size))), self._in_time(series, length)
+
+    def _in_time(self, series: Tensor, length: float) -> float:
+        """What is left out in time: the slopes of the highest coefficient, times the factor by which the coefficients fall.
+
+        Only polynomials of low degree in space are looked at, and the second smallest factor is taken where the last one is
+        larger: errors in space leave coefficients that do not fall.
+        """
+        mesh, d = self.system.mesh, self.system.mesh.partition.dimension
+        powers = torch.as_tensor(legendre.exponents(d, self.degree)).double()
+        low = powers.sum(1) <= self.degree // 2
+        sides = torch.as_tensor(mesh.geometry.high - mesh.geometry.low)
+        along = 0.5 * (2.0 * powers + 1.0) * powers * (powers + 1.0)  # mean square of the derivative of √(2e + 1) P_e
+        squares = torch.einsum("md,nd->mn", (2.0 / sides) ** 2, along) + self.problem.domain.size**-2
+        weights = length * sides.prod(1)[:, None] * squares * low
+        sizes = torch.einsum("mn,mujn->j", weights, series.square()).sqrt().numpy()
+        factors = sizes[2:] / np.maximum(sizes[1:-1], 1e-300)
+        factor = min(1.0, float(np.sort(factors)[1]))
+        return float(min(sizes[-1], sizes[2] * factor ** (len(sizes) - 3)) * min(1.0, max(factor, float(factors[-1]))))
+
+    def _slopes(self, patch: Patch, functions: Tensor, diameter: float) -> float:
+        """The squared size of functions' slopes in some cells, and of their values over the size of the domain."""
+        frame = Frame(tuple(f"x{i}" for i in range(patch.nodes.shape[1] + 1)), Derivatives.GRADIENT)
+        d, total = patch.nodes.shape[1], 0.0
+        for index in [(), *((k,) for k in range(d))]:
+            part = torch.einsum("gn,tmun->tmgu", patch.basis(index), functions * patch.factor(index)[:, None, None])
+            total += float((patch.weights[..., None] * part.square()).sum()) / (1.0 if index else diameter**2)
+        return total
+
+    def _finer(self, one: CellSlab, allowed: float, times: float) -> Partition:
+        """The cells with the largest indicators cut, as many as leave what is allowed with the others.
 
         times: how many times as many cells there may be; if even the loosest indicator needs more, none is cut.
         """
+        partition = one.mesh.partition
         largest = np.argsort(-one.found.cells)
         left = np.sqrt(np.cumsum(one.found.cells[largest[::-1]] ** 2))[::-1]
-        rule = RefinementRule(share=0.0, most=self.degree, axes=self.space)
+        rule, blocks = RefinementRule(), one.series.flatten(1, 2)
+        low, high = one.mesh.geometry.low, one.mesh.geometry.high
         for factor in self.rule.looser:
-            chosen = np.zeros_like(one.found.cells)
-            worst = largest[left > self.rule.left * factor * allowed]
-            chosen[worst] = one.found.cells[worst]
-            finer = refinement.refined(one.problem, one.mesh, one.network, replace(one.found, cells=chosen), 0.0, rule)
-            if finer.partition.count <= times * one.mesh.partition.count:
+            axes = {}
+            for cell in largest[left > self.rule.left * factor * allowed].tolist():
+                tails = refinement.smoothness(blocks[cell], partition.dimension, self.degree)[1]
+                axes[cell] = [k for k in rule.cut(tails).tolist() if high[cell, k] - low[cell, k] > one.mesh.geometry.smallest]
+            finer = partition.refined(axes)[0]
+            if finer.count <= times * partition.count:
                 return finer
-        return one.mesh
+        return partition
 
 
-def partition_at(partition: Partition, column: int, start: float, end: float) -> Partition:
-    """The cells in space over another interval of time."""
-    lower, upper = list(partition.lower), list(partition.upper)
-    lower[column], upper[column] = start, end
-    return replace(partition, lower=tuple(lower), upper=tuple(upper))
+def in_space(domain: Box | Cylinder, column: int) -> Box:
+    """A domain at one time."""
+    if isinstance(domain, Cylinder):
+        return domain.base
+    ends = (tuple(part[:column] + part[column + 1 :]) for part in (domain.coordinates, domain.lower, domain.upper))
+    return Box(*ends)
 
 
-class AtTime(Network):
-    """A network's function at one time, for all times."""
+def _are_same(one: Coefficients, other: Coefficients) -> bool:
+    """Whether two operators have the same coefficients."""
+    return one.keys() == other.keys() and all(_near(one[index], other[index]) for index in one)
 
-    def __init__(self, network: Network, column: int, time: float) -> None:
-        super().__init__()
-        self.network, self.column, self.time = network, column, time
-        self.inputs, self.outputs = network.inputs, network.outputs
 
-    def jet(self, points: Tensor, frame: Frame) -> Jet:
-        there = points.clone()
-        there[:, self.column] = self.time
-        return self.network.jet(there, frame)
+def _near(one: Tensor, other: Tensor) -> bool:
+    return bool((one - other).abs().max() <= SAME * one.abs().max())

@@ -1,0 +1,130 @@
+"""Functions on cells in space from their values: those that initial conditions state, and those of other cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdekan.cells.mesh import Mesh
+from pdekan.cells.patches import Patch, inside
+from pdekan.cells.refinement import UNSEEN
+from pdekan.cells.rows import MORE_POINTS
+from pdekan.cells.sources import LOOKED_AT, MISSED
+from pdekan.cells.stages import State
+from pdekan.cells.symbols import coefficients
+from pdekan.domains.partition import Integers, Partition
+from pdekan.domains.quadrature import Quadrature, tensor_gauss
+from pdekan.fields.jet_parts import split
+from pdekan.fields.jets import TIME, Derivatives, Frame
+from pdekan.networks import legendre
+from pdekan.problems.formulas import ProblemError
+from pdekan.problems.places import Faces
+from pdekan.problems.problem import Problem
+from pdekan.residuals.terms import term_at
+
+Values = Callable[[Quadrature], Tensor]  # ``(n, K)`` at points in space
+
+
+def fitted(problem: Problem, mesh: Mesh, column: int, values: Values, device: torch.device) -> Tensor:
+    """Coefficients ``(m, K, n)`` of the least-squares fits of K functions in the cells."""
+    d = mesh.partition.dimension
+    n, out = legendre.count(d, int(mesh.degrees[0])), None
+    for (patch, *_) in inside(problem, mesh, column, MORE_POINTS, device):
+        at = values(patch.rule).reshape(*patch.shape, -1)
+        if out is None:
+            out = at.new_zeros(mesh.partition.count, at.shape[2], n)
+        out[torch.as_tensor(patch.cells)] = _fit(patch, at, bool(mesh.geometry.whole[patch.cells].all()))
+    assert out is not None
+    return out
+
+
+def _fit(patch: Patch, values: Tensor, is_whole: bool) -> Tensor:
+    """The coefficients of functions with values ``(m, g, K)``; the basis is orthonormal where cells are boxes."""
+    basis = patch.basis(())
+    if is_whole:
+        mean = patch.weights / patch.weights.sum(1, keepdim=True)
+        return torch.einsum("mg,mgk,gn->mkn", mean, values, basis)
+    root = patch.weights[0].sqrt()[:, None]
+    return torch.linalg.lstsq(basis * root, values[0] * root, driver="gelsd").solution.T[None]
+
+
+def stated(problem: Problem, column: int, start: float, device: torch.device) -> Values:
+    """Values ``(n, 2 U)`` of the unknowns, then of their derivatives by time, that the initial conditions state.
+
+    What they do not state is zero. Raises ProblemError for conditions that contain derivatives in space.
+    """
+    face, count = f"{TIME}-", len(problem.unknowns)
+    every = [one for condition in problem.conditions for one in condition.weakly().requirements(problem)]
+    requirements = [one for one in every if isinstance(one.place, Faces) and face in one.place.names]
+
+    def values(rule: Quadrature) -> Tensor:
+        at = Quadrature(np.insert(rule.points, column, start, axis=1), rule.weights)
+        n = len(at.points)
+        matrix = torch.zeros(n, len(requirements), 2 * count, dtype=torch.float64, device=device)
+        right = torch.zeros(n, len(requirements), dtype=torch.float64, device=device)
+        for k, one in enumerate(requirements):
+            term = term_at(problem, one.label, "conditions", one.operator, one.value, at, device)
+            residual, slope = term.linearised(term.zero())
+            right[:, k] = -residual
+            for index, part in coefficients(slope).items():
+                space, order = split(index, column)
+                if space or order > 1:
+                    raise ProblemError(f"{one.label}: derivatives in space cannot be stated where time is marched through")
+                matrix[:, k, order * count : (order + 1) * count] = part
+        return (torch.linalg.pinv(matrix) @ right[..., None])[..., 0]
+
+    return values
+
+
+def initial_state(problem: Problem, mesh: Mesh, column: int, start: float, device: torch.device) -> State:
+    """The state that the initial conditions state."""
+    value, slope = fitted(problem, mesh, column, stated(problem, column, start, device), device).chunk(2, dim=1)
+    return State(value, slope)
+
+
+@torch.no_grad()
+def representing(
+    problem: Problem, mesh: Mesh, column: int, values: Values, goal: float, most: int, of: Callable[[Partition], Mesh]
+) -> Mesh:
+    """The mesh, cut until its polynomials represent functions, as far as there are at most so many cells.
+
+    goal: of the difference in L2, relative to the functions. of: the mesh of a partition. Functions are looked at on a dense
+    grid, so that nothing narrower than a cell is missed.
+    """
+    while mesh.partition.count < most:
+        wrong = _wrong(problem, mesh, column, values, goal)
+        every = list(range(mesh.partition.dimension))
+        finer = mesh.partition.refined({cell: every for cell in wrong.tolist()})[0]
+        if not len(wrong) or finer.count > most:
+            break
+        mesh = of(finer)
+    return mesh
+
+
+def _wrong(problem: Problem, mesh: Mesh, column: int, values: Values, goal: float) -> Integers:
+    """The cells in which the fit of functions is not as good as is wanted."""
+    device = torch.device("cpu")
+    fit = fitted(problem, mesh, column, values, device)
+    squares, size = np.zeros(mesh.partition.count), 0.0
+    for (patch, *_) in inside(problem, mesh, column, UNSEEN, device):
+        at = values(patch.rule).reshape(*patch.shape, -1)
+        deviation = torch.einsum("gn,mkn->mgk", patch.basis(()), fit[patch.cells]) - at
+        squares[patch.cells] += (patch.weights[..., None] * deviation.square()).sum((1, 2)).numpy()
+        size += float((patch.weights[..., None] * at.square()).sum())
+    partition, n = mesh.partition, LOOKED_AT[mesh.partition.dimension]
+    grid = tensor_gauss(partition.lower, partition.upper, (n,) * partition.dimension, 1).points
+    cell = partition.locate(torch.as_tensor(grid)).numpy()
+    cell[problem.domain.distance(np.insert(grid, column, 0.5 * (problem.domain.lower[column] + problem.domain.upper[column]), axis=1)) < 0.0] = -1
+    grid, cell = grid[cell >= 0], cell[cell >= 0]
+    network = mesh.network(fit.shape[1])
+    network.coefficients.copy_(fit.reshape(-1))
+    frame = Frame(tuple(f"x{k}" for k in range(partition.dimension)), Derivatives.VALUE)
+    shown = network.jet(torch.as_tensor(grid), frame).value - values(Quadrature(grid, np.ones(len(grid))))
+    largest = np.zeros(partition.count)
+    np.maximum.at(largest, cell, shown.square().sum(1).numpy())
+    area = (mesh.geometry.high - mesh.geometry.low).prod(axis=1)
+    enough = goal**2 * size / partition.count
+    return np.flatnonzero((squares > enough) | (largest * area > MISSED**2 * enough))
