@@ -146,7 +146,7 @@ def _eliminate(
     width, remaining = (sum(sizes[block] for block in blocks) for blocks in first.order)
     gram = first.parts[0].rows.new_zeros(len(several), width + remaining, width + remaining)
     for k, columns in enumerate(first.columns(sizes)):
-        index, own = torch.tensor(columns), torch.stack([one.parts[k].rows for one in several])
+        index, own = torch.tensor(columns, dtype=torch.int64), torch.stack([one.parts[k].rows for one in several])
         if first.is_leaf:
             own = own[:, :, :-1].mH @ own[:, :, :-1]
         gram[:, index[:, None], index] += own

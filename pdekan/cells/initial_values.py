@@ -36,19 +36,19 @@ def fitted(problem: Problem, mesh: Mesh, column: int, values: Values, device: to
         at = values(patch.rule).reshape(*patch.shape, -1)
         if out is None:
             out = at.new_zeros(mesh.partition.count, at.shape[2], n)
-        out[torch.as_tensor(patch.cells)] = _fit(patch, at, bool(mesh.geometry.whole[patch.cells].all()))
+        out[patch.index] = _fit(patch, at)
     assert out is not None
     return out
 
 
-def _fit(patch: Patch, values: Tensor, is_whole: bool) -> Tensor:
+def _fit(patch: Patch, values: Tensor) -> Tensor:
     """The coefficients of functions with values ``(m, g, K)``; the basis is orthonormal where cells are boxes."""
     basis = patch.basis(())
-    if is_whole:
+    if len(basis) == 1:
         mean = patch.weights / patch.weights.sum(1, keepdim=True)
-        return torch.einsum("mg,mgk,gn->mkn", mean, values, basis)
-    root = patch.weights[0].sqrt()[:, None]
-    return torch.linalg.lstsq(basis * root, values[0] * root, driver="gelsd").solution.T[None]
+        return torch.einsum("mg,mgk,gn->mkn", mean, values, basis[0])
+    root = patch.weights.sqrt()[..., None]
+    return torch.linalg.lstsq(basis * root, values * root, driver="gelsd").solution.mT
 
 
 def stated(problem: Problem, column: int, start: float, device: torch.device) -> Values:
@@ -111,7 +111,7 @@ def _wrong(problem: Problem, mesh: Mesh, column: int, values: Values, goal: floa
     squares, size = np.zeros(mesh.partition.count), 0.0
     for (patch, *_) in inside(problem, mesh, column, UNSEEN, device):
         at = values(patch.rule).reshape(*patch.shape, -1)
-        deviation = torch.einsum("gn,mkn->mgk", patch.basis(()), fit[patch.cells]) - at
+        deviation = patch.values((), fit[None, patch.index])[0] - at
         squares[patch.cells] += (patch.weights[..., None] * deviation.square()).sum((1, 2)).numpy()
         size += float((patch.weights[..., None] * at.square()).sum())
     partition, n = mesh.partition, LOOKED_AT[mesh.partition.dimension]

@@ -90,8 +90,8 @@ class StepSystem:
 
     def __post_init__(self) -> None:
         parts = self.problem, self.mesh, self.column, MORE_POINTS, self.device
-        object.__setattr__(self, "equations", list(inside(*parts)))
-        object.__setattr__(self, "conditions", list(on_boundary(*parts)))
+        object.__setattr__(self, "equations", inside(*parts))
+        object.__setattr__(self, "conditions", on_boundary(*parts))
 
     @property
     def patches(self) -> list[tuple[Patch, float]]:
@@ -205,7 +205,7 @@ class StepSystem:
             corrections, squares = zip(
                 *(self._correction(mode, [hat[r] for hat in hats], sums[r]) for r, mode in enumerate(modes)), strict=True
             )
-            change = torch.einsum("ir,rmun->imun", out, torch.stack(corrections)).real
+            change = torch.einsum("ir,rmun->imun", out, torch.stack([one.to(out) for one in corrections])).real
             increments = increments + change
             size = float(torch.linalg.vector_norm(change)) / max(float(torch.linalg.vector_norm(series[0] + change)), 1e-300)
             factor, last = size / last, size
@@ -218,24 +218,24 @@ class StepSystem:
     def _correction(self, mode: Mode, residuals: list[Tensor], function: Tensor) -> tuple[Tensor, Tensor]:
         """The correction ``(m, U, n)`` for residuals of all patches and the jumps of a function; see `Step` for the squares."""
         m, unknowns, n = self.shape
-        right = torch.zeros(mode.triangle.size, dtype=torch.complex128)
+        if not mode.triangle.is_complex:
+            residuals, function = [one.real for one in residuals], function.real
+        right = function.new_zeros(mode.triangle.size)
         cells = right[: m * unknowns * n].reshape(m, -1)
         weighted = [one.weights * residual for one, residual in zip(mode.weighted, residuals, strict=True)]
         for (patch, _), one, rest in zip(self.patches, mode.weighted, weighted, strict=True):
             part = patch.pulled_back(one.symbol, one.weights * rest)
-            cells.index_add_(0, torch.as_tensor(patch.cells), -part.flatten(1))
+            cells.index_add_(0, patch.index, -part.flatten(1))
         everything = np.concatenate([function.reshape(-1).numpy(), np.zeros(mode.triangle.size - m * unknowns * n)])
         jumps = mode.coupling @ everything
         right -= torch.as_tensor(mode.coupling.T @ jumps)
-        real = not mode.triangle.is_complex
-        solved = mode.triangle.solve(right.real).to(right) if real else mode.triangle.solve(right)
-        x = solved[: m * unknowns * n].reshape(m, -1)
+        x = mode.triangle.solve(right)[: m * unknowns * n].reshape(m, -1)
         squares = torch.zeros(m, dtype=torch.float64)
         for (patch, _), one, rest in zip(self.patches, mode.weighted, weighted, strict=True):
-            if patch.group == "conditions":
-                own = x[torch.as_tensor(patch.cells)].reshape(len(patch.cells), unknowns, n)
+            if patch.statement.group == "conditions":
+                own = x[patch.index].reshape(len(patch.cells), unknowns, n)
                 left = one.weights * patch.applied(one.symbol, own) + rest
-                squares.index_add_(0, torch.as_tensor(patch.cells), left.abs().square().sum(1))
+                squares.index_add_(0, patch.index, left.abs().square().sum(1))
         return x.reshape(m, unknowns, n), squares
 
 

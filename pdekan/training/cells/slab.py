@@ -147,7 +147,7 @@ class SlabSolver:
         self.values_at_nodes = legendre.legendre(nodes, self.rule.stages)[0]
         self.into_series = torch.linalg.inv(self.values_at_nodes)
         space = self.mesh(self.coarsest)
-        begun = next(inside(self.problem, space, self.column, 2, self.device))
+        begun = inside(self.problem, space, self.column, 2, self.device)[0]
         start = self.problem.domain.lower[self.column]
         self.units = [unit(one.term([start]), self.problem) for one in begun]
         self.system = StepSystem(self.problem, space, self.column, self.formula, self.units, self.device, self.clock.check)
@@ -159,7 +159,7 @@ class SlabSolver:
         m, unknowns, n = self.system.shape
         zero = torch.zeros(m, unknowns, n, dtype=torch.float64)
         operators = [self.system.slopes(time, State(zero, zero)) for time in times] if self.is_affine else []
-        targets = [[one.term([time]).target for one, _ in self.system.patches if one.group == "equation"] for time in times]
+        targets = [[one.term([time]).target for one, _ in self.system.patches if one.statement.group == "equation"] for time in times]
         constant = all(all(map(_are_same, operators[0], other)) for other in operators[1:]) if operators else False
         return constant, all(_near(a, b) for other in targets[1:] for a, b in zip(targets[0], other, strict=True))
 
@@ -315,7 +315,7 @@ class SlabSolver:
         """Errors of slopes: in space by residuals at unseen points at stages, in time by the highest coefficients."""
         if self._unseen is None or self._unseen[0] is not self.system.mesh:
             mesh = self.system.mesh
-            self._unseen = mesh, list(inside(self.problem, mesh, self.column, refinement.UNSEEN, self.device))
+            self._unseen = mesh, inside(self.problem, mesh, self.column, refinement.UNSEEN, self.device)
         formula = self.formula
         stages = [self.rule.stages // 2, self.rule.stages - 1]
         curvature = torch.einsum("ij,jmun->imun", torch.as_tensor(formula.slopes[stages]) / length, step.slopes - state.slope)
@@ -354,11 +354,10 @@ class SlabSolver:
 
     def _slopes(self, patch: Patch, functions: Tensor, diameter: float) -> float:
         """The squared size of functions' slopes in some cells, and of their values over the size of the domain."""
-        frame = Frame(tuple(f"x{i}" for i in range(patch.nodes.shape[1] + 1)), Derivatives.GRADIENT)
-        d, total = patch.nodes.shape[1], 0.0
-        for index in [(), *((k,) for k in range(d))]:
-            part = torch.einsum("gn,tmun->tmgu", patch.basis(index), functions * patch.factor(index)[:, None, None])
-            total += float((patch.weights[..., None] * part.square()).sum()) / (1.0 if index else diameter**2)
+        total = 0.0
+        for index in [(), *((k,) for k in range(patch.nodes.shape[2]))]:
+            squares = patch.values(index, functions).square()
+            total += float((patch.weights[..., None] * squares).sum()) / (1.0 if index else diameter**2)
         return total
 
     def _finer(self, one: CellSlab, allowed: float, times: float) -> Partition:
