@@ -47,13 +47,16 @@ class Triangle:
         sizes: Sequence[int],
         check_time: Callable[[], None] = lambda: None,
     ) -> Triangle:
-        """Factorise the rows of the leaves; see `elimination.solve`. Raises UndeterminedError as it does."""
+        """Factorise. leaves: normal equations by node, with as many rows as columns; see `elimination.solve`.
+
+        Raises UndeterminedError where they are not positive definite.
+        """
         starts = np.concatenate([[0], np.cumsum(sizes)])
 
         def columns(blocks: Sequence[int]) -> list[int]:
             return [k for block in blocks for k in range(starts[block], starts[block + 1])]
 
-        kept = _by_cholesky(children, leaves, sizes, check_time)
+        kept = _eliminated(children, leaves, sizes, check_time)
         groups = []
         for nodes in by_height(children):
             same: dict[int, list[Eliminated]] = defaultdict(list)
@@ -90,22 +93,18 @@ class Triangle:
         return x
 
 
-def _by_cholesky(
+def _eliminated(
     children: Sequence[Child], leaves: Mapping[int, Front], sizes: Sequence[int], check_time: Callable[[], None]
 ) -> dict[int, Eliminated]:
-    """What is kept of every node: triangles of the normal equations, by Schur complements.
-
-    Raises UndeterminedError where they are not positive definite.
-    """
-    fronts: dict[int, Front] = {}
+    """What is kept of every node: triangles of the normal equations, by Schur complements."""
+    fronts = dict(leaves)
     kept: dict[int, Eliminated] = {}
     last = last_nodes(children, leaves)
     for nodes in by_height(children):
         alike: dict[tuple[object, ...], list[_Waiting]] = defaultdict(list)
         for node in nodes:
-            pair = children[node]
-            parts = [leaves[node]] if pair is None else [fronts.pop(child) for child in pair]
-            one = _Waiting(node, parts, order_of(node, parts, last), pair is None)
+            parts = [fronts.pop(child) for child in children[node] or (node,)]
+            one = _Waiting(node, parts, order_of(node, parts, last))
             alike[one.pattern(sizes)].append(one)
         for several in alike.values():
             for first in range(0, len(several), TOGETHER):
@@ -116,12 +115,11 @@ def _by_cholesky(
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A node that is to be eliminated: the rows of a leaf, or the normal equations that are left of the children."""
+    """A node that is to be eliminated, with the normal equations of a leaf, or what is left of the children's."""
 
     node: int
     parts: list[Front]
     order: Order
-    is_leaf: bool
 
     def columns(self, sizes: Sequence[int]) -> list[list[int]]:
         """The places of the columns of every part."""
@@ -134,8 +132,7 @@ class _Waiting:
     def pattern(self, sizes: Sequence[int]) -> tuple[object, ...]:
         """What nodes share that are eliminated together."""
         widths = tuple(sum(sizes[block] for block in blocks) for blocks in self.order)
-        heights = tuple(len(part.rows) for part in self.parts) if self.is_leaf else ()
-        return heights, widths, tuple(map(tuple, self.columns(sizes)))
+        return widths, tuple(map(tuple, self.columns(sizes))), self.parts[0].rows.dtype
 
 
 def _eliminate(
@@ -146,10 +143,8 @@ def _eliminate(
     width, remaining = (sum(sizes[block] for block in blocks) for blocks in first.order)
     gram = first.parts[0].rows.new_zeros(len(several), width + remaining, width + remaining)
     for k, columns in enumerate(first.columns(sizes)):
-        index, own = torch.tensor(columns, dtype=torch.int64), torch.stack([one.parts[k].rows for one in several])
-        if first.is_leaf:
-            own = own[:, :, :-1].mH @ own[:, :, :-1]
-        gram[:, index[:, None], index] += own
+        index = torch.tensor(columns, dtype=torch.int64)
+        gram[:, index[:, None], index] += torch.stack([one.parts[k].rows for one in several])
     lower, info = torch.linalg.cholesky_ex(gram[:, :width, :width])
     if bool(info.any()):
         raise UndeterminedError("an unknown has no rows that determine it")

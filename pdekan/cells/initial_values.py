@@ -91,7 +91,7 @@ def representing(
 ) -> Mesh:
     """The mesh, cut until its polynomials represent functions, as far as there are at most so many cells.
 
-    goal: of the difference in L2, relative to the functions. of: the mesh of a partition. Functions are looked at on a dense
+    goal: of the difference in L2, relative to each function. of: the mesh of a partition. Functions are looked at on a dense
     grid, so that nothing narrower than a cell is missed.
     """
     while mesh.partition.count < most:
@@ -108,12 +108,12 @@ def _wrong(problem: Problem, mesh: Mesh, column: int, values: Values, goal: floa
     """The cells in which the fit of functions is not as good as is wanted."""
     device = torch.device("cpu")
     fit = fitted(problem, mesh, column, values, device)
-    squares, size = np.zeros(mesh.partition.count), 0.0
+    squares, size = np.zeros((mesh.partition.count, fit.shape[1])), np.zeros(fit.shape[1])
     for (patch, *_) in inside(problem, mesh, column, UNSEEN, device):
         at = values(patch.rule).reshape(*patch.shape, -1)
         deviation = patch.values((), fit[None, patch.index])[0] - at
-        squares[patch.cells] += (patch.weights[..., None] * deviation.square()).sum((1, 2)).numpy()
-        size += float((patch.weights[..., None] * at.square()).sum())
+        squares[patch.cells] += (patch.weights[..., None] * deviation.square()).sum(1).numpy()
+        size += (patch.weights[..., None] * at.square()).sum((0, 1)).numpy()
     partition, n = mesh.partition, LOOKED_AT[mesh.partition.dimension]
     grid = tensor_gauss(partition.lower, partition.upper, (n,) * partition.dimension, 1).points
     cell = partition.locate(torch.as_tensor(grid)).numpy()
@@ -123,8 +123,8 @@ def _wrong(problem: Problem, mesh: Mesh, column: int, values: Values, goal: floa
     network.coefficients.copy_(fit.reshape(-1))
     frame = Frame(tuple(f"x{k}" for k in range(partition.dimension)), Derivatives.VALUE)
     shown = network.jet(torch.as_tensor(grid), frame).value - values(Quadrature(grid, np.ones(len(grid))))
-    largest = np.zeros(partition.count)
-    np.maximum.at(largest, cell, shown.square().sum(1).numpy())
-    area = (mesh.geometry.high - mesh.geometry.low).prod(axis=1)
+    largest = np.zeros_like(squares)
+    np.maximum.at(largest, cell, shown.square().numpy())
+    area = (mesh.geometry.high - mesh.geometry.low).prod(axis=1, keepdims=True)
     enough = goal**2 * size / partition.count
-    return np.flatnonzero((squares > enough) | (largest * area > MISSED**2 * enough))
+    return np.flatnonzero(((squares > enough) | (largest * area > MISSED**2 * enough)).any(axis=1))

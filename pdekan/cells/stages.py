@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pdekan.cells import system
+from pdekan.cells.elimination import Front
 from pdekan.cells.factorisation import Triangle
 from pdekan.cells.mesh import Mesh
 from pdekan.cells.patches import Patch, inside, on_boundary
@@ -61,14 +62,14 @@ class Mode:
 class Step:
     """The stages of a step: coefficients ``(s, m, U, n)`` of values and slopes.
 
-    unmatched: ``(m,)`` squares of the weighted residuals of conditions and jumps. factor: by which the last Gauss-Newton
-    corrections became smaller.
+    unmatched: ``(m,)`` squares of the weighted residuals of conditions and jumps. correction: the relative size of the last
+    one, nan where the stages are not finite.
     """
 
     values: Tensor
     slopes: Tensor
     unmatched: Tensor
-    factor: float
+    correction: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,41 +119,52 @@ class StepSystem:
 
     def _mode(self, operators: Sequence[Coefficients], rate: complex) -> Mode:
         symbols = [in_space(one, self.column, rate) for one in operators]
-        lead, groups, weighted = torch.ones(self.shape[0], dtype=torch.float64), [], []
-        own = iter(symbols)
+        groups, weighted, own = [], [], iter(symbols)
+        m, unknowns, n = self.shape
+        dtype = torch.complex128 if rate.imag else torch.float64
+        empty = torch.as_tensor(~self.mesh.geometry.active).to(dtype)
+        normal = torch.diag_embed(empty[:, None].expand(m, unknowns * n)).contiguous()
         for patches in self.equations:
-            group, blocks = self._equation_rows(patches, [next(own) for _ in patches])
-            lead[torch.as_tensor(group.cells)] = group.lead.cpu()
+            group, blocks = self._equation_rows(patches, [next(own) for _ in patches], normal)
             groups.append(group)
             weighted += blocks
         by_cell = {int(cell): (group, i) for group in groups for i, cell in enumerate(group.cells)}
         for patch in self.conditions:
-            block = self._on_condition(patch, next(own), by_cell)
-            weighted.append(block)
-            every = patch.rows(block.symbol).flatten(2) * block.weights[..., None]
-            for cell, rows in zip(patch.cells.tolist(), every, strict=True):
-                group, _ = by_cell[cell]
-                group.boundary[cell].append(torch.cat([rows, rows.new_zeros(len(rows), 1)], dim=1))
+            weighted.append(self._on_condition(patch, next(own), by_cell, normal))
         names = [name for k, name in enumerate(self.problem.domain.coordinates) if k != self.column]
         matched = system.matched(self.problem, names, torch.stack([group.second for group in groups]).any(0))
         couplings = system.couplings_of(self.mesh, groups, matched, None)
-        sizes_of_faces = system.sizes_of_faces(self.mesh, matched)
-        fronts = system.fronts_of(self.mesh, [system.compressed(one) for one in groups], couplings, sizes_of_faces)
-        m, unknowns, n = self.shape
-        columns = [unknowns * n] * m + sizes_of_faces
-        triangle = Triangle.of(system.children_of(self.mesh.partition), fronts, columns, self.check_time)
+        columns = [unknowns * n] * m + system.sizes_of_faces(self.mesh, matched)
+        leaves = self._leaves(normal, couplings)
+        triangle = Triangle.of(system.children_of(self.mesh.partition), leaves, columns, self.check_time)
+        lead = torch.ones(m, dtype=torch.float64)
+        for group in groups:
+            lead[torch.as_tensor(group.cells)] = group.lead.cpu()
         return Mode(weighted, _sparse(couplings, columns, m), triangle, lead)
 
-    def _equation_rows(self, patches: list[Patch], symbols: list[Coefficients]) -> tuple[CellRows, list[Weighted]]:
-        """The rows of the equations in some cells, as in `rows.cell_rows`."""
+    def _leaves(self, normal: Tensor, couplings: system.Couplings) -> dict[int, Front]:
+        """The normal equations of every cell and its faces, by node: those of rows C u - λ have -C beside the identity."""
+        m, width, out = len(normal), normal.shape[1], {}
+        for cell, (own, inside) in enumerate(zip(couplings, normal, strict=True)):
+            blocks = (cell, *(m + one.face for one in own))
+            rows = torch.cat([one.rows for one in own]) if own else inside.real.new_zeros(0, width)
+            gram = torch.eye(width + len(rows), dtype=normal.dtype)
+            gram[:width, :width] = inside + rows.T @ rows
+            gram[:width, width:], gram[width:, :width] = -rows.T, -rows
+            out[int(self.mesh.partition.leaves[cell])] = Front(blocks, gram)
+        return out
+
+    def _equation_rows(
+        self, patches: list[Patch], symbols: list[Coefficients], normal: Tensor
+    ) -> tuple[CellRows, list[Weighted]]:
+        """The weights of the equations in some cells, as in `rows.cell_rows`; normal equations are added to those of cells."""
         (m, g), first = patches[0].shape, patches[0]
         sides = 2.0 / first.scale
-        root, blocks = first.weights.sqrt(), []
+        root = first.weights.sqrt()
         squares = torch.zeros(m, self.shape[1], dtype=torch.float64, device=self.device)
         second = torch.zeros(self.shape[1], sides.shape[1], dtype=torch.bool)
-        for patch, symbol, unit in zip(patches, symbols, self.units, strict=True):
+        for symbol, unit in zip(symbols, self.units, strict=True):
             squares += sizes(symbol, sides.repeat_interleave(g, 0)).reshape(m, g, -1).mean(1) / unit**2
-            blocks.append(patch.rows(symbol).flatten(2) * (root / unit)[..., None])
             for index, part in symbol.items():
                 if len(index) == 2:
                     second[:, list(index)] |= (part != 0.0).any(0).cpu()[:, None]
@@ -160,13 +172,14 @@ class StepSystem:
         weighted = [
             Weighted(symbol, root * lead[:, None] / unit) for symbol, unit in zip(symbols, self.units, strict=True)
         ]
-        rows = torch.cat(blocks, dim=1) * lead[:, None, None]
-        rows = torch.cat([rows, rows.new_zeros(*rows.shape[:2], 1)], dim=2)
-        boundary: dict[int, list[Tensor]] = {int(cell): [] for cell in first.cells}
-        return CellRows(first.cells, rows, boundary, lead, squares.sqrt(), second), weighted
+        for patch, one in zip(patches, weighted, strict=True):
+            _add_normal(normal, patch, one)
+        return CellRows(first.cells, root, {}, lead, squares.sqrt(), second), weighted
 
-    def _on_condition(self, patch: Patch, symbol: Coefficients, by_cell: dict[int, tuple[CellRows, int]]) -> Weighted:
-        """The rows of a condition, as in `rows.cell_rows`."""
+    def _on_condition(
+        self, patch: Patch, symbol: Coefficients, by_cell: dict[int, tuple[CellRows, int]], normal: Tensor
+    ) -> Weighted:
+        """The weights of a condition, as in `rows.cell_rows`; normal equations are added to those of cells."""
         (m, g), sides = patch.shape, 2.0 / patch.scale
         squares = torch.stack([by_cell[cell][0].sizes[by_cell[cell][1]].square() for cell in patch.cells.tolist()])
         lead = torch.stack([by_cell[cell][0].lead[by_cell[cell][1]] for cell in patch.cells.tolist()])
@@ -175,8 +188,9 @@ class StepSystem:
         assert patch.rule.normals is not None
         normals = torch.as_tensor(patch.rule.normals).to(self.device).reshape(m, g, -1)
         depth = (normals.abs() * sides[:, None]).sum(2).sqrt()
-        weights = patch.weights.sqrt() * depth * (factor * lead)[:, None]
-        return Weighted(symbol, weights)
+        one = Weighted(symbol, patch.weights.sqrt() * depth * (factor * lead)[:, None])
+        _add_normal(normal, patch, one)
+        return one
 
     @torch.no_grad()
     def step(
@@ -191,8 +205,8 @@ class StepSystem:
         into, out = torch.as_tensor(formula.into), torch.as_tensor(formula.out)
         increments = state.value.new_zeros(len(times), *self.shape) if guess is None else guess
         terms = [one.term(times.tolist()) for one, _ in self.patches]
-        last, factor = np.inf, 0.0
-        for k in range(most):
+        last, size = np.inf, np.inf
+        for _ in range(most):
             first = torch.einsum("ij,jmun->imun", slopes, increments)
             second = torch.einsum("ij,jmun->imun", slopes, first - state.slope)
             series = [state.value + increments, first, second]
@@ -208,12 +222,12 @@ class StepSystem:
             change = torch.einsum("ir,rmun->imun", out, torch.stack([one.to(out) for one in corrections])).real
             increments = increments + change
             size = float(torch.linalg.vector_norm(change)) / max(float(torch.linalg.vector_norm(series[0] + change)), 1e-300)
-            factor, last = size / last, size
-            if not np.isfinite(size) or size <= enough or factor > 1.0:
+            if not enough < size < last:
                 break
+            last = size
         first = torch.einsum("ij,jmun->imun", slopes, increments)
         unmatched = length * torch.stack(squares).sum(0) / len(times)
-        return Step(state.value + increments, first, unmatched, factor if last > enough else 0.0)
+        return Step(state.value + increments, first, unmatched, size)
 
     def _correction(self, mode: Mode, residuals: list[Tensor], function: Tensor) -> tuple[Tensor, Tensor]:
         """The correction ``(m, U, n)`` for residuals of all patches and the jumps of a function; see `Step` for the squares."""
@@ -237,6 +251,12 @@ class StepSystem:
                 left = one.weights * patch.applied(one.symbol, own) + rest
                 squares.index_add_(0, patch.index, left.abs().square().sum(1))
         return x.reshape(m, unknowns, n), squares
+
+
+def _add_normal(normal: Tensor, patch: Patch, one: Weighted) -> None:
+    """Add the normal equations of a patch's rows to those of all cells ``(m, U n, U n)``."""
+    rows = patch.rows(one.symbol).flatten(2) * one.weights[..., None]
+    normal.index_add_(0, patch.index, (rows.mH @ rows).to(normal))
 
 
 def _sparse(couplings: system.Couplings, columns: Sequence[int], m: int) -> scipy.sparse.csr_matrix:

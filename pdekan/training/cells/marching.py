@@ -59,7 +59,8 @@ SLICES = 16  # of time, at which solutions are judged and compared
 class MarchRule:
     """How all of time is marched through.
 
-    first: the relative indicator wanted of the first march; then the one reached is lowered by `lowered`, or by at least
+    first: the relative indicator wanted of the first march; linear problems take its steps and cells as they are, which tells
+    the size of the slopes. Then the one reached is lowered by `lowered`, or by at least
     `least` where there is no time for more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of
     the first march, and of the others where memory is enough for twice the cells of the last one. planned: of the seconds left,
     those that slabs may take together for more cells or shorter slabs. soonest: the part of a march after which it is compared
@@ -236,7 +237,7 @@ class CellMarching:
         """The indicator wanted of the next march, None where there is no time or memory for one that is better by enough."""
         rule = self.rule
         if not self.marches:
-            return rule.first
+            return math.inf if self._is_affine else rule.first
         last = self.marches[-1]
         left = self.clock.budget - self.clock.spent
         factor = (last.seconds / left) ** (1.0 / rule.growth) if left > 0.0 else math.inf
@@ -284,6 +285,8 @@ class CellMarching:
                 break
         if not slabs:
             slabs, times = [self._whole(solver)], [self.clock.spent - began]
+        if steps.position < 1 and reason is not Reason.TOLERANCE:
+            slabs, times = [*slabs, slabs[-1].continued(start + whole)], [*times, times[-1]]
         return March(tuple(slabs), tuple(times), reason, k)
 
     def _first(self, wanted: float, solver: SlabSolver) -> tuple[Ladder, Partition, Accuracy]:
@@ -299,13 +302,18 @@ class CellMarching:
 
     def _seconds_for(self, start: float, end: float) -> float:
         """What a slab may take, so that the others have the time that they took in the last march, in proportion."""
-        if not self.marches:
+        if not self.is_planned:
             return math.inf
         return self.rule.planned * self.marches[-1].share(start, end) * (self.clock.budget - self.clock.spent)
 
+    @property
+    def is_planned(self) -> bool:
+        """Whether there is a march that tells how long parts of the next one take."""
+        return len(self.marches) > 1
+
     def _loosened(self, accuracy: Accuracy, reached: float, taken: float) -> Accuracy | None:
         """The accuracy of the rest: less where the march would not reach the end in time; None where that is not worth it."""
-        if not self.marches:
+        if not self.is_planned:
             return accuracy
         last, left = self.marches[-1], self.clock.budget - self.clock.spent
         done = last.done(reached)
@@ -319,7 +327,7 @@ class CellMarching:
         degree, high = self.rule.degrees
         if self.marches and 2 * max(one.mesh.partition.count for one in self.marches[-1].slabs) <= self._most_cells(high):
             degree = high
-        shortest = self.rule.shortest * wanted * length
+        shortest = self.rule.shortest * min(wanted, self.rule.first) * length
         return SlabSolver(
             self.problem, self.column, degree, shortest, self._coarsest(), self._is_affine, self.device, self.clock,
             self._most_cells(degree), bool(self.marches),
@@ -388,7 +396,7 @@ class CellMarching:
             residuals = self._residuals
         else:
             residuals = Validation.of(problem, SAMPLING, self.device).residuals(march.network)
-            reached = march.slabs[-1].end
+            reached = march.slabs[-1].start
             words = words or f"{reason.sentence}, at {TIME} = {reached:g}"
         unestimated = None
         if self.comparison is None:

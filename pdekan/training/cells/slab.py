@@ -54,7 +54,8 @@ class SlabRule:
     stages: of the formula. rounds: the most meshes. newton: the most corrections with one factorisation, and the most of these.
     enough: the relative size of the last correction, relative to the indicator wanted.
     steep: the share of time in the squared error above which a step that is not good enough is shortened, by a factor
-    from `halved` to `shortened`. safety, most: of the factor between lengths, which changes where it is above `longer`. joined:
+    from `halved` to `shortened`. least: of all of time, the length of steps after which one that finds no solution is the last.
+    safety, most: of the factor between lengths, which changes where it is above `longer`. joined:
     levels of cuts that are taken back between steps, where at least the share `fewer` of the cells is spared. left: of the
     indicator allowed, what cells may have together that are not cut. looser: factors of the indicator allowed, the first of
     which leads to cells for which there is time. most_begun: cells for sources and initial values; represented: the relative
@@ -67,6 +68,7 @@ class SlabRule:
     enough: float = 1e-2
     steep: float = 0.5
     halved: float = 0.3
+    least: float = 1e-6
     shortened: float = 0.7
     safety: float = 0.8
     most: float = 3.0
@@ -95,10 +97,28 @@ class CellSlab:
         """The indicator of space and time."""
         return float(np.hypot(np.linalg.norm(self.found.cells), self.in_time))
 
+    def continued(self, end: float) -> CellSlab:
+        """A step after this one, in which the solution stays as it is."""
+        series = self.series
+        values = legendre.legendre(torch.ones(1, dtype=torch.float64), self.network.degree)[0][0]
+        still = torch.zeros_like(series)
+        still[:, :, 0] = torch.einsum("j,mujn->mun", values, series)
+        network = network_of(self.mesh, still.movedim(2, 1), (self.end, end), self.network.column)
+        return replace(self, start=self.end, end=end, network=network)
+
     @property
     def series(self) -> Tensor:
         """Coefficients ``(m, U, q + 1, n)``."""
         return series_of(self.network)
+
+
+def network_of(mesh: Mesh, series: Tensor, times: tuple[float, float], column: int) -> CellsInTime:
+    """The network with coefficients ``(m, q + 1, U, n)`` of polynomials of time."""
+    _, degrees, unknowns, _ = series.shape
+    space = CellNetwork(mesh.partition, mesh.degrees, unknowns * degrees, (mesh.geometry.low, mesh.geometry.high))
+    with torch.no_grad():
+        space.coefficients.copy_(series.transpose(1, 2).reshape(-1))
+    return CellsInTime(space, unknowns, *times, column).requires_grad_(False)
 
 
 def series_of(network: CellsInTime) -> Tensor:
@@ -182,7 +202,7 @@ class SlabSolver:
 
         seconds: what the step may take, about; it is taken as it is where more cells or shorter steps would take longer.
         """
-        (start, end), until = times, self.clock.spent + seconds
+        (start, end), until, domain = times, self.clock.spent + seconds, self.problem.domain
         length = end - start
         self._on(partition)
         for _ in range(self.rule.rounds):
@@ -193,7 +213,9 @@ class SlabSolver:
             if one.error <= allowed:
                 return one, True
             if not np.isfinite(one.error):
-                return one, length <= self.shortest
+                if length <= self.rule.least * (domain.upper[self.column] - domain.lower[self.column]):
+                    raise StepEndedError(Reason.DIVERGED)
+                return one, False
             steep = one.in_time**2 > self.rule.steep * one.error**2
             if steep and length > self.shortest and taken / self.rule.shortened < left:
                 return one, False
@@ -209,7 +231,7 @@ class SlabSolver:
         """The first cells of all: those that the initial values and the sources need, seen on dense points."""
         start, most = self.problem.domain.lower[self.column], min(self.rule.most_begun, self.most_cells)
         values = stated(self.problem, self.column, start, self.device)
-        goal = self.rule.represented * wanted.relative
+        goal = self.rule.represented * min(wanted.relative, 1.0)
         mesh = representing(self.problem, self.mesh(partition), self.column, values, goal, most, self.mesh)
         return self.for_sources(mesh.partition, start, length, wanted, 0.0)
 
@@ -218,13 +240,14 @@ class SlabSolver:
         most = max(partition.count, min(self.rule.most_begun, self.most_cells))
         least = max(ROUND_OFF, wanted.size * float(np.sqrt(length)), least)
         instant = sources.Instant(self.column, start + 0.5 * length, length)
-        return sources.resolving(self.problem, partition, self.degree, (wanted.relative,), most, least=least, instant=instant)
+        goals = (min(wanted.relative, 1.0),)
+        return sources.resolving(self.problem, partition, self.degree, goals, most, least=least, instant=instant)
 
     def next_length(self, one: CellSlab, wanted: Accuracy) -> float:
         """The length of a step that time allows after one, or instead of one that was not taken."""
         rule, length = self.rule, one.end - one.start
         if not np.isfinite(one.error):
-            return max(self.shortest, rule.halved * length)
+            return rule.halved * length
         ratio = wanted.allowed(one.found, length) / max(np.sqrt(2.0) * one.in_time, 1e-300)
         return float(max(self.shortest, length * max(rule.halved, rule.safety * ratio ** (1.0 / rule.stages))))
 
@@ -257,17 +280,13 @@ class SlabSolver:
             modes = self._modes(state, guess, start, length)
             step = self.system.step(modes, state, start, length, guess, enough, 2 if self.is_affine else tries)
             guess = step.values - state.value
-            if self.is_affine or step.factor == 0.0 or not np.isfinite(step.factor):
+            if not enough < step.correction < 1.0:
                 break
         nodes = torch.cat([state.value[None], step.values])
         series = torch.einsum("jk,kmun->mujn", self.into_series, nodes)
-        m, unknowns, _, n = series.shape
-        space = CellNetwork(mesh.partition, mesh.degrees, unknowns * len(nodes), (mesh.geometry.low, mesh.geometry.high))
-        with torch.no_grad():
-            space.coefficients.copy_(series.reshape(-1))
-        network = CellsInTime(space, unknowns, start, end, self.column).requires_grad_(False)
+        network = network_of(mesh, series.transpose(1, 2), (start, end), self.column)
         found, in_time = self._indicators(state, step, series, modes[0], start, length)
-        if not self.is_affine and step.factor != 0.0:
+        if not self.is_affine and not step.correction <= enough:
             in_time = np.inf
         return CellSlab(start, end, mesh, network, found, in_time)
 
