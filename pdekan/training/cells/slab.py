@@ -341,7 +341,7 @@ class SlabSolver:
         functions = [step.values[stages], step.slopes[stages], curvature]
         times = (start + length * formula.nodes[stages]).tolist()
         squares, lead, weight = step.unmatched.numpy().copy(), mode.lead.numpy(), length / len(stages)
-        size = 0.0
+        size, in_time = 0.0, np.zeros(self.rule.stages)
         diameter = self.problem.domain.size
         for patches in self._unseen[1]:
             cells = patches[0].cells
@@ -350,33 +350,26 @@ class SlabSolver:
                 jet = patch.jet(term.frame, [part[:, cells] for part in functions])
                 residual = term.residual(jet).reshape(len(times), *patch.shape).numpy() / one
                 squares[cells] += weight * lead[cells] ** 2 * (patch.weights.numpy() * residual**2).sum((0, 2))
-            size += weight * self._slopes(patches[0], functions[0][:, cells], diameter)
-        return Indicators(np.sqrt(squares), float(np.sqrt(size))), self._in_time(series, length)
+            size += weight * float(self._slopes(patches[0], functions[0][:, cells], diameter).sum())
+            in_time += self._slopes(patches[0], series[cells].movedim(2, 0)[1:], diameter)
+        return Indicators(np.sqrt(squares), float(np.sqrt(size))), self._left_out(np.sqrt(length * in_time))
 
-    def _in_time(self, series: Tensor, length: float) -> float:
+    def _left_out(self, sizes: Array) -> float:
         """What is left out in time: the slopes of the highest coefficient, times the factor by which the coefficients fall.
 
-        Only polynomials of low degree in space are looked at, and the second smallest factor is taken where the last one is
-        larger: errors in space leave coefficients that do not fall.
+        sizes: of the coefficients of degrees 1 to q. The second smallest factor is taken where the last one is larger: errors in
+        space leave coefficients that do not fall.
         """
-        mesh, d = self.system.mesh, self.system.mesh.partition.dimension
-        powers = torch.as_tensor(legendre.exponents(d, self.degree)).double()
-        low = powers.sum(1) <= self.degree // 2
-        sides = torch.as_tensor(mesh.geometry.high - mesh.geometry.low)
-        along = 0.5 * (2.0 * powers + 1.0) * powers * (powers + 1.0)  # mean square of the derivative of √(2e + 1) P_e
-        squares = torch.einsum("md,nd->mn", (2.0 / sides) ** 2, along) + self.problem.domain.size**-2
-        weights = length * sides.prod(1)[:, None] * squares * low
-        sizes = torch.einsum("mn,mujn->j", weights, series.square()).sqrt().numpy()
-        factors = sizes[2:] / np.maximum(sizes[1:-1], 1e-300)
+        factors = sizes[1:] / np.maximum(sizes[:-1], 1e-300)
         factor = min(1.0, float(np.sort(factors)[1]))
-        return float(min(sizes[-1], sizes[2] * factor ** (len(sizes) - 3)) * min(1.0, max(factor, float(factors[-1]))))
+        return float(min(sizes[-1], sizes[1] * factor ** (len(sizes) - 2)) * min(1.0, factor))
 
-    def _slopes(self, patch: Patch, functions: Tensor, diameter: float) -> float:
-        """The squared size of functions' slopes in some cells, and of their values over the size of the domain."""
-        total = 0.0
+    def _slopes(self, patch: Patch, functions: Tensor, diameter: float) -> Array:
+        """The squared sizes of functions' slopes in some cells, and of their values over the size of the domain."""
+        total = np.zeros(len(functions))
         for index in [(), *((k,) for k in range(patch.nodes.shape[2]))]:
             squares = patch.values(index, functions).square()
-            total += float((patch.weights[..., None] * squares).sum()) / (1.0 if index else diameter**2)
+            total += (patch.weights[..., None] * squares).sum((1, 2, 3)).numpy() / (1.0 if index else diameter**2)
         return total
 
     def _finer(self, one: CellSlab, allowed: float, times: float) -> Partition:
