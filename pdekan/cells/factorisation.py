@@ -141,15 +141,17 @@ def _eliminate(
     """Eliminate nodes of one pattern."""
     first = several[0]
     width, remaining = (sum(sizes[block] for block in blocks) for blocks in first.order)
-    gram = first.parts[0].rows.new_zeros(len(several), width + remaining, width + remaining)
+    count, total = len(several), width + remaining
+    gram = first.parts[0].rows.new_zeros(count, total, total)
     for k, columns in enumerate(first.columns(sizes)):
         index = torch.tensor(columns, dtype=torch.int64)
-        gram[:, index[:, None], index] += torch.stack([one.parts[k].rows for one in several])
+        places = (total * index[:, None] + index).ravel()
+        gram.view(count, -1).index_add_(1, places, torch.stack([one.parts[k].rows for one in several]).reshape(count, -1))
     lower, info = torch.linalg.cholesky_ex(gram[:, :width, :width])
     if bool(info.any()):
         raise UndeterminedError("an unknown has no rows that determine it")
     beside = torch.linalg.solve_triangular(lower, gram[:, :width, width:], upper=False)
     rest = gram[:, width:, width:] - beside.mH @ beside
-    rows = torch.cat([lower.mH, beside, beside.new_zeros(len(several), width, 1)], dim=2)
+    rows = torch.cat([lower.mH, beside, beside.new_zeros(count, width, 1)], dim=2)
     for one, own, left in zip(several, rows, rest, strict=True):
         kept[one.node], fronts[one.node] = Eliminated(*one.order, own), Front(one.order[1], left)

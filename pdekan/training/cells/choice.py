@@ -21,6 +21,7 @@ from pdekan.domains.region_cells import geometry
 from pdekan.fields.plane_functions import PlaneFunctions
 from pdekan.networks.base import Network
 from pdekan.networks.cells import CellNetwork
+from pdekan.networks.cells_in_time import CellsInTime
 from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
@@ -127,7 +128,7 @@ def chosen(problem: Problem, setup: Setup, rule: ChoiceRule = RULE) -> Solution 
 
 def is_of_cells(network: Network) -> bool:
     """Whether a network is one of cells, at once or in slabs of time."""
-    return isinstance(network.parts[0] if isinstance(network, PiecewiseInTime) else network, CellNetwork)
+    return isinstance(network.parts[0] if isinstance(network, PiecewiseInTime) else network, (CellNetwork, CellsInTime))
 
 
 def on_cells(problem: Problem, setup: Setup, resume: Solution | None = None) -> CellTraining | CellMarching:

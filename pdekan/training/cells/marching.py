@@ -33,7 +33,7 @@ from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
 from pdekan.training.cells.estimate import RELIABLE, by_difference
-from pdekan.training.cells.slab import SPACE, Accuracy, CellSlab, SlabSolver, in_space
+from pdekan.training.cells.slab import Accuracy, CellSlab, SlabSolver, in_space
 from pdekan.training.cells.training import refusal
 from pdekan.training.clock import StepEndedError
 from pdekan.training.estimate import Comparison
@@ -156,7 +156,7 @@ class March:
     def sampling(self, more: int) -> SliceSampling:
         """Points at some times, in the cells that there are then, along an axis `more` than their degree."""
         last, cells = len(self.slabs) - 1, max(one.mesh.partition.count for one in self.slabs)
-        points = cells * (int(self.slabs[0].mesh.degrees[0]) + more) ** SPACE
+        points = cells * (int(self.slabs[0].mesh.degrees[0]) + more) ** self.slabs[0].mesh.partition.dimension
         count = min(SLICES, max(2, round(POINTS / points)))
         chosen = [self.slabs[k] for k in sorted({round(k) for k in np.linspace(0, last, count)})]
         whole = (self.slabs[-1].end - self.slabs[0].start) / sum(one.end - one.start for one in chosen)
@@ -263,15 +263,16 @@ class CellMarching:
                 reason = ended.reason
                 break
             self.count += 1
+            if one is None:
+                steps = steps.shortened(1.0, 2)
+                LOG.debug("%g to %g: no solution", lower, upper)
+                continue
             wished = solver.next_length(one, accuracy) / whole
             LOG.debug("%g to %g: %d cells, %.1e, in time %.1e, taken %s, wished %.1e", lower, upper, one.mesh.partition.count,
                       np.linalg.norm(one.found.cells) / max(one.found.size, 1e-300), one.in_time / max(one.found.size, 1e-300), taken, wished)
             if not taken:
                 steps, partition = steps.shortened(wished), one.mesh.partition
                 continue
-            if not math.isfinite(one.error):
-                reason = Reason.DIVERGED
-                break
             slabs, times = [*slabs, one], [*times, self.clock.spent - began]
             LOG.info("up to %g: %d cells, indicator %.1e", upper, one.mesh.partition.count, one.found.relative)
             steps, partition, before = steps.next(wished), solver.next_partition(one, accuracy), one
@@ -339,9 +340,9 @@ class CellMarching:
 
     def _most_cells(self, degree: int) -> int:
         """How many cells of a degree fit into the memory allowed."""
-        unknowns, megabytes = len(self.problem.unknowns), self.problem.training.memory or DEFAULT_MEGABYTES
-        inside, points = unknowns * legendre.count(SPACE, degree), len(self.problem.equations) * (degree + 3) ** SPACE
-        sides = 4 * unknowns * (2 * degree + 1)
+        d, unknowns, megabytes = self.problem.domain.dimension - 1, len(self.problem.unknowns), self.problem.training.memory or DEFAULT_MEGABYTES
+        inside, points = unknowns * legendre.count(d, degree), len(self.problem.equations) * (degree + 3) ** d
+        sides = 2 * d * unknowns * (legendre.count(d - 1, degree) + legendre.count(d - 1, degree - 1))
         numbers = self.rule.numbers * inside * (inside + sides) + 2 * (points + sides) * (inside + sides)
         return max(1, int((megabytes - self.rule.others) * 1e6 / (8 * numbers)))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pdekan.ansatz.time_slabs import slab
 from pdekan.cells import refinement, sources
+from pdekan.cells.elimination import UndeterminedError
 from pdekan.cells.initial_values import fitted, initial_state, representing, stated
 from pdekan.cells.mesh import Mesh
 from pdekan.cells.patches import Patch, inside
@@ -197,10 +198,10 @@ class SlabSolver:
         partition: Partition,
         wanted: Accuracy,
         seconds: float = np.inf,
-    ) -> tuple[CellSlab, bool]:
-        """The step and whether it is taken; one that is not is to be shortened. partition: the first cells.
+    ) -> tuple[CellSlab | None, bool]:
+        """The step and whether it is taken; one that is not is to be shortened. None where Gauss-Newton steps find no solution.
 
-        seconds: what the step may take, about; it is taken as it is where more cells or shorter steps would take longer.
+        partition: the first cells. seconds: what the step may take, about; it is taken as it is where more cells or shorter steps would take longer.
         """
         (start, end), until, domain = times, self.clock.spent + seconds, self.problem.domain
         length = end - start
@@ -208,14 +209,14 @@ class SlabSolver:
         for _ in range(self.rule.rounds):
             began = self.clock.spent
             one = self._step(start, end, before, wanted)
+            if one is None:
+                if length <= self.rule.least * (domain.upper[self.column] - domain.lower[self.column]):
+                    raise StepEndedError(Reason.DIVERGED)
+                return None, False
             left, taken = until - self.clock.spent, max(self.clock.spent - began, 1e-9)
             allowed = wanted.allowed(one.found, length)
             if one.error <= allowed:
                 return one, True
-            if not np.isfinite(one.error):
-                if length <= self.rule.least * (domain.upper[self.column] - domain.lower[self.column]):
-                    raise StepEndedError(Reason.DIVERGED)
-                return one, False
             steep = one.in_time**2 > self.rule.steep * one.error**2
             if steep and length > self.shortest and taken / self.rule.shortened < left:
                 return one, False
@@ -246,8 +247,6 @@ class SlabSolver:
     def next_length(self, one: CellSlab, wanted: Accuracy) -> float:
         """The length of a step that time allows after one, or instead of one that was not taken."""
         rule, length = self.rule, one.end - one.start
-        if not np.isfinite(one.error):
-            return rule.halved * length
         ratio = wanted.allowed(one.found, length) / max(np.sqrt(2.0) * one.in_time, 1e-300)
         return float(max(self.shortest, length * max(rule.halved, rule.safety * ratio ** (1.0 / rule.stages))))
 
@@ -270,25 +269,41 @@ class SlabSolver:
             self.system = StepSystem(self.problem, mesh, self.column, self.formula, self.units, self.device, self.clock.check)
             self._factorised = None
 
-    def _step(self, start: float, end: float, before: CellSlab | None, wanted: Accuracy) -> CellSlab:
-        """The solution on the present cells."""
+    def _step(self, start: float, end: float, before: CellSlab | None, wanted: Accuracy) -> CellSlab | None:
+        """The solution on the present cells; None where there is none."""
         mesh, length = self.system.mesh, end - start
         state, guess = self._begin(before, start, length)
-        tries, refactored = self.rule.newton
         enough = max(min(1e-4, self.rule.enough * wanted.relative), 1e-13)
-        for _ in range(1 if self.is_affine else refactored):
-            modes = self._modes(state, guess, start, length)
-            step = self.system.step(modes, state, start, length, guess, enough, 2 if self.is_affine else tries)
-            guess = step.values - state.value
-            if not enough < step.correction < 1.0:
-                break
+        found = self._stages(state, guess, start, length, enough)
+        if found is None:
+            return None
+        step, modes = found
         nodes = torch.cat([state.value[None], step.values])
         series = torch.einsum("jk,kmun->mujn", self.into_series, nodes)
         network = network_of(mesh, series.transpose(1, 2), (start, end), self.column)
         found, in_time = self._indicators(state, step, series, modes[0], start, length)
-        if not self.is_affine and not step.correction <= enough:
-            in_time = np.inf
         return CellSlab(start, end, mesh, network, found, in_time)
+
+    def _stages(
+        self, state: State, guess: Tensor | None, start: float, length: float, enough: float
+    ) -> tuple[Step, list[Mode]] | None:
+        """The stages and the problems that they are from, factorised anew where corrections fall slowly; None without a solution."""
+        tries, refactored = self.rule.newton
+        if self.is_affine:
+            modes = self._modes(state, guess, start, length)
+            return self.system.step(modes, state, start, length, guess, enough, 2), modes
+        for _ in range(refactored):
+            try:
+                modes = self._modes(state, guess, start, length)
+            except UndeterminedError:
+                return None
+            step = self.system.step(modes, state, start, length, guess, enough, tries)
+            guess = step.values - state.value
+            if step.correction <= enough:
+                return step, modes
+            if not step.correction < 1.0:
+                return None
+        return None
 
     def _begin(self, before: CellSlab | None, start: float, length: float) -> tuple[State, Tensor | None]:
         """The state at the start of a step, and of a nonlinear problem a guess of the stages' increments."""
@@ -309,6 +324,8 @@ class SlabSolver:
         state = State(*(torch.einsum("j,mujn->mun", part[0] * scale**i, series) for i, part in enumerate(at_end)))
         if self.is_affine:
             return state, None
+        if scale * length > 2.0 + 1e-9:  # polynomials would grow
+            return state, torch.as_tensor(length * self.formula.nodes)[:, None, None, None] * state.slope
         later = torch.as_tensor(1.0 + scale * length * self.formula.nodes)
         ahead = torch.einsum("kj,mujn->kmun", legendre.legendre(later, self.rule.stages)[0], series)
         return state, ahead - state.value
