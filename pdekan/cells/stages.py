@@ -207,6 +207,7 @@ class StepSystem:
         terms = [one.term(times.tolist()) for one, _ in self.patches]
         last, size = np.inf, np.inf
         for _ in range(most):
+            self.check_time()
             first = torch.einsum("ij,jmun->imun", slopes, increments)
             second = torch.einsum("ij,jmun->imun", slopes, first - state.slope)
             series = [state.value + increments, first, second]

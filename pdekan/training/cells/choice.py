@@ -185,7 +185,7 @@ class _Trial:
         words = None if self.callback is None else self.callback(progress)
         self.times.append(progress.seconds)
         self.residuals.append(progress.relative_residual)
-        soonest = self.rule.soonest if self.is_hopeless else max(self.rule.trial * self.seconds, self.rule.soonest)
+        soonest = self.rule.soonest if self.marched else max(self.rule.trial * self.seconds, self.rule.soonest)
         if words or not soonest <= progress.seconds <= 0.5 * self.seconds:
             return words
         least = min(self.residuals)

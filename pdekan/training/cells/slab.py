@@ -287,21 +287,19 @@ class SlabSolver:
     def _stages(
         self, state: State, guess: Tensor | None, start: float, length: float, enough: float
     ) -> tuple[Step, list[Mode]] | None:
-        """The stages and the problems that they are from, factorised anew where corrections fall slowly; None without a solution."""
+        """The stages and their problems, those of the last step if they will do; None where there is no solution."""
         tries, refactored = self.rule.newton
-        if self.is_affine:
-            modes = self._modes(state, guess, start, length)
-            return self.system.step(modes, state, start, length, guess, enough, 2), modes
-        for _ in range(refactored):
+        for k in range(refactored + 1):
             try:
-                modes = self._modes(state, guess, start, length)
+                modes = self._modes(state, guess, start, length, k > 0 or (self.is_affine and not self.is_constant))
             except UndeterminedError:
                 return None
-            step = self.system.step(modes, state, start, length, guess, enough, tries)
-            guess = step.values - state.value
-            if step.correction <= enough:
+            step = self.system.step(modes, state, start, length, guess, enough, 2 if self.is_affine else tries)
+            if self.is_affine or step.correction <= enough:
                 return step, modes
-            if not step.correction < 1.0:
+            if step.correction < 1.0:
+                guess = step.values - state.value
+            elif k:
                 return None
         return None
 
@@ -330,10 +328,10 @@ class SlabSolver:
         ahead = torch.einsum("kj,mujn->kmun", legendre.legendre(later, self.rule.stages)[0], series)
         return state, ahead - state.value
 
-    def _modes(self, state: State, guess: Tensor | None, start: float, length: float) -> list[Mode]:
-        """The factorised problems of the present cells."""
+    def _modes(self, state: State, guess: Tensor | None, start: float, length: float, anew: bool) -> list[Mode]:
+        """The factorised problems of the present cells, those of the last step of this length unless they are made anew."""
         known = self._factorised
-        if known is not None and self.is_constant and known[0] is self.system and abs(known[1] - length) < 1e-9 * length:
+        if known is not None and not anew and known[0] is self.system and abs(known[1] - length) < SAME * length:
             return known[2]
         k = self.rule.stages // 2
         about = state
