@@ -16,7 +16,15 @@ import torch
 from torch import Tensor
 
 from pdekan.cells.elimination import (
-    TOGETHER, Child, Eliminated, Front, Order, UndeterminedError, by_height, last_nodes, order_of,
+    TOGETHER,
+    Child,
+    Eliminated,
+    Front,
+    Order,
+    UndeterminedError,
+    by_height,
+    last_nodes,
+    order_of,
 )  # fmt: skip
 
 

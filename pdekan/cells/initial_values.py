@@ -32,7 +32,7 @@ def fitted(problem: Problem, mesh: Mesh, column: int, values: Values, device: to
     """Coefficients ``(m, K, n)`` of the least-squares fits of K functions in the cells."""
     d = mesh.partition.dimension
     n, out = legendre.count(d, int(mesh.degrees[0])), None
-    for (patch, *_) in inside(problem, mesh, column, MORE_POINTS, device):
+    for patch, *_ in inside(problem, mesh, column, MORE_POINTS, device):
         at = values(patch.rule).reshape(*patch.shape, -1)
         if out is None:
             out = at.new_zeros(mesh.partition.count, at.shape[2], n)
@@ -48,7 +48,8 @@ def _fit(patch: Patch, values: Tensor) -> Tensor:
         mean = patch.weights / patch.weights.sum(1, keepdim=True)
         return torch.einsum("mg,mgk,gn->mkn", mean, values, basis[0])
     root = patch.weights.sqrt()[..., None]
-    return torch.linalg.lstsq(basis * root, values * root, driver="gelsd").solution.mT
+    fit: Tensor = torch.linalg.lstsq(basis * root, values * root, driver="gelsd").solution
+    return fit.mT
 
 
 def stated(problem: Problem, column: int, start: float, device: torch.device) -> Values:
@@ -74,7 +75,8 @@ def stated(problem: Problem, column: int, start: float, device: torch.device) ->
                 if space or order > 1:
                     raise ProblemError(f"{one.label}: derivatives in space cannot be stated where time is marched through")
                 matrix[:, k, order * count : (order + 1) * count] = part
-        return (torch.linalg.pinv(matrix) @ right[..., None])[..., 0]
+        solved: Tensor = torch.linalg.pinv(matrix) @ right[..., None]
+        return solved[..., 0]
 
     return values
 
@@ -97,7 +99,7 @@ def representing(
     while mesh.partition.count < most:
         wrong = _wrong(problem, mesh, column, values, goal)
         every = list(range(mesh.partition.dimension))
-        finer = mesh.partition.refined({cell: every for cell in wrong.tolist()})[0]
+        finer = mesh.partition.refined(dict.fromkeys(wrong.tolist(), every))[0]
         if not len(wrong) or finer.count > most:
             break
         mesh = of(finer)
@@ -109,16 +111,16 @@ def _wrong(problem: Problem, mesh: Mesh, column: int, values: Values, goal: floa
     device = torch.device("cpu")
     fit = fitted(problem, mesh, column, values, device)
     squares, size = np.zeros((mesh.partition.count, fit.shape[1])), np.zeros(fit.shape[1])
-    for (patch, *_) in inside(problem, mesh, column, UNSEEN, device):
+    for patch, *_ in inside(problem, mesh, column, UNSEEN, device):
         at = values(patch.rule).reshape(*patch.shape, -1)
         deviation = patch.values((), fit[None, patch.index])[0] - at
         squares[patch.cells] += (patch.weights[..., None] * deviation.square()).sum(1).numpy()
         size += (patch.weights[..., None] * at.square()).sum((0, 1)).numpy()
     partition, n = mesh.partition, LOOKED_AT[mesh.partition.dimension]
     grid = tensor_gauss(partition.lower, partition.upper, (n,) * partition.dimension, 1).points
+    middle = 0.5 * (problem.domain.lower[column] + problem.domain.upper[column])
+    grid = grid[problem.domain.contains(np.insert(grid, column, middle, axis=1))]
     cell = partition.locate(torch.as_tensor(grid)).numpy()
-    cell[problem.domain.distance(np.insert(grid, column, 0.5 * (problem.domain.lower[column] + problem.domain.upper[column]), axis=1)) < 0.0] = -1
-    grid, cell = grid[cell >= 0], cell[cell >= 0]
     network = mesh.network(fit.shape[1])
     network.coefficients.copy_(fit.reshape(-1))
     frame = Frame(tuple(f"x{k}" for k in range(partition.dimension)), Derivatives.VALUE)

@@ -1,8 +1,8 @@
 """Radau IIA formulas: collocation in time whose last stage is the end of the step.
 
 With s stages they are of order 2s - 1 at the ends of steps and L-stable; the matrix of the system of all stages is
-I ⊗ L + A^-1/h ⊗ M, and with A^-1 = V Λ V^-1 falls into s systems L + (λ/h) M, those of conjugate λ being conjugate. Source: Hairer
-and Wanner, Solving Ordinary Differential Equations II, 2nd ed. (1996), sections IV.5 (nodes: roots of eq. 5.7) and IV.8
+I ⊗ L + A^-1/h ⊗ M, and with A^-1 = V Λ V^-1 falls into s systems L + (λ/h) M, those of conjugate λ being conjugate. Source:
+Hairer and Wanner, Solving Ordinary Differential Equations II, 2nd ed. (1996), sections IV.5 (nodes: roots of eq. 5.7) and IV.8
 (transformation: eqs. 8.4 to 8.8).
 """
 

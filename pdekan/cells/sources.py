@@ -34,13 +34,9 @@ class Instant:
     length: float
 
 
-def _inserted(values: Array, instant: Instant | None, value: float) -> Array:
-    """Columns of all coordinates from those of the cells'."""
-    return values if instant is None else np.insert(values, instant.column, value, axis=1)
-
-
 def _points(values: Array, instant: Instant | None) -> Array:
-    return values if instant is None else _inserted(values, instant, instant.time)
+    """Points with all coordinates from those in the cells."""
+    return values if instant is None else np.insert(values, instant.column, instant.time, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +140,8 @@ def _resolution(
     for term in equation_terms(problem, rule, torch.device("cpu")):
         one = linearised(term, None)
         sides = np.repeat(high - low, points.shape[1], 0)
-        sides = torch.as_tensor(sides if instant is None else _inserted(sides, instant, instant.length))
-        squares += sizes(one.slope, sides).sum(1).reshape(m, -1).mean(1).numpy()
+        every = torch.as_tensor(sides if instant is None else np.insert(sides, instant.column, instant.length, axis=1))
+        squares += sizes(one.slope, every).sum(1).reshape(m, -1).mean(1).numpy()
         values = one.right.numpy().reshape(m, *(order,) * d)
         for k in range(d):
             values = np.moveaxis(np.tensordot(values, transform, axes=([1 + k], [1])), -1, 1 + k)

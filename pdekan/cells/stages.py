@@ -1,8 +1,8 @@
 """Steps in time on cells in space: the stages of a Radau formula, by least squares for each of its rates.
 
-The stages' increments W = U - u(t_0) have slopes A^-1 W / h. In the coordinates V^-1 W the equations fall into one least-squares
-problem in space for each rate λ of the formula, in which ∂/∂t is multiplication by λ/h; its rows and their weights are those
-of `rows`. Gauss-Newton steps take the derivative of all stages at one of them, so that it falls apart too (simplified Newton:
+The stages' increments W = U - u(t_0) have slopes A^-1 W / h. In the coordinates V^-1 W the equations fall into one problem of
+least squares in space for each rate λ of the formula, in which ∂/∂t is multiplication by λ/h; its rows and their weights are
+those of `rows`. Gauss-Newton steps take the derivative of all stages at one of them, so that it falls apart too (simplified Newton:
 Hairer and Wanner, Solving Ordinary Differential Equations II, section IV.8). Of second derivatives by time, the slopes are
 taken as unknowns with the same formula, so that they are multiplied by (λ/h)².
 """
@@ -145,11 +145,11 @@ class StepSystem:
     def _leaves(self, normal: Tensor, couplings: system.Couplings) -> dict[int, Front]:
         """The normal equations of every cell and its faces, by node: those of rows C u - λ have -C beside the identity."""
         m, width, out = len(normal), normal.shape[1], {}
-        for cell, (own, inside) in enumerate(zip(couplings, normal, strict=True)):
+        for cell, (own, equations) in enumerate(zip(couplings, normal, strict=True)):
             blocks = (cell, *(m + one.face for one in own))
-            rows = torch.cat([one.rows for one in own]) if own else inside.real.new_zeros(0, width)
+            rows = torch.cat([one.rows for one in own]) if own else equations.real.new_zeros(0, width)
             gram = torch.eye(width + len(rows), dtype=normal.dtype)
-            gram[:width, :width] = inside + rows.T @ rows
+            gram[:width, :width] = equations + rows.T @ rows
             gram[:width, width:], gram[width:, :width] = -rows.T, -rows
             out[int(self.mesh.partition.leaves[cell])] = Front(blocks, gram)
         return out
@@ -169,9 +169,7 @@ class StepSystem:
                 if len(index) == 2:
                     second[:, list(index)] |= (part != 0.0).any(0).cpu()[:, None]
         lead = 1.0 / (squares.amax(1).sqrt() * sides.amin(1)).clamp_min(1e-300)
-        weighted = [
-            Weighted(symbol, root * lead[:, None] / unit) for symbol, unit in zip(symbols, self.units, strict=True)
-        ]
+        weighted = [Weighted(symbol, root * lead[:, None] / unit) for symbol, unit in zip(symbols, self.units, strict=True)]
         for patch, one in zip(patches, weighted, strict=True):
             _add_normal(normal, patch, one)
         return CellRows(first.cells, root, {}, lead, squares.sqrt(), second), weighted

@@ -14,7 +14,8 @@ from pdekan.fields.multi_indices import Index
 
 def parts(frame: Frame) -> list[list[Index]]:
     """The derivatives of which each number of a jet is the sum: the value, the gradient, those of second and higher order."""
-    d, out = frame.dimension, [[()]]
+    d = frame.dimension
+    out: list[list[Index]] = [[()]]
     if frame.level >= Derivatives.GRADIENT:
         out += [[(k,)] for k in range(d)]
     if frame.is_full:

@@ -12,19 +12,14 @@ import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import numpy as np
 import torch
 
 from pdekan.cells import refinement, system
 from pdekan.cells.elimination import UndeterminedError
-from pdekan.cells.sampling import Slice, SliceSampling
 from pdekan.domains.partition import Partition
-from pdekan.domains.quadrature import gauss
 from pdekan.errors import norms
 from pdekan.fields.jets import TIME
 from pdekan.networks import legendre
-from pdekan.networks.base import Network
-from pdekan.networks.piecewise import PiecewiseInTime
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.problem import Problem
 from pdekan.residuals.collocation import Sampling
@@ -33,7 +28,9 @@ from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
 from pdekan.training.cells.estimate import RELIABLE, by_difference
-from pdekan.training.cells.slab import Accuracy, CellSlab, SlabSolver, in_space
+from pdekan.training.cells.march import March, Walk
+from pdekan.training.cells.slab import Accuracy, Ladder, in_space
+from pdekan.training.cells.steps import StepSolver
 from pdekan.training.cells.training import refusal
 from pdekan.training.clock import StepEndedError
 from pdekan.training.estimate import Comparison
@@ -51,8 +48,6 @@ from pdekan.training.threads import threads
 LOG = logging.getLogger(__name__)
 SAMPLING = Sampling(8, 4, 0, 0)  # where a solution is judged that does not reach the end
 COMPARED = -2  # points along an axis of a cell, more than the degree, at which solutions are compared
-POINTS = 2e5  # in space, of all slices together
-SLICES = 16  # of time, at which solutions are judged and compared
 
 
 @dataclass(frozen=True)
@@ -80,93 +75,6 @@ class MarchRule:
     shortest: float = 0.01
     numbers: float = 15.0
     others: float = 400.0
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """A step of all of time, from a position in [0, 1]; lengths are halves and doubles of each other.
-
-    Positions are multiples of the length, so that equal steps end where time does.
-    """
-
-    position: Fraction
-    length: Fraction
-
-    def next(self, wished: float) -> Ladder:
-        """The step after this one, at most as long as wished."""
-        position, length = self.position + self.length, self.length
-        while 2 * length <= wished and (position / (2 * length)).denominator == 1 and position + 2 * length <= 1:
-            length *= 2
-        while length > wished and length > self.length / 2:
-            length /= 2
-        return Ladder(position, length)
-
-    def shortened(self, wished: float, least: int = 1) -> Ladder:
-        """A shorter step from the same position, halved at least so many times."""
-        length = self.length / 2**least
-        while length > wished:
-            length /= 2
-        return Ladder(self.position, length)
-
-
-@dataclass(frozen=True, eq=False)
-class March:
-    """Slabs from the start as far as they go. times: seconds after each of them. reason: TOLERANCE where that is the end."""
-
-    slabs: tuple[CellSlab, ...]
-    times: tuple[float, ...]
-    reason: Reason
-    column: int
-
-    @property
-    def seconds(self) -> float:
-        """Those for all slabs."""
-        return max(self.times, default=0.0)
-
-    @property
-    def breaks(self) -> list[float]:
-        """The ends of all slabs but the last one, which goes on beyond its end."""
-        return [one.end for one in self.slabs[:-1]]
-
-    def share(self, start: float, end: float) -> float:
-        """Of the seconds from a time on, what this march took up to another."""
-        a, b = np.interp((start, end), (self.slabs[0].start, *self.breaks, self.slabs[-1].end), (0.0, *self.times))
-        return float((b - a) / max(self.seconds - a, 1e-300))
-
-    def done(self, reached: float) -> float:
-        """The part of its seconds after which this march reached a time."""
-        whole = np.interp(reached, (self.slabs[0].start, *self.breaks, self.slabs[-1].end), (0.0, *self.times))
-        return float(whole / max(self.seconds, 1e-300))
-
-    @property
-    def relative(self) -> float:
-        """The indicator of all slabs, relative to the slopes."""
-        return math.hypot(*(one.error for one in self.slabs)) / max(self.size, 1e-300)
-
-    @property
-    def size(self) -> float:
-        """That of the slopes."""
-        return math.hypot(*(one.found.size for one in self.slabs))
-
-    @property
-    def network(self) -> Network:
-        """The function of all slabs."""
-        return PiecewiseInTime([one.network for one in self.slabs], self.breaks, self.column)
-
-    def sampling(self, more: int) -> SliceSampling:
-        """Points at some times, in the cells that there are then, along an axis `more` than their degree."""
-        last, cells = len(self.slabs) - 1, max(one.mesh.partition.count for one in self.slabs)
-        points = cells * (int(self.slabs[0].mesh.degrees[0]) + more) ** self.slabs[0].mesh.partition.dimension
-        count = min(SLICES, max(2, round(POINTS / points)))
-        chosen = [self.slabs[k] for k in sorted({round(k) for k in np.linspace(0, last, count)})]
-        whole = (self.slabs[-1].end - self.slabs[0].start) / sum(one.end - one.start for one in chosen)
-        slices = []
-        for one in chosen:
-            times, weights = gauss(one.start, one.end, 1, 2)
-            slices += [Slice(t, w * whole, one.mesh.geometry, one.mesh.degrees) for t, w in zip(times, weights, strict=True)]
-        first = self.slabs[0]
-        start = Slice(first.start, 1.0, first.mesh.geometry, first.mesh.degrees)
-        return SliceSampling(1, 1, 1, 0, slices=tuple(slices), start=start, column=self.column, more=more)
 
 
 class CellMarching:
@@ -226,6 +134,8 @@ class CellMarching:
                 if march.reason is not Reason.TOLERANCE:
                     self.partial = march
                     return march.reason
+                if self.marches and march.relative >= self.marches[-1].relative:
+                    return Reason.STALLED
                 self._finished(march)
                 if self.problem.training.steps is not None and self.count >= self.problem.training.steps:
                     return Reason.STEPS
@@ -247,59 +157,56 @@ class CellMarching:
 
     def _marched(self, wanted: float) -> March:
         """Slabs with an indicator, as far as there is time."""
-        domain, k, began = self.problem.domain, self.column, self.clock.spent
-        start, whole = domain.lower[k], domain.upper[k] - domain.lower[k]
-        solver, before, reason = self._solver(wanted, whole), None, Reason.TOLERANCE
-        slabs: list[CellSlab] = []
-        times: list[float] = []
-        steps, partition, accuracy = self._first(wanted, solver)
-        while steps.position < 1:
-            lower, upper = (start + whole * float(at) for at in (steps.position, steps.position + steps.length))
-            if before is not None and not solver.has_constant_sources:
-                partition = solver.for_sources(partition, lower, upper - lower, accuracy, before.found.size)
+        solver = self._solver(wanted)
+        walk = self._first(wanted, solver)
+        reason: Reason | None = None
+        while reason is None:
             try:
-                one, taken = solver.solved((lower, upper), before, partition, accuracy, self._seconds_for(lower, upper))
+                reason = self._advanced(solver, walk)
             except StepEndedError as ended:
                 reason = ended.reason
-                break
-            self.count += 1
-            if one is None:
-                steps = steps.shortened(1.0, 2)
-                LOG.debug("%g to %g: no solution", lower, upper)
-                continue
-            wished = solver.next_length(one, accuracy) / whole
-            LOG.debug("%g to %g: %d cells, %.1e, in time %.1e, taken %s, wished %.1e", lower, upper, one.mesh.partition.count,
-                      np.linalg.norm(one.found.cells) / max(one.found.size, 1e-300), one.in_time / max(one.found.size, 1e-300), taken, wished)
-            if not taken:
-                steps, partition = steps.shortened(wished), one.mesh.partition
-                continue
-            slabs, times = [*slabs, one], [*times, self.clock.spent - began]
-            LOG.info("up to %g: %d cells, indicator %.1e", upper, one.mesh.partition.count, one.found.relative)
-            steps, partition, before = steps.next(wished), solver.next_partition(one, accuracy), one
-            loosened = self._loosened(accuracy, upper, times[-1])
-            if loosened is None:
-                reason = Reason.TOO_SLOW
-                break
-            accuracy = loosened
-            if not self._shown(March(tuple(slabs), tuple(times), Reason.INTERRUPTED, k)):
-                reason = Reason.INTERRUPTED
-                break
-        if not slabs:
-            slabs, times = [self._whole(solver)], [self.clock.spent - began]
-        if steps.position < 1 and reason is not Reason.TOLERANCE:
-            slabs, times = [*slabs, slabs[-1].continued(start + whole)], [*times, times[-1]]
-        return March(tuple(slabs), tuple(times), reason, k)
+        return walk.march(reason, self.column, solver)
 
-    def _first(self, wanted: float, solver: SlabSolver) -> tuple[Ladder, Partition, Accuracy]:
+    def _advanced(self, solver: StepSolver, walk: Walk) -> Reason | None:
+        """Go on by a step, or shorten it; the reason for which there is no other one."""
+        lower, upper = walk.times
+        if walk.slabs and not solver.has_constant_sources:
+            least = walk.slabs[-1].found.size
+            walk.partition = solver.for_sources(walk.partition, lower, upper - lower, walk.accuracy, least)
+        before = walk.slabs[-1] if walk.slabs else None
+        one, taken = solver.solved((lower, upper), before, walk.partition, walk.accuracy, self._seconds_for(lower, upper))
+        self.count += 1
+        if one is None:
+            walk.steps = walk.steps.shortened(1.0, 2)
+            return None
+        wished = solver.next_length(one, walk.accuracy) / walk.whole
+        if not taken:
+            walk.steps, walk.partition = walk.steps.shortened(wished), one.mesh.partition
+            return None
+        walk.slabs.append(one)
+        walk.seconds.append(self.clock.spent - walk.began)
+        LOG.info("up to %g: %d cells, indicator %.1e", upper, one.mesh.partition.count, one.found.relative)
+        walk.steps, walk.partition = walk.steps.next(wished), solver.next_partition(one, walk.accuracy)
+        if not self._shown(walk.march(Reason.INTERRUPTED, self.column, solver), upper):
+            return Reason.INTERRUPTED
+        if walk.steps.position == 1:
+            return Reason.TOLERANCE
+        loosened = self._loosened(walk.accuracy, upper, walk.seconds[-1])
+        if loosened is None:
+            return Reason.TOO_SLOW
+        walk.accuracy = loosened
+        return None
+
+    def _first(self, wanted: float, solver: StepSolver) -> Walk:
         """The first step, the first cells, those of the last march, and the accuracy of all."""
-        domain, k = self.problem.domain, self.column
-        whole = domain.upper[k] - domain.lower[k]
+        start, whole = self.problem.domain.lower[self.column], solver.whole
         steps, partition, accuracy = Ladder(Fraction(0), Fraction(1, self.rule.slabs)), self._coarsest(), Accuracy(wanted, 0.0)
         if self.marches:
             last, first = self.marches[-1], self.marches[-1].slabs[0]
             steps = steps.shortened(1.001 * (first.end - first.start) / whole, 0)
             partition, accuracy = first.mesh.partition, Accuracy(wanted, last.size / math.sqrt(whole))
-        return steps, solver.begun(partition, whole * float(steps.length), accuracy), accuracy
+        partition = solver.begun(partition, whole * float(steps.length), accuracy)
+        return Walk(start, whole, self.clock.spent, steps, partition, accuracy)
 
     def _seconds_for(self, start: float, end: float) -> float:
         """What a slab may take, so that the others have the time that they took in the last march, in proportion."""
@@ -324,12 +231,12 @@ class CellMarching:
             return None
         return replace(accuracy, relative=min(2.0 * accuracy.relative, self.rule.least * last.relative))
 
-    def _solver(self, wanted: float, length: float) -> SlabSolver:
-        degree, high = self.rule.degrees
+    def _solver(self, wanted: float) -> StepSolver:
+        rule, (degree, high), domain = self.rule, self.rule.degrees, self.problem.domain
         if self.marches and 2 * max(one.mesh.partition.count for one in self.marches[-1].slabs) <= self._most_cells(high):
             degree = high
-        shortest = self.rule.shortest * min(wanted, self.rule.first) * length
-        return SlabSolver(
+        shortest = rule.shortest * min(wanted, rule.first) * (domain.upper[self.column] - domain.lower[self.column])
+        return StepSolver(
             self.problem, self.column, degree, shortest, self._coarsest(), self._is_affine, self.device, self.clock,
             self._most_cells(degree), bool(self.marches),
         )  # fmt: skip
@@ -340,17 +247,12 @@ class CellMarching:
 
     def _most_cells(self, degree: int) -> int:
         """How many cells of a degree fit into the memory allowed."""
-        d, unknowns, megabytes = self.problem.domain.dimension - 1, len(self.problem.unknowns), self.problem.training.memory or DEFAULT_MEGABYTES
+        d, unknowns = self.problem.domain.dimension - 1, len(self.problem.unknowns)
+        megabytes = self.problem.training.memory or DEFAULT_MEGABYTES
         inside, points = unknowns * legendre.count(d, degree), len(self.problem.equations) * (degree + 3) ** d
         sides = 2 * d * unknowns * (legendre.count(d - 1, degree) + legendre.count(d - 1, degree - 1))
         numbers = self.rule.numbers * inside * (inside + sides) + 2 * (points + sides) * (inside + sides)
         return max(1, int((megabytes - self.rule.others) * 1e6 / (8 * numbers)))
-
-    def _whole(self, solver: SlabSolver) -> CellSlab:
-        """All of time as one slab on the coarsest cells, where there was no time for any other."""
-        domain, k = self.problem.domain, self.column
-        at_once = replace(solver, clock=self.setup.clock(0.0, math.inf), rule=replace(solver.rule, rounds=1))
-        return at_once.solved((domain.lower[k], domain.upper[k]), None, self._coarsest(), Accuracy(math.inf, 0.0))[0]
 
     def _finished(self, march: March) -> None:
         """Keep a march, compare it with the one before, write a row of the history."""
@@ -372,11 +274,10 @@ class CellMarching:
         cells = sum(one.mesh.partition.count for one in march.slabs)
         LOG.info("%d slabs, %d cells, indicator %.1e in %.1f s", len(march.slabs), cells, march.relative, march.seconds)
 
-    def _shown(self, march: March) -> bool:
+    def _shown(self, march: March, reached: float) -> bool:
         """Tell the callback; whether to go on."""
         if self.setup.callback is None:
             return True
-        reached = march.slabs[-1].end
         whole = self.problem.domain.upper[self.column] - self.problem.domain.lower[self.column]
         share = (reached - self.problem.domain.lower[self.column]) / whole
         with self.clock.paused():
