@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,10 @@ from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
 from pdekan.solutions.solution import load_solution
-from pdekan.training.cells.marching import CellMarching, March, MarchRule
-from pdekan.training.cells.slab import Accuracy, CellSlab, SlabRule, SlabSolver, goes_by_slabs
+from pdekan.training.cells.march import March
+from pdekan.training.cells.marching import CellMarching, MarchRule
+from pdekan.training.cells.slab import Accuracy, Ladder, goes_by_slabs
+from pdekan.training.cells.steps import StepRule, StepSolver
 from pdekan.training.clock import Clock
 from pdekan.training.reasons import Reason
 from pdekan.training.setup import Setup
@@ -105,23 +108,34 @@ def test_slabs_join_and_a_stored_solution_is_the_same(tmp_path: Path) -> None:
     assert more.iterations > stored.iterations
 
 
-def test_a_slab_is_taken_as_it_is_where_there_is_no_time_for_more_cells() -> None:
+def test_a_step_is_taken_as_it_is_where_there_is_no_time_for_more_cells() -> None:
     one = problem("heat")
-    coarsest = Partition.grid(one.domain.lower, one.domain.upper, (2, 2, 1))
+    coarsest = Partition.grid((0.0, 0.0), (1.0, 1.0), (2, 2))
     clock = Clock(0.0, math.inf)
-    solver = SlabSolver(one, 2, 4, 0.01, coarsest, True, torch.device("cpu"), clock, 10**4, rule=SlabRule(rounds=2))
     with clock.running():
+        solver = StepSolver(one, 2, 4, 0.01, coarsest, True, torch.device("cpu"), clock, 10**4, rule=StepRule(rounds=2))
         slabs = [solver.solved((0.0, 0.01), None, coarsest, Accuracy(0.01, 0.0), seconds)[0] for seconds in (0.0, 1e9)]
-    assert len(slabs[0].found.cells) == 4 < len(slabs[1].found.cells)
-    marched = March(tuple(at_time(slabs[0], k) for k in range(3)), (1.0, 4.0, 10.0), Reason.TOLERANCE, 2)
+    few, many = slabs
+    assert few is not None
+    assert many is not None
+    assert len(few.found.cells) == 4 < len(many.found.cells)
+    marched = March(tuple(replace(few, start=k, end=k + 1.0) for k in range(3)), (1.0, 4.0, 10.0), Reason.TOLERANCE, 2)
     shares = [marched.share(*times) for times in ((0.0, 0.5), (0.5, 1.0), (1.0, 3.0))]
     np.testing.assert_allclose(shares, [0.05, 0.5 / 9.5, 1.0])
+    assert marched.done(2.0) == pytest.approx(0.4)
 
 
-def at_time(one: CellSlab, k: int) -> CellSlab:
-    """A slab from time k to k + 1, with the solution of another."""
-    domain = box(x=(0.0, 1.0), y=(0.0, 1.0), t=(float(k), k + 1.0))
-    return replace(one, problem=replace(one.problem, domain=domain))
+def test_lengths_of_steps_are_halves_and_doubles_that_end_where_time_does() -> None:
+    generator, steps, lengths = np.random.default_rng(0), Ladder(Fraction(0), Fraction(1, 8)), []
+    while steps.position < 1:
+        if generator.random() < 0.2:
+            steps = steps.shortened(float(generator.uniform(0.005, 0.1)))
+        lengths.append(steps.length)
+        assert (steps.position / steps.length).denominator == 1
+        steps = steps.next(float(generator.uniform(0.005, 0.5)))
+    assert sum(lengths) == 1
+    assert len(set(lengths)) > 3
+    assert Ladder(Fraction(1, 2), Fraction(1, 8)).shortened(1.0, 2) == Ladder(Fraction(1, 2), Fraction(1, 32))
 
 
 def test_a_march_that_is_not_finished_is_not_converged() -> None:

@@ -2,9 +2,9 @@
 
 The stages' increments W = U - u(t_0) have slopes A^-1 W / h. In the coordinates V^-1 W the equations fall into one problem of
 least squares in space for each rate λ of the formula, in which ∂/∂t is multiplication by λ/h; its rows and their weights are
-those of `rows`. Gauss-Newton steps take the derivative of all stages at one of them, so that it falls apart too (simplified Newton:
-Hairer and Wanner, Solving Ordinary Differential Equations II, section IV.8). Of second derivatives by time, the slopes are
-taken as unknowns with the same formula, so that they are multiplied by (λ/h)².
+those of `rows`. Gauss-Newton steps take the derivative of all stages at one of them, so that it falls apart too (simplified
+Newton: Hairer and Wanner, Solving Ordinary Differential Equations II, section IV.8). Of second derivatives by time, the slopes
+are taken as unknowns with the same formula, so that they are multiplied by (λ/h)².
 """
 
 from __future__ import annotations
