@@ -28,6 +28,9 @@ from pdekan.cells.elimination import (
 )  # fmt: skip
 
 
+SHIFT = 1e-12  # of the diagonal, that is added to normal equations which round-off makes indefinite; corrections remove it
+
+
 @dataclass(frozen=True, eq=False)
 class _Nodes:
     """Nodes of one height with triangles of one shape, k of them with each: R ``(b, w, w)``, S ``(b, w, s)``, and the columns
@@ -155,11 +158,14 @@ def _eliminate(
         index = torch.tensor(columns, dtype=torch.int64)
         places = (total * index[:, None] + index).ravel()
         gram.view(count, -1).index_add_(1, places, torch.stack([one.parts[k].rows for one in several]).reshape(count, -1))
-    lower, info = torch.linalg.cholesky_ex(gram[:, :width, :width])
+    own = gram[:, :width, :width]
+    lower, info = torch.linalg.cholesky_ex(own)
+    if bool(info.any()):
+        lower, info = torch.linalg.cholesky_ex(own + torch.diag_embed(SHIFT * own.diagonal(dim1=1, dim2=2)))
     if bool(info.any()):
         raise UndeterminedError("an unknown has no rows that determine it")
     beside = torch.linalg.solve_triangular(lower, gram[:, :width, width:], upper=False)
     rest = gram[:, width:, width:] - beside.mH @ beside
     rows = torch.cat([lower.mH, beside, beside.new_zeros(count, width, 1)], dim=2)
-    for one, own, left in zip(several, rows, rest, strict=True):
-        kept[one.node], fronts[one.node] = Eliminated(*one.order, own), Front(one.order[1], left)
+    for one, triangle, left in zip(several, rows, rest, strict=True):
+        kept[one.node], fronts[one.node] = Eliminated(*one.order, triangle), Front(one.order[1], left)

@@ -75,7 +75,8 @@ def stated(problem: Problem, column: int, start: float, device: torch.device) ->
                 if space or order > 1:
                     raise ProblemError(f"{one.label}: derivatives in space cannot be stated where time is marched through")
                 matrix[:, k, order * count : (order + 1) * count] = part
-        solved: Tensor = torch.linalg.pinv(matrix) @ right[..., None]
+        same = bool((matrix == matrix[:1]).all())
+        solved: Tensor = torch.linalg.pinv(matrix[:1] if same else matrix) @ right[..., None]
         return solved[..., 0]
 
     return values

@@ -270,8 +270,10 @@ def _is_better(problem: Problem, setup: Setup, local: Solution, single: Solution
     Or else the smaller relative residual at the cells' points: near a corner that is large beside terms of its place, however
     small the error is.
     """
-    errors = [_estimated_error(problem, one) for one in (local, single)]
-    cells = local.network
+    cells, known = local.network, _estimated_error(problem, local)
+    if known is not None and known < RULE.hopeless < single.relative_residual:
+        return True  # one network has found next to nothing
+    errors = [known, _estimated_error(problem, single)]
     if None in errors and not isinstance(cells, CellNetwork):
         errors = [local.relative_residual, single.relative_residual]
     elif None in errors:

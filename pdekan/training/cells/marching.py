@@ -69,7 +69,7 @@ class MarchRule:
     growth: float = 0.6
     degrees: tuple[int, int] = (6, 10)
     planned: float = 0.85
-    soonest: float = 0.3
+    soonest: float = 0.15
     cells: int = 4
     slabs: int = 8
     shortest: float = 0.01

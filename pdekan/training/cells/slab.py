@@ -26,8 +26,12 @@ from pdekan.training.cells.first_guess import marches
 
 
 def goes_by_slabs(problem: Problem) -> bool:
-    """Whether a problem is one of two coordinates in space and time, which conditions at its start and in space determine."""
+    """Whether a problem is one of two coordinates in space and time, which conditions at its start and in space determine, and
+    which no interfaces cut.
+    """
     domain = problem.domain
+    if problem.interfaces:
+        return False
     periodic = any(isinstance(one, Periodic) and one.coordinate == TIME for one in problem.conditions)
     at_end = any(f"{TIME}+" in one.faces(domain) for one in problem.conditions if not isinstance(one, Periodic))
     return domain.dimension == TENSOR_DIMENSIONS and marches(problem) and not (periodic or at_end)

@@ -215,7 +215,7 @@ class StepSolver:
                 if self.is_affine:
                     raise
                 return None
-            step = self.system.step(modes, state, start, length, guess, enough, 2 if self.is_affine else tries)
+            step = self.system.step(modes, state, start, length, guess, enough, tries)
             if self.is_affine or step.correction <= enough:
                 return step, modes
             if step.correction < 1.0:
