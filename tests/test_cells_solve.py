@@ -292,7 +292,7 @@ def test_one_network_ends_where_it_will_not_meet_the_tolerance(power: float, siz
     assert (words[-1] is not None) is ended is trial.ended
 
 
-@pytest.mark.parametrize(("marched", "left", "ended"), [(True, 0.9, True), (True, 0.2, False), (False, 0.9, False)])
+@pytest.mark.parametrize(("marched", "left", "ended"), [(True, 0.9, True), (True, 0.002, False), (False, 0.9, False)])
 def test_one_network_ends_early_where_time_can_be_marched_through(marched: bool, left: float, ended: bool) -> None:
     trial = _Trial(60.0, 1e-4, RULE, None, marched)
     at = functools.partial(Progress, 1, 1, 1, 1, budget=60.0, loss=0.0, l2_relative=math.nan, snapshot=lambda: None)

@@ -27,7 +27,6 @@ from pdekan.cells.elimination import (
     order_of,
 )  # fmt: skip
 
-
 SHIFT = 1e-12  # of the diagonal, that is added to normal equations which round-off makes indefinite; corrections remove it
 
 

@@ -271,8 +271,8 @@ def _is_better(problem: Problem, setup: Setup, local: Solution, single: Solution
     small the error is.
     """
     cells, known = local.network, _estimated_error(problem, local)
-    if known is not None and known < RULE.hopeless < single.relative_residual:
-        return True  # one network has found next to nothing
+    if local.status == "converged" != single.status or (known or math.inf) < RULE.hopeless < single.relative_residual:
+        return True  # of one network the error is larger, or it has found next to nothing: no estimate is needed
     errors = [known, _estimated_error(problem, single)]
     if None in errors and not isinstance(cells, CellNetwork):
         errors = [local.relative_residual, single.relative_residual]
