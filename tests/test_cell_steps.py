@@ -237,6 +237,11 @@ def test_the_order_in_space_is_that_of_the_polynomials() -> None:
     assert rates[-1] == pytest.approx(5.0, abs=0.5)
 
 
+def test_waves_do_not_grow_in_steps_that_are_short_beside_cells() -> None:
+    one = problem("dt(dt(u)) - laplacian(u)", "cos(4*x + 3*y - 5*t)", VALUE + SLOPE)
+    assert at_end(one, 2, 8, 80, 5) < 3.0 * at_end(one, 2, 8, 8, 5)
+
+
 def test_a_system_of_ordinary_equations_is_solved_as_scipy_solves_it() -> None:
     # the same at all points: no derivatives in space, so that each cell solves u' = -u^2 + sin(t)
     one = loads(

@@ -35,7 +35,7 @@ def step_errors(
     curvature = torch.einsum("ij,jmun->imun", torch.as_tensor(formula.slopes[stages]) / length, step.slopes - state.slope)
     functions = [step.values[stages], step.slopes[stages], curvature]
     times = (start + length * formula.nodes[stages]).tolist()
-    squares, lead, weight = step.unmatched.numpy().copy(), mode.lead.numpy(), length / len(stages)
+    squares, lead, weight = step.unmatched.numpy().copy(), mode.weights.lead.numpy(), length / len(stages)
     size, in_time, diameter = 0.0, np.zeros(count), system.problem.domain.size
     for patches in unseen:
         cells = patches[0].index

@@ -42,6 +42,7 @@ from pdekan.training.setup import Setup
 from pdekan.training.trainer import Trainer
 
 LOG = logging.getLogger(__name__)
+TRIED = "cells are tried"  # why one network ends
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ class _Trial:
         least = min(self.residuals)
         expected = least * outlook(self.times, self.residuals, self.seconds)
         self.ended = not (least <= self.rule.left or expected <= self.tolerance)
-        return "cells are tried" if self.ended else None
+        return TRIED if self.ended else None
 
     @property
     def is_hopeless(self) -> bool:
@@ -253,10 +254,17 @@ def _if_determined(training: CellTraining | CellMarching) -> Solution | None:
 def _better(problem: Problem, setup: Setup, first: Solution, second: Solution) -> Solution:
     """The better one of two solutions of which one is on cells; interrupted where the second one is."""
     local, single = (first, second) if is_of_cells(first.network) else (second, first)
-    better = local if _is_better(problem, setup, local, single) else single
+    better = local if _is_better(problem, setup, local, single) else _ended(single)
     if second.status == "interrupted":
         better = replace(better, status=second.status, reason=second.reason)
     return replace(better, problem=problem, seconds=first.seconds + second.seconds)
+
+
+def _ended(single: Solution) -> Solution:
+    """One network's solution after cells had the rest of the time."""
+    if TRIED not in single.reason:
+        return single
+    return replace(single, status="budget", reason=single.reason.replace(TRIED, Reason.BUDGET.sentence))
 
 
 def _within(problem: Problem, seconds: float) -> Problem:
