@@ -16,7 +16,7 @@ from pdekan.cells.sources import LOOKED_AT, MISSED
 from pdekan.cells.stages import State
 from pdekan.cells.symbols import coefficients
 from pdekan.domains.partition import Integers, Partition
-from pdekan.domains.quadrature import Quadrature, tensor_gauss
+from pdekan.domains.quadrature import Array, Quadrature, tensor_gauss
 from pdekan.fields.jet_parts import split
 from pdekan.fields.jets import TIME, Derivatives, Frame
 from pdekan.networks import legendre
@@ -25,6 +25,7 @@ from pdekan.problems.places import Faces
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import term_at
 
+CPU = torch.device("cpu")
 Values = Callable[[Quadrature], Tensor]  # ``(n, K)`` at points in space
 
 
@@ -108,26 +109,31 @@ def representing(
 
 
 def _wrong(problem: Problem, mesh: Mesh, column: int, values: Values, goal: float) -> Integers:
-    """The cells in which the fit of functions is not as good as is wanted."""
-    device = torch.device("cpu")
-    fit = fitted(problem, mesh, column, values, device)
+    """The cells in which the fit of functions is not as good as is wanted; where there are none, those of the dense grid."""
+    fit = fitted(problem, mesh, column, values, CPU)
     squares, size = np.zeros((mesh.partition.count, fit.shape[1])), np.zeros(fit.shape[1])
-    for patch, *_ in inside(problem, mesh, column, UNSEEN, device):
+    for patch, *_ in inside(problem, mesh, column, UNSEEN, CPU):
         at = values(patch.rule).reshape(*patch.shape, -1)
         deviation = patch.values((), fit[None, patch.index])[0] - at
         squares[patch.cells] += (patch.weights[..., None] * deviation.square()).sum(1).numpy()
         size += (patch.weights[..., None] * at.square()).sum((0, 1)).numpy()
-    partition, n = mesh.partition, LOOKED_AT[mesh.partition.dimension]
-    grid = tensor_gauss(partition.lower, partition.upper, (n,) * partition.dimension, 1).points
+    enough = goal**2 * size / mesh.partition.count
+    if (squares > enough).any():
+        return np.flatnonzero((squares > enough).any(axis=1))
+    area = (mesh.geometry.high - mesh.geometry.low).prod(axis=1, keepdims=True)
+    return np.flatnonzero((_largest(problem, mesh, column, values, fit) * area > MISSED**2 * enough).any(axis=1))
+
+
+def _largest(problem: Problem, mesh: Mesh, column: int, values: Values, fit: Tensor) -> Array:
+    """The largest squared deviations ``(m, K)`` of a fit in the cells, on a dense grid."""
+    partition, d = mesh.partition, mesh.partition.dimension
+    grid = tensor_gauss(partition.lower, partition.upper, (LOOKED_AT[d],) * d, 1).points
     middle = 0.5 * (problem.domain.lower[column] + problem.domain.upper[column])
     grid = grid[problem.domain.contains(np.insert(grid, column, middle, axis=1))]
-    cell = partition.locate(torch.as_tensor(grid)).numpy()
     network = mesh.network(fit.shape[1])
     network.coefficients.copy_(fit.reshape(-1))
-    frame = Frame(tuple(f"x{k}" for k in range(partition.dimension)), Derivatives.VALUE)
-    shown = network.jet(torch.as_tensor(grid), frame).value - values(Quadrature(grid, np.ones(len(grid))))
-    largest = np.zeros_like(squares)
-    np.maximum.at(largest, cell, shown.square().numpy())
-    area = (mesh.geometry.high - mesh.geometry.low).prod(axis=1, keepdims=True)
-    enough = goal**2 * size / partition.count
-    return np.flatnonzero(((squares > enough) | (largest * area > MISSED**2 * enough)).any(axis=1))
+    shown = network.jet(torch.as_tensor(grid), Frame(tuple(f"x{k}" for k in range(d)), Derivatives.VALUE)).value
+    deviation = shown - values(Quadrature(grid, np.ones(len(grid))))
+    out = np.zeros((partition.count, fit.shape[1]))
+    np.maximum.at(out, partition.locate(torch.as_tensor(grid)).numpy(), deviation.square().numpy())
+    return out

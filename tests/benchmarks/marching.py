@@ -3,8 +3,8 @@
     python tests/benchmarks/marching.py
 
 One thread; CPU times, so that a busy machine changes them less. Slabs are of one length on the same cells, each solved once
-from the end of the one before, with problems in space that are factorised once: what adaptive marches are made of. Errors are relative, in L2, in all of the time marched
-through.
+from the end of the one before, with problems in space that are factorised once: what adaptive marches are made of. Errors are
+relative, in L2, in all of the time marched through.
 """
 
 from __future__ import annotations

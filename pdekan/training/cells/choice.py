@@ -79,7 +79,7 @@ class ChoiceRule:
     left: float = 3e-3
     hopeless: float = 0.3
     worth: float = 0.3
-    marched: float = 0.6
+    marched: float = 0.85
     marched_first: float = 0.9
     most_of: float = 0.75
 
