@@ -284,5 +284,6 @@ def test_what_a_series_leaves_out_is_told_by_how_it_falls() -> None:
     falling = 0.1 ** np.arange(1.0, 6.0)
     assert left_out(falling) == pytest.approx(1e-6)
     assert left_out(np.array([1e-1, 1e-2, 1e-3, 9e-4, 8e-4])) < 1e-4  # errors in space, which do not fall
+    assert left_out(np.array([1.0, 1e-3, 8e-4, 9e-4, 7e-4])) < 1e-5
     slow = 0.7 ** np.arange(1.0, 6.0)
     assert left_out(slow) == pytest.approx(0.7**6)

@@ -12,6 +12,9 @@ from pdekan.cells.patches import Patch
 from pdekan.cells.refinement import Indicators
 from pdekan.cells.stages import Mode, State, Step, StepSystem
 from pdekan.domains.quadrature import Array
+from pdekan.networks import legendre
+
+FLAT, SMALL = 0.3, 1e-2  # of coefficients two degrees before, and of the first ones: errors in space
 
 
 @torch.no_grad()
@@ -45,18 +48,29 @@ def step_errors(
             residual = term.residual(jet).reshape(len(times), *patch.shape).numpy() / unit
             squares[cells] += weight * lead[cells] ** 2 * (patch.weights.numpy() * residual**2).sum((0, 2))
         size += weight * float(_slopes(patches[0], functions[0][:, cells], diameter).sum())
-        in_time += length * _slopes(patches[0], series[cells].movedim(2, 0)[1:], diameter)
+        in_time += length * _slopes(patches[0], _smooth(patches[0], series[cells].movedim(2, 0)[1:]), diameter)
     return Indicators(np.sqrt(squares), float(np.sqrt(size))), left_out(np.sqrt(in_time))
 
 
 def left_out(sizes: Array) -> float:
     """What a series leaves out: its last coefficient times the factor by which coefficients fall.
 
-    sizes: of the coefficients of degrees 1 to q. Where the last one is larger than the second smallest factor makes it, this
-    holds instead: errors in space leave coefficients that do not fall.
+    sizes: of the coefficients of degrees 1 to q, at least five. Errors in space leave small coefficients that do not fall; the
+    factor is then that of the first ones, and the last one is what it makes of the first.
     """
-    factor = min(1.0, float(np.sort(sizes[1:] / np.maximum(sizes[:-1], 1e-300))[1]))
-    return factor * float(min(sizes[-1], sizes[1] * factor ** (len(sizes) - 2)))
+    factors = np.sort(sizes[1:] / np.maximum(sizes[:-1], 1e-300))
+    if FLAT * sizes[-3] < sizes[-1] < SMALL * sizes[0]:
+        factor = float(np.sqrt(factors[0] * factors[1]))
+        return factor * float(min(sizes[-1], sizes[0] * factor ** (len(sizes) - 1)))
+    return min(1.0, float(factors[1])) * float(sizes[-1])
+
+
+def _smooth(patch: Patch, functions: Tensor) -> Tensor:
+    """The part of functions of at most half of the degree in space, in cells that are boxes: errors in space are rough."""
+    if len(patch.nodes) > 1:
+        return functions
+    low = legendre.exponents(patch.nodes.shape[2], patch.degree).sum(axis=1) <= patch.degree // 2
+    return functions * torch.as_tensor(low).to(functions)
 
 
 def _slopes(patch: Patch, functions: Tensor, diameter: float) -> Array:
