@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from pdekan.cells.elimination import Front, UndeterminedError
-from pdekan.cells.factorisation import Triangle
+from pdekan.cells.factorisation import Factors
 from pdekan.cells.initial_values import initial_state, representing, stated
 from pdekan.cells.patches import inside, on_boundary
 from pdekan.cells.radau import radau
@@ -92,22 +92,22 @@ def test_an_even_number_of_stages_is_refused() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
-def test_the_factorised_problem_is_solved_as_a_dense_one(dtype: torch.dtype) -> None:
+def test_the_factorised_system_is_solved_as_a_dense_one(dtype: torch.dtype) -> None:
     generator, sizes = torch.Generator().manual_seed(0), [3, 2, 3, 2, 4]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     children = [(1, 4), (2, 3), None, None, None]
     dense, leaves = torch.zeros(14, 14, dtype=dtype), {}
     for node, blocks in ((2, (0, 3)), (3, (1, 3, 4)), (4, (2, 4))):
         columns = torch.tensor([k for block in blocks for k in range(starts[block], starts[block + 1])])
-        rows = torch.randn(12, len(columns), generator=generator, dtype=dtype)
-        leaves[node] = Front(blocks, rows.mH @ rows)
-        dense[columns[:, None], columns] += rows.mH @ rows
+        rows = torch.randn(len(columns), len(columns), generator=generator, dtype=dtype)
+        leaves[node] = Front(blocks, rows)
+        dense[columns[:, None], columns] += rows
     right = torch.randn(14, generator=generator, dtype=dtype)
-    triangle = Triangle.of(children, leaves, sizes)
-    assert triangle.is_complex is dtype.is_complex
-    torch.testing.assert_close(triangle.solve(right), torch.linalg.solve(dense, right), rtol=1e-10, atol=1e-10)
+    factors = Factors.of(children, leaves, sizes)
+    assert factors.is_complex is dtype.is_complex
+    torch.testing.assert_close(factors.solve(right), torch.linalg.solve(dense, right), rtol=1e-10, atol=1e-10)
     with pytest.raises(UndeterminedError):
-        Triangle.of([None], {0: Front((0,), torch.zeros(3, 3, dtype=dtype))}, [3])
+        Factors.of([None], {0: Front((0,), torch.zeros(3, 3, dtype=dtype))}, [3])
 
 
 def in_time(unknowns: int = 2, degree: int = 4, q: int = 3) -> CellsInTime:

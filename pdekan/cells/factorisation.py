@@ -1,8 +1,8 @@
-"""The triangle of a sparse least-squares problem, kept to solve with many right-hand sides.
+"""Sparse systems of equations along a binary tree, factorised once and solved with many right-hand sides.
 
-With R from the elimination of `elimination`, the normal equations R^H R x = A^H b are solved by two substitutions, up and down
-the tree. Errors are those of a QR solution after a step of refinement x + R^-1 R^-H A^H (b - A x): the corrected seminormal
-equations (Björck, Linear Algebra Appl. 88/89 (1987) 31-48).
+Multifrontal elimination as in `elimination`, of square systems: each node eliminates the unknowns that no other one has, with
+pivots among these alone, and hands the Schur complement to its parent. Source: Duff and Reid, ACM Trans. Math. Softw. 9 (1983)
+302-325; Davis, Direct Methods for Sparse Linear Systems (2006), section 6.4.
 """
 
 from __future__ import annotations
@@ -15,36 +15,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdekan.cells.elimination import (
-    TOGETHER,
-    Child,
-    Eliminated,
-    Front,
-    Order,
-    UndeterminedError,
-    by_height,
-    last_nodes,
-    order_of,
-)  # fmt: skip
-
-SHIFT = 1e-12  # of the diagonal, that is added to normal equations which round-off makes indefinite; corrections remove it
+from pdekan.cells.elimination import TOGETHER, Child, Front, Order, UndeterminedError, by_height, last_nodes, order_of
 
 
 @dataclass(frozen=True, eq=False)
 class _Nodes:
-    """Nodes of one height with triangles of one shape, k of them with each: R ``(b, w, w)``, S ``(b, w, s)``, and the columns
-    of both, ``(b, k, w)`` and ``(b, k, s)``.
+    """b nodes of one pattern: K₁₁ ``(b, w, w)`` as its factors and pivots, K₁₁⁻¹ K₁₂ ``(b, w, s)`` and K₂₁ ``(b, s, w)``.
+
+    own, kept: the columns of both, ``(b, w)`` and ``(b, s)``.
     """
 
-    triangle: Tensor
+    factors: Tensor
+    pivots: Tensor
     beside: Tensor
+    below: Tensor
     own: Tensor
     kept: Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Triangle:
-    """R of all nodes, from the leaves to the root. size: the number of unknowns, those of blocks one after the other."""
+class Factors:
+    """The factors of all nodes, from the leaves to the root. size: of the unknowns, those of blocks one after the other."""
 
     groups: list[_Nodes]
     size: int
@@ -53,79 +44,49 @@ class Triangle:
     def of(
         cls,
         children: Sequence[Child],
-        leaves: dict[int, Front],
+        leaves: Mapping[int, Front],
         sizes: Sequence[int],
         check_time: Callable[[], None] = lambda: None,
-    ) -> Triangle:
-        """Factorise. leaves: normal equations by node, with as many rows as columns; see `elimination.solve`.
+    ) -> Factors:
+        """Factorise. leaves: the equations by node, with as many rows as columns; see `elimination.solve`.
 
-        Raises UndeterminedError where they are not positive definite.
+        Raises UndeterminedError where they are singular.
         """
-        starts = np.concatenate([[0], np.cumsum(sizes)])
-
-        def columns(blocks: Sequence[int]) -> list[int]:
-            return [k for block in blocks for k in range(starts[block], starts[block + 1])]
-
-        kept = _eliminated(children, leaves, sizes, check_time)
-        groups = []
+        starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+        fronts, groups = dict(leaves), []
+        last = last_nodes(children, leaves)
         for nodes in by_height(children):
-            same: dict[int, list[Eliminated]] = defaultdict(list)
+            alike: dict[tuple[object, ...], list[_Waiting]] = defaultdict(list)
             for node in nodes:
-                if kept[node].eliminated:
-                    same[id(kept[node].rows)].append(kept[node])
-            alike = defaultdict(list)
-            for one in same.values():
-                alike[one[0].rows.shape, len(one)].append(one)
-            for (shape, count), several in alike.items():
-                rows = torch.stack([one[0].rows for one in several])
-                own = torch.tensor([[columns(node.eliminated) for node in one] for one in several])
-                beside = torch.tensor([[columns(node.kept) for node in one] for one in several], dtype=torch.int64)
-                width = shape[0]
-                beside = beside.reshape(len(several), count, -1)
-                groups.append(_Nodes(rows[:, :, :width], rows[:, :, width:-1], own, beside))
-        return cls(groups, int(starts[-1]))
+                parts = [fronts.pop(child) for child in children[node] or (node,)]
+                one = _Waiting(node, parts, order_of(node, parts, last))
+                alike[one.pattern(sizes)].append(one)
+            for several in alike.values():
+                for first in range(0, len(several), TOGETHER):
+                    check_time()
+                    groups.append(_eliminated(several[first : first + TOGETHER], sizes, starts, fronts))
+        return cls([one for one in groups if one.own.shape[1]], int(starts[-1]))
 
     @property
     def is_complex(self) -> bool:
         """Whether there are complex numbers."""
-        return self.groups[0].triangle.is_complex()
+        return any(one.factors.is_complex() for one in self.groups)
 
     def solve(self, right: Tensor) -> Tensor:
-        """x ``(size,)`` with R^H R x = right."""
+        """The solution ``(size,)``."""
         x = right.clone()
         for one in self.groups:
-            part = torch.linalg.solve_triangular(one.triangle.mH, x[one.own].mT, upper=False)
-            x[one.own] = part.mT
-            x.index_add_(0, one.kept.ravel(), -(one.beside.mH @ part).mT.ravel())
+            part = torch.linalg.lu_solve(one.factors, one.pivots, x[one.own][..., None].to(one.factors))
+            x[one.own] = part[..., 0].to(x)
+            x.index_add_(0, one.kept.ravel(), -(one.below @ part).ravel().to(x))
         for one in reversed(self.groups):
-            below = x[one.own].mT - one.beside @ x[one.kept].mT
-            x[one.own] = torch.linalg.solve_triangular(one.triangle, below, upper=True).mT
+            x[one.own] -= (one.beside @ x[one.kept][..., None].to(one.beside))[..., 0].to(x)
         return x
-
-
-def _eliminated(
-    children: Sequence[Child], leaves: Mapping[int, Front], sizes: Sequence[int], check_time: Callable[[], None]
-) -> dict[int, Eliminated]:
-    """What is kept of every node: triangles of the normal equations, by Schur complements."""
-    fronts = dict(leaves)
-    kept: dict[int, Eliminated] = {}
-    last = last_nodes(children, leaves)
-    for nodes in by_height(children):
-        alike: dict[tuple[object, ...], list[_Waiting]] = defaultdict(list)
-        for node in nodes:
-            parts = [fronts.pop(child) for child in children[node] or (node,)]
-            one = _Waiting(node, parts, order_of(node, parts, last))
-            alike[one.pattern(sizes)].append(one)
-        for several in alike.values():
-            for first in range(0, len(several), TOGETHER):
-                check_time()
-                _eliminate(several[first : first + TOGETHER], sizes, kept, fronts)
-    return kept
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A node that is to be eliminated, with the normal equations of a leaf, or what is left of the children's."""
+    """A node that is to be eliminated, with the equations of a leaf, or what is left of the children's."""
 
     node: int
     parts: list[Front]
@@ -145,26 +106,29 @@ class _Waiting:
         return widths, tuple(map(tuple, self.columns(sizes))), self.parts[0].rows.dtype
 
 
-def _eliminate(
-    several: Sequence[_Waiting], sizes: Sequence[int], kept: dict[int, Eliminated], fronts: dict[int, Front]
-) -> None:
-    """Eliminate nodes of one pattern."""
+def _places(blocks: Sequence[int], starts: Sequence[int]) -> list[int]:
+    """The columns of blocks."""
+    return [k for block in blocks for k in range(starts[block], starts[block + 1])]
+
+
+def _eliminated(several: Sequence[_Waiting], sizes: Sequence[int], starts: Sequence[int], fronts: dict[int, Front]) -> _Nodes:
+    """Eliminate nodes of one pattern; what is left of them is put among the fronts."""
     first = several[0]
     width, remaining = (sum(sizes[block] for block in blocks) for blocks in first.order)
     count, total = len(several), width + remaining
-    gram = first.parts[0].rows.new_zeros(count, total, total)
+    matrix = first.parts[0].rows.new_zeros(count, total, total)
     for k, columns in enumerate(first.columns(sizes)):
         index = torch.tensor(columns, dtype=torch.int64)
         places = (total * index[:, None] + index).ravel()
-        gram.view(count, -1).index_add_(1, places, torch.stack([one.parts[k].rows for one in several]).reshape(count, -1))
-    own = gram[:, :width, :width]
-    lower, info = torch.linalg.cholesky_ex(own)
-    if bool(info.any()):
-        lower, info = torch.linalg.cholesky_ex(own + torch.diag_embed(SHIFT * own.diagonal(dim1=1, dim2=2)))
+        matrix.view(count, -1).index_add_(1, places, torch.stack([one.parts[k].rows for one in several]).reshape(count, -1))
+    factors, pivots, info = torch.linalg.lu_factor_ex(matrix[:, :width, :width])
     if bool(info.any()):
         raise UndeterminedError("an unknown has no rows that determine it")
-    beside = torch.linalg.solve_triangular(lower, gram[:, :width, width:], upper=False)
-    rest = gram[:, width:, width:] - beside.mH @ beside
-    rows = torch.cat([lower.mH, beside, beside.new_zeros(count, width, 1)], dim=2)
-    for one, triangle, left in zip(several, rows, rest, strict=True):
-        kept[one.node], fronts[one.node] = Eliminated(*one.order, triangle), Front(one.order[1], left)
+    below = matrix[:, width:, :width].contiguous()
+    beside = torch.linalg.lu_solve(factors, pivots, matrix[:, :width, width:])
+    rest = matrix[:, width:, width:] - below @ beside
+    for one, left in zip(several, rest, strict=True):
+        fronts[one.node] = Front(one.order[1], left)
+    own, kept = (torch.tensor([_places(one.order[i], starts) for one in several], dtype=torch.int64) for i in (0, 1))
+    own, kept = own.reshape(count, -1), kept.reshape(count, -1)
+    return _Nodes(factors, pivots, beside, below, own, kept)

@@ -1,10 +1,15 @@
-"""Steps in time on cells in space: the stages of a Radau formula, by least squares for each of its rates.
+"""Steps in time on cells in space: the stages of a Radau formula, by a problem in space for each of its rates.
 
-The stages' increments W = U - u(t_0) have slopes A^-1 W / h. In the coordinates V^-1 W the equations fall into one problem of
-least squares in space for each rate λ of the formula, in which ∂/∂t is multiplication by λ/h; its rows and their weights are
-those of `rows`. Gauss-Newton steps take the derivative of all stages at one of them, so that it falls apart too (simplified
-Newton: Hairer and Wanner, Solving Ordinary Differential Equations II, section IV.8). Of second derivatives by time, the slopes
-are taken as unknowns with the same formula, so that they are multiplied by (λ/h)².
+The stages' increments W = U - u(t_0) have slopes A^-1 W / h. In the coordinates V^-1 W the equations fall into one problem in
+space for each rate λ of the formula, in which ∂/∂t is multiplication by λ/h. Residuals of all of them are tested by the
+operator B of the real rate, B^T (A_λ w - r) + C^T C w = 0 with rows weighted as those of `rows` and C those of jumps: for this
+rate that is least squares, and all stages are those of one system of ordinary differential equations, for which the formula is
+stable. (With least squares for each rate by itself waves grew from step to step.) Test functions v + L v/λ are those of
+streamline diffusion (Brooks and Hughes, Comput. Methods Appl. Mech. Eng. 32 (1982) 199-259).
+
+Gauss-Newton steps take the derivative of all stages at one of them, so that it falls apart too (simplified Newton: Hairer and
+Wanner, Solving Ordinary Differential Equations II, section IV.8). Of second derivatives by time, the slopes are taken as
+unknowns with the same formula, so that they are multiplied by (λ/h)².
 """
 
 from __future__ import annotations
@@ -19,19 +24,15 @@ from torch import Tensor
 
 from pdekan.cells import system
 from pdekan.cells.elimination import Front
-from pdekan.cells.factorisation import Triangle
+from pdekan.cells.factorisation import Factors
 from pdekan.cells.mesh import Mesh
 from pdekan.cells.patches import Patch, inside, on_boundary
 from pdekan.cells.radau import Radau
 from pdekan.cells.rows import MORE_POINTS, CellRows
 from pdekan.cells.symbols import Coefficients, in_space, sizes
+from pdekan.fields.jet_parts import split
 from pdekan.networks import legendre
 from pdekan.problems.problem import Problem
-
-# Weights of rows are those of a rate so many times the real one, the same for all rates, so that their solutions are of one
-# problem. With the weights of each rate waves grew from step to step, with factors of one and less too; with 100 rows of waves
-# lost four digits to round-off.
-REFERENCE = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +47,11 @@ class State:
 class Weights:
     """The weights of all rows, and the rows between cells and faces.
 
-    of_patches: ``(m, g)`` each. lead: ``(m,)``, see `rows.CellRows`. couplings: rows by cell, also as a matrix. columns: the
-    sizes of all blocks.
+    symbols: the operators of all patches at the real rate, by which residuals are tested. of_patches: ``(m, g)`` each.
+    lead: ``(m,)``, see `rows.CellRows`. couplings: rows by cell, also as a matrix. columns: the sizes of all blocks.
     """
 
+    symbols: list[Coefficients]
     of_patches: list[Tensor]
     lead: Tensor
     couplings: system.Couplings
@@ -59,11 +61,10 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """The least-squares problem in space of one rate. symbols: the operators of all patches."""
+    """The factorised problem in space of one rate, with what is the same for all rates."""
 
-    symbols: list[Coefficients]
     weights: Weights
-    triangle: Triangle
+    factors: Factors
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,28 +124,33 @@ class StepSystem:
     @torch.no_grad()
     def modes(self, operators: Sequence[Coefficients], length: float) -> list[Mode]:
         """The factorised problems of all rates, for steps of a length."""
-        reference = REFERENCE * complex(self.formula.rates[0]) / length
+        reference = complex(self.formula.rates[0]) / length
         weights = self._weights([in_space(one, self.column, reference) for one in operators])
-        rates = [complex(rate) / length for rate in self.formula.rates]
-        return [self._mode(operators, rate, weights) for rate in rates]
+        matrices = self._matrices(operators, weights)
+        return [self._mode(matrices, complex(rate) / length, weights) for rate in self.formula.rates]
 
-    def _mode(self, operators: Sequence[Coefficients], rate: complex, weights: Weights) -> Mode:
+    def _matrices(self, operators: Sequence[Coefficients], weights: Weights) -> list[Tensor]:
+        """The tested operators ``(m, U n, U n)`` of all cells by power of the rate."""
         m, unknowns, n = self.shape
-        symbols, dtype = (
-            [in_space(one, self.column, rate) for one in operators],
-            torch.complex128 if rate.imag else torch.float64,
-        )
-        empty = torch.as_tensor(~self.mesh.geometry.active).to(dtype)
-        normal = torch.diag_embed(empty[:, None].expand(m, unknowns * n)).contiguous()
-        for (patch, _), symbol, own in zip(self.patches, symbols, weights.of_patches, strict=True):
-            rows = patch.rows(symbol).flatten(2) * own[..., None]
-            normal.index_add_(0, patch.index, (rows.mH @ rows).to(dtype))
-        leaves = self._leaves(normal, weights.couplings)
-        triangle = Triangle.of(system.children_of(self.mesh.partition), leaves, weights.columns, self.check_time)
-        return Mode(symbols, weights, triangle)
+        out = [torch.zeros(m, unknowns * n, unknowns * n, dtype=torch.float64) for _ in range(3)]
+        out[0] += torch.diag_embed(torch.as_tensor(~self.mesh.geometry.active).double()[:, None].expand(m, unknowns * n))
+        parts = zip(self.patches, operators, weights.symbols, weights.of_patches, strict=True)
+        for (patch, _), operator, symbol, own in parts:
+            test = (patch.rows(symbol).flatten(2) * own.square()[..., None]).mT
+            for power, total in enumerate(out):
+                part = {index: one for index, one in operator.items() if split(index, self.column)[1] == power}
+                if part:
+                    total.index_add_(0, patch.index, test @ patch.rows(in_space(part, self.column, 1.0 + 0.0j)).flatten(2))
+        return out
+
+    def _mode(self, matrices: list[Tensor], rate: complex, weights: Weights) -> Mode:
+        factor = rate if rate.imag else rate.real
+        total = matrices[0] + factor * matrices[1] + factor**2 * matrices[2]
+        leaves = self._leaves(total, weights.couplings)
+        return Mode(weights, Factors.of(system.children_of(self.mesh.partition), leaves, weights.columns, self.check_time))
 
     def _leaves(self, normal: Tensor, couplings: system.Couplings) -> dict[int, Front]:
-        """The normal equations of every cell and its faces, by node: those of rows C u - λ have -C beside the identity."""
+        """The equations of every cell and its faces, by node: those of rows C u - λ have -C beside the identity."""
         m, width, out = len(normal), normal.shape[1], {}
         for cell, (own, equations) in enumerate(zip(couplings, normal, strict=True)):
             blocks = (cell, *(m + one.face for one in own))
@@ -171,7 +177,7 @@ class StepSystem:
         matched = system.matched(self.problem, names, torch.stack([group.second for group in groups]).any(0))
         couplings = system.couplings_of(self.mesh, groups, matched, None)
         columns = [unknowns * n] * m + system.sizes_of_faces(self.mesh, matched)
-        return Weights(of_patches, lead, couplings, _sparse(couplings, columns, m), columns)
+        return Weights(symbols, of_patches, lead, couplings, _sparse(couplings, columns, m), columns)
 
     def _sizes(self, patches: list[Patch], symbols: list[Coefficients]) -> CellRows:
         """The sizes of the equations' operators in some cells; there are no rows."""
@@ -237,20 +243,20 @@ class StepSystem:
     def _correction(self, mode: Mode, residuals: list[Tensor], function: Tensor) -> tuple[Tensor, Tensor]:
         """The correction ``(m, U, n)`` for residuals of all patches and the jumps of a function; see `Step` for the squares."""
         m, unknowns, n = self.shape
-        if not mode.triangle.is_complex:
+        if not mode.factors.is_complex:
             residuals, function = [one.real for one in residuals], function.real
-        right = function.new_zeros(mode.triangle.size)
+        right = function.new_zeros(mode.factors.size)
         cells = right[: m * unknowns * n].reshape(m, -1)
         own, patches = mode.weights.of_patches, [one for one, _ in self.patches]
         weighted = [weights * residual for weights, residual in zip(own, residuals, strict=True)]
-        for patch, symbol, weights, rest in zip(patches, mode.symbols, own, weighted, strict=True):
+        for patch, symbol, weights, rest in zip(patches, mode.weights.symbols, own, weighted, strict=True):
             cells.index_add_(0, patch.index, -patch.pulled_back(symbol, weights * rest).flatten(1))
-        everything = np.concatenate([function.reshape(-1).numpy(), np.zeros(mode.triangle.size - m * unknowns * n)])
+        everything = np.concatenate([function.reshape(-1).numpy(), np.zeros(mode.factors.size - m * unknowns * n)])
         jumps = mode.weights.matrix @ everything
         right -= torch.as_tensor(mode.weights.matrix.T @ jumps)
-        x = mode.triangle.solve(right)[: m * unknowns * n].reshape(m, -1)
+        x = mode.factors.solve(right)[: m * unknowns * n].reshape(m, -1)
         squares = torch.zeros(m, dtype=torch.float64)
-        for patch, symbol, weights, rest in zip(patches, mode.symbols, own, weighted, strict=True):
+        for patch, symbol, weights, rest in zip(patches, mode.weights.symbols, own, weighted, strict=True):
             if patch.statement.group == "conditions":
                 there = x[patch.index].reshape(len(patch.cells), unknowns, n)
                 left = weights * patch.applied(symbol, there) + rest

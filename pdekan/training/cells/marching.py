@@ -47,6 +47,7 @@ from pdekan.training.threads import threads
 
 LOG = logging.getLogger(__name__)
 SAMPLING = Sampling(8, 4, 0, 0)  # where a solution is judged that does not reach the end
+NOTHING = 10.0  # relative residuals above it are those of no solution, which may have no estimate
 COMPARED = -2  # points along an axis of a cell, more than the degree, at which solutions are compared
 
 
@@ -266,6 +267,8 @@ class CellMarching:
             self.comparison = by_difference(self.problem, (march.network, other.network), [rule], ratio)
         unseen = march.sampling(refinement.UNSEEN)
         self._residuals = Validation.of(self.problem, unseen, self.device).residuals(march.network)
+        if self._residuals.relative > NOTHING:
+            self.comparison = None
         with self.clock.paused():
             known = norms.measured_unknowns(self.problem)
             errors = self.history.quick_errors(march.network) if known else {}
