@@ -10,8 +10,9 @@ import pytest
 import pdekan as pk
 from pdekan.cli import main
 from pdekan.problem_files.loader import loads
+from pdekan.problem_files.parser import Expression
 from pdekan.problem_files.well_posedness import warnings
-from pdekan.problems.discontinuities import coefficient_jumps, narrow, refuse_undeclared
+from pdekan.problems.discontinuities import coefficient_jumps, data_singularities, narrow, refuse_undeclared
 from pdekan.problems.formulas import ProblemError
 from pdekan.problems.jump_surfaces import surfaces
 from pdekan.problems.problem import Problem
@@ -82,6 +83,33 @@ KEPT = {
 @pytest.mark.parametrize("name", KEPT)
 def test_what_loses_no_flux_is_not_refused(name: str) -> None:
     refuse_undeclared(plate(*KEPT[name]))
+
+
+ENTIRE = {
+    "numbers": ("2*pi/3", "-k*laplacian(u)", "1"),
+    "elementary functions": ("2 + sin(3*x)*cos(y) + exp(-x)", "-div(k*grad(u))", "sinh(x) - cosh(y)/4"),
+    "powers": ("1 + x**2 + y**0", "-dx(k*dx(u)) - dy(dy(u)) + u**3", "x**4"),
+}
+
+
+@pytest.mark.parametrize("name", ENTIRE)
+def test_formulas_without_jumps_are_not_looked_at(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (equation,) = plate(*ENTIRE[name]).equations
+    assert equation.operator.is_entire
+    assert isinstance(equation.source, Expression)
+    assert equation.source.is_entire
+    monkeypatch.setattr(Expression, "is_entire", False)  # looking finds none either
+    problem = plate(*ENTIRE[name])
+    assert not len(coefficient_jumps(problem, equation))
+    assert not len(data_singularities(problem, equation))
+
+
+@pytest.mark.parametrize(
+    "k", ["abs(x)", "sign(x)", "where(x < 1, 1, 2)", "max(x, y)", "1/(1 + x)", "x**0.5", "x**-1", "tan(x)", "x**y"]
+)
+def test_formulas_that_may_jump_are(k: str) -> None:
+    (equation,) = plate(k, "-laplacian(u) + k*u").equations
+    assert not equation.operator.is_entire
 
 
 def test_python_formulas_moving_jumps_and_solids() -> None:

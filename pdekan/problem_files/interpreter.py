@@ -135,6 +135,11 @@ OPERATIONS: dict[str, Operation] = {
     },
 }
 CONSTANTS: dict[str, float] = {"pi": math.pi, "e": math.e}
+# operations that have no jump and no pole wherever their arguments have none
+_ENTIRE = {
+    "name", "+", "-", "*", "negative", "sin", "cos", "sinh", "cosh", "exp",
+    "derivative", "grad", "div", "laplacian", "dot", "sum", "prod",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,18 @@ class Step:
     arguments: tuple[int, ...]
     value: float | str | Table | None
     kind: Kind
+
+
+def is_entire(steps: Sequence[Step]) -> bool:
+    """Whether all steps are entire functions of the names, see `Field.is_entire`: u / 2 and u**2 are, 1 / u and u**0.5 not."""
+
+    def is_step(step: Step) -> bool:
+        last = steps[step.arguments[-1]].value if step.arguments else None
+        power = step.operation == "**" and isinstance(last, float) and last >= 0.0 and last.is_integer()
+        quotient = step.operation == "/" and isinstance(last, float)
+        return isinstance(step.value, float) or step.operation in _ENTIRE or power or quotient
+
+    return all(is_step(step) for step in steps)
 
 
 def run(steps: Sequence[Step], environment: Mapping[str, Jet | float]) -> Jet:

@@ -15,7 +15,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pdekan.fields.jets import Jet
-from pdekan.problem_files.interpreter import ACCEPTED_KINDS, CONSTANTS, FUNCTIONS, OPERATIONS, Kind, Operation, Step, run
+from pdekan.problem_files.interpreter import (
+    ACCEPTED_KINDS,
+    CONSTANTS,
+    FUNCTIONS,
+    OPERATIONS,
+    Kind,
+    Operation,
+    Step,
+    is_entire,
+    run,
+)
 from pdekan.problem_files.lexer import ExpressionError, check_tokens, names_in, shortened
 from pdekan.problems.formulas import Environment, Field
 from pdekan.problems.tables import Table
@@ -53,6 +63,10 @@ class Expression(Field):
     names: frozenset[str]
     kind: Kind
     steps: tuple[Step, ...] = field(repr=False)
+
+    @property
+    def is_entire(self) -> bool:
+        return is_entire(self.steps)
 
     def __call__(self, environment: Environment) -> Jet:
         """The jet at the environment's points. Raises ExpressionError where an operator does not apply there."""

@@ -7,7 +7,7 @@ the jump is declared as an interface. Sources and coefficients outside of deriva
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,17 +53,33 @@ class _Watching(Frame):
 
 def coefficient_jumps(problem: Problem, equation: Equation) -> Jumps:
     """Points away from interfaces at which what an equation differentiates jumps, whatever the unknowns are."""
+    if equation.operator.is_entire:
+        return _none(problem)
     return _same_for_both(problem, lambda trial: _differentiated(problem, equation.operator, trial))
 
 
 def data_jumps(problem: Problem, equation: Equation) -> Jumps:
     """Points away from interfaces at which an equation's source, or its operator at smooth unknowns, jumps."""
+    if _is_entire(equation, ()):
+        return _none(problem)
     return _same_for_both(problem, lambda trial: _residual(problem, equation, trial))
 
 
 def data_singularities(problem: Problem, equation: Equation) -> Jumps:
     """Points as those of `data_jumps`, and those at which values have no limit."""
+    if _is_entire(equation, problem.exact_fields.values()):
+        return _none(problem)
     return _same_for_both(problem, lambda trial: _residual(problem, equation, trial, True), unbounded=True)
+
+
+def _is_entire(equation: Equation, exact: Iterable[Field]) -> bool:
+    """Whether the operator is entire, and the source or the exact fields that it is computed from."""
+    source = exact if isinstance(equation.source, RightHandSide) else (equation.source,)
+    return equation.operator.is_entire and all(one.is_entire for one in source)
+
+
+def _none(problem: Problem) -> Jumps:
+    return Jumps(torch.empty(0, problem.domain.dimension, dtype=torch.float64), torch.empty(0, dtype=torch.int64))
 
 
 def _same_for_both(problem: Problem, values: Callable[[float], Values], unbounded: bool = False) -> Jumps:
@@ -79,7 +95,7 @@ def _same_for_both(problem: Problem, values: Callable[[float], Values], unbounde
         size = first.points.new_tensor(problem.domain.upper) - first.points.new_tensor(problem.domain.lower)
         apart = torch.cdist(first.points / size, second.points / size).min(dim=1).values
         return _undeclared(problem, first[apart < NEAR])
-    return Jumps(torch.empty(0, problem.domain.dimension, dtype=torch.float64), torch.empty(0, dtype=torch.int64))
+    return _none(problem)
 
 
 class _NotFiniteError(ProblemError):
@@ -114,10 +130,11 @@ def _environment(problem: Problem, points: Tensor, frame: Frame, trial: float) -
 
 def _differentiated(problem: Problem, operator: Field, trial: float) -> Values:
     """The values that an operator differentiates at trial functions."""
+    level = problem.level_of(operator, middle(problem))
 
     def at(points: Tensor) -> tuple[Tensor, Tensor]:
         """Values that are differentiated ``(n, c)``, and by which coordinates ``(c, d)``."""
-        frame = _Watching(problem.domain.coordinates, problem.level_of(operator, points[:2]))
+        frame = _Watching(problem.domain.coordinates, level)
         operator(_environment(problem, points, frame, trial))
         columns, masks = [], []
         for values, by in frame.differentiated:

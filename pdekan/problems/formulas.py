@@ -32,6 +32,11 @@ EXACT = RightHandSide.EXACT
 class Field(ABC):
     """A formula: a function of the jets of named coordinates and unknowns, and of parameters."""
 
+    @property
+    def is_entire(self) -> bool:
+        """Whether it is known to consist of entire functions: it then has no jump and no pole where its names have none."""
+        return False
+
     @abstractmethod
     def __call__(self, environment: Environment) -> Jet:
         """The jet of the value. Raises ProblemError for a name that is not in the environment."""
@@ -67,6 +72,10 @@ class Constant(Field):
 
     number: float
 
+    @property
+    def is_entire(self) -> bool:
+        return True
+
     def __call__(self, environment: Environment) -> Jet:
         like: Jet = next(iter(environment.values()))
         return like.frame.constant(self.number, like.value)
@@ -78,6 +87,10 @@ class Difference(Field):
 
     first: Field
     second: Field
+
+    @property
+    def is_entire(self) -> bool:
+        return self.first.is_entire and self.second.is_entire
 
     def __call__(self, environment: Environment) -> Jet:
         return self.first(environment) - self.second(environment)
@@ -95,6 +108,10 @@ class Partial(Field):
     def names(self) -> tuple[str, ...]:
         """The names that the formula depends on."""
         return (self.unknown,)
+
+    @property
+    def is_entire(self) -> bool:
+        return True
 
     def __call__(self, environment: Environment) -> Jet:
         u: Jet = environment[self.unknown]
