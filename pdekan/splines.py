@@ -72,6 +72,8 @@ def _shifted(polynomial: list[Fraction], power: int) -> Fraction:
 
 # A multiplication of a matrix product takes so many times less than moving a number.
 SPARSE = 64
+# Numbers of all derivatives of a basis that a processor keeps at hand: up to here one product with all is the cheapest.
+TOGETHER = 2**17
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,12 @@ class LocalBasis:
         """Splines Σ_b c_iob B_b(x_i) and their derivatives ``(n, i, o)`` at x ``(n, i)``, for coefficients ``(i, o, b)``."""
         inputs, outputs, _ = coefficients.shape
         local = self.index.shape[-1]
-        # gathering then moves fewer numbers, or multiplies far fewer
-        if outputs * local < len(self.pieces) * self.count or self.count > SPARSE * local:
-            starts = torch.arange(inputs, device=self.index.device)[:, None, None]
-            columns = torch.arange(outputs, device=self.index.device)[:, None]
-            gathered = coefficients[starts, columns, self.index[:, :, None]]
-            return [torch.einsum("nib,niob->nio", piece, gathered) for piece in self.pieces]
+        if outputs * local < self.count or self.count > SPARSE * local:  # gathering then moves and multiplies fewer numbers
+            starts = self.count * torch.arange(inputs, device=self.index.device)[:, None]
+            gathered = coefficients.transpose(1, 2).flatten(0, 1)[self.index + starts]
+            return list((torch.stack(self.pieces, dim=-2) @ gathered).unbind(-2))
+        if not torch.compiler.is_compiling() and self.index[..., 0].numel() * self.count * len(self.pieces) <= TOGETHER:
+            return list(torch.einsum("pnib,iob->pnio", self.scatter(torch.stack(self.pieces)), coefficients))
         return [torch.einsum("nib,iob->nio", self.scatter(piece), coefficients) for piece in self.pieces]
 
 

@@ -243,10 +243,11 @@ def test_combining_local_functions_is_the_product_with_all_of_them(outputs: int,
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-11)
 
 
-def test_few_outputs_many_outputs_and_many_intervals_agree() -> None:
-    """Splines are summed by gathering coefficients or by a product with all of them, whichever is cheaper."""
+@pytest.mark.parametrize("points", [9, 4000])
+def test_few_outputs_many_outputs_and_many_intervals_agree(points: int) -> None:
+    """Splines are summed by gathering coefficients or by products with all of them, of all derivatives together where few."""
     generator = torch.Generator().manual_seed(0)
-    x = 2.2 * torch.rand(9, 2, generator=generator, dtype=torch.float64) - 1.1
+    x = 2.2 * torch.rand(points, 2, generator=generator, dtype=torch.float64) - 1.1
     for intervals in (5, 400):
         basis = splines.local_basis(x, 3, intervals, 2)
         coefficients = torch.randn(2, 50, splines.count(3, intervals), generator=generator, dtype=torch.float64)
