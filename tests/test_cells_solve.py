@@ -127,7 +127,8 @@ def test_a_step_for_which_there_is_no_time_is_said_to_be_too_long(monkeypatch: p
         return 1e6 ** sorted(sizes).index(size)
 
     monkeypatch.setattr(cell_training, "_work", work)
-    training = CellTraining(replace(problem('"adaptive"'), training=TrainingOptions(tolerance=1e-13, seconds=60.0)), Setup())
+    layer = load_problem("boundary_layer", ['network.cells="adaptive"'])
+    training = CellTraining(replace(layer, training=TrainingOptions(tolerance=1e-13, seconds=60.0)), Setup())
     solution = training.solution()
     assert training.reason is Reason.TOO_SLOW
     assert solution.status == "budget"

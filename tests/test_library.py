@@ -81,7 +81,7 @@ STATED = {
     "outflow_layers": WELL,
     "periodic": Stated(1e-6, 1e-5, nightly=True),
     "plane_wave": WELL,
-    "poisson_3d": Stated(1e-4, 1e-4),
+    "poisson_3d": Stated(1e-4, 1e-4, nightly=True),
     "poisson_5d": Stated(1e-4, 1e-4),
     "poisson_kan_paper": Stated(1e-6, 5e-6, h1_seminorm=1e-5, nightly=True),
     "poisson_sine": SMOOTH,
