@@ -197,7 +197,7 @@ def test_no_bound_is_no_failure_of_solve_but_one_of_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["solve", "heat_1d", "--json", "--no-figures", "--bound", "--output", "run"]) == 0
+    assert main(["solve", "heat_1d", "--json", "--no-figures", "--no-estimate", "--bound", "--output", "run"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["bound"] is None
     assert "depends on time" in printed.err
@@ -238,7 +238,7 @@ def check_random(seed: int) -> None:
     assert bound.energy_lower - round_off <= true <= bound.energy_upper <= sharp, (seed, bound, true)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 7])  # the fourth takes a minute
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_random_problems(seed: int) -> None:
     check_random(seed)
 

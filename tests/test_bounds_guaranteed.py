@@ -31,7 +31,7 @@ def a_network(problem: Problem) -> Network:
     """A KAN that is fitted to the exact solution at points; in the plane with knots."""
     domain = problem.domain
     sizes = ((3, 6), (1, 3)) if domain.dimension == 2 else ((2, 4), 1)
-    nodes = 10 if domain.dimension == 3 else 4
+    nodes = 6 if domain.dimension == 3 else 4
     network = KAN((domain.dimension, nodes, 1), *sizes, "none", domain.lower, domain.upper)
     network.initialise(torch.Generator().manual_seed(3))
     points = torch.as_tensor(domain.interior(6, 3, 0, 0).points)
@@ -96,7 +96,7 @@ def test_guaranteed_bounds_enclose_the_truth(name: str) -> None:
     problem, matrix, c, alpha = CASES[name]
     network = a_network(problem)
     true = energy_norm(problem, network, matrix, c, alpha)
-    bound = error_bound(problem, network, BoundRule(intervals=((16,), (8, 16), (3,)), near=3.0))
+    bound = error_bound(problem, network, BoundRule(intervals=((16,), (8, 16), (2,)), near=3.0))
     assert bound.kind == "guaranteed"
     # in space most of this error is in boundary values, which the lower bound does not count
     least, most = (0.0, 2.0) if name == "three dimensions" else (0.1, 1.5)
@@ -104,7 +104,8 @@ def test_guaranteed_bounds_enclose_the_truth(name: str) -> None:
     assert any("enclosed" in one for one in bound.assumptions)
 
 
-@pytest.mark.parametrize("seed", [21, pytest.param(24, marks=pytest.mark.nightly)])
+@pytest.mark.nightly  # by day: networks with knots that are fitted
+@pytest.mark.parametrize("seed", [21, 24])
 def test_trained_networks_have_guaranteed_bounds(seed: int) -> None:
     energy = random_energy(seed)
     network = trained(energy, 1 + seed % 40)

@@ -156,10 +156,10 @@ def test_a_nonlinear_coefficient_in_two_materials() -> None:
     text = text.replace("div(k*grad(u))", "div(k*(1 + u)*grad(u))").replace('"k*normal(u)"', '"k*(1 + u)*normal(u)"')
     text = text.replace('u = "(x - 0.1)*where(r2 < 0.25, 2/11, 1 - 9/11*0.16/r2)"', 'u = "sqrt(1 + 2*(0.3 + 0.2*w)) - 1"')
     text = text.replace("[equation]", 'w = "x*where(r2 < 0.25, 2/11, 1 - 9/11*0.25/r2)"\n[equation]')
-    solution = solve(loads(text + "[training]\ntolerance = 1e-4\n"))
+    solution = solve(loads(text + "[training]\ntolerance = 1e-2\n"))
     assert solution.status == "converged"
     assert solution.errors is not None
-    assert solution.errors["u"].l2_relative < 1e-5
+    assert solution.errors["u"].l2_relative < 1e-3
 
 
 def test_solutions_are_saved_and_loaded(tmp_path: Path) -> None:

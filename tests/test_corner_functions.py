@@ -143,6 +143,13 @@ def test_exponents_where_interfaces_cross_are_those_of_closed_forms() -> None:
     np.testing.assert_allclose(exponents(unlike, (False, True), 0.9), [2.0 / math.pi * math.atan(0.5)], atol=1e-9)
 
 
+def test_the_functions_of_a_crossing_are_found_without_declarations() -> None:
+    (crossing,) = singularities(pk.load_problem("nist/11_crossing"))
+    assert crossing.point == pytest.approx((0.0, 0.0), abs=1e-9)
+    assert crossing.exponents[0] == pytest.approx(0.1, abs=1e-6)
+
+
+@pytest.mark.nightly  # by day: that its functions are found, and that solutions at corners have theirs
 def test_the_crossing_of_interfaces_is_solved_without_declarations() -> None:
     solution = pk.solve("nist/11_crossing", training=TrainingOptions(steps=1), estimate=False)
     assert solution.errors is not None

@@ -31,7 +31,7 @@ def solution() -> pk.Solution:
         parameters={"k": pk.Parameter(1.0)},
     )
     return pk.solve(
-        problem, training=pk.TrainingOptions(steps=15), network=pk.NetworkOptions(hidden=(3, 2), degree=3), estimate=False
+        problem, training=pk.TrainingOptions(steps=3), network=pk.NetworkOptions(hidden=(3, 2), degree=3), estimate=False
     )
 
 

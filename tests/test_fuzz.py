@@ -17,7 +17,7 @@ from pdekan.output.samples import OutputError
 from pdekan.runs.directory import fresh_directory
 from pdekan.solutions.solution import load_solution
 
-COUNTS = {"problem": 60, "expression": 60, "table": 60, "run": 60, "mesh": 4}
+COUNTS = {"problem": 60, "expression": 60, "table": 60, "run": 30, "mesh": 4}
 
 
 @pytest.fixture(scope="module")
