@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 from commands import command, files
 
 from pdekan.errors.norms import Errors
-from pdekan.output.findings import read_findings
+from pdekan.output import findings_figures
+from pdekan.output.findings import Picture, read_findings
 from pdekan.solutions.solution import load_solution
 from pdekan.studies import engine, suite
 from pdekan.studies.rows import Row, Task, json_data
@@ -86,6 +88,19 @@ def trained_here(*_: Any, common: dict[str, Any] | None, watch: engine.StudyCall
     return [by_key[task.key] for task in tasks if task.key in by_key]
 
 
+@pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty figures, where it matters only that there are some."""
+
+    def sketch(directory: Path, pictures: Sequence[Picture], suffix: str) -> dict[str, Path]:
+        paths = {picture.name: directory / f"{picture.name}{suffix}" for picture in pictures}
+        for path in paths.values():
+            path.touch()
+        return paths
+
+    monkeypatch.setattr(findings_figures, "write_all", sketch)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A suite solved by a process of its own, which tests look at but do not change, and what was printed."""
@@ -140,6 +155,7 @@ def test_files_hold_the_same(finished: tuple[Path, dict[str, Any]]) -> None:
     assert [bar.count for bar in bars.bars] == [1, 1, 0, 1, 1]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_an_interrupted_suite_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def struck(*arguments: Any, watch: engine.StudyCallback, **others: Any) -> list[Row]:
         def watched(progress: engine.StudyProgress) -> str | None:
@@ -175,6 +191,7 @@ def test_the_budget_is_that_of_the_option(monkeypatch: pytest.MonkeyPatch) -> No
     assert suite.load_problem(own.configuration["file"], own.configuration["overrides"]).training.seconds == 20.0
 
 
+@pytest.mark.usefixtures("sketched")
 def test_another_suite_needs_force_and_leaves_no_solution_behind(monkeypatch: pytest.MonkeyPatch, workplace: Path) -> None:
     for name in ("unknown", "short", "broken"):
         (workplace / "cases" / f"{name}.toml").unlink()

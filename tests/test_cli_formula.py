@@ -34,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     solution = solver.solve(load_problem("poisson_sine", settings), estimate=False)
     directory = tmp_path_factory.mktemp("run")
-    runs.write(solution, directory)
+    runs.write(solution, directory, figures=False)
     return directory
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from pdekan import cli
 from pdekan.networks.kan import KAN
+from pdekan.pruning.prune import Pruned, prune
 from pdekan.solutions.solution import load_solution
 
 TINY = """\
@@ -60,10 +61,22 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pruned(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def found() -> list[Pruned]:
+    """What the pruning of `pruned` has found."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def pruned(run: Path, found: list[Pruned], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, pruned; what was printed is beside it."""
     directory = tmp_path_factory.mktemp("pruned") / "run"
-    with contextlib.redirect_stdout(io.StringIO()) as out:
+
+    def kept(*arguments: Any, **options: Any) -> Pruned:
+        found.append(prune(*arguments, **options))
+        return found[0]
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setattr("pdekan.pruning.prune.prune", kept)
         assert cli.main(["prune", str(run), "--tolerance", "1e-4", "--json", "--output", str(directory)]) == 0
     (directory.parent / "printed").write_text(out.getvalue())
     return directory
@@ -82,8 +95,11 @@ def test_a_pruned_run_is_a_run_like_any(run: Path, pruned: Path) -> None:
     assert all(Path(path).is_file() for path in summary["files"].values())
 
 
-@pytest.mark.usefixtures("blank_figures")
-def test_what_is_printed(run: Path, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("blank_figures", "pruned")
+def test_what_is_printed(
+    run: Path, found: list[Pruned], workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pdekan.pruning.prune.prune", lambda *_, **__: found[0])
     assert cli.main(["prune", str(run), "--tolerance", "1e-4"]) == 0
     out, err = capsys.readouterr()
     assert "Traceback" not in err
@@ -123,8 +139,7 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(
     assert not (workplace / "outputs").exists()
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_plot_draws_the_network(pruned: Path, workplace: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["plot", str(pruned), "--to", "pictures", "--format", suffix]) == 0
-    assert (workplace / "pictures" / f"network.{suffix}").is_file()
-    assert f"network.{suffix}" in capsys.readouterr().out
+def test_plot_draws_the_network(pruned: Path, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plot", str(pruned), "--to", "pictures", "--format", "svg"]) == 0
+    assert (workplace / "pictures" / "network.svg").is_file()
+    assert "network.svg" in capsys.readouterr().out

@@ -36,8 +36,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     folder = tmp_path_factory.mktemp("finished")
     (folder / "string.toml").write_text(STRING)
     arguments = ["scaling", str(folder / "string.toml"), *TINY, "--workers", "1", "--output", str(folder / "out"), "--json"]
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        assert cli.main(arguments) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_figures, "write_all", sketch)
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            assert cli.main(arguments) == 0
     return folder / "out", json.loads(out.getvalue()), err.getvalue()
 
 
