@@ -198,8 +198,11 @@ def test_regions_that_no_point_would_see_are_refused(name: str) -> None:
     region = narrow(problem, problem.equations[0])
     assert region is not None
     assert region.width == pytest.approx(width, rel=1e-4)
+
+
+def test_a_region_that_no_point_would_see_ends_a_check() -> None:
     with pytest.raises(ProblemError, match="other values in a region of width"):
-        check(problem)
+        check(plate("1", "-laplacian(u) + k*u", NARROW["a strip"][1]))
 
 
 SEEN = {
