@@ -201,9 +201,9 @@ def assert_converged(solution: Solution) -> None:
     assert solution.relative_residual <= solution.tolerance
 
 
-def trained(problem: Problem, tolerance: float | None) -> Solution:
+def trained(problem: Problem, tolerance: float | None, estimate: bool = True) -> Solution:
     """With the problem's own settings but for the tolerance, and with time enough on a slow machine."""
-    return solve(problem, training=replace(problem.training, tolerance=tolerance, seconds=SECONDS))
+    return solve(problem, training=replace(problem.training, tolerance=tolerance, seconds=SECONDS), estimate=estimate)
 
 
 def in_own_time(problem: Problem) -> Solution:
@@ -238,10 +238,16 @@ def with_marks(stated: Mapping[str, Stated]) -> list[object]:
 @pytest.mark.parametrize("name", with_marks(STATED))
 def test_the_library_is_solved(name: str) -> None:
     stated, problem = STATED[name], load_problem(name)
-    solution = trained(problem, stated.tolerance)
+    solution = trained(problem, stated.tolerance, estimate=stated.nightly)
     assert_solved(solution, stated.l2, stated.h1_seminorm)
     for parameter, found in solution.found.items():
         assert found.value == pytest.approx(exact_value(problem, parameter), rel=stated.l2)
+
+
+@pytest.mark.nightly  # by day: estimates of other problems, in test_estimate.py and below
+@pytest.mark.parametrize("name", [name for name, one in STATED.items() if not one.nightly])
+def test_what_is_solved_by_day_is_converged_by_its_estimate(name: str) -> None:
+    assert_converged(trained(load_problem(name), STATED[name].tolerance))
 
 
 @pytest.mark.parametrize("name", with_marks(MEASURED))
