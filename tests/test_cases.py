@@ -16,7 +16,7 @@ import pdekan as pk
 from pdekan.problems.formulas import ProblemError
 
 CASES = Path(__file__).parent / "cases"
-SECONDS = 3.0
+SECONDS = 2.0
 
 REFUSED = {
     "rod_with_one_end": "nothing is stated for u on x+",
