@@ -155,9 +155,7 @@ def test_where_the_reader_of_stderr_is_gone_the_run_is_written_all_the_same(work
     assert (workplace / "out" / "summary.json").exists()
 
 
-@pytest.mark.parametrize(
-    "typed", [["check", "tiny.toml"], ["schema"], ["solve", "tiny.toml", "--no-figures", "--no-estimate"]]
-)
+@pytest.mark.parametrize("typed", [["check", "tiny.toml"], ["schema"], ["solve", "tiny.toml", "--no-figures", "--no-estimate"]])
 def test_where_the_reader_of_stdout_is_gone_nothing_is_said(typed: list[str], workplace: Path) -> None:
     """As behind `| head -1`: neither a traceback nor an exit code of its own."""
     reader, writer = os.pipe()

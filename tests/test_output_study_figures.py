@@ -322,12 +322,10 @@ def test_a_study_without_an_error_that_a_logarithm_has_is_refused(run: Run) -> N
             draw(study)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_all_figures_are_written(tmp_path: Path, suffix: str) -> None:
-    paths = study_figures.write_all(tmp_path, STUDY, suffix)
-    assert paths == {name: tmp_path / f"{name}{suffix}" for name in ("scaling", "seconds")}
-    start = b"\x89PNG" if suffix == ".png" else b"<?xml"
-    assert all(path.read_bytes().startswith(start) for path in paths.values())
+def test_all_figures_are_written(tmp_path: Path) -> None:
+    paths = study_figures.write_all(tmp_path, STUDY, ".png")
+    assert paths == {name: tmp_path / f"{name}.png" for name in ("scaling", "seconds")}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths.values())
     with pytest.raises(OutputError, match=r"\.png, \.svg, \.pdf"):
         study_figures.write_all(tmp_path, STUDY, ".gif")
     assert len(list(tmp_path.iterdir())) == 2
