@@ -25,7 +25,7 @@ from pdekan.residuals.least_squares import Objective
 from pdekan.residuals.terms import is_affine, terms
 
 every_problem = pytest.mark.parametrize("name", PROBLEMS)
-KEPT, FEW = GRAPH_MEMORY, GraphMemory(0, 40_000)  # of all points at once, of a few at a time
+KEPT, FEW = GRAPH_MEMORY, GraphMemory(0, 80_000)  # of all points at once, of a few at a time
 
 
 # --- derivatives

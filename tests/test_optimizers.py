@@ -305,7 +305,7 @@ def test_a_method_goes_on_from_the_memory_of_any_step_to_the_bit(method: Method,
     network = KAN((2, 4, 1), 3, 3, "none", problem.domain.lower, problem.domain.upper)
     network.initialise(torch.Generator().manual_seed(0))
     theta = network.flat_parameters
-    count = 6 if isinstance(method, MatrixFree) else 12  # whose later steps take long
+    count = 5 if isinstance(method, MatrixFree) else 12  # whose later steps take long
 
     def minimised(memory: Memory | None) -> tuple[Outcome, list[Step]]:
         objective, seen = Objective(problem, network, terms(problem, Sampling(5, 3, 0, 0))), list[Step]()
