@@ -99,9 +99,10 @@ class LocalBasis:
         inputs, outputs, _ = coefficients.shape
         local = self.index.shape[-1]
         if outputs * local < self.count or self.count > SPARSE * local:  # gathering then moves and multiplies fewer numbers
-            starts = self.count * torch.arange(inputs, device=self.index.device)[:, None]
-            gathered = coefficients.transpose(1, 2).flatten(0, 1)[self.index + starts]
-            return list((torch.stack(self.pieces, dim=-2) @ gathered).unbind(-2))
+            starts = torch.arange(inputs, device=self.index.device)[:, None, None]
+            columns = torch.arange(outputs, device=self.index.device)[:, None]
+            gathered = coefficients[starts, columns, self.index[:, :, None]]
+            return [torch.einsum("nib,niob->nio", piece, gathered) for piece in self.pieces]
         if not torch.compiler.is_compiling() and self.index[..., 0].numel() * self.count * len(self.pieces) <= TOGETHER:
             return list(torch.einsum("pnib,iob->pnio", self.scatter(torch.stack(self.pieces)), coefficients))
         return [torch.einsum("nib,iob->nio", self.scatter(piece), coefficients) for piece in self.pieces]
