@@ -137,6 +137,7 @@ def test_a_coarser_network_tells_the_error_better_than_the_amplified_residual(na
     assert by_coarser.worst < amplified.worst
 
 
+@pytest.mark.nightly  # by day: on a disk, above, and in five dimensions
 def test_in_three_dimensions_a_coarser_network_tells_the_error_where_a_richer_space_would_take_too_long() -> None:
     problem, steps = pk.load_problem("poisson_3d"), TrainingOptions(refine=(4,), steps=6)
     coarse, fine = (

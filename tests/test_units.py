@@ -53,7 +53,7 @@ def test_nor_on_weights() -> None:
     assert amplification(weighted) == amplification(problem)
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e12])
+@pytest.mark.parametrize("scale", [1e-12, pytest.param(1e12, marks=pytest.mark.nightly)])
 def test_a_resonance_is_one_in_any_units(scale: float) -> None:
     """u'' + π² u = s sin 2πx: any multiple of sin πx may be added."""
     problem = Problem(
