@@ -22,17 +22,20 @@ from pdekan.domains.partition import Partition
 from pdekan.domains.pieces import geometry
 from pdekan.domains.quadrature import Quadrature
 from pdekan.domains.shapes import disk
+from pdekan.errors.estimate import Estimate
 from pdekan.networks.cells import CellNetwork
 from pdekan.networks.evaluation import evaluate
 from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
 from pdekan.solutions.solution import load_solution
+from pdekan.training.cells.estimate import at_least
 from pdekan.training.cells.march import March
 from pdekan.training.cells.marching import CellMarching, MarchRule
 from pdekan.training.cells.slab import Accuracy, Ladder, goes_by_slabs
 from pdekan.training.cells.steps import StepRule, StepSolver
 from pdekan.training.clock import Clock
+from pdekan.training.estimate import Comparison
 from pdekan.training.reasons import Reason
 from pdekan.training.setup import Setup
 from pdekan.training.solver import solve
@@ -123,6 +126,16 @@ def test_a_step_is_taken_as_it_is_where_there_is_no_time_for_more_cells() -> Non
     shares = [marched.share(*times) for times in ((0.0, 0.5), (0.5, 1.0), (1.0, 3.0))]
     np.testing.assert_allclose(shares, [0.05, 0.5 / 9.5, 1.0])
     assert marched.done(2.0) == pytest.approx(0.4)
+
+
+def test_errors_of_slopes_are_at_least_what_the_indicator_says() -> None:
+    small = {"u": Estimate(1e-3, 1e-4, 2e-3, 2e-4, "method"), "v": Estimate(1e-3, 1e-5, 2e-3, 2e-5, "method")}
+    one = Comparison(small, True, 1e-4, 1.0)
+    assert at_least(one, 1e-4) is one
+    raised = at_least(one, 1e-3).estimates
+    assert raised["u"].h1_seminorm_relative == pytest.approx(1e-3)
+    assert raised["u"].l2_relative == pytest.approx(5e-4)
+    assert raised["v"].l2 == pytest.approx(5e-3)
 
 
 def test_lengths_of_steps_are_halves_and_doubles_that_end_where_time_does() -> None:

@@ -27,7 +27,7 @@ from pdekan.residuals.validation import Validation
 from pdekan.solutions import reference_files
 from pdekan.solutions.solution import Solution
 from pdekan.training import result
-from pdekan.training.cells.estimate import RELIABLE, by_difference
+from pdekan.training.cells.estimate import RELIABLE, at_least, by_difference
 from pdekan.training.cells.march import March, Walk
 from pdekan.training.cells.slab import Accuracy, Ladder, in_space
 from pdekan.training.cells.steps import StepSolver
@@ -56,12 +56,13 @@ class MarchRule:
     """How all of time is marched through.
 
     first: the relative indicator wanted of the first march; linear problems take its steps and cells as they are, which tells
-    the size of the slopes. Then the one reached is lowered by `lowered`, or by at least
-    `least` where there is no time for more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of
-    the first march, and of the others where memory is enough for twice the cells of the last one. planned: of the seconds left,
-    those that slabs may take together for more cells or shorter slabs. soonest: the part of a march after which it is compared
-    with the last one. cells: along every axis at first. slabs: of which the first has the length. shortest: of all of time,
-    relative to the indicator wanted. wide: bytes for each square of a cell's unknowns and traces.
+    the size of the slopes. Then the one reached is lowered by `lowered`, or by at least `least` where there is no time for
+    more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of the first march, and of the others
+    where memory is enough for twice the cells of the last one. planned: of the seconds left, those that slabs may take together
+    for more cells or shorter slabs. soonest: the part of a march after which it is compared with the last one. cells: along
+    every axis at first. slabs: of which the first has the length. shortest: of all of time, relative to the indicator wanted.
+    numbers: kept of a cell for each of its points and traces and each of its unknowns and traces (8 to 10 were measured);
+    others: megabytes for all else.
     """
 
     first: float = 0.3
@@ -74,7 +75,7 @@ class MarchRule:
     cells: int = 4
     slabs: int = 8
     shortest: float = 0.01
-    numbers: float = 15.0
+    numbers: float = 12.0
     others: float = 400.0
 
 
@@ -252,7 +253,7 @@ class CellMarching:
         megabytes = self.problem.training.memory or DEFAULT_MEGABYTES
         inside, points = unknowns * legendre.count(d, degree), len(self.problem.equations) * (degree + 3) ** d
         sides = 2 * d * unknowns * (legendre.count(d - 1, degree) + legendre.count(d - 1, degree - 1))
-        numbers = self.rule.numbers * inside * (inside + sides) + 2 * (points + sides) * (inside + sides)
+        numbers = self.rule.numbers * (points + sides) * (inside + sides)
         return max(1, int((megabytes - self.rule.others) * 1e6 / (8 * numbers)))
 
     def _finished(self, march: March) -> None:
@@ -264,7 +265,8 @@ class CellMarching:
             other = coarser[-1]
             ratio = march.relative / max(other.relative, 1e-300)
             rule = march.sampling(COMPARED).inside(self.problem.domain)
-            self.comparison = by_difference(self.problem, (march.network, other.network), [rule], ratio)
+            compared = by_difference(self.problem, (march.network, other.network), [rule], ratio)
+            self.comparison = at_least(compared, march.relative)
         unseen = march.sampling(refinement.UNSEEN)
         self._residuals = Validation.of(self.problem, unseen, self.device).residuals(march.network)
         if self._residuals.relative > NOTHING:
