@@ -28,6 +28,7 @@ from pdekan.networks.evaluation import evaluate
 from pdekan.problem_files.loader import load_problem, loads
 from pdekan.problems.problem import Problem
 from pdekan.residuals.terms import equation_terms
+from pdekan.runs.summary import network_in_words
 from pdekan.solutions.solution import load_solution
 from pdekan.training.cells.estimate import at_least
 from pdekan.training.cells.march import March
@@ -104,6 +105,7 @@ def test_slabs_join_and_a_stored_solution_is_the_same(tmp_path: Path) -> None:
     points = np.random.default_rng(0).random((200, 3)) * [1.0, 1.0, 0.5]
     np.testing.assert_array_equal(stored(points), solution(points))
     parts = solution.network.architecture()
+    assert "slabs of time, the last a network in each of" in network_in_words(parts)
     for time in parts["breaks"]:
         before, after = (solution(np.column_stack([points[:, :2], np.full(200, time + side)])) for side in (0.0, 1e-9))
         np.testing.assert_allclose(before, after, atol=3e-2)

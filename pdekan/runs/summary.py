@@ -63,7 +63,7 @@ def network_in_words(architecture: dict[str, Any]) -> str:
     if architecture["kind"] == "slabs":
         networks = architecture["networks"]
         slabs, architecture = f"{slabs}{len(networks)} slabs of time, the last a ", networks[-1]
-    if architecture["kind"] == "cells":
+    if architecture["kind"] in ("cells", "cells_in_time"):
         degrees, slabs = sorted(map(int, architecture["degrees"])), slabs.removesuffix("a ")
         ends = " to ".join(dict.fromkeys(map(str, (degrees[0], degrees[-1]))))
         return f"{slabs}a network in each of {architecture['cells']} cells, degree {ends}"
