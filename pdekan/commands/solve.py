@@ -180,7 +180,7 @@ def _triangles(scheduler: str | None) -> Iterator[Triangles]:
 
         yield counted
     if not used:
-        note("pdekan: warning: --scheduler was of no use: the problem was not solved on cells, see [network] cells")
+        note("pdekan: warning: --scheduler was of no use: the problem was not solved on cells all at once, see [network] cells")
 
 
 def _check_device(device: str) -> None:

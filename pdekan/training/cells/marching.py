@@ -92,7 +92,7 @@ class CellMarching:
         self.problem, self.setup, self.rule = problem, setup, rule
         self.column = problem.domain.coordinates.index(TIME)
         self.goal = Goal.of(replace(problem, network=replace(problem.network, degree=None)), None)
-        self.device = torch.device(setup.device)
+        self.device = torch.device("cpu")
         self.history = History(problem, None if resume is None else resume.history)
         self.clock = setup.clock(0.0 if resume is None else resume.seconds, problem.training.seconds)
         self.marches: list[March] = []
