@@ -280,6 +280,15 @@ def test_a_peak_between_all_points_of_cells_is_found() -> None:
     assert np.all(np.abs(0.5 * (low + high)[smallest] - [0.503, 0.247]) < 0.1)
 
 
+def test_initial_waves_along_one_axis_are_cut_along_it() -> None:
+    one = problem("dt(u) - laplacian(u)", "sin(60*x)*y")
+    mesh = space_mesh(one, 2, Partition.grid((0.0, 0.0), (1.0, 1.0), (2, 2)), 6)
+    finer = representing(one, mesh, 2, stated(one, 2, 0.0, CPU), 1e-4, 400, lambda part: space_mesh(one, 2, part, 6))
+    sides = finer.geometry.high - finer.geometry.low
+    np.testing.assert_allclose(sides[:, 1], 0.5)
+    assert sides[:, 0].max() <= 1.0 / 8.0
+
+
 def test_what_a_series_leaves_out_is_told_by_how_it_falls() -> None:
     falling = 0.1 ** np.arange(1.0, 6.0)
     assert left_out(falling) == pytest.approx(1e-6)

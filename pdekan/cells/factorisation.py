@@ -8,7 +8,7 @@ pivots among these alone, and hands the Schur complement to its parent. Source: 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,17 +44,16 @@ class Factors:
     def of(
         cls,
         children: Sequence[Child],
-        leaves: Mapping[int, Front],
+        leaves: dict[int, Front],
         sizes: Sequence[int],
         check_time: Callable[[], None] = lambda: None,
     ) -> Factors:
-        """Factorise. leaves: the equations by node, with as many rows as columns; see `elimination.solve`.
+        """Factorise. leaves: the equations by node, with as many rows as columns, which are taken out; see `elimination.solve`.
 
         Raises UndeterminedError where they are singular.
         """
         starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-        fronts, groups = dict(leaves), []
-        last = last_nodes(children, leaves)
+        fronts, groups, last = leaves, [], last_nodes(children, leaves)
         for nodes in by_height(children):
             alike: dict[tuple[object, ...], list[_Waiting]] = defaultdict(list)
             for node in nodes:
@@ -62,9 +61,10 @@ class Factors:
                 one = _Waiting(node, parts, order_of(node, parts, last))
                 alike[one.pattern(sizes)].append(one)
             for several in alike.values():
-                for first in range(0, len(several), TOGETHER):
+                while several:
                     check_time()
-                    groups.append(_eliminated(several[first : first + TOGETHER], sizes, starts, fronts))
+                    groups.append(_eliminated(several[:TOGETHER], sizes, starts, fronts))
+                    del several[:TOGETHER]
         return cls([one for one in groups if one.own.shape[1]], int(starts[-1]))
 
     @property

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from pdekan.cells.mesh import Mesh
 from pdekan.cells.patches import Patch, inside
-from pdekan.cells.refinement import UNSEEN
+from pdekan.cells.refinement import UNSEEN, RefinementRule, smoothness
 from pdekan.cells.rows import MORE_POINTS
 from pdekan.cells.sources import LOOKED_AT, MISSED
 from pdekan.cells.stages import State
 from pdekan.cells.symbols import coefficients
-from pdekan.domains.partition import Integers, Partition
+from pdekan.domains.partition import Partition
 from pdekan.domains.quadrature import Array, Quadrature, tensor_gauss
 from pdekan.fields.jet_parts import split
 from pdekan.fields.jets import TIME, Derivatives, Frame
@@ -99,18 +99,17 @@ def representing(
     grid, so that nothing narrower than a cell is missed.
     """
     while mesh.partition.count < most:
-        wrong = _wrong(problem, mesh, column, values, goal)
-        every = list(range(mesh.partition.dimension))
-        finer = mesh.partition.refined(dict.fromkeys(wrong.tolist(), every))[0]
-        if not len(wrong) or finer.count > most:
+        axes = _cuts(problem, mesh, column, values, goal)
+        finer = mesh.partition.refined(axes)[0]
+        if not axes or finer.count > most:
             break
         mesh = of(finer)
     return mesh
 
 
-def _wrong(problem: Problem, mesh: Mesh, column: int, values: Values, goal: float) -> Integers:
-    """The cells in which the fit of functions is not as good as is wanted; where there are none, those of the dense grid."""
-    fit = fitted(problem, mesh, column, values, CPU)
+def _cuts(problem: Problem, mesh: Mesh, column: int, values: Values, goal: float) -> dict[int, list[int]]:
+    """The axes along which cells are cut whose fit is not as good as is wanted, at unseen points, or else on the dense grid."""
+    fit, d, degree = fitted(problem, mesh, column, values, CPU), mesh.partition.dimension, int(mesh.degrees[0])
     squares, size = np.zeros((mesh.partition.count, fit.shape[1])), np.zeros(fit.shape[1])
     for patch, *_ in inside(problem, mesh, column, UNSEEN, CPU):
         at = values(patch.rule).reshape(*patch.shape, -1)
@@ -118,10 +117,12 @@ def _wrong(problem: Problem, mesh: Mesh, column: int, values: Values, goal: floa
         squares[patch.cells] += (patch.weights[..., None] * deviation.square()).sum(1).numpy()
         size += (patch.weights[..., None] * at.square()).sum((0, 1)).numpy()
     enough = goal**2 * size / mesh.partition.count
-    if (squares > enough).any():
-        return np.flatnonzero((squares > enough).any(axis=1))
+    wrong = np.flatnonzero((squares > enough).any(axis=1)).tolist()
+    if wrong:
+        return {cell: RefinementRule(along=0.5).cut(smoothness(fit[cell], d, degree)[1]).tolist() for cell in wrong}
     area = (mesh.geometry.high - mesh.geometry.low).prod(axis=1, keepdims=True)
-    return np.flatnonzero((_largest(problem, mesh, column, values, fit) * area > MISSED**2 * enough).any(axis=1))
+    narrow = (_largest(problem, mesh, column, values, fit) * area > MISSED**2 * enough).any(axis=1)
+    return {cell: list(range(d)) for cell in np.flatnonzero(narrow).tolist()}
 
 
 def _largest(problem: Problem, mesh: Mesh, column: int, values: Values, fit: Tensor) -> Array:

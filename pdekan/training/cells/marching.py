@@ -58,10 +58,10 @@ class MarchRule:
     first: the relative indicator wanted of the first march; linear problems take its steps and cells as they are, which tells
     the size of the slopes. Then the one reached is lowered by `lowered`, or by at least `least` where there is no time for
     more. growth: seconds grow as its power -growth (0.5 to 0.7 in a few runs). degrees: of the first march, and of the others
-    where memory is enough for twice the cells of the last one. planned: of the seconds left, those that slabs may take together
+    where memory is enough for the cells of the last one. planned: of the seconds left, those that slabs may take together
     for more cells or shorter slabs. soonest: the part of a march after which it is compared with the last one. cells: along
     every axis at first. slabs: of which the first has the length. shortest: of all of time, relative to the indicator wanted.
-    numbers: kept of a cell for each of its points and traces and each of its unknowns and traces (8 to 10 were measured);
+    numbers: kept of a cell for each of its points and traces and each of its unknowns and traces (7.8 to 9.1 were measured);
     others: megabytes for all else.
     """
 
@@ -75,7 +75,7 @@ class MarchRule:
     cells: int = 4
     slabs: int = 8
     shortest: float = 0.01
-    numbers: float = 12.0
+    numbers: float = 9.5
     others: float = 400.0
 
 
@@ -235,7 +235,7 @@ class CellMarching:
 
     def _solver(self, wanted: float) -> StepSolver:
         rule, (degree, high), domain = self.rule, self.rule.degrees, self.problem.domain
-        if self.marches and 2 * max(one.mesh.partition.count for one in self.marches[-1].slabs) <= self._most_cells(high):
+        if self.marches and max(one.mesh.partition.count for one in self.marches[-1].slabs) <= self._most_cells(high):
             degree = high
         shortest = rule.shortest * min(wanted, rule.first) * (domain.upper[self.column] - domain.lower[self.column])
         return StepSolver(
