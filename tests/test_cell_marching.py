@@ -175,6 +175,8 @@ def test_a_march_that_is_not_finished_is_not_converged() -> None:
 def test_problems_from_a_start_are_marched_through(change: str, marched: bool) -> None:
     text = FILE.format(operator="dt(u) - laplacian(u)", exact="exp(-t)*x", velocity=change, tolerance=0.1)
     assert goes_by_slabs(loads(text)) is marched
+    third = FILE.format(operator="dt(dt(dt(u))) - laplacian(u)", exact="exp(-t)*x", velocity=VELOCITY, tolerance=0.1)
+    assert not goes_by_slabs(loads(third))
     assert not goes_by_slabs(load_problem("heat_1d"))
     assert not goes_by_slabs(load_problem("poisson_3d"))
 

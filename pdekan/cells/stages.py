@@ -116,9 +116,9 @@ class StepSystem:
         return self.mesh.partition.count, len(self.problem.unknowns), n
 
     @torch.no_grad()
-    def slopes(self, time: float, state: State, curvature: Tensor | None = None) -> list[Coefficients]:
-        """The operators of all patches, linearised about a function."""
-        series = [state.value[None], state.slope[None], (state.slope if curvature is None else curvature)[None]]
+    def slopes(self, time: float, state: State) -> list[Coefficients]:
+        """The operators of all patches, linearised about a function; its second derivative by time is taken as the first."""
+        series = [state.value[None], state.slope[None], state.slope[None]]
         return [one.slopes(time, [part[:, one.cells] for part in series]) for one, _ in self.patches]
 
     @torch.no_grad()

@@ -27,14 +27,14 @@ from pdekan.training.cells.first_guess import marches
 
 def goes_by_slabs(problem: Problem) -> bool:
     """Whether a problem is one of two coordinates in space and time, which conditions at its start and in space determine, and
-    which no interfaces cut.
+    which no interfaces cut. Steps know derivatives by time up to the second.
     """
     domain = problem.domain
-    if problem.interfaces:
+    if problem.interfaces or domain.dimension != TENSOR_DIMENSIONS or not marches(problem):
         return False
     periodic = any(isinstance(one, Periodic) and one.coordinate == TIME for one in problem.conditions)
     at_end = any(f"{TIME}+" in one.faces(domain) for one in problem.conditions if not isinstance(one, Periodic))
-    return domain.dimension == TENSOR_DIMENSIONS and marches(problem) and not (periodic or at_end)
+    return not (periodic or at_end) and all(problem.order_along(one, TIME) <= 2 for one in problem.unknowns)
 
 
 def in_space(domain: Domain, column: int) -> Domain:
